@@ -1,0 +1,212 @@
+//! Names that users choose, and the error for a name that breaks its rule.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A text that breaks the rule of its type.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{parameter} {reason}")]
+pub struct NameError {
+    /// The API parameter that carries such a value.
+    pub parameter: &'static str,
+    /// What is wrong with it; never holds the value itself, which may be a secret.
+    pub reason: &'static str,
+    /// The name is well formed but reserved.
+    pub reserved: bool,
+}
+
+impl NameError {
+    /// A malformed value of `parameter`.
+    #[must_use]
+    pub const fn new(parameter: &'static str, reason: &'static str) -> Self {
+        Self {
+            parameter,
+            reason,
+            reserved: false,
+        }
+    }
+
+    /// A well-formed value that is a reserved keyword.
+    #[must_use]
+    pub const fn reserved(parameter: &'static str) -> Self {
+        Self {
+            parameter,
+            reason: "is a reserved keyword",
+            reserved: true,
+        }
+    }
+}
+
+/// A database of an instance: a lower-case letter, then up to 63 lower-case letters,
+/// digits and underscores; no reserved keyword.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DbName(Box<str>);
+
+/// Reserved for databases (appendix of the API document), compared without case.
+const RESERVED: [&str; 24] = [
+    "admin",
+    "aurora",
+    "replicator",
+    "xtrabak",
+    "root",
+    "mysql",
+    "test",
+    "eagleye",
+    "information_schema",
+    "guest",
+    "add",
+    "analyze",
+    "asc",
+    "between",
+    "blob",
+    "call",
+    "change",
+    "check",
+    "condition",
+    "continue",
+    "cross",
+    // Schemas of the engine that the document's list lacks.
+    "performance_schema",
+    "sys",
+    "openpeta",
+];
+
+impl DbName {
+    /// Checks a database name.
+    ///
+    /// # Errors
+    /// [`NameError`], with `reserved` set when only the keyword list stands against it.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let mut bytes = text.bytes();
+        let valid = text.len() <= 64
+            && bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+            && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+            return Err(NameError::reserved("DBName"));
+        }
+        if valid {
+            Ok(Self(text.into()))
+        } else {
+            Err(NameError::new("DBName", "is malformed"))
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DbName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for DbName {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<DbName> for String {
+    fn from(name: DbName) -> String {
+        name.0.into()
+    }
+}
+
+/// The display name of an instance: at most 256 characters of any kind but controls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceName(Box<str>);
+
+impl InstanceName {
+    /// Checks a display name.
+    ///
+    /// # Errors
+    /// [`NameError`] when it is empty, longer than 256 characters, or has control characters.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let length = text.chars().count();
+        if !(1..=256).contains(&length) || text.chars().any(char::is_control) {
+            return Err(NameError::new("InstanceName", "is malformed"));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for InstanceName {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<InstanceName> for String {
+    fn from(name: InstanceName) -> String {
+        name.0.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn database_names_follow_the_rule() {
+        for good in ["a", "adb", "testdb_01", "wang_100", &"a".repeat(64)] {
+            assert!(DbName::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "1a",
+            "_a",
+            "Abc",
+            "a-b",
+            "a b",
+            "a`b",
+            "数据",
+            &"a".repeat(65),
+        ] {
+            let error = DbName::parse(bad).expect_err(bad);
+            assert!(!error.reserved, "{bad}");
+        }
+    }
+
+    #[test]
+    fn reserved_database_names_are_told_apart_and_compared_without_case() {
+        for word in [
+            "mysql",
+            "MySQL",
+            "test",
+            "cross",
+            "INFORMATION_SCHEMA",
+            "sys",
+        ] {
+            assert!(DbName::parse(word).expect_err(word).reserved, "{word}");
+        }
+    }
+
+    #[test]
+    fn instance_names_count_characters_not_bytes() {
+        assert!(InstanceName::parse(&"库".repeat(256)).is_ok());
+        assert!(InstanceName::parse(&"库".repeat(257)).is_err());
+        assert!(InstanceName::parse("a\nb").is_err());
+    }
+}

@@ -1,0 +1,40 @@
+//! What the control plane tells the gateway about an instance.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::{InstanceId, Secret, Whitelist};
+
+/// Everything that the gateway needs to let clients of one instance in.
+#[derive(Clone, Debug)]
+pub struct InstanceRoute {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Addresses that may connect; checked before the handshake.
+    pub whitelist: Whitelist,
+    /// Accounts by name.
+    pub accounts: HashMap<String, AccountLogin>,
+    /// Unix socket of the instance's node.
+    pub node_socket: PathBuf,
+    /// Sessions that may be open at once; one more is refused with error 1040.
+    pub max_connections: u32,
+    /// Why writes are refused, when they are; named in the error that a client sees.
+    pub write_lock: Option<String>,
+}
+
+/// How a client proves to be an account, and how the gateway proves it to the node.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountLogin {
+    /// SHA1(SHA1(password)), for `mysql_native_password`.
+    pub native: [u8; 20],
+    /// SHA256(SHA256(password)), for `caching_sha2_password`.
+    pub sha2: [u8; 32],
+    /// The account's password on the node, random and known to no client.
+    pub backend_password: Secret,
+}
+
+impl std::fmt::Debug for AccountLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AccountLogin(***)")
+    }
+}
