@@ -1,0 +1,113 @@
+#!/bin/sh
+# Installs what OpenPeta needs at run time on Debian and Ubuntu: the MariaDB server, client
+# and backup tool. With --tests also what the tests and benchmarks use.
+#
+# No MariaDB of the system is started: OpenPeta runs its own. One that already runs is left
+# alone. With nothing to install the script returns at once and does not touch the network.
+set -eu
+
+usage() {
+    echo "usage: $0 [--tests]" >&2
+    exit 2
+}
+
+die() {
+    echo "install-packages: $*" >&2
+    exit 1
+}
+
+# Whether a command is there. Servers live in sbin, which is not on every user's PATH.
+has() {
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1
+}
+
+# need COMMAND PACKAGE: remembers the package when the command is absent.
+need() {
+    has "$1" || packages="$packages $2"
+}
+
+with_tests=no
+for argument in "$@"; do
+    case "$argument" in
+        --tests) with_tests=yes ;;
+        *) usage ;;
+    esac
+done
+
+packages=
+had_server=yes
+has mariadbd || had_server=no
+need mariadbd mariadb-server
+need mariadb-install-db mariadb-server
+need mariadb mariadb-client
+need mariadb-backup mariadb-backup
+# setpriv, setsid and prlimit: how a node is started.
+need setpriv util-linux
+if [ "$with_tests" = yes ]; then
+    need haproxy haproxy
+    need sysbench sysbench
+    need wrk wrk
+    need python3 python3
+    need node nodejs
+    need npm npm
+    # Client libraries are tried in a virtual environment and with Go's own tool chain.
+    if has python3; then
+        python3 -c 'import ensurepip' >/dev/null 2>&1 || packages="$packages python3-venv"
+        python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
+    else
+        packages="$packages python3-venv python3-pip"
+    fi
+    if ! has go && ! [ -x /usr/local/go/bin/go ]; then
+        packages="$packages golang-go"
+    fi
+fi
+
+[ -n "$packages" ] || exit 0
+
+has apt-get || die "needs$packages; this system has no apt-get, install them by hand"
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo -- "$@"
+    fi
+}
+if [ "$(id -u)" -ne 0 ] && ! has sudo; then
+    die "needs$packages; run this as root or install sudo"
+fi
+
+# The policy file keeps package scripts from starting services while it is in place.
+policy=/usr/sbin/policy-rc.d
+saved=$policy.openpeta-saved
+marker='# Put here by OpenPeta install-packages; safe to delete.'
+restore_policy() {
+    if [ -e "$saved" ]; then
+        as_root mv -f "$saved" "$policy"
+    elif grep -qsF "$marker" "$policy"; then
+        as_root rm -f "$policy"
+    fi
+}
+# A run before this one may have been killed: put back what it found.
+restore_policy
+trap restore_policy EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+if [ -e "$policy" ]; then
+    as_root mv "$policy" "$saved"
+fi
+printf '#!/bin/sh\n%s\nexit 101\n' "$marker" | as_root tee "$policy" >/dev/null
+as_root chmod 755 "$policy"
+
+echo "install-packages: installing$packages"
+as_root apt-get update -q ||
+    die "apt-get update failed: is there a network, and are the package sources right?"
+# The list is split into words on purpose.
+# shellcheck disable=SC2086
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages ||
+    die "apt-get could not install$packages; its message is above"
+
+# The package enables its service for the next boot; nodes do not need it.
+if [ "$had_server" = no ] && has systemctl; then
+    as_root systemctl disable --quiet mariadb.service 2>/dev/null || true
+fi
