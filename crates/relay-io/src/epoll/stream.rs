@@ -1,0 +1,83 @@
+//! One stream: its socket, its queue and where it stands.
+
+use std::os::fd::OwnedFd;
+
+use rustix::net::SocketAddrUnix;
+
+use crate::api::StreamId;
+use crate::queue::SendQueue;
+
+pub(super) struct Stream {
+    pub(super) fd: OwnedFd,
+    pub(super) tag: u64,
+    pub(super) queue: SendQueue,
+    pub(super) counterpart: Option<StreamId>,
+    pub(super) phase: Phase,
+    pub(super) sending: Sending,
+    /// The kernel has announced bytes (or the end) that have not all been received.
+    pub(super) readable: bool,
+    /// The announced arrival includes the end or an error, so receiving goes on until it is met.
+    pub(super) last: bool,
+    /// The peer has ended its direction.
+    pub(super) ended: bool,
+    /// The handler wants nothing received for now.
+    pub(super) held: bool,
+    /// The counterpart's queue is too long for more to be received.
+    pub(super) throttled: bool,
+    /// Stands in the list of streams to be served in this round.
+    pub(super) in_ready: bool,
+    /// Stands in the list of streams to be flushed.
+    pub(super) in_dirty: bool,
+    /// Readiness to send is watched.
+    pub(super) watching_out: bool,
+    pub(super) accepted: bool,
+}
+
+pub(super) enum Phase {
+    /// The listen queue was full; to be tried again.
+    Connecting(SocketAddrUnix),
+    /// Connected, but the handler has not been told.
+    Connected,
+    Open,
+    /// The handler is done with it; closes when the queue is empty.
+    Closing,
+}
+
+#[derive(PartialEq, Eq)]
+pub(super) enum Sending {
+    Open,
+    /// Ends when the queue is empty.
+    Finishing,
+    Finished,
+}
+
+impl Stream {
+    pub(super) fn new(fd: OwnedFd, phase: Phase, accepted: bool) -> Self {
+        Self {
+            fd,
+            tag: 0,
+            queue: SendQueue::default(),
+            counterpart: None,
+            phase,
+            sending: Sending::Open,
+            readable: false,
+            last: false,
+            ended: false,
+            held: false,
+            throttled: false,
+            in_ready: false,
+            in_dirty: false,
+            watching_out: false,
+            accepted,
+        }
+    }
+
+    pub(super) fn may_receive(&self) -> bool {
+        let wanted = match self.phase {
+            Phase::Connecting(_) | Phase::Connected => false,
+            Phase::Open => !self.held && !self.throttled,
+            Phase::Closing => true,
+        };
+        wanted && self.readable && !self.ended
+    }
+}
