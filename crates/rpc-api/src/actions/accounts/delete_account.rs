@@ -1,0 +1,41 @@
+//! DeleteAccount.
+
+use crate::Action;
+use crate::actions::common::{
+    FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
+};
+use crate::spec::{
+    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
+};
+
+/// The action in the table.
+pub(crate) const SPEC: ActionSpec = ActionSpec {
+    action: Action::DeleteAccount,
+    name: "DeleteAccount",
+    aliases: &[],
+    section: Section::Accounts,
+    description: "Drops a database account.",
+    mutating: true,
+    creates_task: false,
+    https: HttpsRule::Documented,
+    resource: RamResource::Instance,
+    preconditions: &["instance status is ACTIVE"],
+    parameters: &[
+        INSTANCE_ID,
+        ParameterSpec::text("AccountName", "Account to drop.")
+            .required()
+            .constraints(
+                "up to 16 characters: a letter, then lower-case letters, digits and underscores",
+            ),
+    ],
+    response: &[REQUEST_ID],
+    errors: &[
+        MISSING_PARAMETER,
+        INSTANCE_NOT_FOUND,
+        INSTANCE_STATUS,
+        ErrorSpec::new("InvalidAccountName.NotFound", 404, "no such account"),
+        ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE"),
+        FORBIDDEN_RAM,
+    ],
+    availability: Availability::Available,
+};

@@ -1,0 +1,11 @@
+//! Database accounts, and the calling account.
+
+pub(crate) mod create_account;
+pub(crate) mod delete_account;
+pub(crate) mod describe_accounts;
+pub(crate) mod describe_user_info;
+pub(crate) mod grant_account_privilege;
+pub(crate) mod modify_account_description;
+pub(crate) mod modify_account_password;
+pub(crate) mod reset_account_password;
+pub(crate) mod revoke_account_privilege;

@@ -1,0 +1,8 @@
+//! Backup sets, backup policies, restores.
+
+pub(crate) mod create_database_backup;
+pub(crate) mod describe_backup_policy;
+pub(crate) mod describe_database_backup;
+pub(crate) mod modify_backup_policy;
+pub(crate) mod restore_database;
+pub(crate) mod switch_backup_database;

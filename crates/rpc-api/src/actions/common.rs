@@ -1,0 +1,58 @@
+//! What many actions share.
+
+use crate::spec::{ErrorSpec, FieldSpec, ParameterSpec};
+
+pub(super) const REQUEST_ID: FieldSpec =
+    FieldSpec::text("RequestId", "Identifies the call; new for every one.");
+
+pub(super) const INSTANCE_ID: ParameterSpec =
+    ParameterSpec::text("InstanceId", "Instance identifier.").required();
+
+pub(super) const CLIENT_TOKEN: ParameterSpec =
+    ParameterSpec::text("ClientToken", "Client-chosen idempotency key.")
+        .constraints("<= 64 ASCII characters, case-sensitive");
+
+pub(super) const MISSING_PARAMETER: ErrorSpec = ErrorSpec::new(
+    "MissingParameter",
+    400,
+    "a required parameter is absent or empty",
+);
+
+pub(super) const INSTANCE_NOT_FOUND: ErrorSpec = ErrorSpec::new(
+    "InvalidDBInstanceId.NotFound",
+    404,
+    "InstanceId unknown, already deleted, or owned by another tenant",
+);
+
+pub(super) const INSTANCE_STATUS: ErrorSpec = ErrorSpec::new(
+    "OperationDenied.DBInstanceStatus",
+    403,
+    "instance is not ACTIVE",
+);
+
+pub(super) const INSTANCE_LOCKED: ErrorSpec =
+    ErrorSpec::new("OperationDenied.LockMode", 403, "instance is locked");
+
+pub(super) const DB_NOT_FOUND: ErrorSpec = ErrorSpec::new(
+    "InvalidDBName.NotFound",
+    404,
+    "no such database in the instance",
+);
+
+pub(super) const DB_STATUS: ErrorSpec = ErrorSpec::new(
+    "OperationDenied.DBStatus",
+    403,
+    "the database is not ACTIVE",
+);
+
+pub(super) const TOKEN_MISMATCH: ErrorSpec = ErrorSpec::new(
+    "IdempotentParameterMismatch",
+    400,
+    "ClientToken reused with different parameters",
+);
+
+pub(super) const FORBIDDEN_RAM: ErrorSpec = ErrorSpec::new(
+    "Forbidden.RAM",
+    403,
+    "the caller is a sub-user without a matching grant",
+);

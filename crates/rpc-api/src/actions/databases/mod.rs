@@ -1,0 +1,9 @@
+//! Databases of an instance.
+
+pub(crate) mod create_database;
+pub(crate) mod delete_database;
+pub(crate) mod describe_database_list;
+pub(crate) mod describe_database_partitions;
+pub(crate) mod describe_databases;
+pub(crate) mod modify_database_nodes_number;
+pub(crate) mod modify_database_nodes_spec;

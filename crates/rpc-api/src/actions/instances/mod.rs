@@ -1,0 +1,21 @@
+//! Instances: order, describe, change, release; their tasks, whitelists and endpoints.
+
+pub(crate) mod add_bu_db_instance_relation;
+pub(crate) mod allocate_instance_public_connection;
+pub(crate) mod create_instance;
+pub(crate) mod delete_instance;
+pub(crate) mod describe_instance_info;
+pub(crate) mod describe_instance_info_by_connection;
+pub(crate) mod describe_instances;
+pub(crate) mod describe_security_ips;
+pub(crate) mod describe_task_status;
+pub(crate) mod describe_tasks;
+pub(crate) mod modify_instance_name;
+pub(crate) mod modify_security_ips;
+pub(crate) mod release_instance_public_connection;
+pub(crate) mod switch_instance_net_type;
+
+pub use create_instance::{CreateInstanceRequest, CreateInstanceResponse, NetworkPlacement};
+pub use describe_instances::{
+    DatabaseSummary, DescribeInstancesRequest, DescribeInstancesResponse, InstanceItem,
+};

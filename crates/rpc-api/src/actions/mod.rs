@@ -1,0 +1,13 @@
+//! The actions, one file each, in the sections of the API: what the table says about it, and
+//! for the available ones the typed request and answer.
+
+pub mod accounts;
+pub(crate) mod backups;
+mod common;
+pub mod databases;
+pub mod instances;
+pub(crate) mod monitoring;
+pub(crate) mod orders;
+pub mod regions;
+pub(crate) mod tables;
+pub(crate) mod tags;

@@ -1,0 +1,3 @@
+//! Regions and zones.
+
+pub(crate) mod describe_regions;

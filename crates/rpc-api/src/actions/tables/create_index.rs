@@ -1,0 +1,37 @@
+//! CreateIndex.
+
+use crate::Action;
+use crate::actions::common::{
+    DB_NOT_FOUND, DB_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
+    MISSING_PARAMETER, REQUEST_ID,
+};
+use crate::spec::{ActionSpec, Availability, HttpsRule, ParameterSpec, RamResource, Section};
+
+/// The action in the table.
+pub(crate) const SPEC: ActionSpec = ActionSpec {
+    action: Action::CreateIndex,
+    name: "CreateIndex",
+    aliases: &[],
+    section: Section::Tables,
+    description: "Creates an index from a DDL text.",
+    mutating: true,
+    creates_task: true,
+    https: HttpsRule::Optional,
+    resource: RamResource::Instance,
+    preconditions: &["instance status is ACTIVE", "database is ACTIVE"],
+    parameters: &[
+        INSTANCE_ID,
+        ParameterSpec::text("DBName", "Database name.").required(),
+        ParameterSpec::text("IndexDDL", "The SQL statement.").required(),
+    ],
+    response: &[REQUEST_ID],
+    errors: &[
+        MISSING_PARAMETER,
+        INSTANCE_NOT_FOUND,
+        INSTANCE_STATUS,
+        DB_NOT_FOUND,
+        DB_STATUS,
+        FORBIDDEN_RAM,
+    ],
+    availability: Availability::Planned,
+};

@@ -1,0 +1,32 @@
+//! The signed RPC API on the wire: the table of all actions, decoding and checking of
+//! requests, signatures, typed requests and answers, rendering in XML and JSON, errors.
+//!
+//! Pure: nothing here reads a clock, a socket, a disk or a random source, and nothing here
+//! decides whether a call is permitted or knows any object.
+
+mod action;
+pub mod actions;
+mod api;
+mod checks;
+mod client_token;
+mod error;
+mod params;
+mod render;
+mod spec;
+
+pub use action::Action;
+pub use actions::{accounts, databases, instances, regions};
+pub use api::{ApiRequest, ApiResponse, EmptyResponse};
+pub use client_token::ClientToken;
+pub use error::{ApiError, CatalogueEntry, ERRORS};
+pub use params::Params;
+pub use render::{FieldWriter, Format, JsonWriter, XmlWriter, render_error, render_response};
+pub use spec::{
+    ActionSpec, Availability, ErrorSpec, FieldKind, FieldSpec, HttpsRule, ParameterKind,
+    ParameterSpec, RamResource, Section,
+};
+
+/// The API version that this crate speaks.
+pub const API_VERSION: &str = "2016-01-01";
+/// The product code; RAM policies spell actions as `petadata:<Action>`.
+pub const PRODUCT: &str = "petadata";
