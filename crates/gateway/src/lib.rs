@@ -1,4 +1,19 @@
 //! The gateway: lets clients in, logs them in to their instance's node and relays between them.
 //! It holds no metadata of its own; the control plane tells it the routes.
+//!
+//! Two halves: [`session`] is a pure state machine over bytes, and the shell around it (private)
+//! owns sockets, TLS, whitelists, limits and deadlines on the event loops of `relay-io`.
+//! [`Gateway`] is what the rest of the process talks to.
 
+mod config;
+mod counters;
+mod error;
+mod gateway;
+mod registry;
 pub mod session;
+mod shell;
+
+pub use config::GatewayConfig;
+pub use counters::InstanceCounters;
+pub use error::GatewayError;
+pub use gateway::{Endpoint, Gateway};

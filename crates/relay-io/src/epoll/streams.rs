@@ -105,6 +105,9 @@ impl<T: Transport> Streams<T> {
             Ok(received) if received.count == 0 => {
                 s.readable = false;
                 s.ended = true;
+                if matches!(s.phase, Phase::Closing) {
+                    return None;
+                }
                 let tag = s.tag;
                 // Both directions may have come to their end with this.
                 self.mark_dirty(stream);

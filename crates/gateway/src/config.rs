@@ -1,0 +1,50 @@
+//! Settings of the gateway.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the gateway runs.
+#[derive(Clone)]
+pub struct GatewayConfig {
+    /// Event loops, one thread each; 0 takes one per processor.
+    pub workers: usize,
+    /// TLS for clients that ask for it. Without, the greeting does not offer it.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Time from the accepted connection to the end of the login.
+    pub login_timeout: Duration,
+    /// How long a session without a running command may stay silent. The node ends such a session
+    /// after its own `wait_timeout`, so this is a backstop.
+    pub idle_timeout: Duration,
+    /// Sessions over all instances. `None` takes what the limit of open files allows.
+    pub max_sessions: Option<usize>,
+    /// How long a loop looks for events before it sleeps while the gateway serves exactly one
+    /// session; zero never.
+    pub busy_poll: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            tls: None,
+            login_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(8 * 3600),
+            max_sessions: None,
+            busy_poll: Duration::from_micros(50),
+        }
+    }
+}
+
+impl fmt::Debug for GatewayConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayConfig")
+            .field("workers", &self.workers)
+            .field("tls", &self.tls.is_some())
+            .field("login_timeout", &self.login_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_sessions", &self.max_sessions)
+            .field("busy_poll", &self.busy_poll)
+            .finish()
+    }
+}

@@ -1,0 +1,239 @@
+//! The gateway as the control plane sees it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use openpeta_relay_io::{Commander, Listener, LoopConfig, Loops, raise_open_file_limit};
+use openpeta_types::route::InstanceRoute;
+use openpeta_types::{EndpointId, InstanceId};
+
+use crate::config::GatewayConfig;
+use crate::counters::InstanceCounters;
+use crate::error::GatewayError;
+use crate::registry::{Registry, Route};
+use crate::shell::{Command, Worker};
+
+/// Descriptors left to the rest of the process when the number of sessions follows from the limit
+/// of open files.
+const RESERVED_FILES: u64 = 512;
+/// How long a call waits for the event loops to confirm. They do within a millisecond or so; a
+/// loop that does not within this time is broken, and waiting longer would not mend it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a drain looks whether sessions are left.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// A running gateway. All calls may come from any thread. Those that change who may connect
+/// return when the change is in force on all event loops, as a rule well within a millisecond; only
+/// [`drain`](Self::drain) blocks for longer. Dropping it closes all sessions.
+pub struct Gateway {
+    registry: Arc<Registry>,
+    loops: Loops<Command>,
+    next_token: AtomicU64,
+    /// Held while endpoints are opened or closed, so that two calls for one id do not cross.
+    endpoint_changes: Mutex<()>,
+}
+
+/// An open endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The instance it leads to.
+    pub instance: InstanceId,
+}
+
+impl Gateway {
+    /// Starts the event loops. Raises the process's limit of open files as far as it may go.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Start`].
+    pub fn start(config: GatewayConfig) -> Result<Self, GatewayError> {
+        let workers = match config.workers {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let files = raise_open_file_limit();
+        // A session needs two descriptors.
+        let affordable = files.saturating_sub(RESERVED_FILES).max(2) / 2;
+        let max_sessions = config.max_sessions.unwrap_or(affordable as usize);
+        let loop_config = LoopConfig {
+            busy_poll: config.busy_poll,
+            ..LoopConfig::default()
+        };
+        let registry = Arc::new(Registry::new(config, workers, max_sessions));
+        let its = Arc::clone(&registry);
+        let worker = move |index| Worker::new(index, Arc::clone(&its));
+        let loops = Loops::start(workers, loop_config, worker).map_err(GatewayError::Start)?;
+        Ok(Self {
+            registry,
+            loops,
+            next_token: AtomicU64::new(0),
+            endpoint_changes: Mutex::new(()),
+        })
+    }
+
+    /// Offers TLS with this configuration to clients that connect from now on, or no TLS.
+    pub fn reload_tls(&self, tls: Option<Arc<rustls::ServerConfig>>) {
+        self.registry.set_tls(tls);
+    }
+
+    /// Lets clients of an instance in by this route, in place of any earlier one. When it returns,
+    /// no session is left whose client address the whitelist does not admit, or whose account is
+    /// gone or has another password, and no such connection gets in anymore.
+    pub fn publish(&self, route: InstanceRoute) {
+        if let Some(instance) = self.registry.publish(route) {
+            self.ask_loops(|reply| Command::Recheck(Arc::clone(&instance), reply));
+        }
+    }
+
+    /// Lets no client of the instance in anymore and closes its sessions. Its endpoints stay open,
+    /// refusing everyone, until they are closed.
+    pub fn withdraw(&self, id: &InstanceId) {
+        if let Some(instance) = self.registry.withdraw(id) {
+            self.ask_loops(|reply| Command::Recheck(Arc::clone(&instance), reply));
+        }
+    }
+
+    /// Listens on an address for an instance and returns the address, with the port chosen when
+    /// port 0 was asked for. Does nothing when the endpoint is open there already.
+    ///
+    /// # Errors
+    ///
+    /// Any but [`GatewayError::Start`].
+    pub fn open_endpoint(
+        &self,
+        id: EndpointId,
+        address: SocketAddr,
+        instance: InstanceId,
+    ) -> Result<SocketAddr, GatewayError> {
+        let _changing = self.change_endpoints();
+        if self.registry.is_draining() {
+            return Err(GatewayError::Draining);
+        }
+        if let Some((_, open)) = self.find_endpoint(&id) {
+            let same =
+                open.instance == instance && (open.asked == address || open.address == address);
+            return match same {
+                true => Ok(open.address),
+                false => Err(GatewayError::EndpointOpen {
+                    id,
+                    address: open.address,
+                }),
+            };
+        }
+        let listener =
+            Listener::bind(address).map_err(|error| GatewayError::listen(address, error))?;
+        let local = listener.local();
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        let route = Route {
+            id,
+            asked: address,
+            address: local,
+            instance,
+        };
+        // Before the first connection can come in.
+        self.registry.endpoints_mut().insert(token, route);
+        self.loops.listen(listener, token);
+        Ok(local)
+    }
+
+    /// Stops listening; the address is free when the call returns. Sessions that came through this
+    /// endpoint may stay for `grace`, then are closed. Tells whether the endpoint was open.
+    pub fn close_endpoint(&self, id: &EndpointId, grace: Duration) -> bool {
+        let _changing = self.change_endpoints();
+        let Some((token, _)) = self.find_endpoint(id) else {
+            return false;
+        };
+        self.registry.endpoints_mut().remove(&token);
+        self.loops.unlisten(token);
+        let commander = self.loops.commander();
+        commander.broadcast(|| Command::CloseEndpoint { token, grace });
+        true
+    }
+
+    /// All open endpoints, by id.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let routes = self.registry.endpoints();
+        let mut endpoints: Vec<_> = routes
+            .values()
+            .map(|route| Endpoint {
+                id: route.id.clone(),
+                address: route.address,
+                instance: route.instance.clone(),
+            })
+            .collect();
+        drop(routes);
+        endpoints.sort_by(|a, b| a.id.cmp(&b.id));
+        endpoints
+    }
+
+    /// Closes all endpoints, lets running commands and transactions finish, closes each session
+    /// as soon as it has none, and the rest when `patience` is over. Returns how many had to be
+    /// cut off. Blocks until then.
+    pub fn drain(&self, patience: Duration) -> usize {
+        let end = Instant::now() + patience;
+        {
+            let _changing = self.change_endpoints();
+            self.registry.start_draining();
+            let open: Vec<u64> = self.registry.endpoints_mut().drain().map(|e| e.0).collect();
+            for token in open {
+                self.loops.unlisten(token);
+            }
+        }
+        self.ask_loops(Command::Drain);
+        while self.registry.sessions() > 0 && Instant::now() < end {
+            thread::sleep(DRAIN_POLL.min(end.saturating_duration_since(Instant::now())));
+        }
+        self.ask_loops(Command::KickAll)
+    }
+
+    /// Sessions of an instance that are open now, logins under way included.
+    pub fn sessions(&self, id: &InstanceId) -> usize {
+        let instance = self.registry.instance(id);
+        instance.map_or(0, |instance| instance.sessions())
+    }
+
+    /// What was counted for an instance, if it is published.
+    pub fn counters(&self, id: &InstanceId) -> Option<InstanceCounters> {
+        Some(self.registry.instance(id)?.total())
+    }
+
+    fn find_endpoint(&self, id: &EndpointId) -> Option<(u64, Route)> {
+        let endpoints = self.registry.endpoints();
+        let found = endpoints.iter().find(|(_, route)| route.id == *id);
+        found.map(|(token, route)| (*token, route.clone()))
+    }
+
+    fn change_endpoints(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.endpoint_changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a command to all loops, waits until they have done it, and adds up their answers.
+    fn ask_loops(&self, mut command: impl FnMut(mpsc::Sender<usize>) -> Command) -> usize {
+        let commander: Commander<Command> = self.loops.commander();
+        let (reply, replies) = mpsc::channel();
+        commander.broadcast(|| command(reply.clone()));
+        drop(reply);
+        let end = Instant::now() + PATIENCE;
+        let mut sum = 0;
+        for _ in 0..commander.loops() {
+            let wait = end.saturating_duration_since(Instant::now());
+            match replies.recv_timeout(wait) {
+                Ok(count) => sum += count,
+                Err(_) => {
+                    tracing::error!("an event loop of the gateway does not answer");
+                    break;
+                }
+            }
+        }
+        sum
+    }
+}

@@ -1,0 +1,186 @@
+//! What the public calls and the event loops share: instances, endpoints, limits.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use openpeta_types::route::InstanceRoute;
+use openpeta_types::{EndpointId, InstanceId};
+
+use crate::config::GatewayConfig;
+use crate::counters::{InstanceCounters, LoopCounters};
+
+/// One published instance. Sessions hold it, so it outlives its withdrawal until they are gone.
+pub(crate) struct Instance {
+    /// The present route; `None` once withdrawn.
+    route: RwLock<Option<Arc<InstanceRoute>>>,
+    /// Sessions open now.
+    sessions: AtomicUsize,
+    /// One share per event loop.
+    counters: Box<[LoopCounters]>,
+}
+
+impl Instance {
+    fn new(route: Arc<InstanceRoute>, loops: usize) -> Self {
+        Self {
+            route: RwLock::new(Some(route)),
+            sessions: AtomicUsize::new(0),
+            counters: (0..loops).map(|_| LoopCounters::default()).collect(),
+        }
+    }
+
+    pub(crate) fn route(&self) -> Option<Arc<InstanceRoute>> {
+        read(&self.route).clone()
+    }
+
+    /// The share of event loop `index`, for its thread alone to add to.
+    pub(crate) fn counters(&self, index: usize) -> &LoopCounters {
+        &self.counters[index]
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn total(&self) -> InstanceCounters {
+        let mut total = InstanceCounters {
+            sessions: self.sessions() as u64,
+            ..InstanceCounters::default()
+        };
+        for share in &self.counters {
+            share.add_to(&mut total);
+        }
+        total
+    }
+}
+
+/// A listener and what it leads to.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) id: EndpointId,
+    /// The address asked for, which may have had port 0.
+    pub(crate) asked: SocketAddr,
+    pub(crate) address: SocketAddr,
+    pub(crate) instance: InstanceId,
+}
+
+/// The shared tables. All locks are held for a look-up only.
+pub(crate) struct Registry {
+    pub(crate) config: GatewayConfig,
+    loops: usize,
+    max_sessions: usize,
+    sessions: AtomicUsize,
+    draining: AtomicBool,
+    tls: RwLock<Option<Arc<rustls::ServerConfig>>>,
+    instances: RwLock<HashMap<InstanceId, Arc<Instance>>>,
+    /// By the token of the listener.
+    endpoints: RwLock<HashMap<u64, Route>>,
+}
+
+impl Registry {
+    pub(crate) fn new(config: GatewayConfig, loops: usize, max_sessions: usize) -> Self {
+        Self {
+            tls: RwLock::new(config.tls.clone()),
+            config,
+            loops,
+            max_sessions,
+            sessions: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            instances: RwLock::default(),
+            endpoints: RwLock::default(),
+        }
+    }
+
+    /// Stores the route. Returns the instance if it was published before, so that its sessions
+    /// can be looked at.
+    pub(crate) fn publish(&self, route: InstanceRoute) -> Option<Arc<Instance>> {
+        let id = route.instance_id.clone();
+        let route = Arc::new(route);
+        let mut instances = write(&self.instances);
+        if let Some(instance) = instances.get(&id) {
+            *write(&instance.route) = Some(route);
+            return Some(Arc::clone(instance));
+        }
+        instances.insert(id, Arc::new(Instance::new(route, self.loops)));
+        None
+    }
+
+    pub(crate) fn withdraw(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+        let instance = write(&self.instances).remove(id)?;
+        *write(&instance.route) = None;
+        Some(instance)
+    }
+
+    pub(crate) fn instance(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+        read(&self.instances).get(id).cloned()
+    }
+
+    /// The instance behind a listener, if both are there.
+    pub(crate) fn instance_of(&self, token: u64) -> Option<Arc<Instance>> {
+        let endpoints = read(&self.endpoints);
+        let instances = read(&self.instances);
+        instances.get(&endpoints.get(&token)?.instance).cloned()
+    }
+
+    pub(crate) fn endpoints(&self) -> RwLockReadGuard<'_, HashMap<u64, Route>> {
+        read(&self.endpoints)
+    }
+
+    pub(crate) fn endpoints_mut(&self) -> RwLockWriteGuard<'_, HashMap<u64, Route>> {
+        write(&self.endpoints)
+    }
+
+    pub(crate) fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {
+        read(&self.tls).clone()
+    }
+
+    pub(crate) fn set_tls(&self, tls: Option<Arc<rustls::ServerConfig>>) {
+        *write(&self.tls) = tls;
+    }
+
+    /// Counts one more session of the instance, unless a limit forbids it.
+    pub(crate) fn enter(&self, instance: &Instance, limit: u32) -> bool {
+        if !add_below(&self.sessions, self.max_sessions) {
+            return false;
+        }
+        let entered = add_below(&instance.sessions, limit as usize);
+        if !entered {
+            self.sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+        entered
+    }
+
+    /// Takes back what [`Self::enter`] counted.
+    pub(crate) fn leave(&self, instance: &Instance) {
+        instance.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+fn add_below(count: &AtomicUsize, limit: usize) -> bool {
+    let next = |count| (count < limit).then_some(count + 1);
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+        .is_ok()
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
