@@ -1,13 +1,17 @@
 //! CreateAccount.
 
-use crate::Action;
+use openpeta_types::{AccountDescription, AccountName, AccountType, InstanceId, Password};
+
+use crate::actions::accounts::AccountGrants;
 use crate::actions::common::{
     CLIENT_TOKEN, DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND,
     INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
 };
+use crate::checks::{account_description, check_required, new_account_name, new_password};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, ClientToken, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -26,3 +30,41 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, INSTANCE_STATUS, INSTANCE_LOCKED, ErrorSpec::new("InvalidAccountName.Malformed", 400, "bad name"), ErrorSpec::new("InvalidAccountName.keyword", 400, "reserved keyword"), ErrorSpec::new("InvalidAccountName.Duplicate", 400, "name taken"), ErrorSpec::new("QuotaExceeded.AccountName", 403, "account quota used up"), ErrorSpec::new("InvalidAccountPassword.Malformed", 400, "bad password"), ErrorSpec::new("InvalidAccountType.ValueNotSupported", 400, "neither Normal nor Super"), ErrorSpec::new("InvalidDBInfo.Malformed", 400, "DBInfo is not such an object or names an unknown database"), DB_NOT_FOUND, ErrorSpec::new("InvalidAccountPrivilege.ValueNotSupported", 400, "unknown privilege set"), ErrorSpec::new("InvalidAccountDescription.Malformed", 400, "bad remark"), ErrorSpec::new("InvalidAccountVersion.ValueNotSupported", 400, "neither 0 nor 1"), TOKEN_MISMATCH, FORBIDDEN_RAM],
     availability: Availability::Available,
 };
+
+/// A checked CreateAccount.
+#[derive(Clone, Debug)]
+pub struct CreateAccountRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The new account.
+    pub account_name: AccountName,
+    /// Its password.
+    pub account_password: Password,
+    /// Its kind.
+    pub account_type: AccountType,
+    /// What it may do; of no matter for a Super account.
+    pub grants: AccountGrants,
+    /// A remark.
+    pub account_description: Option<AccountDescription>,
+    /// Idempotency key.
+    pub client_token: Option<ClientToken>,
+}
+
+impl ApiRequest for CreateAccountRequest {
+    const ACTION: Action = Action::CreateAccount;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        let account_type = params.choice("AccountType", AccountType::parse)?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            account_name: new_account_name(params.required("AccountName")?)?,
+            account_password: new_password(params, "AccountPassword")?,
+            account_type: account_type.unwrap_or(AccountType::Normal),
+            grants: AccountGrants::from_params(params)?,
+            account_description: account_description(params)?,
+            client_token: params.client_token()?,
+        })
+    }
+}

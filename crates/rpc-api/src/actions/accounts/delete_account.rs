@@ -1,12 +1,15 @@
 //! DeleteAccount.
 
-use crate::Action;
+use openpeta_types::{AccountName, InstanceId};
+
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::check_required;
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -39,3 +42,27 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     availability: Availability::Available,
 };
+
+/// A checked DeleteAccount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteAccountRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The account.
+    pub account_name: AccountName,
+}
+
+impl ApiRequest for DeleteAccountRequest {
+    const ACTION: Action = Action::DeleteAccount;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        let account_name = params.required("AccountName")?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            account_name: AccountName::parse_lookup(account_name)
+                .map_err(|_| ApiError::account_not_found())?,
+        })
+    }
+}

@@ -1,10 +1,12 @@
 //! DescribeAccounts.
 
-use crate::Action;
+use openpeta_types::{AccountName, AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet};
+
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::spec::{ActionSpec, Availability, FieldSpec, HttpsRule, RamResource, Section};
+use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -63,3 +65,93 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
     availability: Availability::Available,
 };
+
+/// A checked DescribeAccounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeAccountsRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+}
+
+impl ApiRequest for DescribeAccountsRequest {
+    const ACTION: Action = Action::DescribeAccounts;
+    type Response = DescribeAccountsResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            instance_id: params.instance_id()?,
+        })
+    }
+}
+
+/// The answer to DescribeAccounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeAccountsResponse {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Its accounts.
+    pub accounts: Vec<AccountItem>,
+}
+
+/// An account in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountItem {
+    /// Its name.
+    pub account_name: AccountName,
+    /// Its status.
+    pub account_status: AccountStatus,
+    /// Its remark; empty when there is none.
+    pub account_description: String,
+    /// Its kind.
+    pub account_type: AccountType,
+    /// What it may do; empty for an account without privileges.
+    pub privileges: Vec<DatabasePrivilegeItem>,
+}
+
+/// What an account may do in one database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabasePrivilegeItem {
+    /// The database.
+    pub db_name: DbName,
+    /// The privilege set, `Custom` when no named one matches.
+    pub account_privilege: PrivilegeSet,
+    /// The privileges one by one, comma-separated without blanks.
+    pub detail: String,
+}
+
+impl ApiResponse for DescribeAccountsResponse {
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        writer.text("InstanceId", self.instance_id.as_str());
+        writer.list(
+            "AccountList",
+            "Account",
+            &self.accounts,
+            |writer, account| {
+                account.write(writer);
+            },
+        );
+    }
+}
+
+impl AccountItem {
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        writer.text("AccountName", self.account_name.as_str());
+        writer.text("AccountStatus", self.account_status.as_str());
+        writer.text("AccountDescription", &self.account_description);
+        writer.text("AccountType", self.account_type.as_str());
+        let (list, item) = ("DatabasePrivileges", "DatabasePrivilege");
+        if self.privileges.is_empty() {
+            // An account without privileges shows one entry that names no database.
+            writer.list(list, item, [()], |writer, ()| {
+                writer.text("AccountPrivilege", "");
+                writer.text("AccountPrivilegeDetail", "");
+            });
+            return;
+        }
+        writer.list(list, item, &self.privileges, |writer, privilege| {
+            writer.text("DBName", privilege.db_name.as_str());
+            writer.text("AccountPrivilege", privilege.account_privilege.as_str());
+            writer.text("AccountPrivilegeDetail", &privilege.detail);
+        });
+    }
+}

@@ -7,3 +7,5 @@ pub(crate) mod describe_database_partitions;
 pub(crate) mod describe_databases;
 pub(crate) mod modify_database_nodes_number;
 pub(crate) mod modify_database_nodes_spec;
+
+pub use describe_databases::{DatabaseItem, DescribeDatabasesRequest, DescribeDatabasesResponse};

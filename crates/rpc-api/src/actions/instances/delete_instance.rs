@@ -1,11 +1,13 @@
 //! DeleteInstance.
 
-use crate::Action;
+use openpeta_types::InstanceId;
+
 use crate::actions::common::{
     CLIENT_TOKEN, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
     MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
 };
 use crate::spec::{ActionSpec, Availability, HttpsRule, RamResource, Section};
+use crate::{Action, ApiError, ApiRequest, ClientToken, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -31,3 +33,24 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     availability: Availability::Available,
 };
+
+/// A checked DeleteInstance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteInstanceRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Idempotency key.
+    pub client_token: Option<ClientToken>,
+}
+
+impl ApiRequest for DeleteInstanceRequest {
+    const ACTION: Action = Action::DeleteInstance;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            client_token: params.client_token()?,
+        })
+    }
+}

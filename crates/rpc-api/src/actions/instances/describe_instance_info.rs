@@ -1,10 +1,14 @@
 //! DescribeInstanceInfo.
 
-use crate::Action;
+use openpeta_types::{EndpointType, InstanceId, InstanceName, ObjectStatus, VSwitchId, VpcId};
+use std::net::IpAddr;
+
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::actions::instances::describe_instances::{DatabaseSummary, write_databases};
 use crate::spec::{ActionSpec, Availability, FieldSpec, HttpsRule, RamResource, Section};
+use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -54,3 +58,84 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
     availability: Availability::Available,
 };
+
+/// A checked DescribeInstanceInfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeInstanceInfoRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+}
+
+impl ApiRequest for DescribeInstanceInfoRequest {
+    const ACTION: Action = Action::DescribeInstanceInfo;
+    type Response = DescribeInstanceInfoResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            instance_id: params.instance_id()?,
+        })
+    }
+}
+
+/// The answer to DescribeInstanceInfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeInstanceInfoResponse {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Its display name.
+    pub instance_name: Option<InstanceName>,
+    /// Its region.
+    pub region_id: String,
+    /// Its zone.
+    pub zone_id: String,
+    /// Its status.
+    pub instance_status: ObjectStatus,
+    /// Its endpoints.
+    pub network_info_items: Vec<NetworkInfoItem>,
+    /// Its databases.
+    pub databases: Vec<DatabaseSummary>,
+}
+
+/// An endpoint of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkInfoItem {
+    /// Its kind.
+    pub network_type: EndpointType,
+    /// Its host name or address.
+    pub connection_string: String,
+    /// Its port.
+    pub port: u16,
+    /// Its VPC, for kind VPC.
+    pub vpc_id: Option<VpcId>,
+    /// Its VSwitch, for kind VPC.
+    pub vswitch_id: Option<VSwitchId>,
+    /// Its address in the VSwitch, for kind VPC.
+    pub private_ip_address: Option<IpAddr>,
+}
+
+impl ApiResponse for DescribeInstanceInfoResponse {
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        writer.text("InstanceId", self.instance_id.as_str());
+        writer.optional_text(
+            "InstanceName",
+            self.instance_name.as_ref().map(InstanceName::as_str),
+        );
+        writer.text("RegionId", &self.region_id);
+        writer.text("ZoneId", &self.zone_id);
+        writer.text("InstanceStatus", self.instance_status.as_str());
+        writer.list(
+            "NetworkInfoItems",
+            "NetworkInfoItem",
+            &self.network_info_items,
+            |writer, item| {
+                writer.text("NetworkType", item.network_type.as_str());
+                writer.text("ConnectionString", &item.connection_string);
+                writer.display("Port", &item.port);
+                writer.optional_text("VpcId", item.vpc_id.as_ref().map(VpcId::as_str));
+                writer.optional_text("VSwitchId", item.vswitch_id.as_ref().map(VSwitchId::as_str));
+                writer.optional_display("PrivateIpAddress", item.private_ip_address.as_ref());
+            },
+        );
+        write_databases(writer, &self.databases);
+    }
+}

@@ -1,10 +1,12 @@
 //! DescribeSecurityIPs.
 
-use crate::Action;
+use openpeta_types::{DEFAULT_GROUP, InstanceId, WhitelistGroup};
+
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::spec::{ActionSpec, Availability, FieldSpec, HttpsRule, RamResource, Section};
+use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -40,3 +42,51 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
     availability: Availability::Available,
 };
+
+/// A checked DescribeSecurityIPs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeSecurityIPsRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+}
+
+impl ApiRequest for DescribeSecurityIPsRequest {
+    const ACTION: Action = Action::DescribeSecurityIPs;
+    type Response = DescribeSecurityIPsResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            instance_id: params.instance_id()?,
+        })
+    }
+}
+
+/// The answer to DescribeSecurityIPs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeSecurityIPsResponse {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Its whitelist groups, the default one included.
+    pub groups: Vec<WhitelistGroup>,
+}
+
+impl ApiResponse for DescribeSecurityIPsResponse {
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        let default = self.groups.iter().find(|group| group.name == DEFAULT_GROUP);
+        let default = default
+            .map(WhitelistGroup::entries_text)
+            .unwrap_or_default();
+        writer.text("InstanceId", self.instance_id.as_str());
+        writer.text("SecurityIPList", &default);
+        writer.list(
+            "SecurityIPs",
+            "SecurityIpGroup",
+            &self.groups,
+            |writer, group| {
+                writer.text("SecurityIPListName", &group.name);
+                writer.text("SecurityIPListAttribute", &group.attribute);
+                writer.text("SecurityIPList", &group.entries_text());
+            },
+        );
+    }
+}

@@ -16,6 +16,15 @@ pub(crate) mod release_instance_public_connection;
 pub(crate) mod switch_instance_net_type;
 
 pub use create_instance::{CreateInstanceRequest, CreateInstanceResponse, NetworkPlacement};
+pub use delete_instance::DeleteInstanceRequest;
+pub use describe_instance_info::{
+    DescribeInstanceInfoRequest, DescribeInstanceInfoResponse, NetworkInfoItem,
+};
 pub use describe_instances::{
     DatabaseSummary, DescribeInstancesRequest, DescribeInstancesResponse, InstanceItem,
 };
+pub use describe_security_ips::{DescribeSecurityIPsRequest, DescribeSecurityIPsResponse};
+pub use describe_task_status::{DescribeTaskStatusRequest, DescribeTaskStatusResponse};
+pub use describe_tasks::{DescribeTasksRequest, DescribeTasksResponse, TaskItem};
+pub use modify_instance_name::ModifyInstanceNameRequest;
+pub use modify_security_ips::{ModifyMode, ModifySecurityIPsRequest, ModifySecurityIPsResponse};

@@ -1,12 +1,15 @@
 //! ModifyInstanceName.
 
-use crate::Action;
+use openpeta_types::{InstanceId, InstanceName};
+
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::{check_required, instance_name};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -42,3 +45,27 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     availability: Availability::Available,
 };
+
+/// A checked ModifyInstanceName.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModifyInstanceNameRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Its new display name.
+    pub new_instance_name: InstanceName,
+}
+
+impl ApiRequest for ModifyInstanceNameRequest {
+    const ACTION: Action = Action::ModifyInstanceName;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        let name = "NewInstanceName";
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            new_instance_name: instance_name(params, name)?
+                .ok_or_else(|| ApiError::missing_parameter(name))?,
+        })
+    }
+}
