@@ -7,20 +7,31 @@
 mod action;
 pub mod actions;
 mod api;
+mod call;
 mod checks;
 mod client_token;
+mod encoding;
 mod error;
+mod idempotency;
 mod params;
+mod ram;
 mod render;
+mod signature;
 mod spec;
 
 pub use action::Action;
 pub use actions::{accounts, databases, instances, regions};
 pub use api::{ApiRequest, ApiResponse, EmptyResponse};
+pub use call::{Failure, RawRequest, SignedCall, decode};
 pub use client_token::ClientToken;
 pub use error::{ApiError, CatalogueEntry, ERRORS};
+pub use idempotency::parameter_digest;
 pub use params::Params;
+pub use ram::{ram_action, ram_resource};
 pub use render::{FieldWriter, Format, JsonWriter, XmlWriter, render_error, render_response};
+pub use signature::{
+    Acs3Request, Credentials, V1Request, sign_acs3, sign_v1, signed_form_v1, string_to_sign_v1,
+};
 pub use spec::{
     ActionSpec, Availability, ErrorSpec, FieldKind, FieldSpec, HttpsRule, ParameterKind,
     ParameterSpec, RamResource, Section,

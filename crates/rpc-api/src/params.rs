@@ -41,6 +41,14 @@ impl ParamsBuilder {
         self.pairs.push(Pair { name, value });
     }
 
+    /// The pairs in the order in which they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = self.text.as_str();
+        self.pairs
+            .iter()
+            .map(move |pair| (&text[pair.name.clone()], &text[pair.value.clone()]))
+    }
+
     /// How many pairs there are.
     pub(crate) fn len(&self) -> usize {
         self.pairs.len()

@@ -151,10 +151,10 @@ mod tests {
         let mut raw = String::new();
         loop {
             match reader.read_event().expect("well-formed XML") {
-                Event::Text(text) => raw.push_str(std::str::from_utf8(&text).expect("UTF-8")),
+                Event::Text(text) => raw.push_str(&text),
                 Event::GeneralRef(name) => {
                     raw.push('&');
-                    raw.push_str(std::str::from_utf8(&name).expect("UTF-8"));
+                    raw.push_str(&name);
                     raw.push(';');
                 }
                 Event::Eof => return raw,
@@ -167,7 +167,9 @@ mod tests {
         #[test]
         fn every_printable_text_survives(value in "\\PC*") {
             let document = XmlWriter::document(&["R"], |writer| writer.text("T", &value));
-            prop_assert_eq!(unescape(&inner(&document)).expect("known entities"), value.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"));
+            let raw = inner(&document);
+            let read = unescape(&raw).expect("known entities");
+            prop_assert_eq!(read, value);
         }
     }
 }
