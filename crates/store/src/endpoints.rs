@@ -1,0 +1,222 @@
+//! Endpoints: the listeners of the gateway that are meant to exist.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+use openpeta_types::{EndpointId, EndpointType, InstanceId, VSwitchId, VpcId};
+use rusqlite::params;
+
+use crate::changes::Topic;
+use crate::column::{Columns, P};
+use crate::{Reader, StoreError, Writer};
+
+const TABLE: &str = "endpoints";
+
+/// The columns that [`read`] reads, in its order.
+macro_rules! columns {
+    () => {
+        "e.endpoint_id, e.instance_id, e.endpoint_type, e.connection_string, e.address, e.port, \
+         e.vpc_id, e.vswitch_id, e.expires_at"
+    };
+}
+pub(crate) use columns;
+
+/// An address at which clients reach an instance.
+///
+/// An instance has at most one *default* endpoint: of type INTERNAL or VPC and without expiry.
+/// To switch, first give the old one its expiry, then insert the new one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id.
+    pub endpoint_id: EndpointId,
+    /// The instance that it leads to.
+    pub instance_id: InstanceId,
+    /// Its kind.
+    pub endpoint_type: EndpointType,
+    /// Host name or address as clients are told.
+    pub connection_string: String,
+    /// Where it listens.
+    pub address: IpAddr,
+    /// Where it listens; one endpoint an address and port.
+    pub port: u16,
+    /// The VPC that its address is from.
+    pub vpc_id: Option<VpcId>,
+    /// The VSwitch that its address is from.
+    pub vswitch_id: Option<VSwitchId>,
+    /// When it goes, for the old endpoint after a switch.
+    pub expires_at: Option<Timestamp>,
+}
+
+pub(crate) fn read(columns: &mut Columns<'_, '_>) -> Result<Endpoint, StoreError> {
+    Ok(Endpoint {
+        endpoint_id: columns.get()?,
+        instance_id: columns.get()?,
+        endpoint_type: columns.get()?,
+        connection_string: columns.get()?,
+        address: columns.get()?,
+        port: columns.get()?,
+        vpc_id: columns.get()?,
+        vswitch_id: columns.get()?,
+        expires_at: columns.get()?,
+    })
+}
+
+impl Reader<'_> {
+    /// The endpoint of that id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn endpoint(&self, endpoint_id: &EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.one(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM endpoints e WHERE e.endpoint_id = ?"
+            ),
+            [P(endpoint_id)],
+            read,
+        )
+    }
+
+    /// All endpoints; for reconcilers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        self.all(
+            TABLE,
+            concat!("SELECT ", columns!(), " FROM endpoints e"),
+            [],
+            read,
+        )
+    }
+
+    /// The endpoints of an instance: the default one first, then public ones, then those that
+    /// will go.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn endpoints_of(&self, instance_id: &InstanceId) -> Result<Vec<Endpoint>, StoreError> {
+        let mut endpoints = self.all(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM endpoints e WHERE e.instance_id = ?"
+            ),
+            [P(instance_id)],
+            read,
+        )?;
+        endpoints.sort_by_key(|endpoint| {
+            let public = endpoint.endpoint_type == EndpointType::Public;
+            (endpoint.expires_at, public)
+        });
+        Ok(endpoints)
+    }
+
+    /// The endpoints that clients are told this host name or address for.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn endpoints_by_connection_string(
+        &self,
+        connection_string: &str,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        self.all(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM endpoints e WHERE e.connection_string = ?"
+            ),
+            [connection_string],
+            read,
+        )
+    }
+
+    /// The lowest port of the range that no endpoint on the address has and `usable` admits
+    /// (a caller may try to bind it). `None` when there is none. Insert the endpoint in the
+    /// same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn free_port(
+        &self,
+        address: IpAddr,
+        range: RangeInclusive<u16>,
+        usable: impl Fn(u16) -> bool,
+    ) -> Result<Option<u16>, StoreError> {
+        let taken: HashSet<u16> = self
+            .all(
+                TABLE,
+                "SELECT port FROM endpoints WHERE address = ?",
+                [P(&address)],
+                |columns| columns.get(),
+            )?
+            .into_iter()
+            .collect();
+        let mut free = range.filter(|port| !taken.contains(port));
+        Ok(free.find(|&port| usable(port)))
+    }
+}
+
+impl Writer<'_> {
+    /// Adds an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when address and port are taken, the instance has a default
+    /// endpoint already, or something it names does not exist.
+    pub fn insert_endpoint(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        self.touch(Topic::Endpoints);
+        self.execute(
+            "INSERT INTO endpoints (endpoint_id, instance_id, endpoint_type, connection_string,
+                                    address, port, vpc_id, vswitch_id, expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                P(&endpoint.endpoint_id),
+                P(&endpoint.instance_id),
+                P(&endpoint.endpoint_type),
+                P(&endpoint.connection_string),
+                P(&endpoint.address),
+                P(&endpoint.port),
+                P(&endpoint.vpc_id),
+                P(&endpoint.vswitch_id),
+                P(&endpoint.expires_at),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Says when an endpoint goes, or that it stays after all.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when it would be a second default one.
+    pub fn set_endpoint_expiry(
+        &self,
+        endpoint_id: &EndpointId,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.touch(Topic::Endpoints);
+        self.change(
+            TABLE,
+            "UPDATE endpoints SET expires_at = ?2 WHERE endpoint_id = ?1",
+            params![P(endpoint_id), P(&expires_at)],
+        )
+    }
+
+    /// Removes an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn delete_endpoint(&self, endpoint_id: &EndpointId) -> Result<(), StoreError> {
+        self.touch(Topic::Endpoints);
+        self.change(
+            TABLE,
+            "DELETE FROM endpoints WHERE endpoint_id = ?",
+            [P(endpoint_id)],
+        )
+    }
+}

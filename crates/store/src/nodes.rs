@@ -1,0 +1,188 @@
+//! Nodes: `mariadbd` processes that are meant to exist.
+
+use jiff::Timestamp;
+use openpeta_types::{InstanceId, NodeId, NodeSettings, NodeSpec};
+use rusqlite::params;
+
+use crate::changes::Topic;
+use crate::column::{Columns, P};
+use crate::{Reader, StoreError, Writer, spelled};
+
+const TABLE: &str = "nodes";
+
+spelled!(
+    /// What a node is meant to be; whether it is so is for the reconciler to find out.
+    NodeState {
+        /// Its data directory is being made.
+        Creating = "creating",
+        /// Its process runs.
+        Running = "running",
+        /// Its process does not run, its data is kept.
+        Stopped = "stopped",
+        /// Process and data are being removed.
+        Destroying = "destroying",
+    }
+);
+
+/// A database node. The row exists as long as there may be a process or a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its id.
+    pub node_id: NodeId,
+    /// The instance that it serves; `None` for a spare one.
+    pub instance_id: Option<InstanceId>,
+    /// The spec that it was made for; `None` for a spare one.
+    pub node_spec: Option<NodeSpec>,
+    /// What it gets.
+    pub settings: NodeSettings,
+    /// What it is meant to be.
+    pub state: NodeState,
+    /// How often its process was started again after it had ended unasked.
+    pub restarts: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+fn read(columns: &mut Columns<'_, '_>) -> Result<Node, StoreError> {
+    Ok(Node {
+        node_id: columns.get()?,
+        instance_id: columns.get()?,
+        node_spec: columns.get()?,
+        settings: serde_json::from_str(&columns.get::<String>()?)
+            .map_err(|_| StoreError::bad_row(TABLE, 3))?,
+        state: columns.get()?,
+        restarts: columns.get()?,
+        created_at: columns.get()?,
+    })
+}
+
+impl Reader<'_> {
+    /// The node of that id.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn node(&self, node_id: &NodeId) -> Result<Option<Node>, StoreError> {
+        self.one(
+            TABLE,
+            "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
+             FROM nodes WHERE node_id = ?",
+            [P(node_id)],
+            read,
+        )
+    }
+
+    /// All nodes, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        self.all(
+            TABLE,
+            "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
+             FROM nodes ORDER BY created_at, node_id",
+            [],
+            read,
+        )
+    }
+
+    /// The nodes of an instance, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn nodes_of(&self, instance_id: &InstanceId) -> Result<Vec<Node>, StoreError> {
+        self.all(
+            TABLE,
+            "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
+             FROM nodes WHERE instance_id = ? ORDER BY created_at, node_id",
+            [P(instance_id)],
+            read,
+        )
+    }
+
+    /// The nodes that serve no instance yet, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn spare_nodes(&self) -> Result<Vec<Node>, StoreError> {
+        self.all(
+            TABLE,
+            "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
+             FROM nodes WHERE instance_id IS NULL ORDER BY created_at, node_id",
+            [],
+            read,
+        )
+    }
+}
+
+impl Writer<'_> {
+    /// Adds a node.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the id is taken.
+    pub fn insert_node(&self, node: &Node) -> Result<(), StoreError> {
+        self.touch(Topic::Nodes);
+        self.execute(
+            "INSERT INTO nodes (node_id, instance_id, node_spec, settings, state, restarts,
+                                created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            params![
+                P(&node.node_id),
+                P(&node.instance_id),
+                P(&node.node_spec),
+                settings_text(&node.settings),
+                P(&node.state),
+                P(&node.restarts),
+                P(&node.created_at),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Replaces everything of a node but id and creation time.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn update_node(&self, node: &Node) -> Result<(), StoreError> {
+        self.touch(Topic::Nodes);
+        self.change(
+            TABLE,
+            "UPDATE nodes SET instance_id = ?2, node_spec = ?3, settings = ?4, state = ?5,
+                              restarts = ?6
+             WHERE node_id = ?1",
+            params![
+                P(&node.node_id),
+                P(&node.instance_id),
+                P(&node.node_spec),
+                settings_text(&node.settings),
+                P(&node.state),
+                P(&node.restarts),
+            ],
+        )
+    }
+
+    /// Sets what a node is meant to be.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn set_node_state(&self, node_id: &NodeId, state: NodeState) -> Result<(), StoreError> {
+        self.touch(Topic::Nodes);
+        self.change(
+            TABLE,
+            "UPDATE nodes SET state = ?2 WHERE node_id = ?1",
+            params![P(node_id), P(&state)],
+        )
+    }
+
+    /// Removes a node; the instance that it served has none from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn delete_node(&self, node_id: &NodeId) -> Result<(), StoreError> {
+        self.touch(Topic::Nodes);
+        self.change(TABLE, "DELETE FROM nodes WHERE node_id = ?", [P(node_id)])
+    }
+}
+
+fn settings_text(settings: &NodeSettings) -> String {
+    serde_json::to_string(settings).expect("numbers by name are JSON")
+}
