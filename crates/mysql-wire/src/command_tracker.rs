@@ -1,0 +1,223 @@
+//! Where the commands begin in the bytes of a client.
+
+use crate::command::COM_SLEEP;
+use crate::packet::{HEADER_LEN, MAX_PAYLOAD, parse_header};
+
+/// What [`CommandTracker::step`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientStep {
+    /// A command begins.
+    Command {
+        /// The command byte. An empty packet counts as COM_SLEEP, as servers take it.
+        command: u8,
+        /// Length of its first packet's payload, in bytes.
+        len: usize,
+        /// Whether its sequence id is 0, as it has to be: a server refuses any other with
+        /// error 1156 and hangs up.
+        in_sequence: bool,
+    },
+    /// The command that shall be held begins; none of its bytes is consumed.
+    Held,
+    /// A packet begins, but its first five bytes are not all there; none of them is consumed.
+    Incomplete,
+    /// The empty packet that ends a local file.
+    FileEnd,
+    /// All bytes are consumed, and no command began in them.
+    Continued,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Commands,
+    /// The packets are the content of a file.
+    File,
+    /// The packets are of a kind without replies, such as the acknowledgements of a replica.
+    Opaque,
+}
+
+/// Follows the packets of a client, which may arrive in pieces of any size, without keeping
+/// their content.
+#[derive(Clone, Debug)]
+pub struct CommandTracker {
+    mode: Mode,
+    /// The command to stop at.
+    hold: Option<u8>,
+    /// Payload bytes of the current packet still to come.
+    left: usize,
+    /// The last packet was of the greatest length, so the next continues it.
+    continued: bool,
+}
+
+impl CommandTracker {
+    /// Starts between two commands. The command `hold` is not passed over but reported as
+    /// [`ClientStep::Held`], so that the caller can deal with it.
+    #[must_use]
+    pub fn new(hold: Option<u8>) -> Self {
+        Self {
+            mode: Mode::Commands,
+            hold,
+            left: 0,
+            continued: false,
+        }
+    }
+
+    /// The client's next packets are a file, up to an empty one.
+    pub fn expect_file(&mut self) {
+        self.mode = Mode::File;
+    }
+
+    /// The client's next packets are no commands, until [`end_opaque`](Self::end_opaque).
+    pub fn expect_opaque(&mut self) {
+        self.mode = Mode::Opaque;
+    }
+
+    /// The client's next packets are commands again, if they were none.
+    pub fn end_opaque(&mut self) {
+        if self.mode == Mode::Opaque {
+            self.mode = Mode::Commands;
+        }
+    }
+
+    /// Whether the bytes so far end with a whole packet which the next does not continue.
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        self.left == 0 && !self.continued
+    }
+
+    /// Goes on to the next step in `data`; returns how many bytes it consumed and what it found.
+    /// Call it again with the bytes that are left, unless they are none or it found
+    /// [`ClientStep::Held`] or [`ClientStep::Incomplete`]; bytes not consumed are to be handed in
+    /// again, in front of what follows them.
+    pub fn step(&mut self, data: &[u8]) -> (usize, ClientStep) {
+        let mut at = 0;
+        loop {
+            let passed = self.left.min(data.len() - at);
+            at += passed;
+            self.left -= passed;
+            let rest = &data[at..];
+            if rest.is_empty() {
+                return (at, ClientStep::Continued);
+            }
+            let Some(&header) = rest.first_chunk::<HEADER_LEN>() else {
+                return (at, ClientStep::Incomplete);
+            };
+            let (len, sequence) = parse_header(header);
+            let begins = !self.continued;
+            if begins && self.mode == Mode::Commands {
+                let command = match rest.get(HEADER_LEN) {
+                    _ if len == 0 => COM_SLEEP,
+                    Some(&command) => command,
+                    None => return (at, ClientStep::Incomplete),
+                };
+                if len > 0 && self.hold == Some(command) {
+                    return (at, ClientStep::Held);
+                }
+                self.enter(len);
+                at += HEADER_LEN;
+                let passed = self.left.min(data.len() - at);
+                self.left -= passed;
+                let found = ClientStep::Command {
+                    command,
+                    len,
+                    in_sequence: sequence == 0,
+                };
+                return (at + passed, found);
+            }
+            self.enter(len);
+            at += HEADER_LEN;
+            if begins && self.mode == Mode::File && len == 0 {
+                self.mode = Mode::Commands;
+                return (at, ClientStep::FileEnd);
+            }
+        }
+    }
+
+    fn enter(&mut self, len: usize) {
+        self.left = len;
+        self.continued = len == MAX_PAYLOAD;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{COM_CHANGE_USER, COM_PING, COM_QUERY};
+    use crate::put_packet;
+
+    fn commands(tracker: &mut CommandTracker, mut data: &[u8]) -> Vec<ClientStep> {
+        let mut found = Vec::new();
+        while !data.is_empty() {
+            let (used, step) = tracker.step(data);
+            data = &data[used..];
+            found.push(step);
+            if matches!(step, ClientStep::Held | ClientStep::Incomplete) {
+                break;
+            }
+        }
+        found
+    }
+
+    fn command(command: u8, len: usize) -> ClientStep {
+        ClientStep::Command {
+            command,
+            len,
+            in_sequence: true,
+        }
+    }
+
+    #[test]
+    fn pipelined_commands() {
+        let mut wire = Vec::new();
+        put_packet(&mut wire, 0, &[COM_PING]);
+        put_packet(&mut wire, 0, b"");
+        put_packet(&mut wire, 3, b"\x03select 1");
+        let found = commands(&mut CommandTracker::new(None), &wire);
+        let late = ClientStep::Command {
+            command: COM_QUERY,
+            len: 9,
+            in_sequence: false,
+        };
+        assert_eq!(found, [command(COM_PING, 1), command(COM_SLEEP, 0), late]);
+    }
+
+    #[test]
+    fn a_split_command_counts_once() {
+        let mut wire = Vec::new();
+        put_packet(&mut wire, 0, &vec![COM_QUERY; MAX_PAYLOAD]);
+        put_packet(&mut wire, 0, &[COM_PING]);
+        let mut tracker = CommandTracker::new(None);
+        let (first, rest) = wire.split_at(1000);
+        assert_eq!(
+            commands(&mut tracker, first),
+            [command(COM_QUERY, MAX_PAYLOAD)]
+        );
+        assert!(!tracker.at_boundary());
+        assert_eq!(commands(&mut tracker, rest), [command(COM_PING, 1)]);
+        assert!(tracker.at_boundary());
+    }
+
+    #[test]
+    fn the_held_command_is_left_alone() {
+        let mut wire = Vec::new();
+        put_packet(&mut wire, 0, &[COM_PING]);
+        put_packet(&mut wire, 0, &[COM_CHANGE_USER, b'u', 0]);
+        let mut tracker = CommandTracker::new(Some(COM_CHANGE_USER));
+        let found = commands(&mut tracker, &wire);
+        assert_eq!(found, [command(COM_PING, 1), ClientStep::Held]);
+        assert_eq!(tracker.step(&wire[5..9]), (0, ClientStep::Incomplete));
+        assert_eq!(tracker.step(&wire[5..10]), (0, ClientStep::Held));
+    }
+
+    #[test]
+    fn a_local_file_ends_with_an_empty_packet_of_its_own() {
+        let mut wire = Vec::new();
+        put_packet(&mut wire, 2, b"\x03not a query");
+        put_packet(&mut wire, 3, &vec![0; MAX_PAYLOAD]);
+        put_packet(&mut wire, 5, b"");
+        put_packet(&mut wire, 0, &[COM_PING]);
+        let mut tracker = CommandTracker::new(None);
+        tracker.expect_file();
+        let found = commands(&mut tracker, &wire);
+        assert_eq!(found, [ClientStep::FileEnd, command(COM_PING, 1)]);
+    }
+}
