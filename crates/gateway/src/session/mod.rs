@@ -13,8 +13,15 @@
 //!
 //! `now` is the time since an arbitrary fixed moment, the same for all calls, and never goes back.
 
+mod change_user;
+mod login;
+mod nonces;
 mod outbox;
+mod proof;
+pub mod refusal;
+mod relay;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,10 +29,14 @@ use std::time::Duration;
 
 use openpeta_types::route::InstanceRoute;
 
-pub use outbox::{CloseReason, Outbox};
+use self::login::LoginFlow;
+use self::nonces::Nonces;
+use self::relay::Relay;
+
+pub use self::outbox::{CloseReason, Outbox};
 
 /// What a session needs to know at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SessionParams {
     /// The client's address, which the node is told in a PROXY header.
     pub client: SocketAddr,
@@ -39,6 +50,18 @@ pub struct SessionParams {
     pub nonce_seed: [u8; 32],
     /// Time a client has from the start to the end of its login (10 s is MariaDB's default).
     pub login_timeout: Duration,
+}
+
+impl fmt::Debug for SessionParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionParams")
+            .field("client", &self.client)
+            .field("endpoint", &self.endpoint)
+            .field("instance", &self.route.instance_id)
+            .field("tls", &self.tls)
+            .field("login_timeout", &self.login_timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a session stands.
@@ -62,118 +85,259 @@ pub struct Counters {
 }
 
 /// The life of one client session; see the [module's documentation](self) for how to drive it.
-#[derive(Debug)]
 pub struct Session {
-    params: SessionParams,
+    shared: Shared,
+    state: State,
+    deadline: Option<Duration>,
+    draining: bool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("instance", &self.shared.params.route.instance_id)
+            .field("client", &self.shared.params.client)
+            .field("account", &self.shared.account)
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Session {
     /// A session whose node connection is being opened.
     pub fn new(params: SessionParams, now: Duration) -> Self {
-        unimplemented!("the machine follows in the next commits")
+        Self {
+            state: State::Login(Box::new(LoginFlow::new())),
+            deadline: Some(now.saturating_add(params.login_timeout)),
+            shared: Shared {
+                nonces: Nonces::new(&params.nonce_seed),
+                params,
+                encrypted: false,
+                account: None,
+                next_account: None,
+                counters: Counters::default(),
+            },
+            draining: false,
+        }
     }
 
     /// The connection to the node is open: asks to send the PROXY header.
-    pub fn node_connected(&mut self, now: Duration, out: &mut Outbox) {
-        unimplemented!("the machine follows in the next commits")
+    pub fn node_connected(&mut self, _now: Duration, out: &mut Outbox) {
+        if let State::Login(flow) = &self.state {
+            flow.node_connected(&self.shared, out);
+        }
     }
 
     /// The node could not be reached: tells the client and closes.
-    pub fn node_unreachable(&mut self, now: Duration, out: &mut Outbox) {
-        unimplemented!("the machine follows in the next commits")
+    pub fn node_unreachable(&mut self, _now: Duration, out: &mut Outbox) {
+        if let State::Login(flow) = &self.state {
+            let reason = flow.node_unreachable(out);
+            self.close(reason, out);
+        }
     }
 
     /// Takes bytes that arrived from the client (decrypted ones after TLS started). Returns which
     /// of them go to the node as they are, after `out.to_node`; all others are dealt with.
-    pub fn client_data(&mut self, now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
-        unimplemented!("the machine follows in the next commits")
+    pub fn client_data(&mut self, _now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
+        let passed = match &mut self.state {
+            State::Relay(relay) => relay.client_data(&mut self.shared, data, out),
+            State::Login(flow) => flow.client_data(&mut self.shared, data, out).map(|()| 0..0),
+            State::Closed => return 0..0,
+        };
+        self.passed(passed, out)
     }
 
     /// Takes bytes that arrived from the node. Returns which of them go to the client as they
     /// are, after `out.to_client`; all others are dealt with.
-    pub fn node_data(&mut self, now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
-        unimplemented!("the machine follows in the next commits")
+    pub fn node_data(&mut self, _now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
+        let passed = match &mut self.state {
+            State::Relay(relay) => relay.node_data(&mut self.shared, data, out),
+            State::Login(_) => self.login_data(data, out).map(|()| 0..0),
+            State::Closed => return 0..0,
+        };
+        self.passed(passed, out)
     }
 
     /// The TLS handshake which `out.start_tls` asked for is complete.
-    pub fn tls_established(&mut self, now: Duration) {
-        unimplemented!("the machine follows in the next commits")
+    pub fn tls_established(&mut self, _now: Duration) {
+        if let State::Login(flow) = &mut self.state {
+            self.shared.encrypted = true;
+            flow.tls_established();
+        }
     }
 
     /// The client closed its connection, or it failed (a failed TLS handshake included).
-    pub fn client_closed(&mut self, now: Duration, out: &mut Outbox) {
-        unimplemented!("the machine follows in the next commits")
+    pub fn client_closed(&mut self, _now: Duration, out: &mut Outbox) {
+        self.close(CloseReason::ClientGone, out);
     }
 
     /// The node closed its connection, or it failed.
-    pub fn node_closed(&mut self, now: Duration, out: &mut Outbox) {
-        unimplemented!("the machine follows in the next commits")
+    pub fn node_closed(&mut self, _now: Duration, out: &mut Outbox) {
+        let reason = match &self.state {
+            State::Login(flow) => flow.node_closed(out),
+            State::Relay(relay) => relay.node_closed(),
+            State::Closed => return,
+        };
+        self.close(reason, out);
     }
 
     /// When [`tick`](Self::tick) wants to be called at the latest, if at all. It only changes
     /// with the phase: a session in its command phase has none (an idle client is the business
     /// of the node's `wait_timeout`).
     pub fn deadline(&self) -> Option<Duration> {
-        unimplemented!("the machine follows in the next commits")
+        self.deadline
     }
 
     /// Does what is due at `now`; harmless at any time.
     pub fn tick(&mut self, now: Duration, out: &mut Outbox) {
-        unimplemented!("the machine follows in the next commits")
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        if let State::Login(flow) = &self.state {
+            let reason = flow.timed_out(out);
+            self.close(reason, out);
+        }
     }
 
     /// The gateway stops: closes at the next moment without a running command and outside a
     /// transaction, which may be now. As MariaDB does at its shutdown, no packet tells why: one
     /// that answers no command would be out of sequence. Call [`kick`](Self::kick) when the
     /// patience is over.
-    pub fn drain(&mut self, now: Duration, out: &mut Outbox) {
-        unimplemented!("the machine follows in the next commits")
+    pub fn drain(&mut self, _now: Duration, out: &mut Outbox) {
+        self.draining = true;
+        if let State::Login(flow) = &self.state {
+            let reason = flow.drained(out);
+            self.close(reason, out);
+        }
+        self.drain_if_possible(out);
     }
 
     /// Closes now, as MariaDB's KILL CONNECTION does.
-    pub fn kick(&mut self, now: Duration, out: &mut Outbox) {
-        unimplemented!("the machine follows in the next commits")
+    pub fn kick(&mut self, _now: Duration, out: &mut Outbox) {
+        self.close(CloseReason::Kicked, out);
     }
 
     /// The instance's route changed: kicks if the account is gone or has another password, and
     /// uses the new write lock and accounts from now on. The whitelist is the shell's to check.
-    pub fn route_changed(&mut self, now: Duration, route: Arc<InstanceRoute>, out: &mut Outbox) {
-        unimplemented!("the machine follows in the next commits")
+    pub fn route_changed(&mut self, _now: Duration, route: Arc<InstanceRoute>, out: &mut Outbox) {
+        let shared = &mut self.shared;
+        let old = std::mem::replace(&mut shared.params.route, route);
+        let mut in_use = shared.account.iter().chain(&shared.next_account);
+        let changed =
+            in_use.any(|name| old.accounts.get(name) != shared.params.route.accounts.get(name));
+        if changed {
+            self.close(CloseReason::Kicked, out);
+        }
     }
 
     /// Whether the shell should stop reading from the client until this is false again: the
     /// session holds back what it cannot pass on yet. Changes only within calls.
     pub fn client_read_paused(&self) -> bool {
-        unimplemented!("the machine follows in the next commits")
+        match &self.state {
+            State::Login(flow) => flow.client_read_paused(),
+            State::Relay(relay) => relay.client_read_paused(),
+            State::Closed => true,
+        }
     }
 
     /// Where the session stands.
     pub fn phase(&self) -> Phase {
-        unimplemented!("the machine follows in the next commits")
+        match &self.state {
+            State::Login(_) => Phase::Login,
+            State::Relay(_) => Phase::Command,
+            State::Closed => Phase::Closed,
+        }
     }
 
     /// Whether no command runs (command phase only).
     pub fn is_idle(&self) -> bool {
-        unimplemented!("the machine follows in the next commits")
+        matches!(&self.state, State::Relay(relay) if relay.is_idle())
     }
 
     /// Whether the node reported an open transaction.
     pub fn in_transaction(&self) -> bool {
-        unimplemented!("the machine follows in the next commits")
+        matches!(&self.state, State::Relay(relay) if relay.in_transaction())
     }
 
     /// The account logged in as, once the client has proved it.
     pub fn account(&self) -> Option<&str> {
-        unimplemented!("the machine follows in the next commits")
+        self.shared.account.as_deref()
     }
 
     /// Whether the client's connection uses TLS.
     pub fn is_encrypted(&self) -> bool {
-        unimplemented!("the machine follows in the next commits")
+        self.shared.encrypted
     }
 
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
-        unimplemented!("the machine follows in the next commits")
+        self.shared.counters
     }
+
+    /// Takes bytes of the node during the login, and goes on to the command phase behind it.
+    fn login_data(&mut self, data: &[u8], out: &mut Outbox) -> Result<(), CloseReason> {
+        let State::Login(flow) = &mut self.state else {
+            return Ok(());
+        };
+        let Some(mut relay) = flow.node_data(&mut self.shared, data, out)? else {
+            return Ok(());
+        };
+        self.deadline = None;
+        let range = relay.node_data(&mut self.shared, flow.node_rest(), out)?;
+        out.to_client.extend_from_slice(&flow.node_rest()[range]);
+        relay.resume(&mut self.shared, out)?;
+        self.state = State::Relay(relay);
+        Ok(())
+    }
+
+    #[inline]
+    fn passed(
+        &mut self,
+        passed: Result<Range<usize>, CloseReason>,
+        out: &mut Outbox,
+    ) -> Range<usize> {
+        match passed {
+            Ok(range) => {
+                if self.draining {
+                    self.drain_if_possible(out);
+                }
+                range
+            }
+            Err(reason) => {
+                self.close(reason, out);
+                0..0
+            }
+        }
+    }
+
+    fn drain_if_possible(&mut self, out: &mut Outbox) {
+        if matches!(&self.state, State::Relay(relay) if self.draining && relay.may_drain()) {
+            self.close(CloseReason::Drained, out);
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason, out: &mut Outbox) {
+        if !matches!(self.state, State::Closed) {
+            self.state = State::Closed;
+            self.deadline = None;
+            out.close = Some(reason);
+        }
+    }
+}
+
+/// What every phase works with.
+struct Shared {
+    params: SessionParams,
+    nonces: Nonces,
+    encrypted: bool,
+    account: Option<String>,
+    /// The account that a COM_CHANGE_USER under way leads to.
+    next_account: Option<String>,
+    counters: Counters,
+}
+
+enum State {
+    Login(Box<LoginFlow>),
+    Relay(Box<Relay>),
+    Closed,
 }

@@ -1,0 +1,403 @@
+//! From the node's greeting to the node's OK.
+
+use openpeta_mysql_wire::auth::{NONCE_LEN, native};
+use openpeta_mysql_wire::{
+    AuthSwitch, Capabilities, ErrPacket, Greeting, Login, LoginPacket, OkPacket, Packet,
+    PacketBuffer, Status, WireError, fast_auth_success, proxy, put_packet,
+};
+use openpeta_types::Secret;
+
+use super::proof::{Method, Offer, prove, with_password};
+use super::refusal::{self, refuse};
+use super::relay::Relay;
+use super::{CloseReason, Outbox, Shared};
+
+/// The longest packet accepted from a client before its login is complete: 64 KiB of connection
+/// attributes and room for the rest.
+pub(super) const CLIENT_LIMIT: usize = 72 << 10;
+/// The longest packet accepted from the node before its OK, and that OK itself.
+const NODE_LIMIT: usize = 64 << 10;
+
+/// What the gateway cannot relay, because it would have to pack and unpack it.
+const NOT_RELAYED: Capabilities =
+    Capabilities(Capabilities::COMPRESS.0 | Capabilities::ZSTD_COMPRESS.0);
+/// What decides how replies are framed; both sides have to mean the same by it.
+const FRAMING: Capabilities =
+    Capabilities(Capabilities::DEPRECATE_EOF.0 | Capabilities::MARIADB_CACHE_METADATA.0);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The node has not greeted yet.
+    NodeGreeting,
+    /// The client has been greeted: its SSLRequest or login is due.
+    ClientLogin,
+    /// The shell does the TLS handshake.
+    Tls,
+    /// The client was asked to authenticate another way.
+    AuthResponse,
+    /// The client has proved its account; the node has not answered the login yet.
+    NodeLogin,
+}
+
+/// A login under way.
+pub(super) struct LoginFlow {
+    stage: Stage,
+    client: PacketBuffer,
+    node: PacketBuffer,
+    /// What the greeting offered to the client.
+    offered: Capabilities,
+    nonce: [u8; NONCE_LEN],
+    node_nonce: [u8; NONCE_LEN],
+    /// The sequence id of the next packet of the conversation with the client.
+    sequence: u8,
+    method: Method,
+    /// The client's login, once it came.
+    login: Option<Box<Login>>,
+    /// The account's password on the node, once the client has proved the account.
+    backend_password: Option<Secret>,
+}
+
+impl LoginFlow {
+    pub(super) fn new() -> Self {
+        Self {
+            stage: Stage::NodeGreeting,
+            client: PacketBuffer::new(CLIENT_LIMIT),
+            node: PacketBuffer::new(NODE_LIMIT),
+            offered: Capabilities::NONE,
+            nonce: [0; NONCE_LEN],
+            node_nonce: [0; NONCE_LEN],
+            sequence: 0,
+            method: Method::Native,
+            login: None,
+            backend_password: None,
+        }
+    }
+
+    /// Tells the node whom the connection is for; it must be the first thing the node reads.
+    pub(super) fn node_connected(&self, shared: &Shared, out: &mut Outbox) {
+        proxy::put_header(
+            &mut out.to_node,
+            shared.params.client,
+            shared.params.endpoint,
+        );
+    }
+
+    pub(super) fn node_unreachable(&self, out: &mut Outbox) -> CloseReason {
+        if self.stage == Stage::NodeGreeting {
+            out.to_client.extend(refusal::node_unreachable());
+        }
+        CloseReason::NodeRefused
+    }
+
+    pub(super) fn node_closed(&self, out: &mut Outbox) -> CloseReason {
+        match self.stage {
+            Stage::NodeGreeting => out.to_client.extend(refusal::node_unreachable()),
+            Stage::NodeLogin => {
+                refusal::put_error(&mut out.to_client, self.sequence, &refusal::shutdown());
+            }
+            Stage::ClientLogin | Stage::Tls | Stage::AuthResponse => {}
+        }
+        CloseReason::NodeGone
+    }
+
+    /// The login took too long. Whoever waits for a packet is told.
+    pub(super) fn timed_out(&self, out: &mut Outbox) -> CloseReason {
+        match self.stage {
+            Stage::NodeGreeting => {
+                out.to_client
+                    .extend(refusal::login_takes_too_long_to_greet());
+                return CloseReason::NodeRefused;
+            }
+            Stage::NodeLogin | Stage::ClientLogin | Stage::AuthResponse => {
+                refusal::put_error(&mut out.to_client, self.sequence, &refusal::read_timeout());
+            }
+            Stage::Tls => {}
+        }
+        CloseReason::LoginTimeout
+    }
+
+    /// The gateway stops. Only a client that waits for a packet can be told.
+    pub(super) fn drained(&self, out: &mut Outbox) -> CloseReason {
+        match self.stage {
+            Stage::NodeGreeting => out.to_client.extend(refusal::shutting_down()),
+            Stage::NodeLogin => {
+                refusal::put_error(&mut out.to_client, self.sequence, &refusal::shutdown());
+            }
+            Stage::ClientLogin | Stage::Tls | Stage::AuthResponse => {}
+        }
+        CloseReason::Drained
+    }
+
+    pub(super) fn tls_established(&mut self) {
+        if self.stage == Stage::Tls {
+            self.stage = Stage::ClientLogin;
+        }
+    }
+
+    /// Whether bytes of the client wait for the node.
+    pub(super) fn client_read_paused(&self) -> bool {
+        self.stage == Stage::NodeLogin && !self.client.bytes().is_empty()
+    }
+
+    pub(super) fn client_data(
+        &mut self,
+        shared: &mut Shared,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        if self.stage == Stage::NodeGreeting {
+            // Nothing sent before the greeting can be an answer to it.
+            return Err(self.refuse(out, &refusal::bad_handshake(), CloseReason::Malformed));
+        }
+        self.client.push(data);
+        while matches!(self.stage, Stage::ClientLogin | Stage::AuthResponse) {
+            let packet = match self.client.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(error) => return Err(self.malformed(out, error)),
+            };
+            if packet.sequence != self.sequence {
+                return Err(self.refuse(out, &refusal::out_of_order(), CloseReason::Malformed));
+            }
+            self.sequence = self.sequence.wrapping_add(1);
+            if self.stage == Stage::AuthResponse {
+                self.check(shared, &packet.payload, out)?;
+            } else {
+                self.client_login(shared, &packet, data.len(), out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn client_login(
+        &mut self,
+        shared: &mut Shared,
+        packet: &Packet,
+        input: usize,
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        let login = match Login::parse(&packet.payload, shared.encrypted) {
+            Ok(LoginPacket::Login(login)) => login,
+            Ok(LoginPacket::SslRequest) if shared.params.tls => {
+                // What is left of the input is the beginning of the TLS handshake.
+                let left = self.client.bytes().len();
+                self.client.advance(left);
+                out.start_tls = Some(input.saturating_sub(left));
+                self.stage = Stage::Tls;
+                return Ok(());
+            }
+            Ok(LoginPacket::SslRequest) => {
+                return Err(self.refuse(out, &refusal::bad_handshake(), CloseReason::Malformed));
+            }
+            Err(error) => return Err(self.malformed(out, error)),
+        };
+        let capabilities = login.capabilities;
+        if !capabilities.contains(Capabilities::SECURE_CONNECTION)
+            && !capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC)
+        {
+            // Its response is the one from before MySQL 4.1.
+            return Err(self.refuse(out, &refusal::old_client(), CloseReason::Malformed));
+        }
+        let offer = Offer::of(login.plugin.as_deref(), &login.auth_response);
+        let login = self.login.insert(login);
+        match offer {
+            Offer::Check(method) => {
+                self.method = method;
+                let response = std::mem::take(&mut login.auth_response);
+                self.check(shared, &response, out)
+            }
+            Offer::Ask(method) => {
+                self.method = method;
+                self.nonce = shared.nonces.next();
+                method.ask(&mut out.to_client, self.sequence, &self.nonce);
+                self.sequence = self.sequence.wrapping_add(1);
+                self.stage = Stage::AuthResponse;
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the client through to the node if its response is right. This is the only way there.
+    fn check(
+        &mut self,
+        shared: &mut Shared,
+        response: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        let user = self.login.as_ref().map_or(&[][..], |login| &login.user);
+        let proved = prove(
+            &shared.params.route,
+            user,
+            self.method,
+            response,
+            &self.nonce,
+        );
+        let Some((name, account)) = proved else {
+            let client = shared.params.client.ip();
+            let error = refusal::access_denied(user, client, with_password(response));
+            return Err(self.refuse(out, &error, CloseReason::AccessDenied));
+        };
+        shared.account = Some(name.to_owned());
+        self.backend_password = Some(account.backend_password.clone());
+        self.log_in_to_node(out);
+        Ok(())
+    }
+
+    /// The client's own login with another response: the node does for it what it asked for.
+    fn log_in_to_node(&mut self, out: &mut Outbox) {
+        self.stage = Stage::NodeLogin;
+        let response = self.backend_response();
+        let Some(login) = &mut self.login else { return };
+        let stripped = NOT_RELAYED | Capabilities::SSL | (FRAMING & !self.offered);
+        login.capabilities = login.capabilities.without(stripped);
+        login.auth_response = response;
+        login.plugin = Some(native::NAME.to_vec());
+        login.zstd_level = None;
+        let mut payload = Vec::new();
+        login.encode(&mut payload);
+        put_packet(&mut out.to_node, 1, &payload);
+    }
+
+    fn backend_response(&self) -> Vec<u8> {
+        let password = self.backend_password.as_ref().map_or("", Secret::expose);
+        native::response(password.as_bytes(), &self.node_nonce)
+    }
+
+    /// Takes bytes of the node; returns the command phase when the login is complete.
+    pub(super) fn node_data(
+        &mut self,
+        shared: &mut Shared,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<Option<Box<Relay>>, CloseReason> {
+        self.node.push(data);
+        loop {
+            let packet = match self.node.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(self.node_misbehaves(out)),
+            };
+            match self.stage {
+                Stage::NodeGreeting => self.node_greeting(shared, &packet, out)?,
+                Stage::NodeLogin => {
+                    if let Some(status) = self.node_answer(&packet, out)? {
+                        let capabilities = self
+                            .login
+                            .as_ref()
+                            .map_or(Capabilities::NONE, |login| login.capabilities);
+                        let relay = Relay::new(
+                            capabilities,
+                            status,
+                            self.node_nonce,
+                            std::mem::replace(&mut self.client, PacketBuffer::new(0)),
+                        );
+                        return Ok(Some(Box::new(relay)));
+                    }
+                }
+                // It lost patience or shuts down; nobody waits for a packet now.
+                Stage::ClientLogin | Stage::Tls | Stage::AuthResponse => {
+                    return Err(CloseReason::NodeGone);
+                }
+            }
+        }
+    }
+
+    /// What the node sent behind its OK.
+    pub(super) fn node_rest(&self) -> &[u8] {
+        self.node.bytes()
+    }
+
+    fn node_greeting(
+        &mut self,
+        shared: &mut Shared,
+        packet: &Packet,
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        if ErrPacket::is(&packet.payload) {
+            put_packet(&mut out.to_client, 0, &packet.payload);
+            return Err(CloseReason::NodeRefused);
+        }
+        let Ok(mut greeting) = Greeting::parse(&packet.payload) else {
+            out.to_client.extend(refusal::node_unreachable());
+            return Err(CloseReason::NodeProtocol);
+        };
+        self.node_nonce = greeting.nonce;
+        self.nonce = shared.nonces.next();
+        greeting.nonce = self.nonce;
+        greeting.plugin = native::NAME.to_vec();
+        greeting.capabilities = greeting
+            .capabilities
+            .without(NOT_RELAYED | Capabilities::SSL);
+        if shared.params.tls {
+            greeting.capabilities = greeting.capabilities | Capabilities::SSL;
+        }
+        self.offered = greeting.capabilities;
+        let mut payload = Vec::new();
+        greeting.encode(&mut payload);
+        self.sequence = put_packet(&mut out.to_client, 0, &payload);
+        self.stage = Stage::ClientLogin;
+        Ok(())
+    }
+
+    /// The node's answer to the login, relayed; returns the status if it is an OK.
+    fn node_answer(
+        &mut self,
+        packet: &Packet,
+        out: &mut Outbox,
+    ) -> Result<Option<Status>, CloseReason> {
+        if ErrPacket::is(&packet.payload) {
+            put_packet(&mut out.to_client, self.sequence, &packet.payload);
+            return Err(CloseReason::NodeRefused);
+        }
+        if let Some(response) = self.answer_switch(packet) {
+            put_packet(&mut out.to_node, packet.sequence.wrapping_add(1), &response);
+            return Ok(None);
+        }
+        let ok = match OkPacket::parse(&packet.payload) {
+            Ok(ok) if OkPacket::is(&packet.payload) => ok,
+            _ => return Err(self.node_misbehaves(out)),
+        };
+        if self.method == Method::Sha2 {
+            self.sequence = put_packet(&mut out.to_client, self.sequence, &fast_auth_success());
+        }
+        put_packet(&mut out.to_client, self.sequence, &packet.payload);
+        Ok(Some(ok.status))
+    }
+
+    /// The answer to the node's wish for another nonce, if the packet is one.
+    fn answer_switch(&mut self, packet: &Packet) -> Option<Vec<u8>> {
+        self.node_nonce = switched_nonce(packet)?;
+        Some(self.backend_response())
+    }
+
+    fn node_misbehaves(&self, out: &mut Outbox) -> CloseReason {
+        if self.stage == Stage::NodeLogin {
+            refusal::put_error(
+                &mut out.to_client,
+                self.sequence,
+                &refusal::node_misbehaves(),
+            );
+        } else if self.stage == Stage::NodeGreeting {
+            out.to_client.extend(refusal::node_unreachable());
+        }
+        CloseReason::NodeProtocol
+    }
+
+    fn malformed(&self, out: &mut Outbox, error: WireError) -> CloseReason {
+        self.refuse(out, &refusal::wire_error(error), CloseReason::Malformed)
+    }
+
+    fn refuse(&self, out: &mut Outbox, error: &ErrPacket, reason: CloseReason) -> CloseReason {
+        refuse(out, self.sequence, error, reason)
+    }
+}
+
+/// The nonce of the node's switch to `mysql_native_password`, if the packet is one.
+pub(super) fn switched_nonce(packet: &Packet) -> Option<[u8; NONCE_LEN]> {
+    if !AuthSwitch::is(&packet.payload) {
+        return None;
+    }
+    let switch = AuthSwitch::parse(&packet.payload).ok()?;
+    let (nonce, _) = switch.data.split_first_chunk()?;
+    (switch.plugin == native::NAME).then_some(*nonce)
+}

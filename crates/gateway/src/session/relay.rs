@@ -1,0 +1,388 @@
+//! The command phase: bytes go through as they are, framed only enough to know where commands
+//! and replies begin and end.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use openpeta_mysql_wire::auth::NONCE_LEN;
+use openpeta_mysql_wire::command::{COM_CHANGE_USER, COM_QUIT, ReplyShape};
+use openpeta_mysql_wire::{
+    Capabilities, ClientStep, CommandTracker, ErrPacket, HEADER_LEN, PacketBuffer, ReplyEvent,
+    ReplyTracker, Status, put_packet,
+};
+
+use super::change_user::{ChangeUserFlow, Progress};
+use super::login::CLIENT_LIMIT;
+use super::refusal::{self, refuse};
+use super::{CloseReason, Outbox, Shared};
+
+/// A client may send this many commands ahead of the replies before it is no longer read from.
+const PIPELINE_LIMIT: usize = 1024;
+/// Errors longer than this are not rewritten.
+const ERROR_LIMIT: usize = 4096;
+/// ER_OPTION_PREVENTS_STATEMENT, which a node with `read_only` answers writes with.
+const READ_ONLY: u16 = 1290;
+
+/// A session in its command phase.
+pub(super) struct Relay {
+    capabilities: Capabilities,
+    /// The node's last nonce; a COM_CHANGE_USER begins with it.
+    node_nonce: [u8; NONCE_LEN],
+    commands: CommandTracker,
+    replies: ReplyTracker,
+    /// Commands sent ahead, behind the one whose reply `replies` follows.
+    queue: VecDeque<u8>,
+    /// Client bytes that are not passed on yet: the first bytes of a packet that do not show
+    /// whether it is a COM_CHANGE_USER, or that command and what follows it.
+    client: PacketBuffer,
+    /// `client` begins with a COM_CHANGE_USER.
+    change_due: bool,
+    change: Option<Box<ChangeUserFlow>>,
+    /// Node bytes that are not passed on yet, because they may begin an error to rewrite.
+    node_held: Vec<u8>,
+    quitting: bool,
+    out_of_sequence: bool,
+}
+
+impl Relay {
+    /// Begins behind the node's OK; `client` holds what the client has sent ahead.
+    pub(super) fn new(
+        capabilities: Capabilities,
+        status: Status,
+        node_nonce: [u8; NONCE_LEN],
+        client: PacketBuffer,
+    ) -> Self {
+        Self {
+            capabilities,
+            node_nonce,
+            commands: CommandTracker::new(Some(COM_CHANGE_USER)),
+            replies: ReplyTracker::new(capabilities, status),
+            queue: VecDeque::new(),
+            client,
+            change_due: false,
+            change: None,
+            node_held: Vec::new(),
+            quitting: false,
+            out_of_sequence: false,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.replies.is_idle() && self.change.is_none() && !self.change_due
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        self.replies.status().contains(Status::IN_TRANS)
+    }
+
+    /// Whether closing now cuts nothing: no command is under way, not even a part of one.
+    pub(super) fn may_drain(&self) -> bool {
+        self.is_idle()
+            && !self.in_transaction()
+            && self.commands.at_boundary()
+            && self.client.bytes().is_empty()
+    }
+
+    pub(super) fn client_read_paused(&self) -> bool {
+        let waits_for_node = match &self.change {
+            Some(change) => !change.awaits_client(),
+            None => self.change_due,
+        };
+        waits_for_node || self.queue.len() > PIPELINE_LIMIT
+    }
+
+    /// Why the session ends when the node closes the connection.
+    pub(super) fn node_closed(&self) -> CloseReason {
+        match (self.quitting, self.out_of_sequence) {
+            (true, _) => CloseReason::ClientGone,
+            (false, true) => CloseReason::Malformed,
+            (false, false) => CloseReason::NodeGone,
+        }
+    }
+
+    #[inline]
+    pub(super) fn client_data(
+        &mut self,
+        shared: &mut Shared,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<Range<usize>, CloseReason> {
+        if self.change.is_some() || self.change_due || !self.client.bytes().is_empty() {
+            self.client.push(data);
+            self.resume(shared, out)?;
+            return Ok(0..0);
+        }
+        let passed = self.follow_client(shared, data);
+        if passed < data.len() {
+            self.client.push(&data[passed..]);
+            self.resume(shared, out)?;
+        }
+        Ok(0..passed)
+    }
+
+    /// Goes through the bytes of a client up to those that have to be held back; returns how
+    /// many that are.
+    #[inline]
+    fn follow_client(&mut self, shared: &mut Shared, data: &[u8]) -> usize {
+        let mut at = 0;
+        while at < data.len() {
+            let (used, step) = self.commands.step(&data[at..]);
+            at += used;
+            match step {
+                ClientStep::Command {
+                    command,
+                    in_sequence,
+                    ..
+                } => {
+                    shared.counters.commands += 1;
+                    self.out_of_sequence |= !in_sequence;
+                    self.command_begins(command);
+                }
+                ClientStep::Held => {
+                    self.change_due = true;
+                    break;
+                }
+                ClientStep::Incomplete => break,
+                ClientStep::FileEnd | ClientStep::Continued => {}
+            }
+        }
+        at
+    }
+
+    #[inline]
+    fn command_begins(&mut self, command: u8) {
+        match ReplyShape::of(command) {
+            ReplyShape::None => self.quitting |= command == COM_QUIT,
+            shape => {
+                if shape == ReplyShape::Stream {
+                    self.commands.expect_opaque();
+                }
+                if self.replies.is_idle() {
+                    self.replies.begin(command);
+                } else {
+                    self.queue.push_back(command);
+                }
+            }
+        }
+    }
+
+    /// Passes on what was held back, as far as that is possible now.
+    pub(super) fn resume(
+        &mut self,
+        shared: &mut Shared,
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        loop {
+            if let Some(change) = &mut self.change {
+                if !change.awaits_client() {
+                    return Ok(());
+                }
+                match self.client.next_packet() {
+                    Ok(None) => return Ok(()),
+                    Ok(Some(packet)) => change.client_response(shared, &packet, out)?,
+                    Err(error) => {
+                        let error = refusal::wire_error(error);
+                        return Err(refuse(out, 0, &error, CloseReason::Malformed));
+                    }
+                }
+            } else if self.change_due {
+                if !self.replies.is_idle() || !self.begin_change(shared, out)? {
+                    return Ok(());
+                }
+            } else {
+                // Out of the buffer for a moment, because the trackers are part of `self` too.
+                let held = std::mem::replace(&mut self.client, PacketBuffer::new(CLIENT_LIMIT));
+                let passed = self.follow_client(shared, held.bytes());
+                out.to_node.extend_from_slice(&held.bytes()[..passed]);
+                self.client = held;
+                self.client.advance(passed);
+                if !self.change_due {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Begins the COM_CHANGE_USER at the front of the client's bytes, if it is whole.
+    fn begin_change(&mut self, shared: &mut Shared, out: &mut Outbox) -> Result<bool, CloseReason> {
+        let packet = match self.client.next_packet() {
+            Ok(None) => return Ok(false),
+            Ok(Some(packet)) => packet,
+            Err(error) => {
+                let error = refusal::wire_error(error);
+                return Err(refuse(out, 1, &error, CloseReason::Malformed));
+            }
+        };
+        self.change_due = false;
+        shared.counters.commands += 1;
+        if packet.sequence != 0 {
+            let error = refusal::out_of_order();
+            return Err(refuse(out, 0, &error, CloseReason::Malformed));
+        }
+        match ChangeUserFlow::begin(shared, &packet, self.capabilities, self.node_nonce, out) {
+            Some(change) => self.change = Some(Box::new(change)),
+            None => {
+                shared.counters.errors += 1;
+                refusal::put_error(&mut out.to_client, 1, &refusal::unknown_command());
+            }
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    pub(super) fn node_data(
+        &mut self,
+        shared: &mut Shared,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<Range<usize>, CloseReason> {
+        if self.change.is_some() {
+            self.change_answered(shared, data, out)?;
+            return Ok(0..0);
+        }
+        if shared.params.route.write_lock.is_some() || !self.node_held.is_empty() {
+            self.relay_rewriting(shared, data, out)?;
+        } else {
+            let mut at = 0;
+            while at < data.len() {
+                let (used, event) = self.replies.feed(&data[at..]);
+                at += used;
+                if let Some(event) = event {
+                    self.reply_event(shared, event)?;
+                }
+            }
+            if !self.change_due {
+                return Ok(0..data.len());
+            }
+            // What follows goes out behind these bytes, which a returned range would not.
+            out.to_client.extend_from_slice(data);
+        }
+        if self.change_due {
+            self.resume(shared, out)?;
+        }
+        Ok(0..0)
+    }
+
+    #[inline]
+    fn reply_event(&mut self, shared: &mut Shared, event: ReplyEvent) -> Result<(), CloseReason> {
+        match event {
+            ReplyEvent::Complete { error } => {
+                if error.is_some() {
+                    shared.counters.errors += 1;
+                    self.assume_transaction();
+                }
+                match self.queue.pop_front() {
+                    Some(next) => self.replies.begin(next),
+                    // No command is recognised behind one with endless events, so that one is
+                    // always the last.
+                    None => self.commands.end_opaque(),
+                }
+            }
+            ReplyEvent::LocalInfile => {
+                // The node takes the next packets for the file, whatever the client meant by
+                // those it has already sent.
+                let ahead = !self.queue.is_empty() || !self.client.bytes().is_empty();
+                if ahead || !self.commands.at_boundary() {
+                    return Err(CloseReason::Malformed);
+                }
+                self.commands.expect_file();
+            }
+            ReplyEvent::ErrorAhead { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// An error tells no status. Without autocommit, the failed statement may have opened a
+    /// transaction; the next status will tell.
+    fn assume_transaction(&mut self) {
+        let status = self.replies.status();
+        if !status.contains(Status::AUTOCOMMIT) {
+            self.replies.set_status(status.with(Status::IN_TRANS));
+        }
+    }
+
+    /// Relays while the instance is locked for writes: the node's error about `read_only` then
+    /// tells why.
+    fn relay_rewriting(
+        &mut self,
+        shared: &mut Shared,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        let mut held = std::mem::take(&mut self.node_held);
+        held.extend_from_slice(data);
+        let mut at = 0;
+        while at < held.len() {
+            let rest = &held[at..];
+            let (mut used, mut event) = self.replies.feed_to_error(rest);
+            if let Some(ReplyEvent::ErrorAhead { len }) = event {
+                out.to_client.extend_from_slice(&rest[..used]);
+                at += used;
+                let rest = &held[at..];
+                let packet = rest.get(..len);
+                if packet.is_none() && len <= ERROR_LIMIT {
+                    break;
+                }
+                (used, event) = self.replies.feed(packet.unwrap_or(rest));
+                match packet.and_then(|packet| explain(shared, packet)) {
+                    Some(explained) => out.to_client.extend_from_slice(&explained),
+                    None => out.to_client.extend_from_slice(&rest[..used]),
+                }
+            } else {
+                out.to_client.extend_from_slice(&rest[..used]);
+            }
+            at += used;
+            match event {
+                Some(event) => self.reply_event(shared, event)?,
+                None => break,
+            }
+        }
+        held.drain(..at);
+        self.node_held = held;
+        Ok(())
+    }
+
+    fn change_answered(
+        &mut self,
+        shared: &mut Shared,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        let Some(change) = &mut self.change else {
+            return Ok(());
+        };
+        match change.node_data(data, out)? {
+            Progress::Awaits => return Ok(()),
+            Progress::Changed { status } => {
+                shared.account = shared.next_account.take();
+                self.replies.set_status(status);
+            }
+            Progress::Failed => {
+                shared.next_account = None;
+                shared.counters.errors += 1;
+            }
+        }
+        self.node_nonce = change.node_nonce();
+        let rest = change.take_node_rest();
+        self.change = None;
+        let range = self.node_data(shared, &rest, out)?;
+        out.to_client.extend_from_slice(&rest[range]);
+        self.resume(shared, out)
+    }
+}
+
+/// The error packet with the reason for the write lock, if it is the error for that.
+fn explain(shared: &Shared, packet: &[u8]) -> Option<Vec<u8>> {
+    let reason = shared.params.route.write_lock.as_deref()?;
+    let (header, payload) = packet.split_first_chunk::<HEADER_LEN>()?;
+    let mut error = ErrPacket::parse(payload).ok()?;
+    if error.code != READ_ONLY {
+        return None;
+    }
+    error.message.extend_from_slice(b": ");
+    error.message.extend_from_slice(reason.as_bytes());
+    let (mut payload, mut explained) = (Vec::new(), Vec::new());
+    error.encode(&mut payload);
+    put_packet(&mut explained, header[3], &payload);
+    Some(explained)
+}
