@@ -36,7 +36,7 @@ pub fn decode(raw: &RawRequest<'_>) -> Result<SignedCall, Failure> {
     let asked = match authorization {
         // Such requests have no Format parameter, and their senders read JSON.
         Some(_) => Some(Format::Json),
-        None => asked_format(raw.query, *form.as_ref().unwrap_or(&"")),
+        None => asked_format(raw.query, form.as_ref().unwrap_or(&"")),
     };
     let call = signed_call(raw, authorization, form, asked);
     call.map_err(|error| Failure {

@@ -19,15 +19,101 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "CreateAccount",
     aliases: &[],
     section: Section::Accounts,
-    description: "Creates a database account in an instance, optionally with privileges on some databases.",
+    description: "Creates a database account in an instance, optionally with privileges on some \
+        databases.",
     mutating: true,
     creates_task: false,
     https: HttpsRule::CarriesSecret,
     resource: RamResource::Instance,
-    preconditions: &["instance status is ACTIVE", "instance is not locked", "at most 3 accounts per instance"],
-    parameters: &[INSTANCE_ID, ParameterSpec::text("AccountName", "Account name.").required().constraints("2-10 characters; first a lower-case letter; then lower-case letters, digits, underscore; not a reserved keyword; unique in the instance"), ParameterSpec::text("AccountPassword", "Password.").required().secret().constraints("8-32 characters; at least three of the four classes upper-case, lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - ="), ParameterSpec::text("AccountType", "Kind of account.").default("Normal").allowed(&["Normal", "Super"]), ParameterSpec::text("DBInfo", "JSON object from privilege set to list of database names.").constraints("keys ReadWrite, ReadOnly or DDLOnly; values arrays of existing database names"), ParameterSpec::text("DBName", "Databases, comma-separated."), ParameterSpec::text("AccountPrivilege", "Privilege set for the databases in DBName.").default("ReadWrite").allowed(&["ReadWrite", "ReadOnly", "DDLOnly"]), ParameterSpec::text("AccountDescription", "Remark.").constraints("2-256 characters; first a Chinese character or a letter; Chinese characters, letters, digits, underscore, hyphen; not starting with http:// or https://"), CLIENT_TOKEN, ParameterSpec::text("AccountVersion", "0: privileges in the request are ignored and ReadWrite is given; 1: privileges are honoured.").default("1").allowed(&["0", "1"])],
+    preconditions: &[
+        "instance status is ACTIVE",
+        "instance is not locked",
+        "at most 3 accounts per instance",
+    ],
+    parameters: &[
+        INSTANCE_ID,
+        ParameterSpec::text("AccountName", "Account name.")
+            .required()
+            .constraints(
+                "2-10 characters; first a lower-case letter; then lower-case letters, \
+                digits, underscore; not a reserved keyword; unique in the instance",
+            ),
+        ParameterSpec::text("AccountPassword", "Password.")
+            .required()
+            .secret()
+            .constraints(
+                "8-32 characters; at least three of the four classes upper-case, \
+                lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - =",
+            ),
+        ParameterSpec::text("AccountType", "Kind of account.")
+            .default("Normal")
+            .allowed(&["Normal", "Super"]),
+        ParameterSpec::text(
+            "DBInfo",
+            "JSON object from privilege set to list of database names.",
+        )
+        .constraints(
+            "keys ReadWrite, ReadOnly, DDLOnly or DMLOnly; values arrays of existing \
+            database names",
+        ),
+        ParameterSpec::text("DBName", "Databases, comma-separated."),
+        ParameterSpec::text(
+            "AccountPrivilege",
+            "Privilege set for the databases in DBName.",
+        )
+        .default("ReadWrite")
+        .allowed(&["ReadWrite", "ReadOnly", "DDLOnly", "DMLOnly"]),
+        ParameterSpec::text("AccountDescription", "Remark.").constraints(
+            "2-256 characters; first a Chinese character or a letter; Chinese \
+                characters, letters, digits, underscore, hyphen; not starting with http:// or \
+                https://",
+        ),
+        CLIENT_TOKEN,
+        ParameterSpec::text(
+            "AccountVersion",
+            "0: privileges in the request are ignored and ReadWrite is given; 1: privileges are \
+                honoured.",
+        )
+        .default("1")
+        .allowed(&["0", "1"]),
+    ],
     response: &[REQUEST_ID],
-    errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, INSTANCE_STATUS, INSTANCE_LOCKED, ErrorSpec::new("InvalidAccountName.Malformed", 400, "bad name"), ErrorSpec::new("InvalidAccountName.keyword", 400, "reserved keyword"), ErrorSpec::new("InvalidAccountName.Duplicate", 400, "name taken"), ErrorSpec::new("QuotaExceeded.AccountName", 403, "account quota used up"), ErrorSpec::new("InvalidAccountPassword.Malformed", 400, "bad password"), ErrorSpec::new("InvalidAccountType.ValueNotSupported", 400, "neither Normal nor Super"), ErrorSpec::new("InvalidDBInfo.Malformed", 400, "DBInfo is not such an object or names an unknown database"), DB_NOT_FOUND, ErrorSpec::new("InvalidAccountPrivilege.ValueNotSupported", 400, "unknown privilege set"), ErrorSpec::new("InvalidAccountDescription.Malformed", 400, "bad remark"), ErrorSpec::new("InvalidAccountVersion.ValueNotSupported", 400, "neither 0 nor 1"), TOKEN_MISMATCH, FORBIDDEN_RAM],
+    errors: &[
+        MISSING_PARAMETER,
+        INSTANCE_NOT_FOUND,
+        INSTANCE_STATUS,
+        INSTANCE_LOCKED,
+        ErrorSpec::new("InvalidAccountName.Malformed", 400, "bad name"),
+        ErrorSpec::new("InvalidAccountName.keyword", 400, "reserved keyword"),
+        ErrorSpec::new("InvalidAccountName.Duplicate", 400, "name taken"),
+        ErrorSpec::new("QuotaExceeded.AccountName", 403, "account quota used up"),
+        ErrorSpec::new("InvalidAccountPassword.Malformed", 400, "bad password"),
+        ErrorSpec::new(
+            "InvalidAccountType.ValueNotSupported",
+            400,
+            "neither Normal nor Super",
+        ),
+        ErrorSpec::new(
+            "InvalidDBInfo.Malformed",
+            400,
+            "DBInfo is not such an object or names an unknown database",
+        ),
+        DB_NOT_FOUND,
+        ErrorSpec::new(
+            "InvalidAccountPrivilege.ValueNotSupported",
+            400,
+            "unknown privilege set",
+        ),
+        ErrorSpec::new("InvalidAccountDescription.Malformed", 400, "bad remark"),
+        ErrorSpec::new(
+            "InvalidAccountVersion.ValueNotSupported",
+            400,
+            "neither 0 nor 1",
+        ),
+        ErrorSpec::new("InvalidClientToken.Malformed", 400, "bad ClientToken"),
+        TOKEN_MISMATCH,
+        FORBIDDEN_RAM,
+    ],
     availability: Availability::Available,
 };
 

@@ -28,7 +28,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("AccountName", "Account to drop.")
             .required()
             .constraints(
-                "up to 16 characters: a letter, then lower-case letters, digits and underscores",
+                "up to 16 characters: a letter, then lower-case letters, digits and \
+                underscores",
             ),
     ],
     response: &[REQUEST_ID],

@@ -20,8 +20,30 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     https: HttpsRule::CarriesSecret,
     resource: RamResource::Instance,
     preconditions: &["instance status is ACTIVE"],
-    parameters: &[INSTANCE_ID, ParameterSpec::text("AccountName", "Account.").required(), ParameterSpec::text("NewPassword", "New password.").required().secret().constraints("8-32 characters; at least three of the four classes upper-case, lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - =")],
+    parameters: &[
+        INSTANCE_ID,
+        ParameterSpec::text("AccountName", "Account.").required(),
+        ParameterSpec::text("NewPassword", "New password.")
+            .required()
+            .secret()
+            .constraints(
+                "8-32 characters; at least three of the four classes upper-case, \
+                lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - =",
+            ),
+    ],
     response: &[REQUEST_ID],
-    errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, INSTANCE_STATUS, ErrorSpec::new("InvalidAccountName.NotFound", 404, "no such account"), ErrorSpec::new("InvalidNewPassword.Malformed", 400, "new password breaks the rules"), ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE"), FORBIDDEN_RAM],
+    errors: &[
+        MISSING_PARAMETER,
+        INSTANCE_NOT_FOUND,
+        INSTANCE_STATUS,
+        ErrorSpec::new("InvalidAccountName.NotFound", 404, "no such account"),
+        ErrorSpec::new(
+            "InvalidNewPassword.Malformed",
+            400,
+            "new password breaks the rules",
+        ),
+        ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE"),
+        FORBIDDEN_RAM,
+    ],
     availability: Availability::Planned,
 };

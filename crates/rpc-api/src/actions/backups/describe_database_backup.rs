@@ -14,7 +14,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "DescribeDatabaseBackup",
     aliases: &[],
     section: Section::Backups,
-    description: "Pages through the backup sets of a database taken in a time window. Only sets in state Success can be restored.",
+    description: "Pages through the backup sets of a database taken in a time window. Only sets in \
+        state Success can be restored.",
     mutating: false,
     creates_task: false,
     https: HttpsRule::Optional,

@@ -15,7 +15,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "RestoreDatabase",
     aliases: &[],
     section: Section::Backups,
-    description: "Restores a database into a new instance, from a backup set or to a point in time.",
+    description: "Restores a database into a new instance, from a backup set or to a point in \
+        time.",
     mutating: true,
     creates_task: true,
     https: HttpsRule::Optional,

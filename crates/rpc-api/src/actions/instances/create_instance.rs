@@ -24,15 +24,159 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "CreateInstance",
     aliases: &[],
     section: Section::Instances,
-    description: "Orders a new instance together with its first database and first account. Returns at once with the instance and order identifiers; the instance becomes usable when a background task ends.",
+    description: "Orders a new instance together with its first database and first account. \
+        Returns at once with the instance and order identifiers; the instance becomes usable \
+        when a background task ends.",
     mutating: true,
     creates_task: true,
     https: HttpsRule::CarriesSecret,
     resource: RamResource::AnyInstance,
-    preconditions: &["instance quota of the account not used up", "balance sufficient (InsufficientBalance otherwise)", "region and zone enabled for the account"],
-    parameters: &[ParameterSpec::text("RegionId", "Region of the new instance.").required(), ParameterSpec::text("ZoneId", "Zone, must belong to RegionId.").required(), ParameterSpec::text("DBName", "Name of the first database.").required().constraints("a lower-case letter, then up to 63 lower-case letters, digits and underscores; not a reserved keyword"), ParameterSpec::text("NodeSpec", "Node class, e.g. petadata.s2.xlarge.").required(), ParameterSpec::text("NodeNumber", "Number of nodes.").required().constraints("decimal integer, 1 to 128"), ParameterSpec::text("AccountName", "Name of the first account.").required().constraints("2-10 characters: a lower-case letter, then lower-case letters, digits and underscores; not a reserved keyword"), ParameterSpec::text("AccountPassword", "Password of the first account.").required().secret().constraints("8-32 characters; at least three of the four classes upper-case, lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - ="), ParameterSpec::text("ChargeType", "Billing mode.").aliases(&["PayType"]).default("PostPaid").allowed(&["PrePaid", "PostPaid"]), ParameterSpec::text("NetworkType", "Network type.").default("Classic").allowed(&["Classic", "VPC"]), ParameterSpec::text("VpcId", "VPC; required when NetworkType=VPC, must be in RegionId.").aliases(&["VPCId"]), ParameterSpec::text("VSwitchId", "VSwitch; required when NetworkType=VPC, must be in ZoneId and in VpcId."), ParameterSpec::text("InstanceName", "Free-form display name.").constraints("<= 256 characters"), ParameterSpec::text("SecurityIPList", "Initial content of the default whitelist group.").default("127.0.0.1").constraints("same syntax as ModifySecurityIPs"), CLIENT_TOKEN],
-    response: &[REQUEST_ID, FieldSpec::text("InstanceId", "New instance."), FieldSpec::text("OrderId", "Order identifier."), FieldSpec::text("ConnectionString", "Host name.").optional(), FieldSpec::text("Port", "Port.").optional(), FieldSpec::text("InstanceName", "Display name.").optional(), FieldSpec::text("EndTime", "Expiry.").optional()],
-    errors: &[MISSING_PARAMETER, ErrorSpec::new("InvalidRegionId.NotFound", 404, "unknown RegionId (or ZoneId not in the region)"), ErrorSpec::new("RegionUnauthorized", 403, "region not open to the account"), ErrorSpec::new("InvalidDBInstanceClassInRegion.NotAvailable", 403, "NodeSpec not offered in the region"), ErrorSpec::new("InvalidNodeSpec.ValueNotSupported", 400, "NodeSpec unknown"), ErrorSpec::new("InvalidNodeNumber.Malformed", 400, "NodeNumber not an integer or out of range"), ErrorSpec::new("InvalidDBName.Malformed", 400, "bad database name"), ErrorSpec::new("InvalidParameter.Keyword", 400, "DBName is a reserved keyword"), ErrorSpec::new("InvalidAccountName.Malformed", 400, "bad account name"), ErrorSpec::new("InvalidAccountName.keyword", 400, "AccountName is a reserved keyword"), ErrorSpec::new("InvalidAccountPassword.Malformed", 400, "password breaks the rules"), ErrorSpec::new("InvalidChargeType.ValueNotSupported", 400, "bad billing mode"), ErrorSpec::new("InvalidNetworkType.ValueNotSupported", 400, "bad network type"), ErrorSpec::new("InvalidVPCId.NotFound", 400, "unknown VpcId"), ErrorSpec::new("InvalidVSwitchId.NotFound", 400, "unknown VSwitchId in the VPC"), ErrorSpec::new("InvalidVSwitchId.Mismatch", 400, "VSwitch in another zone"), ErrorSpec::new("InvalidSecurityIPList.Malformed", 400, "bad whitelist entry"), ErrorSpec::new("QuotaExceeded.CreateInstance", 403, "instance quota used up"), ErrorSpec::new("InsufficientBalance", 400, "not enough balance"), ErrorSpec::new("OperationDenied", 403, "no capacity left in the zone"), TOKEN_MISMATCH, FORBIDDEN_RAM],
+    preconditions: &[
+        "instance quota of the account not used up",
+        "balance sufficient (InsufficientBalance otherwise)",
+        "region and zone enabled for the account",
+    ],
+    parameters: &[
+        ParameterSpec::text("RegionId", "Region of the new instance.").required(),
+        ParameterSpec::text("ZoneId", "Zone, must belong to RegionId.").required(),
+        ParameterSpec::text("DBName", "Name of the first database.")
+            .required()
+            .constraints(
+                "a lower-case letter, then up to 63 lower-case letters, digits and \
+                underscores; not a reserved keyword",
+            ),
+        ParameterSpec::text("NodeSpec", "Node class, e.g. petadata.s2.xlarge.").required(),
+        ParameterSpec::text("NodeNumber", "Number of nodes.")
+            .required()
+            .constraints("decimal integer, 1 to 128"),
+        ParameterSpec::text("AccountName", "Name of the first account.")
+            .required()
+            .constraints(
+                "2-10 characters: a lower-case letter, then lower-case letters, digits \
+                and underscores; not a reserved keyword",
+            ),
+        ParameterSpec::text("AccountPassword", "Password of the first account.")
+            .required()
+            .secret()
+            .constraints(
+                "8-32 characters; at least three of the four classes upper-case, \
+                lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - =",
+            ),
+        ParameterSpec::text("ChargeType", "Billing mode.")
+            .aliases(&["PayType"])
+            .default("PostPaid")
+            .allowed(&["PrePaid", "PostPaid"]),
+        ParameterSpec::text("NetworkType", "Network type.")
+            .default("Classic")
+            .allowed(&["Classic", "VPC"]),
+        ParameterSpec::text(
+            "VpcId",
+            "VPC; required when NetworkType=VPC, must be in RegionId.",
+        )
+        .aliases(&["VPCId"]),
+        ParameterSpec::text(
+            "VSwitchId",
+            "VSwitch; required when NetworkType=VPC, must be in ZoneId and in VpcId.",
+        ),
+        ParameterSpec::text("InstanceName", "Free-form display name.")
+            .constraints("<= 256 characters"),
+        ParameterSpec::text(
+            "SecurityIPList",
+            "Initial content of the default whitelist group.",
+        )
+        .default("127.0.0.1")
+        .constraints("same syntax as ModifySecurityIPs"),
+        CLIENT_TOKEN,
+    ],
+    response: &[
+        REQUEST_ID,
+        FieldSpec::text("InstanceId", "New instance."),
+        FieldSpec::text("OrderId", "Order identifier."),
+        FieldSpec::text("ConnectionString", "Host name.").optional(),
+        FieldSpec::text("Port", "Port.").optional(),
+        FieldSpec::text("InstanceName", "Display name.").optional(),
+        FieldSpec::text("EndTime", "Expiry.").optional(),
+    ],
+    errors: &[
+        MISSING_PARAMETER,
+        ErrorSpec::new(
+            "InvalidRegionId.NotFound",
+            404,
+            "unknown RegionId (or ZoneId not in the region)",
+        ),
+        ErrorSpec::new("RegionUnauthorized", 403, "region not open to the account"),
+        ErrorSpec::new(
+            "InvalidDBInstanceClassInRegion.NotAvailable",
+            403,
+            "NodeSpec not offered in the region",
+        ),
+        ErrorSpec::new("InvalidNodeSpec.ValueNotSupported", 400, "NodeSpec unknown"),
+        ErrorSpec::new(
+            "InvalidNodeNumber.Malformed",
+            400,
+            "NodeNumber not an integer or out of range",
+        ),
+        ErrorSpec::new("InvalidDBName.Malformed", 400, "bad database name"),
+        ErrorSpec::new(
+            "InvalidParameter.Keyword",
+            400,
+            "DBName is a reserved keyword",
+        ),
+        ErrorSpec::new("InvalidAccountName.Malformed", 400, "bad account name"),
+        ErrorSpec::new(
+            "InvalidAccountName.keyword",
+            400,
+            "AccountName is a reserved keyword",
+        ),
+        ErrorSpec::new(
+            "InvalidAccountPassword.Malformed",
+            400,
+            "password breaks the rules",
+        ),
+        ErrorSpec::new(
+            "InvalidChargeType.ValueNotSupported",
+            400,
+            "bad billing mode",
+        ),
+        ErrorSpec::new(
+            "InvalidNetworkType.ValueNotSupported",
+            400,
+            "bad network type",
+        ),
+        ErrorSpec::new("InvalidVPCId.NotFound", 400, "unknown VpcId"),
+        ErrorSpec::new(
+            "InvalidVSwitchId.NotFound",
+            400,
+            "unknown VSwitchId in the VPC",
+        ),
+        ErrorSpec::new("InvalidVSwitchId.Mismatch", 400, "VSwitch in another zone"),
+        ErrorSpec::new(
+            "InvalidSecurityIPList.Malformed",
+            400,
+            "bad whitelist entry",
+        ),
+        ErrorSpec::new(
+            "InvalidSecurityIPList.Duplicate",
+            400,
+            "a whitelist entry occurs twice",
+        ),
+        ErrorSpec::new(
+            "InvalidSecurityIPListLength.Malformed",
+            400,
+            "more than 1000 entries",
+        ),
+        ErrorSpec::new("InvalidInstanceName.Malformed", 400, "bad display name"),
+        ErrorSpec::new(
+            "QuotaExceeded.CreateInstance",
+            403,
+            "instance quota used up",
+        ),
+        ErrorSpec::new("InsufficientBalance", 400, "not enough balance"),
+        ErrorSpec::new("OperationDenied", 403, "no capacity left in the zone"),
+        ErrorSpec::new("InvalidClientToken.Malformed", 400, "bad ClientToken"),
+        TOKEN_MISMATCH,
+        FORBIDDEN_RAM,
+    ],
     availability: Availability::Available,
 };
 

@@ -6,7 +6,7 @@ use crate::actions::common::{
     CLIENT_TOKEN, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
     MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
 };
-use crate::spec::{ActionSpec, Availability, HttpsRule, RamResource, Section};
+use crate::spec::{ActionSpec, Availability, ErrorSpec, HttpsRule, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ClientToken, EmptyResponse, Params};
 
 /// The action in the table.
@@ -28,6 +28,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_NOT_FOUND,
         INSTANCE_STATUS,
         INSTANCE_LOCKED,
+        ErrorSpec::new("InvalidClientToken.Malformed", 400, "bad ClientToken"),
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],

@@ -14,7 +14,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "DescribeMonitorItems",
     aliases: &[],
     section: Section::Monitoring,
-    description: "Lists the metrics that can be queried, flat (old version) or in groups (new version).",
+    description: "Lists the metrics that can be queried, flat (old version) or in groups (new \
+        version).",
     mutating: false,
     creates_task: false,
     https: HttpsRule::Optional,
