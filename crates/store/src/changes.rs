@@ -20,7 +20,7 @@ pub enum Topic {
     Accounts,
     /// Whitelist groups.
     Whitelists,
-    /// Tasks that were added, ended, cancelled or taken up again; not their progress.
+    /// Tasks and where they stand; not the progress within a step.
     Tasks,
 }
 

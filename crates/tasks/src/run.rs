@@ -1,0 +1,253 @@
+//! The life of one task: step after step forward, or undo after undo back.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use openpeta_store::{StepState, Store, TaskPhase};
+use openpeta_types::{Secret, TaskId};
+use tokio::sync::watch;
+
+use crate::context::{Progress, TaskRecord};
+use crate::workflow::ErasedWorkflow;
+use crate::{HookAction, HookPoint, RetryPolicy, StepError, StepKind, TasksConfig};
+
+/// Why a task is left alone before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// The worker shuts down.
+    Stopped,
+    /// A hook played a crash.
+    Aborted,
+}
+
+/// Runs one task. What it knows of the task is what the store has.
+pub(crate) struct Runner {
+    pub(crate) store: Store,
+    pub(crate) workflow: Arc<dyn ErasedWorkflow>,
+    pub(crate) config: TasksConfig,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) record: TaskRecord,
+}
+
+impl Runner {
+    /// Runs the task until it ends, is stuck, or has to be left alone.
+    pub(crate) async fn run(mut self) -> Result<(), Halt> {
+        if !self.knows_the_steps() {
+            let cause = "the workflow has other steps than the task was begun with";
+            return self.stick("Internal error.", cause).await;
+        }
+        while !self.record.task.status.is_final() {
+            if *self.stop.borrow() {
+                return Err(Halt::Stopped);
+            }
+            match self.record.task.phase {
+                TaskPhase::Forward => match self.next_to_run() {
+                    Some(step) => self.go_forward(step).await?,
+                    None => self.finish().await?,
+                },
+                TaskPhase::Unwinding | TaskPhase::Cancelling => match self.next_to_undo() {
+                    Some(step) => self.go_back(step).await?,
+                    None => self.finish().await?,
+                },
+                TaskPhase::Done => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn task_id(&self) -> TaskId {
+        self.record.task.task_id
+    }
+
+    fn knows_the_steps(&self) -> bool {
+        let stored = self.record.steps.iter().map(|step| step.name.as_str());
+        stored.eq(self.workflow.specs().iter().map(|spec| spec.name))
+    }
+
+    /// The first step that is not done; one that failed is taken up by a retry.
+    fn next_to_run(&self) -> Option<usize> {
+        let mut steps = self.record.steps.iter();
+        steps.position(|step| step.state != StepState::Done)
+    }
+
+    /// The last step that may have left something.
+    fn next_to_undo(&self) -> Option<usize> {
+        let mut steps = self.record.steps.iter();
+        steps.rposition(|step| {
+            matches!(
+                step.state,
+                StepState::Running | StepState::Done | StepState::Failed
+            )
+        })
+    }
+
+    /// Runs a step until it is done, or fails for good.
+    async fn go_forward(&mut self, step: usize) -> Result<(), Halt> {
+        let policy = self.policy(step);
+        for attempt in 1.. {
+            if !self.record_begin(step).await? {
+                return Ok(());
+            }
+            match self.attempt_run(step).await? {
+                Ok(output) => {
+                    self.record_done(step, output).await?;
+                    return match self.hook(step, HookPoint::AfterRecord)? {
+                        Ok(()) => Ok(()),
+                        Err(error) => self.fail(step, error).await,
+                    };
+                }
+                Err(StepError::Transient { cause }) if attempt < policy.attempts => {
+                    self.record_failed_attempt(step, &cause).await?;
+                    self.pause(policy.delay(attempt)).await?;
+                }
+                Err(error) => return self.fail(step, error).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// A step failed for good: back, or, if there is no way back, stop here.
+    async fn fail(&mut self, step: usize, error: StepError) -> Result<(), Halt> {
+        let spec = self.workflow.specs()[step];
+        let (message, cause) = match error {
+            StepError::Permanent { message, cause } => (message, cause),
+            StepError::Transient { cause } => (format!("{} did not succeed.", spec.title), cause),
+        };
+        tracing::warn!(task = %self.task_id(), step = spec.name, %cause, "a step failed for good");
+        self.record_failed(step, &cause).await?;
+        let cause = format!("step {}: {cause}", spec.name);
+        match spec.kind {
+            StepKind::Undoable => self.turn_back(&message, &cause).await,
+            StepKind::Forward => self.stick(&message, &cause).await,
+        }
+    }
+
+    /// Undoes a step; when that fails for good the task is stuck.
+    async fn go_back(&mut self, step: usize) -> Result<(), Halt> {
+        let policy = self.policy(step);
+        for attempt in 1.. {
+            self.record_undo(step).await?;
+            match self.attempt_undo(step).await? {
+                Ok(()) => return self.record_undone(step).await,
+                Err(StepError::Transient { cause }) if attempt < policy.attempts => {
+                    self.record_failed_attempt(step, &cause).await?;
+                    self.pause(policy.delay(attempt)).await?;
+                }
+                Err(StepError::Transient { cause } | StepError::Permanent { cause, .. }) => {
+                    let name = self.workflow.specs()[step].name;
+                    let message = "The operation failed and could not be undone completely.";
+                    let cause = format!("undo of step {name}: {cause}");
+                    return self.stick(message, &cause).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the task: the state that it leads to and its final status in one transaction.
+    async fn finish(&mut self) -> Result<(), Halt> {
+        let policy = self.config.retry;
+        for attempt in 1.. {
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(|| self.try_finish()));
+            match ended.unwrap_or_else(|panic| Err(panicked(&*panic))) {
+                Ok(task) => {
+                    tracing::info!(task = %task.task_id, workflow = task.workflow,
+                        status = ?task.status, "task ended");
+                    self.record.task = task;
+                    return Ok(());
+                }
+                Err(StepError::Transient { cause }) if attempt < policy.attempts => {
+                    tracing::warn!(task = %self.task_id(), %cause, "a task could not be ended");
+                    self.pause(policy.delay(attempt)).await?;
+                }
+                Err(StepError::Transient { cause } | StepError::Permanent { cause, .. }) => {
+                    let message = "The operation could not be completed.";
+                    return self
+                        .stick(message, &format!("end of the task: {cause}"))
+                        .await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One run of a step, hooks around it.
+    async fn attempt_run(&mut self, step: usize) -> Result<Result<Secret, StepError>, Halt> {
+        if let Err(error) = self.hook(step, HookPoint::BeforeRun)? {
+            return Ok(Err(error));
+        }
+        let progress = self.progress(step);
+        let run = self.workflow.run(step, &self.record, &progress);
+        let output = match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => return Ok(Err(error)),
+            Err(panic) => return Ok(Err(panicked(&*panic))),
+        };
+        let hook = self.hook(step, HookPoint::AfterRun)?;
+        Ok(hook.map(|()| output))
+    }
+
+    /// One run of an undo, hooks around it.
+    async fn attempt_undo(&mut self, step: usize) -> Result<Result<(), StepError>, Halt> {
+        if let Err(error) = self.hook(step, HookPoint::BeforeUndo)? {
+            return Ok(Err(error));
+        }
+        let progress = self.progress(step);
+        let undo = self.workflow.undo(step, &self.record, &progress);
+        match AssertUnwindSafe(undo).catch_unwind().await {
+            Ok(Ok(())) => self.hook(step, HookPoint::AfterUndo),
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(panic) => Ok(Err(panicked(&*panic))),
+        }
+    }
+
+    fn hook(&self, step: usize, point: HookPoint) -> Result<Result<(), StepError>, Halt> {
+        let name = self.workflow.specs()[step].name;
+        let workflow = &self.record.task.workflow;
+        match self.config.hooks.at(self.task_id(), workflow, name, point) {
+            HookAction::Continue => Ok(Ok(())),
+            HookAction::Fail(error) => Ok(Err(error)),
+            HookAction::Abort => Err(Halt::Aborted),
+        }
+    }
+
+    fn policy(&self, step: usize) -> RetryPolicy {
+        let spec = &self.workflow.specs()[step];
+        spec.retry.unwrap_or(self.config.retry)
+    }
+
+    fn progress(&self, step: usize) -> Progress {
+        let title = self.workflow.specs()[step].title;
+        let (from, to) = match self.record.task.phase {
+            TaskPhase::Forward => (self.percent(step), self.percent(step + 1)),
+            // On the way back the percentage stays where the failure left it.
+            _ => (self.record.task.progress, self.record.task.progress),
+        };
+        Progress::new(self.store.clone(), self.task_id(), title, (from, to))
+    }
+
+    /// How much of the whole is done when that many steps are: 0 to 99.
+    pub(crate) fn percent(&self, steps_done: usize) -> u8 {
+        let weights = || {
+            self.workflow
+                .specs()
+                .iter()
+                .map(|spec| u64::from(spec.weight))
+        };
+        let total = weights().sum::<u64>().max(1);
+        let done = weights().take(steps_done).sum::<u64>();
+        u8::try_from(done * 100 / total).unwrap_or(100).min(99)
+    }
+}
+
+/// What a panic says, as an error that no repetition helps against.
+fn panicked(panic: &(dyn Any + Send)) -> StepError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    StepError::permanent("Internal error.", format!("panicked: {text}"))
+}

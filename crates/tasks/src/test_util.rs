@@ -1,0 +1,1 @@
+//! The harness that repeats, fails and kills every step of a workflow.
