@@ -41,7 +41,7 @@ need mariadbd mariadb-server
 need mariadb-install-db mariadb-server
 need mariadb mariadb-client
 need mariadb-backup mariadb-backup
-# setpriv, setsid and prlimit: how a node is started.
+# setpriv and setsid: how a node is started.
 need setpriv util-linux
 if [ "$with_tests" = yes ]; then
     need haproxy haproxy

@@ -1,0 +1,197 @@
+//! What can go wrong with a node.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use openpeta_types::NodeId;
+use thiserror::Error;
+
+/// A failure of the engine.
+///
+/// The texts are for the operator: they name paths and quote MariaDB's log. Nothing in them is
+/// meant for API clients, and none holds a secret.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// A file operation failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A program that nodes need is not installed.
+    #[error("{path} is missing; scripts/install-packages.sh installs what nodes need")]
+    BinaryMissing {
+        /// The program as configured.
+        path: PathBuf,
+    },
+    /// The server program is no MariaDB, or one that is too old.
+    #[error("{path} is {version:?}; a MariaDB server of at least {minimum} is needed")]
+    UnsupportedServer {
+        /// The program.
+        path: PathBuf,
+        /// What it says of itself.
+        version: String,
+        /// The oldest release that works.
+        minimum: &'static str,
+    },
+    /// The configured node user does not exist.
+    #[error("the node user {name:?} does not exist on this system")]
+    UnknownUser {
+        /// Its name.
+        name: String,
+    },
+    /// Running as root without a node user: MariaDB refuses to run as root.
+    #[error("running as root needs a node user, for example \"mysql\"")]
+    NodeUserNeeded,
+    /// Only root can run nodes as someone else.
+    #[error("only root can run nodes as {name:?}; leave the node user unset")]
+    CannotSwitchUser {
+        /// The configured user.
+        name: String,
+    },
+    /// A path that cannot stand in a MariaDB option file.
+    #[error("{path:?} cannot be used: control characters, quotes and non-UTF-8 are not allowed")]
+    InvalidPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The data directory's path leaves too little room for a socket's name.
+    #[error(
+        "{path} has {length} bytes, a unix socket's path may have {limit}: use a shorter data directory"
+    )]
+    SocketPathTooLong {
+        /// A node's socket path.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+        /// The most that the kernel takes.
+        limit: usize,
+    },
+    /// Nodes lie where the node user cannot go.
+    #[error("the node user cannot reach {path}: some directory above it denies passage")]
+    Unreachable {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// `mariadb-install-db` failed.
+    #[error("the node template could not be made: {output}")]
+    TemplateFailed {
+        /// The end of what it printed.
+        output: String,
+    },
+    /// There is no such node on disk.
+    #[error("node {node} does not exist")]
+    NoSuchNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node's process is not running.
+    #[error("node {node} is not running")]
+    NotRunning {
+        /// The node.
+        node: NodeId,
+    },
+    /// The server ended before it accepted connections.
+    #[error("node {node} ended while starting; its log ends with: {log_tail}")]
+    EarlyExit {
+        /// The node.
+        node: NodeId,
+        /// The end of what this start wrote to the error log.
+        log_tail: String,
+    },
+    /// The server does not accept connections yet. It goes on starting: a crash recovery may
+    /// take long, and waiting again picks it up.
+    #[error(
+        "node {node} does not accept connections after {waited:?}; its log ends with: {log_tail}"
+    )]
+    StartTimeout {
+        /// The node.
+        node: NodeId,
+        /// How long was waited.
+        waited: Duration,
+        /// The end of the error log.
+        log_tail: String,
+    },
+    /// The process did not end even after SIGKILL.
+    #[error("process {pid} of node {node} did not end after SIGKILL")]
+    StopFailed {
+        /// The node.
+        node: NodeId,
+        /// Its process.
+        pid: u32,
+    },
+    /// The administration connection could not be made.
+    #[error("cannot connect to {socket}: {source}")]
+    Connect {
+        /// The node's socket.
+        socket: PathBuf,
+        /// Why not.
+        source: mysql_async::Error,
+    },
+    /// A statement failed.
+    #[error("cannot {action}: {source}")]
+    Sql {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Why not.
+        source: mysql_async::Error,
+    },
+    /// A statement took longer than the configured time; the connection is given up.
+    #[error("cannot {action}: no answer within {waited:?}")]
+    SqlTimeout {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The connection was given up after an earlier timeout.
+    #[error("cannot {action}: the connection was given up after a timeout")]
+    SqlClosed {
+        /// What was tried, as a verb.
+        action: &'static str,
+    },
+    /// The account belongs to the server or to OpenPeta itself.
+    #[error("{name:?} is an internal account")]
+    InternalAccount {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Shorthand of this crate.
+pub(crate) type Result<T> = std::result::Result<T, EngineError>;
+
+/// Says what was being done when a file operation failed.
+pub(crate) trait AtPath<T> {
+    /// Names the action, as a verb, and the path.
+    fn at(self, action: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> AtPath<T> for std::result::Result<T, E> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|error| EngineError::Io {
+            action,
+            path: path.to_owned(),
+            source: error.into(),
+        })
+    }
+}
+
+impl EngineError {
+    /// The MariaDB error number, when a server refused something.
+    #[must_use]
+    pub fn server_code(&self) -> Option<u16> {
+        match self {
+            Self::Sql { source, .. } | Self::Connect { source, .. } => match source {
+                mysql_async::Error::Server(error) => Some(error.code),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Life of a MariaDB node: a pre-initialised template, a data directory made from it, the
+//! process that serves it, its administration over SQL, and what it uses of disk and memory.
+//!
+//! A node is one `mariadbd` with its own data directory, its own configuration file and a unix
+//! socket; it never reads `/etc/mysql` and never listens on the network. It runs in a session
+//! of its own and outlives the process that started it, which adopts it after a restart.
+//!
+//! Nothing here knows instances, tenants, tasks or the metadata store: the caller says which
+//! nodes, databases and accounts there should be. Every operation may be repeated; an
+//! interrupted one is completed or undone by calling it again.
+//!
+//! No limit is put on a node's memory beyond MariaDB's own settings.
+
+mod config;
+mod config_file;
+mod copy;
+mod disk;
+mod engine;
+mod error;
+mod layout;
+mod node_dir;
+mod process;
+pub mod quote;
+mod sql;
+mod start;
+mod template;
+mod user;
+
+pub use config::EngineConfig;
+pub use disk::DiskUsage;
+pub use engine::{Applied, Engine, StopOutcome};
+pub use error::EngineError;
+pub use node_dir::{NodeEntry, NodeEntryState};
+pub use process::{NodeProcess, RunningNode};
+pub use sql::{ADMIN_ACCOUNT, AccountGrants, DatabaseGrant, NodeSql, native_password_hash};

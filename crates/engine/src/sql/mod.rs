@@ -1,0 +1,241 @@
+//! Administration of a node over SQL, through its unix socket.
+
+mod accounts;
+mod databases;
+mod grants;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, OptsBuilder};
+use openpeta_types::Secret;
+use ring::digest;
+use tokio::time::error::Elapsed;
+
+pub use accounts::{AccountGrants, DatabaseGrant};
+
+use crate::error::{EngineError, Result};
+
+/// The account through which nodes are administered, at host `localhost`.
+pub const ADMIN_ACCOUNT: &str = "openpeta_admin";
+
+/// Where the accounts of users may come from: the gateway has checked that already.
+const ANY_HOST: &str = "%";
+
+/// MariaDB's "lock wait timeout exceeded".
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
+
+/// How long a statement waits for a lock on a table or database, in seconds. Shorter than the
+/// time for the whole statement, so that MariaDB reports it.
+const LOCK_WAIT_SECONDS: u32 = 5;
+
+/// What `mysql_native_password` stores: `*` and SHA1(SHA1(password)) in upper-case hexadecimal.
+#[must_use]
+pub fn native_password_hash(password: &Secret) -> String {
+    let sha1 = |bytes: &[u8]| digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+    let hash = sha1(sha1(password.expose().as_bytes()).as_ref());
+    let mut text = String::from("*");
+    for byte in hash.as_ref() {
+        text.push_str(&format!("{byte:02X}"));
+    }
+    text
+}
+
+/// An administration connection to one node. Closed when dropped; [`close`](Self::close) says
+/// goodbye, which keeps a note out of the server's counters.
+#[derive(Debug)]
+pub struct NodeSql {
+    /// Gone after a timeout, since an answer may still be under way.
+    conn: Option<Conn>,
+    timeout: Duration,
+}
+
+impl NodeSql {
+    /// Connects within `limit`; each statement may then take `timeout`.
+    pub(crate) async fn connect(
+        socket: &Path,
+        password: &Secret,
+        limit: Duration,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let options = OptsBuilder::default()
+            .socket(Some(socket.to_string_lossy()))
+            .user(Some(ADMIN_ACCOUNT))
+            .pass(Some(password.expose()))
+            // Given, so that the driver does not ask the server for them.
+            .max_allowed_packet(Some(64 << 20))
+            .wait_timeout(Some(28_800))
+            .stmt_cache_size(0)
+            .setup(vec![format!(
+                "SET lock_wait_timeout={LOCK_WAIT_SECONDS}, \
+                 sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+            )]);
+        match tokio::time::timeout(limit, Conn::new(options)).await {
+            Ok(Ok(conn)) => Ok(Self {
+                conn: Some(conn),
+                timeout,
+            }),
+            Ok(Err(source)) => Err(EngineError::Connect {
+                socket: socket.to_owned(),
+                source,
+            }),
+            Err(_) => Err(EngineError::SqlTimeout {
+                action: "connect",
+                waited: limit,
+            }),
+        }
+    }
+
+    /// Ends the connection in good order.
+    pub async fn close(mut self) {
+        if let Some(conn) = self.conn.take() {
+            // The server ends it anyway when the goodbye does not arrive.
+            let _ = tokio::time::timeout(self.timeout, conn.disconnect()).await;
+        }
+    }
+
+    /// The server's version, for example `10.11.19-MariaDB-0+deb12u1-log`.
+    ///
+    /// # Errors
+    /// [`EngineError::Sql`], [`EngineError::SqlTimeout`] or [`EngineError::SqlClosed`], as with
+    /// all statements.
+    pub async fn server_version(&mut self) -> Result<String> {
+        let action = "ask for the version";
+        let rows: Vec<String> = self.rows(action, "SELECT VERSION()").await?;
+        Ok(rows.into_iter().next().unwrap_or_default())
+    }
+
+    /// The server's status variables (`SHOW GLOBAL STATUS`).
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn status(&mut self) -> Result<BTreeMap<String, String>> {
+        let rows: Vec<(String, String)> =
+            self.rows("read the status", "SHOW GLOBAL STATUS").await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Lets nobody but administration write, or lets everybody write again. Lost at the node's
+    /// next restart; [`Engine::set_read_only`](crate::Engine::set_read_only) is not.
+    ///
+    /// # Errors
+    /// As with all statements; the server waits for sessions that hold table locks.
+    pub async fn set_read_only(&mut self, read_only: bool) -> Result<()> {
+        let statement = format!("SET GLOBAL read_only={}", u8::from(read_only));
+        self.execute("set read_only", &statement).await.map(drop)
+    }
+
+    /// Whether the server refuses writes.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn is_read_only(&mut self) -> Result<bool> {
+        let statement = "SELECT @@GLOBAL.read_only";
+        let rows: Vec<u8> = self.rows("read read_only", statement).await?;
+        Ok(rows == [1])
+    }
+
+    /// Changes sizes of a running server; whether all of them hold now.
+    pub(crate) async fn set_sizes(
+        &mut self,
+        buffer_pool: u64,
+        redo_log: u64,
+        connections: u32,
+    ) -> Result<bool> {
+        let mut complete = true;
+        for (variable, value) in [
+            ("max_connections", u64::from(connections)),
+            ("innodb_buffer_pool_size", buffer_pool),
+            ("innodb_log_file_size", redo_log),
+        ] {
+            let statement = format!("SET GLOBAL {variable}={value}");
+            match self.execute("change a size", &statement).await {
+                Ok(_) => {}
+                // Older servers change this one, or grow it, only at a start.
+                Err(error) if error.server_code().is_some() => {
+                    tracing::debug!(%error, variable, "needs a restart");
+                    complete = false;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            // The server may round up, or stop at a limit without an error.
+            let statement = format!("SELECT @@GLOBAL.{variable}");
+            let now: Vec<u64> = self.rows("read a size", &statement).await?;
+            complete &= now.first().is_some_and(|&now| now >= value);
+        }
+        Ok(complete)
+    }
+
+    /// Ends all sessions of an account; how many there were.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn kill_sessions(&mut self, account: &openpeta_types::AccountName) -> Result<u64> {
+        accounts::refuse_internal(account)?;
+        let account = crate::quote::account(account.as_str(), ANY_HOST);
+        // Without the host the server takes any.
+        let statement = format!("KILL HARD CONNECTION USER {account}");
+        self.execute("end sessions", &statement).await
+    }
+
+    /// Runs a statement; how many rows it affected.
+    async fn execute(&mut self, action: &'static str, statement: &str) -> Result<u64> {
+        let mut conn = self.take(action)?;
+        let work = async {
+            conn.query_drop(statement).await?;
+            Ok(conn.affected_rows())
+        };
+        let result = tokio::time::timeout(self.timeout, work).await;
+        self.settle(action, conn, result)
+    }
+
+    /// Runs a query for its rows.
+    async fn rows<T>(&mut self, action: &'static str, query: &str) -> Result<Vec<T>>
+    where
+        T: FromRow + Send + 'static,
+    {
+        let mut conn = self.take(action)?;
+        let result = tokio::time::timeout(self.timeout, conn.query(query)).await;
+        self.settle(action, conn, result)
+    }
+
+    /// Takes the connection out for one statement: when the caller gives up meanwhile, it is
+    /// gone with the answer that is under way.
+    fn take(&mut self, action: &'static str) -> Result<Conn> {
+        self.conn.take().ok_or(EngineError::SqlClosed { action })
+    }
+
+    /// Puts the connection back unless it is broken or an answer is under way.
+    fn settle<T>(
+        &mut self,
+        action: &'static str,
+        conn: Conn,
+        result: std::result::Result<mysql_async::Result<T>, Elapsed>,
+    ) -> Result<T> {
+        let Ok(result) = result else {
+            return Err(EngineError::SqlTimeout {
+                action,
+                waited: self.timeout,
+            });
+        };
+        if !matches!(&result, Err(error) if error.is_fatal()) {
+            self.conn = Some(conn);
+        }
+        result.map_err(|source| EngineError::Sql { action, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_servers() {
+        // SELECT PASSWORD('mypass') on MariaDB.
+        let hash = native_password_hash(&Secret::new("mypass"));
+        assert_eq!(hash, "*6C8989366EAF75BB670AD8EA7A7FC1176A95CEF4");
+    }
+}
