@@ -5,11 +5,12 @@
 //! decides whether a call is permitted or knows any object.
 
 mod action;
-pub mod actions;
+mod actions;
 mod api;
 mod call;
 mod checks;
 mod client_token;
+pub mod docs;
 mod encoding;
 mod error;
 mod idempotency;

@@ -199,6 +199,8 @@ constructors! {
     security_ip_group_quota = "InvalidSecurityIps.Duplicate";
     /// The task does not exist in that instance.
     task_not_found = "InvalidTaskId.NotFound";
+    /// The task's status does not allow it.
+    incorrect_task_status = "OperationDenied.IncorrectTaskStatus";
     /// The end of a time window is before its start.
     end_before_start = "InvalidStartTimeAndEndTime.Malformed";
     /// The database name is reserved.

@@ -34,12 +34,15 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("ModifyMode", "0 overwrite, 1 append, 2 delete.")
             .default("0")
             .allowed(&["0", "1", "2"]),
-        ParameterSpec::text("SecurityIPList", "Entries, comma-separated.")
-            .aliases(&["SecurityIps"])
-            .constraints(
-                "at most 1000 entries; each an IPv4 address or IPv4/prefix with prefix in \
-                [1,32], or the literal 0.0.0.0/0; host bits may be set, as in 10.23.12.24/24",
-            ),
+        ParameterSpec::text(
+            "SecurityIPList",
+            "Entries, comma-separated; must be given in modes 0 and 1.",
+        )
+        .aliases(&["SecurityIps"])
+        .constraints(
+            "at most 1000 entries; each an IPv4 address or IPv4/prefix with prefix in \
+            [1,32], or the literal 0.0.0.0/0; host bits may be set, as in 10.23.12.24/24",
+        ),
         ParameterSpec::text("SecurityIPListName", "Group to change.")
             .constraints("at most 64 letters, digits, underscores and hyphens")
             .default("default"),

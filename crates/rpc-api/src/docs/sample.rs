@@ -1,0 +1,176 @@
+//! Example values.
+
+use std::fmt::Write;
+
+use crate::encoding::push_encoded;
+use crate::{Action, ActionSpec, FieldKind, FieldSpec, ParameterKind, ParameterSpec};
+
+/// Example values of parameters and fields by name; where none is listed, the first allowed
+/// value or one by type is shown.
+const SAMPLES: &[(&str, &str)] = &[
+    ("AccountName", "wang_100"),
+    ("AccountPassword", "Passw0rd!"),
+    ("AccountPrivilegeDetail", "SELECT,LOCK TABLES,SHOW VIEW"),
+    ("BackupDownloadURL", "https://127.0.0.1:8443/backups/1"),
+    ("BackupId", "1"),
+    ("BackupNodeClass", "petadata.s2.xlarge"),
+    (
+        "ConnectionString",
+        "pd-abcdefg62469a.petadata.rds.example.com",
+    ),
+    (
+        "CurrentConnectionString",
+        "pd-abcdefg62469a.petadata.rds.example.com",
+    ),
+    ("ConnectionStringPrefix", "orders"),
+    ("DBInstanceId", "pd-abcdefg62469a"),
+    ("DBName", "adb"),
+    ("Date", "1547712000000"),
+    ("EndTime", "2019-01-17T09:00:00Z"),
+    ("ExpireTime", "2999-09-08T16:00:00Z"),
+    ("GroupName", "engine"),
+    ("InstanceId", "pd-abcdefg62469a"),
+    ("InstanceName", "orders"),
+    ("Interval", "2"),
+    ("KeyList", "qps"),
+    ("NewInstanceId", "pd-bcdefgh73570b"),
+    ("NewInstanceName", "orders"),
+    ("NewNodeSpec", "petadata.s2.2xlarge"),
+    ("NewPassword", "Passw0rd!"),
+    ("NodeNumber", "1"),
+    ("NodeSpec", "petadata.s2.xlarge"),
+    ("OldPassword", "0ldPassw0rd!"),
+    ("OrderId", "42"),
+    ("Port", "3306"),
+    ("PreferredBackupPeriod", "Monday"),
+    ("PreferredBackupTime", "18:00Z-19:00Z"),
+    ("PrivateIpAddress", "127.8.0.2"),
+    ("Progress", "50"),
+    ("RegionId", "cn-hangzhou"),
+    ("RequestId", "0C0BAE5F-5C5B-4D6A-9E21-1F3C1E0A7B11"),
+    ("ResourceId", "pd-abcdefg62469a"),
+    ("ResourceId.1", "pd-abcdefg62469a"),
+    ("ResourceType", "dbinstance"),
+    ("SecurityIPList", "127.0.0.1,10.0.0.0/8"),
+    ("SecurityIPListName", "default"),
+    ("SourceInstanceId", "pd-abcdefg62469a"),
+    ("SrcInstanceId", "pd-abcdefg62469a"),
+    ("Status", "1"),
+    ("TableName", "orders"),
+    ("Tag.1.Key", "team"),
+    ("Tag.1.Value", "shop"),
+    ("TagKey", "team"),
+    ("TagKey.1", "team"),
+    ("TagValue", "shop"),
+    ("TaskAction", "CreateInstance"),
+    ("TaskId", "118"),
+    ("VPCId", "vpc-default"),
+    ("VSwitchId", "vsw-default"),
+    ("VpcId", "vpc-default"),
+    ("ZoneId", "cn-hangzhou-b"),
+];
+
+/// Parameters that an example needs although the action can do without them.
+const ALSO_SHOWN: &[(Action, &str)] = &[
+    (Action::CreateAccount, "DBName"),
+    (Action::ModifySecurityIPs, "SecurityIPList"),
+];
+
+/// A URL with the action's required parameters.
+pub(super) fn request_url(spec: &ActionSpec) -> String {
+    let scheme = match spec.parameters.iter().any(|parameter| parameter.secret) {
+        true => "https://127.0.0.1:8443",
+        false => "http://127.0.0.1:8080",
+    };
+    let mut url = format!("{scheme}/?Action={}", spec.name);
+    let shown = spec.parameters.iter().filter(|parameter| {
+        parameter.required || ALSO_SHOWN.contains(&(spec.action, parameter.name))
+    });
+    for parameter in shown {
+        let name = parameter.name.replace(".N", ".1");
+        url.push('&');
+        push_encoded(&mut url, &name, "%");
+        url.push('=');
+        push_encoded(&mut url, parameter_value(&name, parameter), "%");
+    }
+    url
+}
+
+fn listed(name: &str) -> Option<&'static str> {
+    SAMPLES
+        .iter()
+        .find(|(other, _)| *other == name)
+        .map(|(_, value)| *value)
+}
+
+fn parameter_value(name: &str, parameter: &ParameterSpec) -> &'static str {
+    let by_kind = match parameter.kind {
+        ParameterKind::Integer => "1",
+        ParameterKind::Boolean => "true",
+        ParameterKind::Time => "2019-01-17T08:00:00Z",
+        ParameterKind::Text | ParameterKind::Repeated => "text",
+    };
+    let first = parameter.allowed.first().copied();
+    listed(name)
+        .or(parameter.default)
+        .or(first)
+        .unwrap_or(by_kind)
+}
+
+/// An answer with one item in every list, indented for reading; real answers are not.
+pub(super) fn response_json(fields: &[FieldSpec]) -> String {
+    let mut json = String::new();
+    push_object(&mut json, fields, 0);
+    json
+}
+
+fn push_object(json: &mut String, fields: &[FieldSpec], depth: usize) {
+    json.push('{');
+    for (index, field) in fields.iter().enumerate() {
+        json.push_str(if index == 0 { "" } else { "," });
+        break_line(json, depth + 1);
+        let _ = write!(json, "\"{}\": ", field.name);
+        push_value(json, field, depth + 1);
+    }
+    break_line(json, depth);
+    json.push('}');
+}
+
+fn push_value(json: &mut String, field: &FieldSpec, depth: usize) {
+    let text = || {
+        let first = field.allowed.first().copied();
+        listed(field.name).or(first).unwrap_or_default()
+    };
+    // Writing to a string cannot fail.
+    let _ = match field.kind {
+        FieldKind::Text => write!(json, "\"{}\"", text()),
+        FieldKind::Time => {
+            write!(
+                json,
+                "\"{}\"",
+                listed(field.name).unwrap_or("2019-01-17T08:00:00Z")
+            )
+        }
+        FieldKind::Integer => write!(json, "1"),
+        FieldKind::Float => write!(json, "1.5"),
+        FieldKind::Boolean => write!(json, "true"),
+        FieldKind::Object(fields) => {
+            push_object(json, fields, depth);
+            Ok(())
+        }
+        FieldKind::List { item, fields } => {
+            let _ = write!(json, "{{\"{item}\": [");
+            if fields.is_empty() {
+                json.push_str("\"text\"");
+            } else {
+                push_object(json, fields, depth);
+            }
+            write!(json, "]}}")
+        }
+    };
+}
+
+fn break_line(json: &mut String, depth: usize) {
+    json.push('\n');
+    json.extend(std::iter::repeat_n("  ", depth));
+}

@@ -1,0 +1,60 @@
+//! Developer chores, run as `cargo xtask <chore>`. Holds nothing that ships.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use openpeta_rpc_api::docs;
+
+const USAGE: &str = "usage: cargo xtask docs    write the API reference to docs/api";
+
+#[expect(clippy::print_stderr, reason = "a command line tool")]
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["docs"] => write_docs(&repository().join("docs/api")),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the source tree.
+fn repository() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors()
+        .nth(2)
+        .expect("this crate lies in crates/xtask")
+}
+
+/// Writes every page of the reference and removes pages that are no longer part of it.
+fn write_docs(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let pages = docs::pages();
+    for (name, text) in &pages {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let names: HashSet<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let known = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| names.contains(name));
+        if !known {
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
