@@ -1,0 +1,214 @@
+CREATE TABLE access_keys (
+    access_key_id   TEXT    NOT NULL PRIMARY KEY,
+    account_id      INTEGER NOT NULL REFERENCES tenants,
+    ram_user        TEXT,
+    secret_sealed   BLOB    NOT NULL,
+    status          TEXT    NOT NULL,
+    token_sealed    BLOB,
+    expires_at      INTEGER,
+    created_at      INTEGER NOT NULL,
+    FOREIGN KEY (account_id, ram_user) REFERENCES ram_users ON DELETE CASCADE,
+    CHECK ((token_sealed IS NULL) = (expires_at IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE TABLE accounts (
+    instance_id   TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
+    name          TEXT    NOT NULL,
+    account_type  TEXT    NOT NULL,
+    status        TEXT    NOT NULL,
+    description   TEXT,
+    login_sealed  BLOB    NOT NULL,
+    created_at    INTEGER NOT NULL,
+    PRIMARY KEY (instance_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    at             INTEGER NOT NULL,
+    account_id     INTEGER,
+    ram_user       TEXT,
+    access_key_id  TEXT,
+    action         TEXT    NOT NULL,
+    instance_id    TEXT,
+    source_ip      TEXT,
+    user_agent     TEXT,
+    request_id     TEXT    NOT NULL,
+    parameters     TEXT    NOT NULL,
+    outcome        TEXT    NOT NULL,
+    task_id        INTEGER
+) STRICT;
+CREATE TABLE databases (
+    instance_id         TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
+    db_name             TEXT    NOT NULL,
+    node_spec           TEXT    NOT NULL,
+    node_number         INTEGER NOT NULL,
+    charge_type         TEXT    NOT NULL,
+    status              TEXT    NOT NULL,
+    created_at          INTEGER NOT NULL,
+    expires_at          INTEGER NOT NULL,
+    source_instance_id  TEXT,
+    PRIMARY KEY (instance_id, db_name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE endpoints (
+    endpoint_id        TEXT    NOT NULL PRIMARY KEY,
+    instance_id        TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
+    endpoint_type      TEXT    NOT NULL,
+    connection_string  TEXT    NOT NULL,
+    address            TEXT    NOT NULL,
+    port               INTEGER NOT NULL,
+    vpc_id             TEXT    REFERENCES vpcs,
+    vswitch_id         TEXT    REFERENCES vswitches,
+    expires_at         INTEGER,
+    UNIQUE (address, port)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE grants (
+    instance_id  TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    db_name      TEXT NOT NULL,
+    privilege    TEXT NOT NULL,
+    PRIMARY KEY (instance_id, name, db_name),
+    FOREIGN KEY (instance_id, name) REFERENCES accounts ON DELETE CASCADE,
+    FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE idempotency (
+    account_id  INTEGER NOT NULL,
+    action      TEXT    NOT NULL,
+    token       TEXT    NOT NULL,
+    digest      BLOB    NOT NULL,
+    response    TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (account_id, action, token)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE instances (
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+    instance_id   TEXT    NOT NULL UNIQUE,
+    account_id    INTEGER NOT NULL REFERENCES tenants,
+    name          TEXT,
+    region_id     TEXT    NOT NULL,
+    zone_id       TEXT    NOT NULL,
+    network_type  TEXT    NOT NULL,
+    vpc_id        TEXT    REFERENCES vpcs,
+    vswitch_id    TEXT    REFERENCES vswitches,
+    charge_type   TEXT    NOT NULL,
+    status        TEXT    NOT NULL,
+    lock_mode     TEXT    NOT NULL,
+    lock_reason   TEXT,
+    node_id       TEXT    REFERENCES nodes ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER NOT NULL
+) STRICT;
+CREATE TABLE migrations (
+            number      INTEGER PRIMARY KEY,
+            name        TEXT    NOT NULL,
+            checksum    BLOB    NOT NULL,
+            applied_at  INTEGER NOT NULL
+        ) STRICT;
+CREATE TABLE nodes (
+    node_id      TEXT    NOT NULL PRIMARY KEY,
+    instance_id  TEXT    REFERENCES instances (instance_id) DEFERRABLE INITIALLY DEFERRED,
+    node_spec    TEXT,
+    settings     TEXT    NOT NULL,
+    state        TEXT    NOT NULL,
+    restarts     INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE orders (
+    order_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id   INTEGER NOT NULL,
+    instance_id  TEXT    NOT NULL,
+    action       TEXT    NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT;
+CREATE TABLE policy_attachments (
+    account_id   INTEGER NOT NULL,
+    user_name    TEXT    NOT NULL,
+    policy_name  TEXT    NOT NULL,
+    document     TEXT    NOT NULL,
+    PRIMARY KEY (account_id, user_name, policy_name),
+    FOREIGN KEY (account_id, user_name) REFERENCES ram_users ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ram_users (
+    account_id  INTEGER NOT NULL REFERENCES tenants,
+    user_name   TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (account_id, user_name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE task_steps (
+    task_id        INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
+    step_index     INTEGER NOT NULL,
+    name           TEXT    NOT NULL,
+    state          TEXT    NOT NULL,
+    output_sealed  BLOB,
+    attempts       INTEGER NOT NULL,
+    error          TEXT,
+    started_at     INTEGER,
+    finished_at    INTEGER,
+    PRIMARY KEY (task_id, step_index)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tasks (
+    task_id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id          INTEGER NOT NULL,
+    instance_id         TEXT,
+    db_name             TEXT,
+    action              TEXT    NOT NULL,
+    workflow            TEXT    NOT NULL,
+    params_sealed       BLOB    NOT NULL,
+    status              TEXT    NOT NULL,
+    phase               TEXT    NOT NULL,
+    progress            INTEGER NOT NULL,
+    current_step        TEXT,
+    message             TEXT,
+    cause               TEXT,
+    cancel_requested    INTEGER NOT NULL,
+    begin_at            INTEGER NOT NULL,
+    started_at          INTEGER,
+    finish_at           INTEGER,
+    expected_finish_at  INTEGER
+) STRICT;
+CREATE TABLE tenants (
+    account_id          INTEGER PRIMARY KEY,
+    name                TEXT    NOT NULL UNIQUE,
+    balance_cents       INTEGER NOT NULL,
+    real_name_verified  INTEGER NOT NULL,
+    finance             INTEGER NOT NULL,
+    instance_quota      INTEGER,
+    created_at          INTEGER NOT NULL
+) STRICT;
+CREATE TABLE vpcs (
+    vpc_id      TEXT    NOT NULL PRIMARY KEY,
+    account_id  INTEGER REFERENCES tenants,
+    region_id   TEXT    NOT NULL,
+    cidr        TEXT    NOT NULL,
+    name        TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE vswitches (
+    vswitch_id  TEXT NOT NULL PRIMARY KEY,
+    vpc_id      TEXT NOT NULL REFERENCES vpcs,
+    zone_id     TEXT NOT NULL,
+    cidr        TEXT NOT NULL,
+    name        TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE whitelist_groups (
+    instance_id  TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
+    name         TEXT    NOT NULL,
+    position     INTEGER NOT NULL,
+    attribute    TEXT    NOT NULL,
+    entries      TEXT    NOT NULL,
+    PRIMARY KEY (instance_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX access_keys_expiry ON access_keys (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX access_keys_owner ON access_keys (account_id, ram_user);
+CREATE INDEX audit_account ON audit (account_id);
+CREATE INDEX audit_instance ON audit (instance_id);
+CREATE INDEX endpoints_connection_string ON endpoints (connection_string);
+CREATE UNIQUE INDEX endpoints_default ON endpoints (instance_id)
+    WHERE endpoint_type <> 'PUBLIC' AND expires_at IS NULL;
+CREATE INDEX endpoints_instance ON endpoints (instance_id);
+CREATE INDEX endpoints_vswitch ON endpoints (vswitch_id) WHERE vswitch_id IS NOT NULL;
+CREATE INDEX grants_database ON grants (instance_id, db_name);
+CREATE INDEX idempotency_age ON idempotency (created_at);
+CREATE INDEX instances_node ON instances (node_id) WHERE node_id IS NOT NULL;
+CREATE INDEX nodes_instance ON nodes (instance_id);
+CREATE INDEX orders_account ON orders (account_id);
+CREATE INDEX tasks_instance ON tasks (instance_id);
+CREATE INDEX tasks_unfinished ON tasks (task_id) WHERE status IN ('0', '1');
+CREATE INDEX tasks_workflow ON tasks (workflow, finish_at) WHERE status = '2';
+CREATE INDEX vswitches_vpc ON vswitches (vpc_id);

@@ -78,8 +78,12 @@ impl InstanceIndex {
     }
 
     fn put(&mut self, account_id: AccountId, entry: Entry) {
-        self.places
-            .insert(entry.instance_id.clone(), (account_id, entry.seq));
+        let place = (account_id, entry.seq);
+        // An id that was deleted and inserted again in one transaction has another row now.
+        if self.places.get(&entry.instance_id) != Some(&place) {
+            self.remove(&entry.instance_id);
+            self.places.insert(entry.instance_id.clone(), place);
+        }
         put_in_order(self.tenants.entry(account_id).or_default(), entry);
     }
 

@@ -46,8 +46,11 @@ pub struct InstanceFilter<'a> {
     /// With at least one database of this billing mode.
     pub charge_type: Option<ChargeType>,
     /// Those that the caller may see, by id and region. It must not use the store.
-    pub allowed: Option<&'a dyn Fn(&InstanceId, &str) -> bool>,
+    pub allowed: Option<&'a AllowList<'a>>,
 }
+
+/// Tells whether an instance, given by id and region, may be seen.
+pub type AllowList<'a> = dyn Fn(&InstanceId, &str) -> bool + 'a;
 
 impl InstanceFilter<'_> {
     /// Whether everything passes.

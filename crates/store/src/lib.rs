@@ -54,7 +54,9 @@ pub use databases::Database;
 pub use endpoints::Endpoint;
 pub use error::StoreError;
 pub use idempotency::IdempotencyRecord;
-pub use instance_views::{DatabaseSummary, InstanceDetail, InstanceFilter, InstanceSummary};
+pub use instance_views::{
+    AllowList, DatabaseSummary, InstanceDetail, InstanceFilter, InstanceSummary,
+};
 pub use instances::Instance;
 pub use networks::{VSwitch, Vpc};
 pub use nodes::{Node, NodeState};

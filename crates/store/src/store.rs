@@ -34,10 +34,12 @@ pub struct Store {
 pub(crate) struct Shared {
     data_dir: PathBuf,
     pub(crate) sealer: Sealer,
-    writer: Mutex<Connection>,
     /// Idle connections for reading. As many are made as threads read at once; the last one
     /// used, whose statements and pages are warm, is taken first.
     readers: Mutex<Vec<Connection>>,
+    /// Closed after the readers: only a writer that is the last one moves the write-ahead log
+    /// into the database.
+    writer: Mutex<Connection>,
     index: RwLock<InstanceIndex>,
     keys: RwLock<KeyCache>,
     nonces: NonceLog,
@@ -298,4 +300,145 @@ fn read_guard<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write_guard<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::Tenant;
+
+    fn open() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        (directory, store)
+    }
+
+    fn tenant(number: u64) -> Tenant {
+        Tenant {
+            account_id: AccountId::from_number(number),
+            name: format!("tenant {number} {}", "x".repeat(4_000)),
+            balance_cents: 0,
+            real_name_verified: false,
+            finance: false,
+            instance_quota: None,
+            created_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn count(store: &Store) -> usize {
+        let tenants: Result<_, StoreError> = store.read(|reader| reader.tenants());
+        tenants.unwrap().len()
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_nothing_is_half_done() {
+        let (_directory, store) = open();
+        store
+            .write(|writer| writer.insert_tenant(&tenant(1)))
+            .unwrap();
+        store.fill_disk();
+        let failed = store.write(|writer| {
+            for number in 2..500 {
+                writer.insert_tenant(&tenant(number))?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        assert!(matches!(failed, Err(StoreError::DiskFull)), "{failed:?}");
+        assert_eq!(count(&store), 1);
+    }
+
+    #[test]
+    fn after_an_error_that_ended_the_transaction_nothing_is_committed_alone() {
+        let (_directory, store) = open();
+        let failed = store.write(|writer| {
+            writer.insert_tenant(&tenant(1))?;
+            // SQLite itself rolls back like this on some errors.
+            writer.execute("ROLLBACK", [])?;
+            writer.insert_tenant(&tenant(2))
+        });
+        assert!(failed.is_err());
+        assert_eq!(count(&store), 0);
+    }
+
+    #[test]
+    fn a_failed_or_panicked_transaction_changes_nothing_and_runs_no_action() {
+        let (_directory, store) = open();
+        let topic = store.watch(Topic::AccessKeys);
+        let failed = store.write(|writer| {
+            writer.insert_tenant(&tenant(1))?;
+            writer.after_commit(|| panic!("was not committed"));
+            Err::<(), _>(StoreError::ReadOnly)
+        });
+        assert!(matches!(failed, Err(StoreError::ReadOnly)));
+        let panicked = std::panic::catch_unwind(|| {
+            store.write(|writer| {
+                writer.insert_tenant(&tenant(1))?;
+                panic!("in a transaction");
+                #[allow(unreachable_code)]
+                Ok::<_, StoreError>(())
+            })
+        });
+        assert!(panicked.is_err());
+        assert_eq!(count(&store), 0);
+        assert!(!topic.has_changed().unwrap());
+        store
+            .write(|writer| writer.insert_tenant(&tenant(1)))
+            .unwrap();
+        assert_eq!(count(&store), 1);
+    }
+
+    #[test]
+    fn actions_run_after_the_commit_and_may_use_the_store() {
+        let (_directory, store) = open();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let inner = store.clone();
+        store
+            .write(|writer| {
+                writer.after_commit(move || sender.send(count(&inner)).unwrap());
+                writer.insert_tenant(&tenant(1))
+            })
+            .unwrap();
+        assert_eq!(receiver.try_recv(), Ok(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "within another one")]
+    fn a_transaction_within_another_is_refused() {
+        let (_directory, store) = open();
+        let _ = store.read(|_| store.write(|writer| writer.insert_tenant(&tenant(1))));
+    }
+
+    #[test]
+    fn a_reader_sees_one_state_while_others_write() {
+        let (_directory, store) = open();
+        store
+            .read(|reader| {
+                assert_eq!(reader.tenants()?.len(), 0);
+                std::thread::scope(|scope| {
+                    scope
+                        .spawn(|| store.write(|writer| writer.insert_tenant(&tenant(1))))
+                        .join()
+                        .unwrap()
+                })?;
+                assert_eq!(reader.tenants()?.len(), 0);
+                Ok::<_, StoreError>(())
+            })
+            .unwrap();
+        assert_eq!(count(&store), 1);
+    }
+
+    #[test]
+    fn derived_secrets_depend_on_key_and_purpose_alone() {
+        let (directory, store) = open();
+        let secret = store.derive_secret("node admin");
+        assert_eq!(secret.expose().len(), 43);
+        assert_ne!(secret, store.derive_secret("other"));
+        drop(store);
+        let again = Store::open(directory.path()).unwrap();
+        assert_eq!(secret, again.derive_secret("node admin"));
+        let (_other_directory, other) = open();
+        assert_ne!(secret, other.derive_secret("node admin"));
+    }
 }

@@ -1,0 +1,260 @@
+//! Listings out of memory show exactly what the tables hold.
+
+mod common;
+
+use common::*;
+use openpeta_store::{InstanceFilter, InstanceSummary, Reader, Store, StoreError, Writer};
+use openpeta_types::{ChargeType, EndpointType, InstanceId, ObjectStatus};
+use proptest::prelude::*;
+
+/// A change to the instances of two tenants.
+#[derive(Clone, Debug)]
+enum Change {
+    Insert(u64, u64),
+    Delete(u64),
+    Status(u64, ObjectStatus),
+    AddDatabase(u64, ChargeType),
+    DropDatabase(u64, ChargeType),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let number = 0_u64..8;
+    let status = prop::sample::select(vec![ObjectStatus::Active, ObjectStatus::Modify]);
+    let charge = prop::sample::select(ChargeType::ALL.to_vec());
+    prop_oneof![
+        3 => (1_u64..3, number.clone()).prop_map(|(tenant, number)| Change::Insert(tenant, number)),
+        1 => number.clone().prop_map(Change::Delete),
+        2 => (number.clone(), status).prop_map(|(number, status)| Change::Status(number, status)),
+        2 => (number.clone(), charge.clone()).prop_map(|(number, charge)| Change::AddDatabase(number, charge)),
+        1 => (number, charge).prop_map(|(number, charge)| Change::DropDatabase(number, charge)),
+    ]
+}
+
+/// Makes the change if it can be made.
+fn apply(writer: &Writer<'_>, change: &Change) -> Result<(), StoreError> {
+    let name = |charge: ChargeType| charge.as_str().to_ascii_lowercase();
+    let made = match change {
+        Change::Insert(tenant, number) => writer.insert_instance(&instance(*tenant, *number)),
+        Change::Delete(number) => writer.delete_instance(&instance_id(*number)),
+        Change::Status(number, status) => {
+            writer.set_instance_status(&instance_id(*number), *status)
+        }
+        Change::AddDatabase(number, charge) => {
+            writer.insert_database(&database(*number, &name(*charge), *charge))
+        }
+        Change::DropDatabase(number, charge) => {
+            writer.delete_database(&instance_id(*number), &db(&name(*charge)))
+        }
+    };
+    match made {
+        Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => Ok(()),
+        made => made,
+    }
+}
+
+/// What a listing must be, out of the tables, newest first.
+fn expected(
+    reader: &Reader<'_>,
+    tenant: u64,
+    passes: impl Fn(&InstanceSummary) -> bool,
+) -> Result<Vec<InstanceId>, StoreError> {
+    let mut ids = Vec::new();
+    for instance in reader.instances()?.into_iter().rev() {
+        let databases = reader.databases(&instance.instance_id)?;
+        let summary = InstanceSummary {
+            databases: databases
+                .into_iter()
+                .map(|database| openpeta_store::DatabaseSummary {
+                    db_name: database.db_name,
+                    charge_type: database.charge_type,
+                })
+                .collect(),
+            endpoint: None,
+            instance,
+        };
+        if summary.instance.account_id == account_id(tenant) && passes(&summary) {
+            ids.push(summary.instance.instance_id.clone());
+        }
+    }
+    Ok(ids)
+}
+
+fn compare(reader: &Reader<'_>) -> Result<(), StoreError> {
+    let even = |id: &InstanceId, region: &str| {
+        region == "cn-hangzhou" && id.as_str().ends_with(['0', '2', '4', '6', '8'])
+    };
+    let fourth = instance_id(4);
+    for tenant in 1..3 {
+        let check = |filter: InstanceFilter<'_>, passes: &dyn Fn(&InstanceSummary) -> bool| {
+            let all = expected(reader, tenant, passes)?;
+            for (offset, limit) in [(0, 50), (1, 2), (3, 10), (9, 1)] {
+                let (total, page) =
+                    reader.instance_page(account_id(tenant), &filter, offset, limit)?;
+                assert_eq!(total, all.len() as u64);
+                let page: Vec<_> = page.iter().map(|row| &row.instance.instance_id).collect();
+                let wanted: Vec<_> = all.iter().skip(offset as usize).take(limit).collect();
+                assert_eq!(page, wanted);
+            }
+            Ok::<_, StoreError>(())
+        };
+        let none = InstanceFilter::default();
+        check(none, &|_| true)?;
+        let status = Some(ObjectStatus::Modify);
+        check(InstanceFilter { status, ..none }, &|row| {
+            row.instance.status == ObjectStatus::Modify
+        })?;
+        for &mode in ChargeType::ALL {
+            let charge_type = Some(mode);
+            check(
+                InstanceFilter {
+                    charge_type,
+                    ..none
+                },
+                &|row| {
+                    row.databases
+                        .iter()
+                        .any(|database| database.charge_type == mode)
+                },
+            )?;
+        }
+        let instance_id = Some(&fourth);
+        check(
+            InstanceFilter {
+                instance_id,
+                ..none
+            },
+            &|row| row.instance.instance_id == fourth,
+        )?;
+        let allowed = Some(&even as _);
+        check(InstanceFilter { allowed, ..none }, &|row| {
+            even(&row.instance.instance_id, &row.instance.region_id)
+        })?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn memory_follows_every_commit(
+        transactions in prop::collection::vec(
+            (prop::collection::vec(change(), 1..12), prop::bool::weighted(0.8)),
+            1..5,
+        )
+    ) {
+        let (directory, store) = open();
+        write(&store, |writer| {
+            writer.insert_tenant(&tenant(1))?;
+            writer.insert_tenant(&tenant(2))
+        });
+        for (changes, commits) in transactions {
+            let ended = store.write(|writer| {
+                for change in &changes {
+                    apply(writer, change)?;
+                }
+                compare(writer)?;
+                if commits { Ok(()) } else { Err(StoreError::ReadOnly) }
+            });
+            prop_assert_eq!(ended.is_ok(), commits);
+            store.read(compare).unwrap();
+        }
+        drop(store);
+        Store::open(directory.path()).unwrap().read(compare).unwrap();
+    }
+}
+
+#[test]
+fn a_summary_has_the_default_endpoint() {
+    let (_directory, store) = open();
+    write(&store, |writer| {
+        writer.insert_tenant(&tenant(1))?;
+        writer.insert_instance(&instance(1, 1))?;
+        writer.insert_database(&database(1, "b", ChargeType::PrePaid))?;
+        writer.insert_database(&database(1, "a", ChargeType::PostPaid))?;
+        writer.insert_endpoint(&endpoint("p", 1, EndpointType::Public, 3201))
+    });
+    let page = || {
+        let filter = InstanceFilter::default();
+        let page = store.read(|reader| reader.instance_page(account_id(1), &filter, 0, 10));
+        let (total, mut rows) = page.unwrap();
+        assert_eq!(total, 1);
+        rows.remove(0)
+    };
+    assert_eq!(page().endpoint, None);
+    let names: Vec<_> = page()
+        .databases
+        .iter()
+        .map(|database| database.db_name.clone())
+        .collect();
+    assert_eq!(names, [db("a"), db("b")]);
+    let default = endpoint("d", 1, EndpointType::Internal, 4000);
+    write(&store, |writer| writer.insert_endpoint(&default));
+    assert_eq!(page().endpoint, Some(default));
+    let detail = store
+        .read(|reader| reader.instance_detail(&instance_id(1)))
+        .unwrap()
+        .unwrap();
+    assert_eq!(detail.endpoints[0].port, 4000);
+    assert_eq!(detail.instance, instance(1, 1));
+}
+
+/// 10,000 instances, median of many calls. Run: `cargo nextest run --release -p openpeta-store
+/// --run-ignored only --no-capture speed`.
+#[test]
+#[ignore = "a measurement, of use in release builds only"]
+fn speed_of_pages_and_details() {
+    let (_directory, store) = open();
+    write(&store, |writer| {
+        for number in 1..=3 {
+            writer.insert_tenant(&tenant(number))?;
+        }
+        for number in 0..10_000_u64 {
+            writer.insert_instance(&instance(number % 3 + 1, number))?;
+            writer.insert_database(&database(number, "a", ChargeType::PostPaid))?;
+            let port = 10_000 + u16::try_from(number).unwrap();
+            writer.insert_endpoint(&endpoint(
+                &number.to_string(),
+                number,
+                EndpointType::Internal,
+                port,
+            ))?;
+        }
+        Ok(())
+    });
+    let median = |mut call: Box<dyn FnMut(u64)>| {
+        let mut times: Vec<_> = (0..2_000_u64)
+            .map(|round| {
+                let begun = std::time::Instant::now();
+                call(round * 7_919 % 3_000);
+                begun.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let lists = store.clone();
+    let page = median(Box::new(move |place| {
+        let filter = InstanceFilter::default();
+        let (_, rows) = lists
+            .read(|reader| reader.instance_page(account_id(1), &filter, place, 50))
+            .unwrap();
+        assert_eq!(rows.len(), 50);
+    }));
+    let filtered = store.clone();
+    let filtered = median(Box::new(move |place| {
+        let allowed = |id: &InstanceId, _: &str| !id.as_str().ends_with('7');
+        let filter = InstanceFilter {
+            allowed: Some(&allowed),
+            ..InstanceFilter::default()
+        };
+        let page =
+            filtered.read(|reader| reader.instance_page(account_id(1), &filter, place / 2, 50));
+        page.unwrap();
+    }));
+    let details = store.clone();
+    let detail = median(Box::new(move |number| {
+        let detail = details.read(|reader| reader.instance_detail(&instance_id(number)));
+        assert!(detail.unwrap().is_some());
+    }));
+    println!("page of 50: {page:?}, filtered: {filtered:?}, detail: {detail:?}");
+}
