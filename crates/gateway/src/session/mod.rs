@@ -20,6 +20,8 @@ mod outbox;
 mod proof;
 pub mod refusal;
 mod relay;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -86,7 +86,7 @@ impl Relay {
     pub(super) fn client_read_paused(&self) -> bool {
         let waits_for_node = match &self.change {
             Some(change) => !change.awaits_client(),
-            None => self.change_due,
+            None => self.change_due && !self.replies.is_idle(),
         };
         waits_for_node || self.queue.len() > PIPELINE_LIMIT
     }

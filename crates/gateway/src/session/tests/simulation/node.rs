@@ -1,0 +1,230 @@
+//! A node that accepts the right logins and answers commands at random.
+
+use openpeta_mysql_wire::command::*;
+use openpeta_mysql_wire::{AuthSwitch, ChangeUser};
+
+use super::super::*;
+use super::Random;
+
+const DEFINITION: &[u8] = b"\x03def\0\0\0\x011\0\x0c?\0\x01\0\0\0\x03\x81\0\0\0\0";
+
+/// What the next packet is.
+enum Awaits {
+    ProxyHeader,
+    Login,
+    Command,
+    /// The response of this account to the current nonce.
+    Response(Vec<u8>),
+    File,
+}
+
+pub(super) struct Node {
+    input: PacketBuffer,
+    awaits: Awaits,
+    /// Not delivered yet.
+    pub(super) output: Vec<u8>,
+    deprecate_eof: bool,
+    nonce: [u8; NONCE_LEN],
+    /// Who is logged in.
+    pub(super) account: Option<Vec<u8>>,
+    /// All packets of the client that are no logins, and all replies to them.
+    pub(super) commands: Vec<u8>,
+    pub(super) replies: Vec<u8>,
+    pub(super) status: Status,
+    sequence: u8,
+}
+
+impl Node {
+    pub(super) fn new() -> Self {
+        Self {
+            input: PacketBuffer::new(1 << 20),
+            awaits: Awaits::ProxyHeader,
+            output: packet(0, &node_greeting()),
+            deprecate_eof: false,
+            nonce: NODE_NONCE,
+            account: None,
+            commands: Vec::new(),
+            replies: Vec::new(),
+            status: Status::AUTOCOMMIT,
+            sequence: 0,
+        }
+    }
+
+    pub(super) fn awaits_file(&self) -> bool {
+        matches!(self.awaits, Awaits::File)
+    }
+
+    pub(super) fn receive(&mut self, data: &[u8], random: &mut Random) {
+        self.input.push(data);
+        if matches!(self.awaits, Awaits::ProxyHeader) && self.input.bytes().len() >= PROXY_HEADER {
+            self.input.advance(PROXY_HEADER);
+            self.awaits = Awaits::Login;
+        }
+        if matches!(self.awaits, Awaits::ProxyHeader) {
+            return;
+        }
+        while let Some(got) = self.input.next_packet().expect("packets in order") {
+            self.sequence = got.sequence.wrapping_add(1);
+            match &self.awaits {
+                Awaits::ProxyHeader => unreachable!("read above"),
+                Awaits::Login => self.login(&got.payload, random),
+                Awaits::Response(account) => {
+                    let account = account.clone();
+                    self.check(account, &got.payload);
+                }
+                Awaits::Command if got.payload.first() == Some(&COM_CHANGE_USER) => {
+                    let request =
+                        ChangeUser::parse(&got.payload, mysql_client()).expect("a change of user");
+                    self.ask(request.user, random);
+                }
+                Awaits::Command | Awaits::File => {
+                    self.commands.extend(packet(got.sequence, &got.payload));
+                    let before = self.output.len();
+                    self.answer(&got.payload, random);
+                    self.replies.extend_from_slice(&self.output[before..]);
+                }
+            }
+        }
+    }
+
+    fn login(&mut self, payload: &[u8], random: &mut Random) {
+        let Ok(LoginPacket::Login(login)) = Login::parse(payload, false) else {
+            panic!("no login: {payload:?}");
+        };
+        self.deprecate_eof = login.capabilities.contains(Capabilities::DEPRECATE_EOF);
+        if random.one_in(3) {
+            self.ask(login.user, random);
+        } else {
+            self.check(login.user, &login.auth_response);
+        }
+    }
+
+    fn ask(&mut self, account: Vec<u8>, random: &mut Random) {
+        self.nonce = std::array::from_fn(|_| 1 + random.below(100) as u8);
+        let switch = AuthSwitch {
+            plugin: native::NAME.to_vec(),
+            data: [&self.nonce[..], &[0]].concat(),
+        };
+        let mut payload = Vec::new();
+        switch.encode(&mut payload);
+        self.say(&payload);
+        self.awaits = Awaits::Response(account);
+    }
+
+    fn check(&mut self, account: Vec<u8>, response: &[u8]) {
+        let password = [b"random-of-", &account[..]].concat();
+        assert_eq!(response, native::response(&password, &self.nonce));
+        self.account = Some(account);
+        self.awaits = Awaits::Command;
+        self.status = Status::AUTOCOMMIT;
+        self.ok(self.status);
+    }
+
+    fn answer(&mut self, payload: &[u8], random: &mut Random) {
+        if self.awaits_file() {
+            if payload.is_empty() {
+                self.awaits = Awaits::Command;
+                self.finish(random);
+            }
+            return;
+        }
+        match payload.first().copied() {
+            Some(COM_QUERY) if payload[1..].starts_with(b"load") => {
+                self.say(b"\xfbfile");
+                self.awaits = Awaits::File;
+            }
+            Some(COM_STMT_CLOSE) => {}
+            Some(COM_STATISTICS) => self.say(b"Uptime: 1"),
+            Some(COM_STMT_PREPARE) => {
+                let (columns, parameters) = (random.below(3), random.below(3));
+                self.say(&[
+                    0,
+                    1,
+                    0,
+                    0,
+                    0,
+                    columns as u8,
+                    0,
+                    parameters as u8,
+                    0,
+                    0,
+                    0,
+                    0,
+                ]);
+                for count in [parameters, columns].into_iter().filter(|&count| count > 0) {
+                    self.definitions(count);
+                }
+            }
+            Some(COM_FIELD_LIST) => {
+                self.say(DEFINITION);
+                self.end(self.status);
+            }
+            Some(COM_STMT_EXECUTE) => {
+                let row = [&[0, 0][..], &random.bytes(40)].concat();
+                self.result_set(&[row], self.status);
+            }
+            _ => self.finish(random),
+        }
+    }
+
+    /// The end of a reply: any results, then one that says that nothing follows.
+    fn finish(&mut self, random: &mut Random) {
+        while random.one_in(4) {
+            let rows: Vec<_> = (0..random.below(4)).map(|_| text_row(random)).collect();
+            self.result_set(&rows, self.status.with(Status::MORE_RESULTS_EXISTS));
+        }
+        if random.one_in(5) {
+            let message = "x".repeat(random.below(90));
+            return self.say(&err(1291 + random.below(9) as u16, &message));
+        }
+        self.status = if random.one_in(2) {
+            Status::AUTOCOMMIT
+        } else {
+            Status::AUTOCOMMIT.with(Status::IN_TRANS)
+        };
+        if random.one_in(2) {
+            self.ok(self.status);
+        } else {
+            let row = text_row(random);
+            self.result_set(&[row], self.status);
+        }
+    }
+
+    fn result_set(&mut self, rows: &[Vec<u8>], status: Status) {
+        self.say(&[2]);
+        self.definitions(2);
+        for row in rows {
+            self.say(row);
+        }
+        self.end(status);
+    }
+
+    fn definitions(&mut self, count: usize) {
+        for _ in 0..count {
+            self.say(DEFINITION);
+        }
+        if !self.deprecate_eof {
+            self.end(self.status);
+        }
+    }
+
+    fn end(&mut self, status: Status) {
+        let [low, high] = status.0.to_le_bytes();
+        let eof = [0xFE, 0, 0, low, high, 0, 0];
+        self.say(if self.deprecate_eof { &eof } else { &eof[..5] });
+    }
+
+    fn ok(&mut self, status: Status) {
+        self.say(&ok(status));
+    }
+
+    fn say(&mut self, payload: &[u8]) {
+        self.sequence = put_packet(&mut self.output, self.sequence, payload);
+    }
+}
+
+fn text_row(random: &mut Random) -> Vec<u8> {
+    let mut row = vec![random.below(0xFC) as u8];
+    row.extend(random.bytes(60));
+    row
+}
