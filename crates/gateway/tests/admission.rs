@@ -36,7 +36,7 @@ fn the_whitelist_is_checked_before_the_greeting() {
     setup.publish(|route| route.whitelist = whitelist("127.0.0.2"));
     assert_eq!(all_bytes("127.0.0.3", setup.address), refusal("127.0.0.3"));
     let output = setup.client().args(["-e", "SELECT 1"]).output().unwrap();
-    let expected = "ERROR 1130 (HY000): Host '127.0.0.1' is not allowed to connect";
+    let expected = "1130 - Host '127.0.0.1' is not allowed to connect to this MariaDB server";
     assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     Raw::over(Box::new(connect_from("127.0.0.2", setup.address)));
     eventually("all are counted", || {
@@ -136,7 +136,7 @@ fn one_session_too_many_is_refused_with_1040() {
     assert_eq!(all_bytes("127.0.0.1", setup.address), expected);
     let output = setup.client().args(["-e", "SELECT 1"]).output().unwrap();
     assert!(
-        stderr(&output).contains("ERROR 1040"),
+        stderr(&output).contains("1040 - Too many connections"),
         "{}",
         stderr(&output)
     );

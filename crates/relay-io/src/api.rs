@@ -161,7 +161,8 @@ pub struct LoopConfig {
     pub linger: Duration,
     /// How long a loop looks for events before it sleeps, while all loops together serve exactly
     /// one accepted connection. It saves the wake-up, which is most of the delay a relay adds when
-    /// nothing else runs. Zero turns it off.
+    /// nothing else runs. Loops leave off while it finds nothing, as on a busy machine or with
+    /// slow answers. Zero turns it off.
     pub busy_poll: Duration,
 }
 

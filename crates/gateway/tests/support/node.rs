@@ -1,6 +1,6 @@
 //! A real MariaDB server in a temporary directory.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::eventually;
 
-/// Settings of a node as the service runs them, as far as a session can notice.
+/// Settings of a node as the service runs them, as far as a session can notice. Without cached
+/// threads, since a session on one of those numbers its statements on from its predecessor.
 const SETTINGS: &str = "
 skip-name-resolve
 skip-networking
@@ -19,6 +20,7 @@ innodb_buffer_pool_size=32M
 innodb_log_file_size=16M
 innodb_flush_log_at_trx_commit=0
 max_connections=200
+thread_cache_size=0
 max_allowed_packet=64M
 local_infile=ON
 character-set-server=utf8mb4
@@ -133,11 +135,14 @@ fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gateway-node-template");
+        let parent = kept.parent().unwrap();
+        fs::create_dir_all(parent).unwrap();
+        // One process makes it, the others wait.
+        let lock = File::create(kept.with_extension("lock")).unwrap();
+        lock.lock().unwrap();
         if kept.exists() {
             return kept;
         }
-        let parent = kept.parent().unwrap();
-        fs::create_dir_all(parent).unwrap();
         let fresh = tempfile::Builder::new()
             .prefix("template-")
             .tempdir_in(parent)
@@ -160,8 +165,7 @@ fn template() -> &'static Path {
             "{}",
             String::from_utf8_lossy(&output.stdout)
         );
-        // Another process may have been quicker; its template is as good.
-        let _ = fs::rename(fresh.path().join("data"), &kept);
+        fs::rename(fresh.path().join("data"), &kept).unwrap();
         kept
     })
 }

@@ -1,6 +1,7 @@
 //! The loop over epoll: waits, finds out what happened, tells the handler.
 
 mod listeners;
+mod patience;
 mod stream;
 mod streams;
 
@@ -15,6 +16,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 
 use self::listeners::Listeners;
+use self::patience::Patience;
 use self::streams::{Gone, Streams};
 use crate::api::{Accepted, CloseReason, Disposition, Handler, LoopConfig, StreamId};
 use crate::mailbox::{Message, Shared};
@@ -51,6 +53,7 @@ pub(crate) struct EventLoop<C: Send + 'static, T: Transport> {
     buffer: Vec<u8>,
     /// Whether the last wait found work on a stream, so that more is likely to follow at once.
     busy: bool,
+    patience: Patience,
     stopping: bool,
 }
 
@@ -70,6 +73,7 @@ impl<C: Send + 'static, T: Transport> EventLoop<C, T> {
             listeners: Listeners::new(epoll),
             buffer: vec![0; config.receive_buffer.max(1)],
             busy: false,
+            patience: Patience::default(),
             stopping: false,
             config,
             shared,
@@ -116,17 +120,17 @@ impl<C: Send + 'static, T: Transport> EventLoop<C, T> {
 
     /// Looks for events without sleeping, as [`LoopConfig::busy_poll`] says.
     fn spin(&mut self, events: &mut Vec<Event>) -> bool {
-        if !self.busy || self.shared.live() != 1 || self.config.busy_poll.is_zero() {
+        let alone = self.busy && self.shared.live() == 1;
+        if !alone || self.config.busy_poll.is_zero() || !self.patience.try_again() {
             return false;
         }
         let end = Instant::now() + self.config.busy_poll;
         loop {
             self.poll(events, Some(Timespec::default()));
-            if !events.is_empty() {
-                return true;
-            }
-            if Instant::now() >= end {
-                return false;
+            let found = !events.is_empty();
+            if found || Instant::now() >= end {
+                self.patience.learn(found);
+                return found;
             }
         }
     }

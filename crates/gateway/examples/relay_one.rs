@@ -1,0 +1,54 @@
+//! A gateway for one instance with one account, for measurements and trials by hand.
+//!
+//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS]` lets the account in from
+//! everywhere, prints the address once it listens, and runs until its input ends.
+
+#![allow(clippy::print_stdout, reason = "a program, not a library")]
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io::Read;
+
+use openpeta_gateway::{Gateway, GatewayConfig};
+use openpeta_mysql_wire::auth::{native, sha2};
+use openpeta_types::route::{AccountLogin, InstanceRoute};
+use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist, WhitelistEntry};
+
+const USAGE: &str = "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS]";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (required, workers) = match arguments.len() {
+        5 => (&arguments[..], 0),
+        6 => (&arguments[..5], arguments[5].parse()?),
+        _ => return Err(USAGE.into()),
+    };
+    let [listen, socket, user, password, backend] = required else {
+        return Err(USAGE.into());
+    };
+    let login = AccountLogin {
+        native: native::verifier(password.as_bytes()),
+        sha2: sha2::verifier(password.as_bytes()),
+        backend_password: Secret::new(backend),
+    };
+    let instance = InstanceId::parse("pd-relayone")?;
+    let gateway = Gateway::start(GatewayConfig {
+        workers,
+        ..GatewayConfig::default()
+    })?;
+    gateway.publish(InstanceRoute {
+        instance_id: instance.clone(),
+        whitelist: Whitelist::new(&[WhitelistEntry::parse("0.0.0.0/0")?]),
+        accounts: HashMap::from([(user.clone(), login)]),
+        node_socket: socket.into(),
+        max_connections: 10_000,
+        write_lock: None,
+    });
+    let endpoint = EndpointId::parse("ep-relayone")?;
+    let address = gateway.open_endpoint(endpoint, listen.parse()?, instance.clone())?;
+    println!("{address}");
+    // Ends with the script that started it.
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    println!("{:?}", gateway.counters(&instance));
+    Ok(())
+}
