@@ -1,0 +1,81 @@
+//! `openpeta admin instance …`
+
+use openpeta_rpc_api::ApiError;
+use openpeta_store::{Endpoint, Instance, Reader};
+use openpeta_types::{InstanceId, LockMode, ObjectStatus, format_time};
+use serde_json::{Value, json};
+
+use super::AdminChange;
+use crate::{Control, ControlError};
+
+impl Control {
+    pub(super) fn instance_list(&self) -> Result<Value, ControlError> {
+        self.parts.store.read(|reader| {
+            let instances = reader.instances()?;
+            instances
+                .iter()
+                .map(|instance| row(reader, instance))
+                .collect()
+        })
+    }
+
+    pub(super) async fn instance_lock(
+        &self,
+        change: &AdminChange,
+        id: &InstanceId,
+        reason: &str,
+    ) -> Result<Value, ControlError> {
+        self.change_lock(change, id, LockMode::ManualLock, Some(reason))
+            .await
+    }
+
+    pub(super) async fn instance_unlock(
+        &self,
+        change: &AdminChange,
+        id: &InstanceId,
+    ) -> Result<Value, ControlError> {
+        self.change_lock(change, id, LockMode::Unlock, None).await
+    }
+
+    async fn change_lock(
+        &self,
+        change: &AdminChange,
+        id: &InstanceId,
+        mode: LockMode,
+        reason: Option<&str>,
+    ) -> Result<Value, ControlError> {
+        let instance = self.parts.store.write(|writer| {
+            let instance = writer
+                .instance(id)?
+                .ok_or_else(ApiError::instance_not_found)?;
+            if instance.status == ObjectStatus::Delete {
+                return Err(ControlError::from(ApiError::instance_status()));
+            }
+            writer.set_instance_lock(id, mode, reason)?;
+            change.record(writer, Some(instance.account_id), Some(id))?;
+            Ok(Instance {
+                lock_mode: mode,
+                lock_reason: reason.map(str::to_owned),
+                ..instance
+            })
+        })?;
+        self.parts.enforce_lock(&instance).await?;
+        self.parts.store.read(|reader| row(reader, &instance))
+    }
+}
+
+fn row(reader: &Reader<'_>, instance: &Instance) -> Result<Value, ControlError> {
+    let endpoint = |endpoint: &Endpoint| format!("{}:{}", endpoint.address, endpoint.port);
+    let endpoints = reader.endpoints_of(&instance.instance_id)?;
+    Ok(json!({
+        "instance_id": instance.instance_id.as_str(),
+        "account_id": instance.account_id.to_string(),
+        "status": instance.status.as_str(),
+        "lock_mode": instance.lock_mode.as_str(),
+        "lock_reason": instance.lock_reason,
+        "node_id": instance.node_id.as_ref().map(|id| id.as_str()),
+        "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+        "created_at": format_time(instance.created_at),
+        "expires_at": format_time(instance.expires_at),
+    }))
+}

@@ -1,0 +1,201 @@
+//! What the operator's commands do, one file per noun; see [`protocol`] for how they travel.
+
+mod access_keys;
+mod audit;
+mod instances;
+mod networks;
+mod nodes;
+pub mod protocol;
+mod ram_users;
+mod tasks;
+mod tenants;
+
+use jiff::Timestamp;
+use openpeta_rpc_api::ApiError;
+use openpeta_store::{AuditEntry, StoreError, Writer};
+use openpeta_types::{AccountId, InstanceId};
+use serde_json::Value;
+
+use self::protocol::{AdminCommand, AdminReply};
+use crate::{Control, ControlError};
+
+/// Prefix of the operator's commands in the audit trail.
+const ACTION_PREFIX: &str = "admin:";
+
+impl Control {
+    /// Carries out a command of the operator. A failure is logged with its context and told
+    /// with its code.
+    pub async fn admin(&self, command: AdminCommand, now: Timestamp) -> AdminReply {
+        match self.run_admin(command, now).await {
+            Ok(value) => AdminReply::Ok(value),
+            Err(error) => {
+                tracing::warn!(code = %error.api.code, context = error.context, "admin command refused");
+                let detail = error
+                    .context
+                    .as_deref()
+                    .map(|context| format!(" ({context})"));
+                AdminReply::Error {
+                    code: error.api.code.into_owned(),
+                    message: format!("{}{}", error.api.message, detail.unwrap_or_default()),
+                }
+            }
+        }
+    }
+
+    async fn run_admin(
+        &self,
+        command: AdminCommand,
+        now: Timestamp,
+    ) -> Result<Value, ControlError> {
+        use AdminCommand as C;
+        let change = AdminChange::of(&command, now)?;
+        match command {
+            C::TenantCreate { name } => self.tenant_create(&change, &name),
+            C::TenantUpdate {
+                account_id,
+                balance_cents,
+                real_name_verified,
+                finance,
+                instance_quota,
+            } => self.tenant_update(&change, account_id, |tenant| {
+                tenant.balance_cents = balance_cents.unwrap_or(tenant.balance_cents);
+                tenant.real_name_verified = real_name_verified.unwrap_or(tenant.real_name_verified);
+                tenant.finance = finance.unwrap_or(tenant.finance);
+                tenant.instance_quota = instance_quota.or(tenant.instance_quota);
+            }),
+            C::TenantList => self.tenant_list(),
+            C::AccessKeyCreate {
+                account_id,
+                user_name,
+            } => self.access_key_create(&change, account_id, user_name),
+            C::AccessKeyDisable { access_key_id } => {
+                self.access_key_disable(&change, &access_key_id)
+            }
+            C::AccessKeyList { account_id } => self.access_key_list(account_id),
+            C::StsIssue {
+                account_id,
+                user_name,
+                duration_seconds,
+            } => self.sts_issue(&change, account_id, user_name, duration_seconds),
+            C::RamUserCreate {
+                account_id,
+                user_name,
+            } => self.ram_user_create(&change, account_id, user_name),
+            C::RamUserList { account_id } => self.ram_user_list(account_id),
+            C::PolicyAttach {
+                account_id,
+                user_name,
+                policy_name,
+                document,
+            } => self.policy_attach(&change, account_id, user_name, policy_name, document),
+            C::PolicyDetach {
+                account_id,
+                user_name,
+                policy_name,
+            } => self.policy_detach(&change, account_id, &user_name, &policy_name),
+            C::PolicyList {
+                account_id,
+                user_name,
+            } => self.policy_list(account_id, &user_name),
+            C::VpcCreate {
+                account_id,
+                region_id,
+                cidr,
+                name,
+            } => self.vpc_create(&change, account_id, &region_id, &cidr, name),
+            C::VpcList => self.vpc_list(),
+            C::VswitchCreate {
+                vpc_id,
+                zone_id,
+                cidr,
+                name,
+            } => self.vswitch_create(&change, vpc_id, &zone_id, &cidr, name),
+            C::VswitchList => self.vswitch_list(),
+            C::InstanceList => self.instance_list(),
+            C::InstanceLock {
+                instance_id,
+                reason,
+            } => self.instance_lock(&change, &instance_id, &reason).await,
+            C::InstanceUnlock { instance_id } => self.instance_unlock(&change, &instance_id).await,
+            C::NodeList => self.node_list().await,
+            C::TaskList {
+                instance_id,
+                status,
+                limit,
+            } => self.task_list(instance_id, status, limit),
+            C::TaskShow { task_id } => self.task_show(task_id),
+            C::TaskRetry { task_id } => self.task_retry(&change, task_id),
+            C::TaskCancel { task_id } => self.task_cancel(&change, task_id),
+            C::AuditList {
+                account_id,
+                instance_id,
+                action,
+                limit,
+            } => self.audit_list(account_id, instance_id, action, limit),
+        }
+    }
+}
+
+/// A changing command, for its audit row.
+struct AdminChange {
+    action: String,
+    parameters: String,
+    now: Timestamp,
+}
+
+impl AdminChange {
+    /// The command's name and parameters; none of them is a secret.
+    fn of(command: &AdminCommand, now: Timestamp) -> Result<Self, ControlError> {
+        let mut parameters = serde_json::to_value(command).map_err(ControlError::internal)?;
+        let name = parameters
+            .as_object_mut()
+            .and_then(|object| object.remove("command"));
+        let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
+        Ok(Self {
+            action: format!("{ACTION_PREFIX}{name}"),
+            parameters: parameters.to_string(),
+            now,
+        })
+    }
+
+    /// Writes the audit row, in the transaction of the change.
+    fn record(
+        &self,
+        writer: &Writer<'_>,
+        account_id: Option<AccountId>,
+        instance: Option<&InstanceId>,
+    ) -> Result<(), ControlError> {
+        writer.insert_audit(&AuditEntry {
+            at: self.now,
+            account_id,
+            ram_user: None,
+            access_key_id: None,
+            action: self.action.clone(),
+            instance_id: instance.cloned(),
+            source_ip: None,
+            user_agent: None,
+            request_id: crate::random::request_id()?.to_string(),
+            parameters: self.parameters.clone(),
+            outcome: "OK".to_owned(),
+            task_id: None,
+        })?;
+        Ok(())
+    }
+}
+
+/// A command that names something which is not there, or clashes with what is.
+fn not_found(what: &str) -> ControlError {
+    ApiError::invalid_parameter(what)
+        .with_detail("There is none of that name.")
+        .into()
+}
+
+/// Says which object a constraint of the store speaks of.
+fn duplicate(what: &'static str) -> impl Fn(StoreError) -> ControlError {
+    move |error| match error {
+        StoreError::Conflict { .. } => ApiError::invalid_parameter(what)
+            .with_detail("It exists already.")
+            .into(),
+        other => other.into(),
+    }
+}

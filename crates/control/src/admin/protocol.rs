@@ -1,0 +1,210 @@
+//! The operator's commands as they travel over the admin socket: one JSON object a line each
+//! way. The CLI builds [`AdminCommand`]s, the server answers with an [`AdminReply`].
+
+use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VpcId};
+use serde::{Deserialize, Serialize};
+
+/// A command of the operator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum AdminCommand {
+    /// Makes a tenant with one access key.
+    TenantCreate {
+        /// Display name, unique.
+        name: String,
+    },
+    /// Changes what is given of a tenant.
+    TenantUpdate {
+        /// The tenant.
+        account_id: AccountId,
+        /// New balance in cents.
+        balance_cents: Option<i64>,
+        /// Whether the tenant's real name is verified.
+        real_name_verified: Option<bool>,
+        /// Whether the tenant is a finance-cloud user.
+        finance: Option<bool>,
+        /// Most instances; `None` leaves it as it is.
+        instance_quota: Option<u32>,
+    },
+    /// Lists tenants.
+    TenantList,
+    /// Makes an access key for a tenant or one of its RAM users.
+    AccessKeyCreate {
+        /// The tenant.
+        account_id: AccountId,
+        /// The RAM user; `None` for the tenant itself.
+        user_name: Option<String>,
+    },
+    /// Disables an access key; it stops working at once.
+    AccessKeyDisable {
+        /// The key.
+        access_key_id: AccessKeyId,
+    },
+    /// Lists a tenant's access keys, without their secrets.
+    AccessKeyList {
+        /// The tenant.
+        account_id: AccountId,
+    },
+    /// Issues temporary credentials: an access key, its secret and a security token.
+    StsIssue {
+        /// The tenant.
+        account_id: AccountId,
+        /// The RAM user whose rights they carry; `None` for the tenant itself.
+        user_name: Option<String>,
+        /// Life time, 900 to 43,200 seconds.
+        duration_seconds: u32,
+    },
+    /// Makes a RAM user.
+    RamUserCreate {
+        /// The tenant.
+        account_id: AccountId,
+        /// The user's name, unique in the tenant.
+        user_name: String,
+    },
+    /// Lists a tenant's RAM users.
+    RamUserList {
+        /// The tenant.
+        account_id: AccountId,
+    },
+    /// Attaches a policy to a RAM user, replacing the one of the same name.
+    PolicyAttach {
+        /// The tenant.
+        account_id: AccountId,
+        /// The RAM user.
+        user_name: String,
+        /// The policy's name.
+        policy_name: String,
+        /// The policy, RAM policy JSON as text.
+        document: String,
+    },
+    /// Detaches a policy from a RAM user.
+    PolicyDetach {
+        /// The tenant.
+        account_id: AccountId,
+        /// The RAM user.
+        user_name: String,
+        /// The policy's name.
+        policy_name: String,
+    },
+    /// Lists the policies of a RAM user.
+    PolicyList {
+        /// The tenant.
+        account_id: AccountId,
+        /// The RAM user.
+        user_name: String,
+    },
+    /// Makes a VPC.
+    VpcCreate {
+        /// The tenant that may use it; `None` for all.
+        account_id: Option<AccountId>,
+        /// Its region.
+        region_id: String,
+        /// Its address block, for example `10.1.0.0/16`.
+        cidr: String,
+        /// Display name.
+        name: Option<String>,
+    },
+    /// Lists VPCs.
+    VpcList,
+    /// Makes a VSwitch in a VPC.
+    VswitchCreate {
+        /// The VPC.
+        vpc_id: VpcId,
+        /// Its zone, in the VPC's region.
+        zone_id: String,
+        /// Its address block, inside the VPC's.
+        cidr: String,
+        /// Display name.
+        name: Option<String>,
+    },
+    /// Lists VSwitches.
+    VswitchList,
+    /// Lists all instances of all tenants.
+    InstanceList,
+    /// Locks an instance: no changes through the API, no writes through the gateway.
+    InstanceLock {
+        /// The instance.
+        instance_id: InstanceId,
+        /// Shown to its clients.
+        reason: String,
+    },
+    /// Unlocks an instance, whatever locked it.
+    InstanceUnlock {
+        /// The instance.
+        instance_id: InstanceId,
+    },
+    /// Lists nodes with their processes, memory and disk space.
+    NodeList,
+    /// Lists tasks, newest first.
+    TaskList {
+        /// Only those of this instance.
+        instance_id: Option<InstanceId>,
+        /// Only those of this status.
+        status: Option<TaskStatus>,
+        /// Most rows.
+        limit: Option<u32>,
+    },
+    /// Shows one task with its steps.
+    TaskShow {
+        /// The task.
+        task_id: TaskId,
+    },
+    /// Tries a task again that failed and could not be unwound.
+    TaskRetry {
+        /// The task.
+        task_id: TaskId,
+    },
+    /// Cancels a task; what it did is undone.
+    TaskCancel {
+        /// The task.
+        task_id: TaskId,
+    },
+    /// Lists audit rows, newest first.
+    AuditList {
+        /// Only those of this tenant.
+        account_id: Option<AccountId>,
+        /// Only those of this instance.
+        instance_id: Option<InstanceId>,
+        /// Only those of this action.
+        action: Option<String>,
+        /// Most rows.
+        limit: Option<u32>,
+    },
+}
+
+impl AdminCommand {
+    /// Whether the command changes something, and so leaves an audit row.
+    #[must_use]
+    pub const fn is_mutating(&self) -> bool {
+        !matches!(
+            self,
+            Self::TenantList
+                | Self::AccessKeyList { .. }
+                | Self::RamUserList { .. }
+                | Self::PolicyList { .. }
+                | Self::VpcList
+                | Self::VswitchList
+                | Self::InstanceList
+                | Self::NodeList
+                | Self::TaskList { .. }
+                | Self::TaskShow { .. }
+                | Self::AuditList { .. }
+        )
+    }
+}
+
+/// The answer to an [`AdminCommand`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminReply {
+    /// What the command gives: an object, or an array of objects for the lists. Names are
+    /// `snake_case`, times `yyyy-MM-ddTHH:mm:ssZ`.
+    Ok(serde_json::Value),
+    /// Why it was refused.
+    Error {
+        /// A stable code.
+        code: String,
+        /// What is wrong and what to do.
+        message: String,
+    },
+}

@@ -1,0 +1,154 @@
+//! Authorizing and fetching in one step: no function of the control plane gets hold of an
+//! instance without having asked whether the caller may do this to it.
+
+use openpeta_rpc_api::{Action, ApiError};
+use openpeta_store::{Instance, InstanceDetail, Reader};
+use openpeta_types::{InstanceId, ObjectStatus};
+
+use crate::ram::Permission;
+use crate::{Caller, Control, ControlError};
+
+impl Control {
+    /// Whether the caller may use an action at all, before its parameters are looked at:
+    /// permission comes before parameters in the order of checks.
+    ///
+    /// `instance` is the InstanceId parameter as the client sent it, if any. The tenant itself
+    /// always may; whether the instance exists is then told by the action itself.
+    ///
+    /// # Errors
+    /// `Forbidden.RAM`.
+    pub fn check_permission(
+        &self,
+        caller: &Caller,
+        action: Action,
+        instance: Option<&str>,
+        region: Option<&str>,
+    ) -> Result<(), ControlError> {
+        if caller.ram_user.is_none() {
+            return Ok(());
+        }
+        // A list names an instance as a filter only; what it may show is decided row by row.
+        if action == Action::DescribeInstances {
+            let permission = self.permission(caller, action)?;
+            return permission.for_instances(caller).map(drop);
+        }
+        let Some(text) = instance.filter(|text| !text.is_empty()) else {
+            return self.check_any_instance(caller, action, region.unwrap_or("*"));
+        };
+        let permission = self.permission(caller, action)?;
+        let owned = |instance: &Instance| instance.account_id == caller.account_id;
+        let found = match InstanceId::parse(text) {
+            Ok(id) => self
+                .parts
+                .store
+                .read(|reader| reader.instance(&id))?
+                .filter(owned),
+            Err(_) => None,
+        };
+        match found {
+            Some(found) => permission.check(caller, &found.region_id, found.instance_id.as_str()),
+            // The action itself tells that there is none.
+            None => permission.for_instances(caller).map(drop),
+        }
+    }
+
+    /// Checks an action that names no instance, such as CreateInstance.
+    ///
+    /// # Errors
+    /// `Forbidden.RAM`.
+    pub(crate) fn check_any_instance(
+        &self,
+        caller: &Caller,
+        action: Action,
+        region: &str,
+    ) -> Result<(), ControlError> {
+        self.permission(caller, action)?.check(caller, region, "*")
+    }
+
+    /// The instance of that id, if it is the caller's and the caller may do this to it.
+    ///
+    /// # Errors
+    /// `InvalidDBInstanceId.NotFound`, also for an instance of another tenant; `Forbidden.RAM`.
+    pub(crate) fn instance(
+        &self,
+        reader: &Reader<'_>,
+        caller: &Caller,
+        action: Action,
+        id: &InstanceId,
+    ) -> Result<Instance, ControlError> {
+        let owned = |instance: &Instance| instance.account_id == caller.account_id;
+        let found = reader.instance(id)?.filter(owned);
+        let instance = found.ok_or_else(ApiError::instance_not_found)?;
+        self.permission(caller, action)?
+            .check(caller, &instance.region_id, id.as_str())?;
+        Ok(instance)
+    }
+
+    /// As [`instance`](Self::instance), with its endpoints and databases.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn detail(
+        &self,
+        reader: &Reader<'_>,
+        caller: &Caller,
+        action: Action,
+        id: &InstanceId,
+    ) -> Result<InstanceDetail, ControlError> {
+        let owned = |detail: &InstanceDetail| detail.instance.account_id == caller.account_id;
+        let found = reader.instance_detail(id)?.filter(owned);
+        let detail = found.ok_or_else(ApiError::instance_not_found)?;
+        let region = &detail.instance.region_id;
+        self.permission(caller, action)?
+            .check(caller, region, id.as_str())?;
+        Ok(detail)
+    }
+
+    /// As [`instance`](Self::instance), for an action that changes it or something below it.
+    ///
+    /// # Errors
+    /// Also `OperationDenied.DBInstanceStatus` unless it is ACTIVE, naming the task that
+    /// holds it.
+    pub(crate) fn active_instance(
+        &self,
+        reader: &Reader<'_>,
+        caller: &Caller,
+        action: Action,
+        id: &InstanceId,
+    ) -> Result<Instance, ControlError> {
+        let instance = self.instance(reader, caller, action, id)?;
+        if instance.status == ObjectStatus::Active {
+            return Ok(instance);
+        }
+        let mut detail = format!("The instance is {}.", instance.status);
+        if let Some(task) = reader.unfinished_tasks_of(id)?.first() {
+            detail.push_str(&format!(
+                " Task {} ({}) holds it.",
+                task.task_id, task.action
+            ));
+        }
+        Err(ApiError::instance_status().with_detail(&detail).into())
+    }
+
+    /// What the caller may do with an action.
+    pub(crate) fn permission(
+        &self,
+        caller: &Caller,
+        action: Action,
+    ) -> Result<Permission, ControlError> {
+        Permission::of(&self.policies, &self.parts.store, caller, action)
+    }
+}
+
+/// Refuses a change of a locked instance.
+///
+/// # Errors
+/// `OperationDenied.LockMode`, naming lock and reason.
+pub(crate) fn require_unlocked(instance: &Instance) -> Result<(), ControlError> {
+    if !instance.lock_mode.is_locked() {
+        return Ok(());
+    }
+    let reason = instance.lock_reason.as_deref().unwrap_or("no reason given");
+    let detail = format!("{}: {reason}", instance.lock_mode);
+    Err(ApiError::instance_locked().with_detail(&detail).into())
+}

@@ -1,0 +1,196 @@
+//! The operator's configuration of the control plane. Every value has a default that suits
+//! one machine; a configuration file names only what differs.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use openpeta_types::{NodeSettings, NodeSpecCatalogue};
+use serde::Deserialize;
+
+/// Sections of the configuration file that the control plane reads.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlConfig {
+    /// Addresses and ports of endpoints.
+    pub network: NetworkConfig,
+    /// Database nodes.
+    pub nodes: NodesConfig,
+    /// Limits per tenant and per instance.
+    pub quotas: QuotaConfig,
+    /// Node specs on offer; replaces the built-in list when given.
+    pub node_specs: NodeSpecCatalogue,
+}
+
+/// Addresses and ports of endpoints (`[network]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Address of this host on which Classic instances listen.
+    pub classic_address: IpAddr,
+    /// First port for Classic endpoints.
+    pub classic_port_first: u16,
+    /// Last port for Classic endpoints.
+    pub classic_port_last: u16,
+    /// Port of VPC endpoints.
+    pub vpc_port: u16,
+    /// CIDR block of the default VPC. Inside 127.0.0.0/8 every address works on any Linux
+    /// machine without further set-up.
+    pub default_vpc_cidr: String,
+    /// CIDR block of the default VSwitch, inside the default VPC's.
+    pub default_vswitch_cidr: String,
+    /// Domain below which endpoints are named `<InstanceId>.petadata.rds.<domain>`; DNS for
+    /// it is the operator's. Without one, connection strings are addresses.
+    pub domain: Option<String>,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            classic_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            // Below the ports that Linux hands to outgoing connections.
+            classic_port_first: 20_000,
+            classic_port_last: 29_999,
+            vpc_port: 3_306,
+            default_vpc_cidr: "127.16.0.0/12".into(),
+            default_vswitch_cidr: "127.16.0.0/20".into(),
+            domain: None,
+        }
+    }
+}
+
+impl NetworkConfig {
+    /// The ports for Classic endpoints.
+    #[must_use]
+    pub const fn classic_ports(&self) -> RangeInclusive<u16> {
+        self.classic_port_first..=self.classic_port_last
+    }
+}
+
+/// Database nodes (`[nodes]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodesConfig {
+    /// The `mariadbd` binary.
+    pub mariadbd: PathBuf,
+    /// The `mariadb-install-db` script.
+    pub install_db: PathBuf,
+    /// System user that nodes run as when the service runs as root.
+    pub user: String,
+    /// Started, empty nodes kept ready for the next order; 0 switches them off.
+    pub spare: u32,
+    /// Settings of spare nodes; an order of another spec adapts the spare it takes.
+    pub spare_settings: Option<NodeSettings>,
+    /// Seconds that a node may take to accept connections.
+    pub start_timeout_seconds: u64,
+    /// Seconds that a node may take to stop before it is killed.
+    pub stop_timeout_seconds: u64,
+    /// Seconds between two looks at every node.
+    pub reconcile_seconds: u64,
+    /// Seconds between two measurements of the disk space that nodes take.
+    pub disk_check_seconds: u64,
+    /// Most instances that this host may carry.
+    pub capacity: u32,
+}
+
+impl Default for NodesConfig {
+    fn default() -> Self {
+        Self {
+            mariadbd: "/usr/sbin/mariadbd".into(),
+            install_db: "/usr/bin/mariadb-install-db".into(),
+            user: "mysql".into(),
+            spare: 2,
+            spare_settings: None,
+            start_timeout_seconds: 60,
+            stop_timeout_seconds: 30,
+            reconcile_seconds: 5,
+            disk_check_seconds: 10,
+            capacity: 5_000,
+        }
+    }
+}
+
+impl NodesConfig {
+    /// How long a node may take to accept connections.
+    #[must_use]
+    pub const fn start_timeout(&self) -> Duration {
+        Duration::from_secs(self.start_timeout_seconds)
+    }
+
+    /// How long a node may take to stop before it is killed.
+    #[must_use]
+    pub const fn stop_timeout(&self) -> Duration {
+        Duration::from_secs(self.stop_timeout_seconds)
+    }
+}
+
+/// Limits per tenant and per instance (`[quotas]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuotaConfig {
+    /// Instances of a tenant that has no quota of its own.
+    pub instances_per_tenant: u32,
+    /// Database accounts of an instance, the first one included.
+    pub accounts_per_instance: u32,
+    /// Balance in cents that a tenant needs before it can order; 0 asks for none.
+    pub minimum_balance_cents: i64,
+}
+
+impl Default for QuotaConfig {
+    fn default() -> Self {
+        Self {
+            instances_per_tenant: 5_000,
+            accounts_per_instance: 3,
+            minimum_balance_cents: 0,
+        }
+    }
+}
+
+/// Where things lie in a data directory.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// The data directory at `path`.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Data directories of nodes.
+    #[must_use]
+    pub fn nodes(&self) -> PathBuf {
+        self.0.join("nodes")
+    }
+
+    /// The template that nodes are copied from.
+    #[must_use]
+    pub fn template(&self) -> PathBuf {
+        self.0.join("template")
+    }
+
+    /// Certificates.
+    #[must_use]
+    pub fn tls(&self) -> PathBuf {
+        self.0.join("tls")
+    }
+
+    /// The default tenant's access key and the endpoints, for clients on this machine.
+    #[must_use]
+    pub fn credentials(&self) -> PathBuf {
+        self.0.join("credentials.json")
+    }
+
+    /// The operator's socket.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.0.join("admin.sock")
+    }
+}

@@ -1,0 +1,128 @@
+//! The control plane as a whole: how it starts and stops, and what its functions hang on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use openpeta_engine::{Engine, EngineConfig};
+use openpeta_store::{Store, Writer};
+use openpeta_tasks::{NewTask, Tasks, TasksConfig, Workflow};
+use openpeta_types::{DbName, InstanceId, TaskId};
+use tokio::task::JoinSet;
+
+use crate::parts::Parts;
+use crate::ram::PolicyCache;
+use crate::{
+    ControlConfig, ControlError, DataDir, DefaultTenant, Gateway, MutatingCall, bootstrap,
+    reconcilers, workflows,
+};
+
+/// The control plane. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) policies: Arc<PolicyCache>,
+    tasks: Tasks,
+    reconcilers: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Control {
+    /// Starts the control plane: prepares the template of nodes, makes the default tenant,
+    /// opens endpoints, adopts nodes, and goes on with the tasks that were under way.
+    ///
+    /// # Errors
+    /// [`ControlError`] whose context tells the operator what is missing: the MariaDB
+    /// programs, rights on the data directory, …
+    pub async fn start(
+        config: ControlConfig,
+        data_dir: &DataDir,
+        store: Store,
+        gateway: Arc<dyn Gateway>,
+        tasks_config: TasksConfig,
+    ) -> Result<(Self, DefaultTenant), ControlError> {
+        let engine = open_engine(&config, data_dir, &store).await?;
+        let tenant = bootstrap::bootstrap(&store, &config.network, Timestamp::now())?;
+        let parts = Arc::new(Parts {
+            config,
+            store,
+            engine,
+            gateway,
+            nodes_changed: tokio::sync::watch::Sender::new(()),
+        });
+        reconcilers::first_round(&parts).await?;
+        let tasks = Tasks::start(parts.store.clone(), workflows::all(&parts), tasks_config);
+        let reconcilers = reconcilers::start(&parts);
+        let control = Self {
+            parts,
+            policies: Arc::default(),
+            tasks,
+            reconcilers: Arc::new(Mutex::new(reconcilers)),
+        };
+        Ok((control, tenant))
+    }
+
+    /// Stops reconcilers and tasks, the latter between two steps. Nodes keep running.
+    pub async fn shutdown(&self) {
+        self.reconcilers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
+        self.tasks.shutdown().await;
+    }
+
+    /// The store, for what the server needs of it: access keys and nonces.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.parts.store
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Adds a task for what a call decided, in the call's transaction.
+    pub(crate) fn enqueue<W: Workflow>(
+        &self,
+        writer: &Writer<'_>,
+        call: &MutatingCall,
+        instance: &InstanceId,
+        db_name: Option<DbName>,
+        params: W::Params,
+    ) -> Result<TaskId, ControlError> {
+        let task = NewTask::<W> {
+            account_id: call.caller.account_id,
+            instance_id: Some(instance.clone()),
+            db_name,
+            action: call.action.spec().name,
+            params,
+        };
+        Ok(Tasks::enqueue(writer, &task)?)
+    }
+
+    /// Waits for a task to end, but not for long; what it does goes on by itself.
+    pub(crate) async fn wait_for_task(&self, task: TaskId, patience: Duration) {
+        // Neither running out of patience nor a failed task changes what was acknowledged.
+        let _ = tokio::time::timeout(patience, self.tasks.wait(task)).await;
+    }
+}
+
+async fn open_engine(
+    config: &ControlConfig,
+    data_dir: &DataDir,
+    store: &Store,
+) -> Result<Engine, ControlError> {
+    let nodes = &config.nodes;
+    let mut settings = EngineConfig::new(data_dir.path(), store.derive_secret("node admin"));
+    settings.mariadbd.clone_from(&nodes.mariadbd);
+    settings.install_db.clone_from(&nodes.install_db);
+    settings.node_user = settings.node_user.map(|_| nodes.user.clone());
+    settings.start_timeout = nodes.start_timeout();
+    let engine = Engine::open(settings)
+        .await
+        .map_err(ControlError::internal)?;
+    engine
+        .prepare_template()
+        .await
+        .map_err(ControlError::internal)?;
+    Ok(engine)
+}

@@ -1,0 +1,48 @@
+//! DeleteInstance (API document 7.2).
+
+use openpeta_rpc_api::EmptyResponse;
+use openpeta_rpc_api::instances::DeleteInstanceRequest;
+use openpeta_store::NodeState;
+use openpeta_types::ObjectStatus;
+
+use crate::authorize::require_unlocked;
+use crate::workflows::delete_instance::{DeleteInstance, DeleteInstanceParams};
+use crate::{Control, ControlError, MutatingCall, audit, idempotency};
+
+impl Control {
+    /// DeleteInstance: releases an instance and destroys its data. Returns when the decision is
+    /// on disk; from then on it cannot be taken back.
+    ///
+    /// # Errors
+    /// `InvalidDBInstanceId.NotFound`, `OperationDenied.DBInstanceStatus`,
+    /// `OperationDenied.LockMode`, `IdempotentParameterMismatch`, `Forbidden.RAM`.
+    pub fn delete_instance(
+        &self,
+        call: &MutatingCall,
+        request: &DeleteInstanceRequest,
+    ) -> Result<EmptyResponse, ControlError> {
+        let id = &request.instance_id;
+        self.parts.store.write(|writer| {
+            let token = request.client_token.as_ref();
+            if idempotency::answered::<()>(writer, call, token)?.is_some() {
+                return audit::record(writer, call, Some(id), None);
+            }
+            let instance = self.active_instance(writer, &call.caller, call.action, id)?;
+            require_unlocked(&instance)?;
+            writer.set_instance_status(id, ObjectStatus::Delete)?;
+            for database in writer.databases(id)? {
+                writer.set_database_status(id, &database.db_name, ObjectStatus::Delete)?;
+            }
+            for node in writer.nodes_of(id)? {
+                writer.set_node_state(&node.node_id, NodeState::Destroying)?;
+            }
+            let params = DeleteInstanceParams {
+                instance_id: id.clone(),
+            };
+            let task = self.enqueue::<DeleteInstance>(writer, call, id, None, params)?;
+            idempotency::remember(writer, call, token, &())?;
+            audit::record(writer, call, Some(id), Some(task))
+        })?;
+        Ok(EmptyResponse)
+    }
+}

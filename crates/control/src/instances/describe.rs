@@ -1,0 +1,148 @@
+//! DescribeInstances and DescribeInstanceInfo (API document 7.4 and 7.5).
+
+use openpeta_rpc_api::Action;
+use openpeta_rpc_api::instances::{
+    DatabaseSummary, DescribeInstanceInfoRequest, DescribeInstanceInfoResponse,
+    DescribeInstancesRequest, DescribeInstancesResponse, InstanceItem, NetworkInfoItem,
+};
+use openpeta_store::{Endpoint, InstanceFilter, InstanceSummary};
+use openpeta_types::{EndpointType, InstanceId};
+
+use crate::{Caller, Control, ControlError};
+
+impl Control {
+    /// DescribeInstances: a page of the tenant's instances, newest first. A RAM user sees
+    /// those that its policies allow.
+    ///
+    /// # Errors
+    /// `Forbidden.RAM` when no policy allows the action on anything.
+    pub fn describe_instances(
+        &self,
+        caller: &Caller,
+        request: &DescribeInstancesRequest,
+    ) -> Result<DescribeInstancesResponse, ControlError> {
+        let permission = self.permission(caller, Action::DescribeInstances)?;
+        let visible = permission.for_instances(caller)?;
+        let passes = |id: &InstanceId, region: &str| visible.passes(region, id.as_str());
+        let mut page = DescribeInstancesResponse {
+            page_number: request.page_number,
+            page_size: request.page_size,
+            total_count: 0,
+            instances: Vec::new(),
+        };
+        let instance_id = match request.instance_id.as_deref().map(InstanceId::parse) {
+            // A filter that no instance can match gives an empty page.
+            Some(Err(_)) => return Ok(page),
+            Some(Ok(id)) => Some(id),
+            None => None,
+        };
+        let filter = InstanceFilter {
+            instance_id: instance_id.as_ref(),
+            status: request.instance_status,
+            charge_type: request.charge_type,
+            allowed: if visible.passes_all() {
+                None
+            } else {
+                Some(&passes)
+            },
+        };
+        let offset = u64::from(request.page_number - 1) * u64::from(request.page_size);
+        let limit = request.page_size as usize;
+        let (total, summaries) = self
+            .parts
+            .store
+            .read(|reader| reader.instance_page(caller.account_id, &filter, offset, limit))?;
+        page.total_count = u32::try_from(total).unwrap_or(u32::MAX);
+        page.instances = summaries.into_iter().map(item).collect();
+        Ok(page)
+    }
+
+    /// DescribeInstanceInfo: an instance with its endpoints and databases.
+    ///
+    /// # Errors
+    /// `InvalidDBInstanceId.NotFound`, `Forbidden.RAM`.
+    pub fn describe_instance_info(
+        &self,
+        caller: &Caller,
+        request: &DescribeInstanceInfoRequest,
+    ) -> Result<DescribeInstanceInfoResponse, ControlError> {
+        let detail = self.parts.store.read(|reader| {
+            let action = Action::DescribeInstanceInfo;
+            self.detail(reader, caller, action, &request.instance_id)
+        })?;
+        let instance = detail.instance;
+        Ok(DescribeInstanceInfoResponse {
+            instance_id: instance.instance_id,
+            instance_name: instance.name,
+            region_id: instance.region_id,
+            zone_id: instance.zone_id,
+            instance_status: instance.status,
+            network_info_items: detail.endpoints.into_iter().map(network_info).collect(),
+            databases: detail
+                .databases
+                .into_iter()
+                .map(|database| DatabaseSummary {
+                    db_name: database.db_name,
+                    charge_type: database.charge_type,
+                })
+                .collect(),
+        })
+    }
+}
+
+fn item(summary: InstanceSummary) -> InstanceItem {
+    let InstanceSummary {
+        instance,
+        endpoint,
+        databases,
+    } = summary;
+    let (connection_string, port, private_ip_address) = match endpoint {
+        Some(endpoint) => {
+            let private_ip = private_ip_address(&endpoint);
+            (
+                Some(endpoint.connection_string),
+                Some(endpoint.port),
+                private_ip,
+            )
+        }
+        None => (None, None, None),
+    };
+    InstanceItem {
+        instance_id: instance.instance_id,
+        instance_name: instance.name,
+        connection_string,
+        port,
+        instance_status: instance.status,
+        region_id: instance.region_id,
+        zone_id: instance.zone_id,
+        create_time: instance.created_at,
+        expire_time: instance.expires_at,
+        network_type: instance.network_type,
+        vpc_id: instance.vpc_id,
+        vswitch_id: instance.vswitch_id,
+        private_ip_address,
+        databases: databases
+            .into_iter()
+            .map(|database| DatabaseSummary {
+                db_name: database.db_name,
+                charge_type: database.charge_type,
+            })
+            .collect(),
+    }
+}
+
+fn network_info(endpoint: Endpoint) -> NetworkInfoItem {
+    NetworkInfoItem {
+        network_type: endpoint.endpoint_type,
+        private_ip_address: private_ip_address(&endpoint),
+        connection_string: endpoint.connection_string,
+        port: endpoint.port,
+        vpc_id: endpoint.vpc_id,
+        vswitch_id: endpoint.vswitch_id,
+    }
+}
+
+/// Only VPC endpoints have one.
+fn private_ip_address(endpoint: &Endpoint) -> Option<std::net::IpAddr> {
+    (endpoint.endpoint_type == EndpointType::Vpc).then_some(endpoint.address)
+}

@@ -1,0 +1,39 @@
+//! The control plane: what each API action does to tenants, instances, databases, accounts,
+//! whitelists and endpoints; the workflows behind the longer ones; and the reconcilers that
+//! keep processes and sockets as the store says.
+//!
+//! One file per resource. Every function takes the caller, authorizes and fetches in one step,
+//! and either reads or makes one transaction of the store. It knows neither HTTP nor MySQL's
+//! protocol; the gateway is a trait here, joined by the server.
+
+mod accounts;
+pub mod admin;
+mod audit;
+mod authorize;
+mod bootstrap;
+mod call;
+mod config;
+mod control;
+mod databases;
+mod error;
+mod gateway;
+mod idempotency;
+mod instances;
+mod locks;
+mod network;
+mod node_accounts;
+mod parts;
+pub mod ram;
+mod random;
+mod reconcilers;
+mod regions;
+mod tasks;
+mod whitelists;
+mod workflows;
+
+pub use bootstrap::DefaultTenant;
+pub use call::{Caller, MutatingCall};
+pub use config::{ControlConfig, DataDir, NetworkConfig, NodesConfig, QuotaConfig};
+pub use control::Control;
+pub use error::ControlError;
+pub use gateway::{Gateway, OpenEndpointError};

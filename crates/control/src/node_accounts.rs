@@ -1,0 +1,90 @@
+//! Accounts of the store on the node that serves them.
+
+use openpeta_store::{Account, Grant, Instance};
+use openpeta_types::{AccountStatus, DbName, InstanceId, PrivilegeSet};
+
+use crate::ControlError;
+use crate::parts::Parts;
+
+impl Parts {
+    /// Makes one account exist on the node with the privileges that the API granted it. May be
+    /// repeated.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the node cannot be told.
+    pub(crate) async fn apply_account(
+        &self,
+        instance: &Instance,
+        account: &Account,
+        grants: &[Grant],
+    ) -> Result<(), ControlError> {
+        let node = instance.node_id.as_ref();
+        let node = node.ok_or_else(|| ControlError::internal("the instance has no node"))?;
+        let granted: Vec<(DbName, PrivilegeSet)> = grants
+            .iter()
+            .map(|grant| (grant.db_name.clone(), grant.privilege))
+            .collect();
+        let mut sql = self
+            .engine
+            .sql(node)
+            .await
+            .map_err(ControlError::unavailable)?;
+        let password = &account.login.backend_password;
+        let applied = sql
+            .ensure_account(&account.name, password, account.account_type, &granted)
+            .await;
+        sql.close().await;
+        applied.map_err(ControlError::unavailable)
+    }
+
+    /// Makes accounts that the node lacks, and drops those that the store does not know.
+    /// Privileges of the others are left alone: users may change them by SQL.
+    ///
+    /// # Errors
+    /// [`ControlError`] when store or node fail.
+    pub(crate) async fn restore_accounts(&self, instance: &Instance) -> Result<(), ControlError> {
+        let Some(node) = &instance.node_id else {
+            return Ok(());
+        };
+        let wanted = self.accounts_with_grants(&instance.instance_id)?;
+        let mut sql = self
+            .engine
+            .sql(node)
+            .await
+            .map_err(ControlError::unavailable)?;
+        let present = sql.accounts().await.map_err(ControlError::unavailable)?;
+        for name in &present {
+            if !wanted.iter().any(|(account, _)| account.name == *name) {
+                tracing::warn!(instance = %instance.instance_id, account = %name, "dropping an account that the store does not know");
+                sql.drop_account(name)
+                    .await
+                    .map_err(ControlError::unavailable)?;
+            }
+        }
+        sql.close().await;
+        for (account, grants) in &wanted {
+            if account.status == AccountStatus::Active && !present.contains(&account.name) {
+                self.apply_account(instance, account, grants).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The accounts of an instance with what the API granted them.
+    pub(crate) fn accounts_with_grants(
+        &self,
+        instance: &InstanceId,
+    ) -> Result<Vec<(Account, Vec<Grant>)>, ControlError> {
+        self.store.read(|reader| {
+            let with_grants = |account: Account| {
+                let grants = reader.grants(instance, &account.name)?;
+                Ok((account, grants))
+            };
+            reader
+                .accounts(instance)?
+                .into_iter()
+                .map(with_grants)
+                .collect()
+        })
+    }
+}

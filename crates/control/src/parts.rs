@@ -1,0 +1,99 @@
+//! What resources, workflows and reconcilers share: the store, the engine, the gateway.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use openpeta_engine::Engine;
+use openpeta_store::{Reader, Store, Writer};
+use openpeta_types::route::InstanceRoute;
+use openpeta_types::{AccountStatus, InstanceId, ObjectStatus, Whitelist};
+use tokio::sync::watch;
+
+use crate::{ControlConfig, ControlError, Gateway};
+
+/// The parts that the control plane is made of.
+pub(crate) struct Parts {
+    pub(crate) config: ControlConfig,
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) gateway: Arc<dyn Gateway>,
+    /// Raised when reconcilers have something to do before their time.
+    pub(crate) nodes_changed: watch::Sender<()>,
+}
+
+impl Parts {
+    /// Has reconcilers look at nodes now.
+    pub(crate) fn wake_reconcilers(&self) {
+        self.nodes_changed.send_replace(());
+    }
+
+    /// Tells the gateway how the store wants an instance to be reached; withdraws it when there
+    /// is no such instance or nothing leads to it.
+    pub(crate) fn publish(&self, instance: &InstanceId) -> Result<(), ControlError> {
+        match self.store.read(|reader| self.route(reader, instance))? {
+            Some(route) => self.gateway.publish(route),
+            None => self.gateway.withdraw(instance),
+        }
+        Ok(())
+    }
+
+    /// Publishes the instance's route once the transaction is committed.
+    pub(crate) fn publish_after_commit(self: &Arc<Self>, writer: &Writer<'_>, id: &InstanceId) {
+        let (parts, id) = (Arc::clone(self), id.clone());
+        writer.after_commit(move || {
+            if let Err(error) = parts.publish(&id) {
+                tracing::error!(instance = %id, context = error.context, "the route could not be published; the reconciler tries again");
+            }
+        });
+    }
+
+    /// The route of an instance; `None` unless clients may connect to it.
+    fn route(
+        &self,
+        reader: &Reader<'_>,
+        instance_id: &InstanceId,
+    ) -> Result<Option<InstanceRoute>, ControlError> {
+        let Some(instance) = reader.instance(instance_id)? else {
+            return Ok(None);
+        };
+        let Some(node_id) = &instance.node_id else {
+            return Ok(None);
+        };
+        if instance.status == ObjectStatus::Delete {
+            return Ok(None);
+        }
+        let Some(node) = reader.node(node_id)? else {
+            return Ok(None);
+        };
+        // While an instance is created its first account is, too; both become usable at once.
+        let creating = instance.status == ObjectStatus::Create;
+        let usable = |status| {
+            status == AccountStatus::Active || (creating && status == AccountStatus::Create)
+        };
+        let accounts: HashMap<_, _> = reader
+            .accounts(instance_id)?
+            .into_iter()
+            .filter(|account| usable(account.status))
+            .map(|account| (account.name.as_str().to_owned(), account.login))
+            .collect();
+        let groups = reader.whitelist_groups(instance_id)?;
+        let write_lock = instance.lock_mode.is_locked().then(|| {
+            let reason = instance
+                .lock_reason
+                .as_deref()
+                .unwrap_or("locked by the operator");
+            format!("{}: {reason}", instance.lock_mode)
+        });
+        Ok(Some(InstanceRoute {
+            instance_id: instance_id.clone(),
+            whitelist: Whitelist::new(groups.iter().flat_map(|group| &group.entries)),
+            accounts,
+            node_socket: self
+                .engine
+                .socket_path(node_id)
+                .map_err(ControlError::internal)?,
+            max_connections: node.settings.max_connections,
+            write_lock,
+        }))
+    }
+}

@@ -1,0 +1,183 @@
+//! Resource access management: who may do what (API document 6).
+//!
+//! The tenant itself is never restricted. A RAM user may do what the policies attached to it
+//! allow. What belongs to another tenant does not exist for a caller.
+
+mod pattern;
+pub mod policy;
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use openpeta_rpc_api::{Action, ApiError};
+use openpeta_store::{PolicyAttachment, Store};
+use openpeta_types::AccountId;
+
+use self::policy::{Applicable, Policy, Request, Resource};
+use crate::{Caller, ControlError};
+
+/// The compiled policies of RAM users.
+#[derive(Default)]
+pub(crate) struct PolicyCache {
+    by_user: RwLock<HashMap<(AccountId, String), Compiled>>,
+}
+
+/// Policies as the store has them and what was made of them; the store hands out the same
+/// `Arc` until one of them changes.
+struct Compiled {
+    source: Arc<Vec<PolicyAttachment>>,
+    policy: Arc<Policy>,
+}
+
+impl PolicyCache {
+    /// The policies of the caller, joined; `None` for the tenant itself.
+    fn of(&self, store: &Store, caller: &Caller) -> Result<Option<Arc<Policy>>, ControlError> {
+        let Some(user) = &caller.ram_user else {
+            return Ok(None);
+        };
+        let source = store.policies(caller.account_id, user);
+        let key = (caller.account_id, user.clone());
+        if let Some(known) = self
+            .by_user
+            .read()
+            .expect("no panic while locked")
+            .get(&key)
+            && Arc::ptr_eq(&known.source, &source)
+        {
+            return Ok(Some(Arc::clone(&known.policy)));
+        }
+        let policy = Arc::new(join(&source)?);
+        let compiled = Compiled {
+            source,
+            policy: Arc::clone(&policy),
+        };
+        self.by_user
+            .write()
+            .expect("no panic while locked")
+            .insert(key, compiled);
+        Ok(Some(policy))
+    }
+}
+
+/// Compiles and joins what is attached to a user.
+fn join(attached: &[PolicyAttachment]) -> Result<Policy, ControlError> {
+    let parse = |attachment: &PolicyAttachment| {
+        Policy::parse(&attachment.document).map_err(|error| {
+            ControlError::internal(format!("policy {}: {error}", attachment.policy_name))
+        })
+    };
+    Ok(Policy::join(
+        attached.iter().map(parse).collect::<Result<Vec<_>, _>>()?,
+    ))
+}
+
+/// What a caller may do with one action.
+pub(crate) struct Permission {
+    policy: Option<Arc<Policy>>,
+    action: String,
+    account: String,
+}
+
+impl Permission {
+    /// Looks up the caller's policies.
+    pub(crate) fn of(
+        cache: &PolicyCache,
+        store: &Store,
+        caller: &Caller,
+        action: Action,
+    ) -> Result<Self, ControlError> {
+        Ok(Self {
+            policy: cache.of(store, caller)?,
+            action: format!("petadata:{}", action.spec().name),
+            account: caller.account_id.to_string(),
+        })
+    }
+
+    /// Prepares the check of many instances: only what speaks of this call remains.
+    ///
+    /// # Errors
+    /// `Forbidden.RAM` when no statement allows the action on anything.
+    pub(crate) fn for_instances(
+        &self,
+        caller: &Caller,
+    ) -> Result<InstanceFilter<'_>, ControlError> {
+        let applicable = self
+            .policy
+            .as_ref()
+            .map(|policy| policy.applicable(&self.request(caller)));
+        match applicable {
+            Some(applicable) if !applicable.allows_something() => {
+                Err(ApiError::forbidden_ram().into())
+            }
+            applicable => Ok(InstanceFilter {
+                applicable,
+                account: &self.account,
+            }),
+        }
+    }
+
+    /// Checks one resource.
+    ///
+    /// # Errors
+    /// `Forbidden.RAM` unless it is allowed.
+    pub(crate) fn check(
+        &self,
+        caller: &Caller,
+        region: &str,
+        instance: &str,
+    ) -> Result<(), ControlError> {
+        let Some(policy) = &self.policy else {
+            return Ok(());
+        };
+        let resource = Resource {
+            region,
+            account: &self.account,
+            instance,
+        };
+        if policy.applicable(&self.request(caller)).allows(&resource) {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden_ram().into())
+        }
+    }
+
+    fn request(&self, caller: &Caller) -> Request<'_> {
+        Request {
+            action: &self.action,
+            source_ip: caller.source_ip,
+            secure_transport: caller.secure_transport,
+            now: caller.now,
+        }
+    }
+}
+
+/// Tells which instances of a list a caller may see.
+pub(crate) struct InstanceFilter<'p> {
+    applicable: Option<Applicable<'p>>,
+    account: &'p str,
+}
+
+impl InstanceFilter<'_> {
+    /// Whether every instance of the tenant passes, so that nothing need be checked.
+    pub(crate) fn passes_all(&self) -> bool {
+        self.applicable.is_none()
+    }
+
+    /// Whether the caller may see this instance.
+    pub(crate) fn passes(&self, region: &str, instance: &str) -> bool {
+        let resource = Resource {
+            region,
+            account: self.account,
+            instance,
+        };
+        self.applicable
+            .as_ref()
+            .is_none_or(|applicable| applicable.allows(&resource))
+    }
+}
+
+impl From<policy::PolicyError> for ControlError {
+    fn from(error: policy::PolicyError) -> Self {
+        Self::from(ApiError::invalid_parameter("PolicyDocument").with_detail(&error.to_string()))
+    }
+}

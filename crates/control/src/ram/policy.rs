@@ -1,0 +1,597 @@
+//! RAM policy documents: reading them and deciding by them (API document 6).
+//!
+//! Pure: the caller's address, transport and time come in as a [`Request`]. An explicit deny
+//! wins; what no statement allows is denied.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::pattern::Pattern;
+
+/// Largest policy document that is accepted, in bytes.
+pub const MAX_DOCUMENT_BYTES: usize = 32 * 1024;
+
+/// Why a policy document was refused.
+#[derive(Debug, Error)]
+pub enum PolicyError {
+    /// Larger than [`MAX_DOCUMENT_BYTES`].
+    #[error("the policy document is larger than {MAX_DOCUMENT_BYTES} bytes")]
+    TooLarge,
+    /// Not JSON of the documented shape.
+    #[error("the policy document is malformed: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// The shape is right but a value is not.
+    #[error("the policy document is not valid: {0}")]
+    Invalid(String),
+}
+
+/// What a statement does when it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Effect {
+    /// Allows, unless another statement denies.
+    Allow,
+    /// Denies, whatever else allows.
+    Deny,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// For example `petadata:DescribeInstances`.
+    pub action: &'a str,
+    /// The caller's address, for `acs:SourceIp`.
+    pub source_ip: IpAddr,
+    /// Whether the call came over TLS, for `acs:SecureTransport`.
+    pub secure_transport: bool,
+    /// The server's time, for `acs:CurrentTime`.
+    pub now: Timestamp,
+}
+
+/// A resource, in the parts that patterns are matched against.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource<'a> {
+    /// Region of the instance, or the one in the request.
+    pub region: &'a str,
+    /// Account id of the owner, as digits.
+    pub account: &'a str,
+    /// Instance id; `*` for calls that name no instance.
+    pub instance: &'a str,
+}
+
+/// The statements of one or several documents, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    statements: Vec<Statement>,
+}
+
+#[derive(Clone, Debug)]
+struct Statement {
+    effect: Effect,
+    actions: Vec<Pattern>,
+    not_actions: bool,
+    resources: Vec<ResourcePattern>,
+    conditions: Vec<Condition>,
+}
+
+/// `acs:petadata:<region>:<account>:dbinstance/<id>`, each part a pattern.
+#[derive(Clone, Debug)]
+enum ResourcePattern {
+    Everything,
+    Instance {
+        region: Pattern,
+        account: Pattern,
+        instance: Pattern,
+    },
+    /// A resource of another service: valid, never matches here.
+    Foreign,
+}
+
+#[derive(Clone, Debug)]
+enum Condition {
+    SourceIp {
+        nets: Vec<IpNet>,
+        negated: bool,
+    },
+    SecureTransport(bool),
+    CurrentTime {
+        comparison: DateComparison,
+        instants: Vec<Timestamp>,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum DateComparison {
+    Equals,
+    NotEquals,
+    LessThan,
+    LessThanEquals,
+    GreaterThan,
+    GreaterThanEquals,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Document {
+    version: String,
+    statement: OneOrMany<StatementDocument>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct StatementDocument {
+    effect: Effect,
+    action: Option<OneOrMany<String>>,
+    not_action: Option<OneOrMany<String>>,
+    resource: OneOrMany<String>,
+    #[serde(default)]
+    condition: serde_json::Map<String, serde_json::Value>,
+    #[serde(default, rename = "Sid")]
+    _sid: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    fn into_vec(self) -> Vec<T> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl Policy {
+    /// Compiles a policy document (JSON with `Version` "1" and `Statement`).
+    ///
+    /// # Errors
+    /// [`PolicyError`] that names what is wrong; unknown keys, operators and condition keys
+    /// are errors, since a restriction that is silently ignored would grant too much.
+    pub fn parse(document: &str) -> Result<Self, PolicyError> {
+        if document.len() > MAX_DOCUMENT_BYTES {
+            return Err(PolicyError::TooLarge);
+        }
+        let document: Document = serde_json::from_str(document)?;
+        if document.version != "1" {
+            return Err(PolicyError::Invalid("Version must be \"1\"".into()));
+        }
+        let statements: Vec<_> = document
+            .statement
+            .into_vec()
+            .into_iter()
+            .map(Statement::compile)
+            .collect::<Result<_, _>>()?;
+        if statements.is_empty() {
+            return Err(PolicyError::Invalid("Statement must not be empty".into()));
+        }
+        Ok(Self { statements })
+    }
+
+    /// Joins several documents: what one denies stays denied.
+    #[must_use]
+    pub fn join(policies: impl IntoIterator<Item = Self>) -> Self {
+        Self {
+            statements: policies
+                .into_iter()
+                .flat_map(|policy| policy.statements)
+                .collect(),
+        }
+    }
+
+    /// Keeps the statements that speak of this request (action and conditions), so that many
+    /// resources can be checked cheaply.
+    #[must_use]
+    pub fn applicable<'p>(&'p self, request: &Request<'_>) -> Applicable<'p> {
+        let matching = self
+            .statements
+            .iter()
+            .filter(|statement| statement.applies_to(request));
+        Applicable {
+            statements: matching.collect(),
+        }
+    }
+}
+
+/// The statements that speak of one request; only resources are left to match.
+#[derive(Debug)]
+pub struct Applicable<'p> {
+    statements: Vec<&'p Statement>,
+}
+
+impl Applicable<'_> {
+    /// Whether any statement allows the action on some resource at all.
+    #[must_use]
+    pub fn allows_something(&self) -> bool {
+        self.statements
+            .iter()
+            .any(|statement| statement.effect == Effect::Allow)
+    }
+
+    /// Whether the action is allowed on this resource.
+    #[must_use]
+    pub fn allows(&self, resource: &Resource<'_>) -> bool {
+        let mut allowed = false;
+        for statement in &self.statements {
+            let undecided = statement.effect == Effect::Deny || !allowed;
+            if undecided
+                && statement
+                    .resources
+                    .iter()
+                    .any(|pattern| pattern.matches(resource))
+            {
+                match statement.effect {
+                    Effect::Deny => return false,
+                    Effect::Allow => allowed = true,
+                }
+            }
+        }
+        allowed
+    }
+}
+
+impl Statement {
+    fn compile(document: StatementDocument) -> Result<Self, PolicyError> {
+        let (actions, not_actions) = match (document.action, document.not_action) {
+            (Some(actions), None) => (actions.into_vec(), false),
+            (None, Some(actions)) => (actions.into_vec(), true),
+            _ => {
+                let text = "a statement needs either Action or NotAction";
+                return Err(PolicyError::Invalid(text.into()));
+            }
+        };
+        let resources = document.resource.into_vec();
+        if actions.is_empty() || resources.is_empty() {
+            let text = "Action and Resource must not be empty";
+            return Err(PolicyError::Invalid(text.into()));
+        }
+        Ok(Self {
+            effect: document.effect,
+            actions: actions
+                .iter()
+                .map(|action| Pattern::ignoring_case(action))
+                .collect(),
+            not_actions,
+            resources: resources
+                .iter()
+                .map(|resource| ResourcePattern::compile(resource))
+                .collect::<Result<_, _>>()?,
+            conditions: compile_conditions(&document.condition)?,
+        })
+    }
+
+    fn applies_to(&self, request: &Request<'_>) -> bool {
+        let named = self
+            .actions
+            .iter()
+            .any(|action| action.matches(request.action));
+        named != self.not_actions
+            && self
+                .conditions
+                .iter()
+                .all(|condition| condition.holds(request))
+    }
+}
+
+impl ResourcePattern {
+    fn compile(text: &str) -> Result<Self, PolicyError> {
+        if text == "*" {
+            return Ok(Self::Everything);
+        }
+        let malformed = || PolicyError::Invalid(format!("Resource {text:?} is malformed"));
+        // The document prints patterns with blanks inside; they are layout.
+        let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let parts: Vec<_> = text.splitn(5, ':').collect();
+        let [scheme, service, region, account, relative] = parts[..] else {
+            return Err(malformed());
+        };
+        if scheme != "acs" {
+            return Err(malformed());
+        }
+        if service != "petadata" && service != "*" {
+            return Ok(Self::Foreign);
+        }
+        let instance = match relative.split_once('/') {
+            Some(("dbinstance" | "*", instance)) => instance,
+            None if relative == "*" => "*",
+            _ => return Ok(Self::Foreign),
+        };
+        Ok(Self::Instance {
+            region: Pattern::exact_case(region),
+            account: Pattern::exact_case(account),
+            instance: Pattern::exact_case(instance),
+        })
+    }
+
+    fn matches(&self, resource: &Resource<'_>) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Foreign => false,
+            Self::Instance {
+                region,
+                account,
+                instance,
+            } => {
+                instance.matches(resource.instance)
+                    && account.matches(resource.account)
+                    && region.matches(resource.region)
+            }
+        }
+    }
+}
+
+/// Reads `{"<operator>": {"<key>": value or [values]}}`.
+fn compile_conditions(
+    document: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Vec<Condition>, PolicyError> {
+    let mut conditions = Vec::new();
+    for (operator, keys) in document {
+        let keys = keys
+            .as_object()
+            .ok_or_else(|| PolicyError::Invalid(format!("Condition {operator} is malformed")))?;
+        for (key, values) in keys {
+            conditions.push(compile_condition(operator, key, &texts(values)?)?);
+        }
+    }
+    Ok(conditions)
+}
+
+fn texts(values: &serde_json::Value) -> Result<Vec<String>, PolicyError> {
+    use serde_json::Value;
+    let text = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        _ => Err(PolicyError::Invalid(
+            "a condition value must be text".into(),
+        )),
+    };
+    match values {
+        Value::Array(values) if !values.is_empty() => values.iter().map(text).collect(),
+        value => Ok(vec![text(value)?]),
+    }
+}
+
+fn compile_condition(
+    operator: &str,
+    key: &str,
+    values: &[String],
+) -> Result<Condition, PolicyError> {
+    let bad_value = |value: &String| PolicyError::Invalid(format!("{key}: bad value {value:?}"));
+    match key {
+        "acs:SourceIp" => {
+            let negated = match operator {
+                "IpAddress" => false,
+                "NotIpAddress" => true,
+                _ => return Err(unknown_operator(operator, key)),
+            };
+            let net = |value: &String| {
+                let address = || value.parse::<IpAddr>().map(IpNet::from);
+                value
+                    .parse::<IpNet>()
+                    .or_else(|_| address())
+                    .map_err(|_| bad_value(value))
+            };
+            Ok(Condition::SourceIp {
+                nets: values.iter().map(net).collect::<Result<_, _>>()?,
+                negated,
+            })
+        }
+        "acs:SecureTransport" if operator == "Bool" => match values {
+            [value] => value
+                .parse()
+                .map(Condition::SecureTransport)
+                .map_err(|_| bad_value(value)),
+            _ => Err(PolicyError::Invalid(
+                "acs:SecureTransport takes one value".into(),
+            )),
+        },
+        "acs:CurrentTime" => {
+            let comparison = match operator {
+                "DateEquals" => DateComparison::Equals,
+                "DateNotEquals" => DateComparison::NotEquals,
+                "DateLessThan" => DateComparison::LessThan,
+                "DateLessThanEquals" => DateComparison::LessThanEquals,
+                "DateGreaterThan" => DateComparison::GreaterThan,
+                "DateGreaterThanEquals" => DateComparison::GreaterThanEquals,
+                _ => return Err(unknown_operator(operator, key)),
+            };
+            let instant = |value: &String| value.parse().map_err(|_| bad_value(value));
+            let instants = values.iter().map(instant).collect::<Result<_, _>>()?;
+            Ok(Condition::CurrentTime {
+                comparison,
+                instants,
+            })
+        }
+        "acs:SecureTransport" => Err(unknown_operator(operator, key)),
+        _ => Err(PolicyError::Invalid(format!(
+            "condition key {key:?} is not known"
+        ))),
+    }
+}
+
+fn unknown_operator(operator: &str, key: &str) -> PolicyError {
+    PolicyError::Invalid(format!("operator {operator:?} does not apply to {key}"))
+}
+
+impl Condition {
+    fn holds(&self, request: &Request<'_>) -> bool {
+        match self {
+            Self::SourceIp { nets, negated } => {
+                nets.iter().any(|net| net.contains(&request.source_ip)) != *negated
+            }
+            Self::SecureTransport(expected) => request.secure_transport == *expected,
+            Self::CurrentTime {
+                comparison,
+                instants,
+            } => {
+                let holds = |instant: &Timestamp| match comparison {
+                    DateComparison::Equals | DateComparison::NotEquals => request.now == *instant,
+                    DateComparison::LessThan => request.now < *instant,
+                    DateComparison::LessThanEquals => request.now <= *instant,
+                    DateComparison::GreaterThan => request.now > *instant,
+                    DateComparison::GreaterThanEquals => request.now >= *instant,
+                };
+                let negated = matches!(comparison, DateComparison::NotEquals);
+                instants.iter().any(holds) != negated
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(action: &str) -> Request<'_> {
+        Request {
+            action,
+            source_ip: "10.1.2.3".parse().expect("address"),
+            secure_transport: false,
+            now: "2026-01-02T03:04:05Z".parse().expect("time"),
+        }
+    }
+
+    fn resource(instance: &str) -> Resource<'_> {
+        Resource {
+            region: "cn-hangzhou",
+            account: "1234567890123456",
+            instance,
+        }
+    }
+
+    fn allows(document: &str, action: &str, instance: &str) -> bool {
+        let policy = Policy::parse(document).expect("valid policy");
+        policy
+            .applicable(&request(action))
+            .allows(&resource(instance))
+    }
+
+    fn one(effect: &str, action: &str, resource: &str, condition: &str) -> String {
+        format!(
+            r#"{{"Version":"1","Statement":[{{"Effect":"{effect}","Action":"{action}","Resource":"{resource}","Condition":{condition}}}]}}"#
+        )
+    }
+
+    #[test]
+    fn nothing_is_allowed_by_default_and_deny_wins() {
+        let document = r#"{"Version":"1","Statement":[
+            {"Effect":"Allow","Action":["petadata:*"],"Resource":["acs:petadata:*:*:dbinstance/*"]},
+            {"Effect":"Deny","Action":"petadata:Delete*","Resource":"acs:petadata:*:*:dbinstance/pd-keep"}]}"#;
+        assert!(allows(document, "petadata:DeleteInstance", "pd-other"));
+        assert!(!allows(document, "petadata:DeleteInstance", "pd-keep"));
+        assert!(allows(document, "petadata:DescribeInstances", "pd-keep"));
+        assert!(!allows(document, "rds:DescribeInstances", "pd-keep"));
+    }
+
+    #[test]
+    fn resources_match_part_by_part() {
+        for (pattern, expected) in [
+            ("*", true),
+            ("acs:petadata:*:*:dbinstance/*", true),
+            ("acs:petadata:*:*:*", true),
+            (
+                "acs:petadata:cn-hangzhou:1234567890123456:dbinstance/pd-1",
+                true,
+            ),
+            ("acs:petadata:cn-*:*:dbinstance/pd-?", true),
+            ("acs: petadata:*:*:dbinstance/ *", true),
+            ("acs:petadata:cn-beijing:*:dbinstance/*", false),
+            ("acs:petadata:*:1:dbinstance/*", false),
+            ("acs:petadata:*:*:dbinstance/pd-2", false),
+            ("acs:rds:*:*:dbinstance/*", false),
+        ] {
+            let document = one("Allow", "petadata:*", pattern, "{}");
+            assert_eq!(
+                allows(&document, "petadata:X", "pd-1"),
+                expected,
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn conditions_are_all_needed() {
+        for (condition, expected) in [
+            (
+                r#"{"IpAddress":{"acs:SourceIp":["10.0.0.0/8","1.1.1.1"]}}"#,
+                true,
+            ),
+            (r#"{"IpAddress":{"acs:SourceIp":"10.1.2.4"}}"#, false),
+            (r#"{"NotIpAddress":{"acs:SourceIp":"10.1.2.4"}}"#, true),
+            (r#"{"Bool":{"acs:SecureTransport":"true"}}"#, false),
+            (r#"{"Bool":{"acs:SecureTransport":false}}"#, true),
+            (
+                r#"{"DateGreaterThan":{"acs:CurrentTime":"2026-01-01T00:00:00Z"}}"#,
+                true,
+            ),
+            (
+                r#"{"DateLessThan":{"acs:CurrentTime":"2026-01-01T00:00:00+08:00"}}"#,
+                false,
+            ),
+            (
+                r#"{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"},"Bool":{"acs:SecureTransport":"true"}}"#,
+                false,
+            ),
+        ] {
+            let document = one("Allow", "petadata:*", "*", condition);
+            assert_eq!(
+                allows(&document, "petadata:X", "pd-1"),
+                expected,
+                "{condition}"
+            );
+        }
+    }
+
+    #[test]
+    fn not_action_matches_everything_else() {
+        let document = r#"{"Version":"1","Statement":{"Effect":"Allow","NotAction":"petadata:Delete*","Resource":"*"}}"#;
+        assert!(allows(document, "petadata:DescribeInstances", "pd-1"));
+        assert!(!allows(document, "petadata:DeleteInstance", "pd-1"));
+    }
+
+    #[test]
+    fn documents_that_could_grant_too_much_are_refused() {
+        for document in [
+            "",
+            "{}",
+            r#"{"Version":"2","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
+            r#"{"Version":"1","Statement":[]}"#,
+            r#"{"Version":"1","Statement":[{"Effect":"allow","Action":"*","Resource":"*"}]}"#,
+            r#"{"Version":"1","Statement":[{"Effect":"Allow","Resource":"*"}]}"#,
+            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"pd-1"}]}"#,
+            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Conditions":{}}]}"#,
+            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"acs:SourceIp":"x"}}}]}"#,
+            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"acs:MFAPresent":"true"}}}]}"#,
+        ] {
+            assert!(Policy::parse(document).is_err(), "{document}");
+        }
+    }
+
+    #[test]
+    fn a_user_with_grants_on_some_resource_only_is_told_apart_from_one_without() {
+        let document = one(
+            "Allow",
+            "petadata:DescribeInstances",
+            "acs:petadata:*:*:dbinstance/pd-1",
+            "{}",
+        );
+        let policy = Policy::parse(&document).expect("valid");
+        assert!(
+            policy
+                .applicable(&request("petadata:DescribeInstances"))
+                .allows_something()
+        );
+        assert!(
+            !policy
+                .applicable(&request("petadata:DeleteInstance"))
+                .allows_something()
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! Disk quota: an instance that has used its space up is locked for writes, and unlocked when
+//! there is space again.
+
+use std::sync::Arc;
+
+use openpeta_store::{Instance, Node, NodeState};
+use openpeta_types::{LockMode, ObjectStatus};
+
+use crate::ControlError;
+use crate::parts::Parts;
+
+/// A lock is lifted when usage falls below this share of the quota, in percent.
+const UNLOCK_BELOW_PERCENT: u64 = 95;
+
+/// Measures every node that serves an instance.
+pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
+    for node in parts.store.read(|reader| reader.nodes())? {
+        if node.state != NodeState::Running {
+            continue;
+        }
+        let Some(instance_id) = &node.instance_id else {
+            continue;
+        };
+        let Some(instance) = parts.store.read(|reader| reader.instance(instance_id))? else {
+            continue;
+        };
+        if instance.status != ObjectStatus::Active {
+            continue;
+        }
+        match parts.engine.usage(&node.node_id).await {
+            Ok(usage) => apply(&parts, &node, instance, usage.total_bytes()).await?,
+            Err(error) => tracing::warn!(node = %node.node_id, %error, "cannot measure disk space"),
+        }
+    }
+    Ok(())
+}
+
+/// Locks or unlocks by what was measured; a lock for another reason stays.
+async fn apply(
+    parts: &Parts,
+    node: &Node,
+    instance: Instance,
+    used: u64,
+) -> Result<(), ControlError> {
+    let quota = node.settings.disk_quota_bytes;
+    let (mode, reason) = match instance.lock_mode {
+        LockMode::Unlock if used >= quota => {
+            let reason = format!("disk quota of {quota} bytes reached ({used} bytes used)");
+            (LockMode::LockByDiskQuota, Some(reason))
+        }
+        LockMode::LockByDiskQuota if used < quota / 100 * UNLOCK_BELOW_PERCENT => {
+            (LockMode::Unlock, None)
+        }
+        _ => return Ok(()),
+    };
+    let id = &instance.instance_id;
+    let changed = parts.store.write(|writer| {
+        let unchanged = writer
+            .instance(id)?
+            .filter(|now| now.lock_mode == instance.lock_mode);
+        if unchanged.is_some() {
+            writer.set_instance_lock(id, mode, reason.as_deref())?;
+        }
+        Ok::<_, ControlError>(unchanged)
+    })?;
+    let Some(instance) = changed else {
+        return Ok(());
+    };
+    tracing::warn!(instance = %instance.instance_id, lock = %mode, reason, used, "disk quota");
+    parts
+        .enforce_lock(&Instance {
+            lock_mode: mode,
+            lock_reason: reason,
+            ..instance
+        })
+        .await
+}

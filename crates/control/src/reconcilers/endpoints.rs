@@ -1,0 +1,51 @@
+//! Endpoints of the store listen, others do not; every instance has its route.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openpeta_types::ObjectStatus;
+
+use crate::ControlError;
+use crate::network::socket_address;
+use crate::parts::Parts;
+
+/// Publishes every route and opens every endpoint that is not open. An instance that is being
+/// created or deleted is its task's business.
+pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
+    let open: HashSet<_> = parts.gateway.endpoints().into_iter().collect();
+    let (instances, endpoints) = parts.store.read(|reader| {
+        let instances = reader.instances()?;
+        Ok::<_, ControlError>((instances, reader.endpoints()?))
+    })?;
+    let settled: HashSet<_> = instances
+        .into_iter()
+        .filter(|instance| !matches!(instance.status, ObjectStatus::Create | ObjectStatus::Delete))
+        .map(|instance| instance.instance_id)
+        .collect();
+    let known: HashSet<_> = endpoints
+        .iter()
+        .map(|endpoint| &endpoint.endpoint_id)
+        .collect();
+    for endpoint in open.iter().filter(|endpoint| !known.contains(endpoint)) {
+        parts.gateway.close_endpoint(endpoint, Duration::ZERO);
+    }
+    for endpoint in endpoints
+        .iter()
+        .filter(|endpoint| settled.contains(&endpoint.instance_id))
+    {
+        if open.contains(&endpoint.endpoint_id) {
+            continue;
+        }
+        parts.publish(&endpoint.instance_id)?;
+        let address = socket_address(endpoint);
+        let opened =
+            parts
+                .gateway
+                .open_endpoint(&endpoint.endpoint_id, address, &endpoint.instance_id);
+        if let Err(error) = opened {
+            tracing::error!(instance = %endpoint.instance_id, %address, %error, "an endpoint cannot be opened; clients cannot connect");
+        }
+    }
+    Ok(())
+}

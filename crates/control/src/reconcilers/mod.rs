@@ -1,0 +1,87 @@
+//! Reconcilers make the world as the store says it should be. They take no input: each looks
+//! at the store and at the world, and does what is missing. They run on a timer and when
+//! something wakes them, by one code path, and may be stopped at any moment.
+
+mod disk_quota;
+mod endpoints;
+mod expiry;
+mod nodes;
+mod spares;
+mod sweep;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::ControlError;
+use crate::parts::Parts;
+
+/// Time between two looks at endpoints, expiry and leftovers.
+const SLOW: Duration = Duration::from_secs(60);
+
+/// Does once what must be done before the service is ready: endpoints listen, nodes are
+/// adopted.
+///
+/// # Errors
+/// [`ControlError`] when the store fails.
+pub(crate) async fn first_round(parts: &Arc<Parts>) -> Result<(), ControlError> {
+    endpoints::reconcile(Arc::clone(parts)).await
+}
+
+/// Starts all reconcilers; they stop when the set is dropped.
+pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
+    let mut running = JoinSet::new();
+    let seconds = |seconds: u64| Duration::from_secs(seconds.max(1));
+    let often = seconds(parts.config.nodes.reconcile_seconds);
+    let disk = seconds(parts.config.nodes.disk_check_seconds);
+    let supervisors = Arc::new(nodes::Supervisors::default());
+    let supervise = move |parts| Arc::clone(&supervisors).reconcile(parts);
+    repeat(&mut running, parts, "nodes", often, supervise);
+    repeat(&mut running, parts, "spare nodes", often, spares::reconcile);
+    repeat(&mut running, parts, "endpoints", SLOW, endpoints::reconcile);
+    repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
+    repeat(
+        &mut running,
+        parts,
+        "disk quota",
+        disk,
+        disk_quota::reconcile,
+    );
+    repeat(&mut running, parts, "leftovers", SLOW, sweep::reconcile);
+    running
+}
+
+/// Runs a reconciler on a timer, and whenever the set of nodes changed.
+fn repeat<F, R>(
+    running: &mut JoinSet<()>,
+    parts: &Arc<Parts>,
+    name: &'static str,
+    period: Duration,
+    reconcile: F,
+) where
+    F: Fn(Arc<Parts>) -> R + Send + 'static,
+    R: Future<Output = Result<(), ControlError>> + Send,
+{
+    let parts = Arc::clone(parts);
+    running.spawn(async move {
+        let mut wake = parts.nodes_changed.subscribe();
+        let mut timer = interval(period);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                changed = wake.changed(), if period < SLOW => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+            }
+            if let Err(error) = reconcile(Arc::clone(&parts)).await {
+                tracing::error!(reconciler = name, code = %error.api.code, context = error.context, "reconciler failed; it tries again");
+            }
+        }
+    });
+}

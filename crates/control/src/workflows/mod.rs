@@ -1,0 +1,69 @@
+//! The workflows behind the longer actions. Each file reads top-down: the parameters, the list
+//! of steps, what each step does and how it is undone.
+//!
+//! A step may be repeated at any time: it looks at the store for what should be and makes it
+//! so. What a workflow decides (ids, ports, passwords) was decided before it began.
+
+pub(crate) mod create_account;
+pub(crate) mod create_instance;
+pub(crate) mod delete_account;
+pub(crate) mod delete_instance;
+
+use std::sync::Arc;
+
+use openpeta_engine::EngineError;
+use openpeta_store::Instance;
+use openpeta_tasks::{StepError, Workflows};
+use openpeta_types::InstanceId;
+
+use crate::ControlError;
+use crate::parts::Parts;
+
+/// What a client is told of a failure that is not its doing.
+const FAILED_INSIDE: &str = "The operation failed; the operator has been told why.";
+
+/// All workflows there are.
+pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
+    Workflows::new()
+        .with(create_instance::CreateInstance(Arc::clone(parts)))
+        .with(delete_instance::DeleteInstance(Arc::clone(parts)))
+        .with(create_account::CreateAccount(Arc::clone(parts)))
+        .with(delete_account::DeleteAccount(Arc::clone(parts)))
+}
+
+/// The instance that a task is about.
+///
+/// # Errors
+/// A permanent one when it is gone.
+fn instance(parts: &Parts, id: &InstanceId) -> Result<Instance, StepError> {
+    let found = parts.store.read(|reader| reader.instance(id))?;
+    found.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the instance is gone"))
+}
+
+impl From<ControlError> for StepError {
+    fn from(error: ControlError) -> Self {
+        let cause = error.context.unwrap_or_else(|| error.api.to_string());
+        if error.api.retryable {
+            Self::transient(cause)
+        } else {
+            Self::permanent(error.api.message, cause)
+        }
+    }
+}
+
+/// What the engine cannot do now it may be able to do later, unless something is not there.
+fn engine_error(error: EngineError) -> StepError {
+    match error {
+        EngineError::BinaryMissing { .. }
+        | EngineError::UnsupportedServer { .. }
+        | EngineError::UnknownUser { .. }
+        | EngineError::NodeUserNeeded
+        | EngineError::CannotSwitchUser { .. }
+        | EngineError::InvalidPath { .. }
+        | EngineError::SocketPathTooLong { .. }
+        | EngineError::Unreachable { .. }
+        | EngineError::NoSuchNode { .. }
+        | EngineError::InternalAccount { .. } => StepError::permanent(FAILED_INSIDE, error),
+        _ => StepError::transient(error),
+    }
+}
