@@ -104,8 +104,7 @@ impl LoginFlow {
     pub(super) fn timed_out(&self, out: &mut Outbox) -> CloseReason {
         match self.stage {
             Stage::NodeGreeting => {
-                out.to_client
-                    .extend(refusal::login_takes_too_long_to_greet());
+                out.to_client.extend(refusal::node_too_slow());
                 return CloseReason::NodeRefused;
             }
             Stage::NodeLogin | Stage::ClientLogin | Stage::AuthResponse => {

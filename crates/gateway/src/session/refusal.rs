@@ -43,7 +43,8 @@ pub(super) fn node_unreachable() -> Vec<u8> {
     )
 }
 
-pub(super) fn login_takes_too_long_to_greet() -> Vec<u8> {
+/// The packet for a client whose instance's node does not greet in time.
+pub(super) fn node_too_slow() -> Vec<u8> {
     instead_of_greeting(
         1053,
         "The database node of this instance does not answer; try again in a moment".into(),
