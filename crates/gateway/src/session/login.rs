@@ -148,6 +148,10 @@ impl LoginFlow {
             // Nothing sent before the greeting can be an answer to it.
             return Err(self.refuse(out, &refusal::bad_handshake(), CloseReason::Malformed));
         }
+        if self.stage == Stage::Tls {
+            // These bytes belong to the TLS handshake. Kept, they would pass for encrypted ones.
+            return Err(CloseReason::Malformed);
+        }
         self.client.push(data);
         while matches!(self.stage, Stage::ClientLogin | Stage::AuthResponse) {
             let packet = match self.client.next_packet() {

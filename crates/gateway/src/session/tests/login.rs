@@ -254,6 +254,19 @@ fn malformed_input_is_answered_and_ends_the_session() {
 }
 
 #[test]
+fn plain_bytes_during_the_tls_handshake_are_never_taken_for_encrypted_ones() {
+    let (mut rig, greeting) = Rig::greeted(params(route()));
+    let response = native::response(PASSWORD, &greeting.nonce);
+    let sent = login(mysql_client(), "app", response);
+    let mut request = Vec::new();
+    sent.encode_ssl_request(&mut request);
+    rig.client_packet(1, &request);
+    rig.client_login(2, &sent);
+    assert_eq!(rig.closed, Some(CloseReason::Malformed));
+    rig.node_got_nothing();
+}
+
+#[test]
 fn tls_needs_to_be_offered() {
     let plain = SessionParams {
         tls: false,
