@@ -1,0 +1,3 @@
+//! Databases of an instance.
+
+pub(super) mod describe_databases;

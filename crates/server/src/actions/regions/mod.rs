@@ -1,0 +1,3 @@
+//! Regions and zones.
+
+pub(super) mod describe_regions;

@@ -1,0 +1,67 @@
+//! Which action is carried out by which file. The compiler sees to it that none is missing.
+
+use openpeta_rpc_api::Action;
+
+use super::Handler::{self, Change, Planned, Read, SlowChange, SlowRead};
+use super::{accounts, databases, instances, regions};
+
+/// How an action is carried out.
+pub(super) fn handler(action: Action) -> Handler {
+    match action {
+        Action::CreateInstance => Change(instances::create_instance::handle),
+        Action::DeleteInstance => Change(instances::delete_instance::handle),
+        Action::ModifyInstanceName => Change(instances::modify_instance_name::handle),
+        Action::DescribeInstances => Read(instances::describe_instances::handle),
+        Action::DescribeInstanceInfo => Read(instances::describe_instance_info::handle),
+        Action::DescribeTasks => Read(instances::describe_tasks::handle),
+        Action::DescribeTaskStatus => Read(instances::describe_task_status::handle),
+        Action::DescribeSecurityIPs => Read(instances::describe_security_ips::handle),
+        Action::ModifySecurityIPs => Change(instances::modify_security_ips::handle),
+        Action::DescribeDatabases => Read(databases::describe_databases::handle),
+        Action::CreateAccount => SlowChange(accounts::create_account::handle),
+        Action::DeleteAccount => SlowChange(accounts::delete_account::handle),
+        Action::DescribeAccounts => SlowRead(accounts::describe_accounts::handle),
+        Action::DescribeRegions => Read(regions::describe_regions::handle),
+        Action::SwitchInstanceNetType
+        | Action::AllocateInstancePublicConnection
+        | Action::ReleaseInstancePublicConnection
+        | Action::AddBuDBInstanceRelation
+        | Action::DescribeInstanceInfoByConnection
+        | Action::DeleteDatabase
+        | Action::DescribeDatabasePartitions
+        | Action::CreateDatabase
+        | Action::ModifyDatabaseNodesNumber
+        | Action::ModifyDatabaseNodesSpec
+        | Action::DescribeDatabaseList
+        | Action::ModifyAccountPassword
+        | Action::ResetAccountPassword
+        | Action::DescribeUserInfo
+        | Action::GrantAccountPrivilege
+        | Action::RevokeAccountPrivilege
+        | Action::ModifyAccountDescription
+        | Action::DescribeMonitorItems
+        | Action::DescribeInstancePerformance
+        | Action::DescribeDatabasePerformance
+        | Action::DescribeInstanceResourceUsage
+        | Action::DescribeDatabaseResourceUsage
+        | Action::DescribeDatabaseBackup
+        | Action::ModifyBackupPolicy
+        | Action::DescribeBackupPolicy
+        | Action::RestoreDatabase
+        | Action::CreateDatabaseBackup
+        | Action::SwitchBackupDatabase
+        | Action::DescribeTables
+        | Action::DescribeTableInfo
+        | Action::CreateTable
+        | Action::ModifyTable
+        | Action::DeleteTable
+        | Action::TruncateTable
+        | Action::CreateIndex
+        | Action::DeleteIndex
+        | Action::ListTagResources
+        | Action::TagResources
+        | Action::UntagResources
+        | Action::DescribePrice
+        | Action::DescribeCommodity => Planned,
+    }
+}

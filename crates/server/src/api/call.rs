@@ -1,0 +1,307 @@
+//! One call, from its request to its answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request};
+use jiff::Timestamp;
+use openpeta_control::{Caller, ControlError};
+use openpeta_rpc_api::{
+    ApiError, Availability, Failure, Format, HttpsRule, RawRequest, SignedCall, decode,
+    render_error,
+};
+use openpeta_store::AccessKey;
+use openpeta_types::RequestId;
+use tracing::{error, warn};
+
+use super::authenticate::authenticate;
+use super::request_id::new_request_id;
+use super::source::Source;
+use super::{Api, access_log, answer, refusal};
+use crate::actions::{self, Call, mutating_call};
+use crate::config::HttpForSecrets;
+use crate::http::{Answer, BodyError, Peer, read_body};
+
+/// Milliseconds after which a throttled call may be sent again; the newer SDKs wait for it.
+const ACS_RETRY_AFTER: HeaderName = HeaderName::from_static("x-acs-retry-after");
+/// Bytes of a User-Agent that are kept in the audit trail.
+const MAX_USER_AGENT: usize = 256;
+/// Bytes of a Host that are sent back in errors.
+const MAX_HOST: usize = 255;
+
+/// How far a call has come, for its log line and its answer.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// The form of the answer.
+    format: Format,
+    /// The call, once it could be decoded.
+    pub(super) call: Option<SignedCall>,
+    /// Who makes it, once that is proven.
+    pub(super) key: Option<Arc<AccessKey>>,
+    /// Set when the call came too early.
+    retry_after: Option<Duration>,
+}
+
+impl Api {
+    /// Answers a call: the answer always has a RequestId, also when something breaks.
+    pub(super) async fn call(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let source = Source::of(&parts.headers, peer, &self.config.trusted_proxies);
+        let request_id = new_request_id();
+        let mut progress = Progress::default();
+        let work = self.process(&parts, body, source, request_id, started, &mut progress);
+        let result = AssertUnwindSafe(work).catch_unwind().await;
+        let result = result.unwrap_or_else(|_| Err(ControlError::internal("panic in a handler")));
+        self.finish(&parts, source, request_id, started, &progress, result)
+    }
+
+    /// Renders, counts and logs what came of a call.
+    fn finish(
+        &self,
+        parts: &Parts,
+        source: Source,
+        request_id: RequestId,
+        started: Instant,
+        progress: &Progress,
+        result: Result<String, ControlError>,
+    ) -> Answer {
+        let action = progress.call.as_ref().map(SignedCall::action);
+        let elapsed = started.elapsed();
+        let format = progress.format;
+        let (status, body) = match result {
+            Ok(body) => {
+                self.calls.succeeded(action, elapsed);
+                access_log::write(request_id, source, progress, 200, "OK", elapsed);
+                (200, body)
+            }
+            Err(ControlError { api, context }) => {
+                self.calls.failed(action, &api.code, elapsed);
+                let status = api.http_status;
+                access_log::write(request_id, source, progress, status, &api.code, elapsed);
+                log_cause(request_id, &api, context.as_deref());
+                (
+                    status,
+                    render_error(format, &api, request_id, host(&parts.headers)),
+                )
+            }
+        };
+        let mut answer = answer(status, format, request_id, body);
+        if let Some(wait) = progress.retry_after {
+            let millis = u64::try_from(wait.as_micros().div_ceil(1000))
+                .unwrap_or(u64::MAX)
+                .max(1);
+            let headers = answer.headers_mut();
+            headers.insert(ACS_RETRY_AFTER, HeaderValue::from(millis));
+            headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
+        }
+        answer
+    }
+
+    /// Makes the checks of the API in its order and carries the call out.
+    ///
+    /// # Errors
+    /// The first check that failed, or what the action answered.
+    async fn process(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        source: Source,
+        request_id: RequestId,
+        started: Instant,
+        progress: &mut Progress,
+    ) -> Result<String, ControlError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let header = |name: &str| header(&parts.headers, name);
+        let body = match self.receive(&parts.method, query, body).await {
+            Ok(body) => body,
+            Err(error) => {
+                progress.format = refusal::asked_format(query, &header);
+                return Err(error.into());
+            }
+        };
+        let call = match decode_request(parts, &body) {
+            Ok(call) => progress.call.insert(call),
+            Err(failure) => {
+                progress.format = failure.format;
+                return Err(failure.error.into());
+            }
+        };
+        progress.format = call.format();
+        let now = Timestamp::now();
+        let key = progress
+            .key
+            .insert(authenticate(self.control.store(), call, now)?);
+        let throttle = if call.spec().mutating {
+            &self.changes
+        } else {
+            &self.reads
+        };
+        if let Err(wait) = throttle.admit(call.access_key_id(), started) {
+            progress.retry_after = Some(wait);
+            return Err(ApiError::throttling().into());
+        }
+        let caller = Caller {
+            account_id: key.account_id,
+            ram_user: key.ram_user.clone(),
+            access_key_id: key.access_key_id.clone(),
+            source_ip: source.address,
+            secure_transport: source.secure,
+            user_agent: cut(
+                header(USER_AGENT.as_str()).unwrap_or_default(),
+                MAX_USER_AGENT,
+            )
+            .into(),
+            request_id,
+            now,
+        };
+        self.carry_out(call, caller).await
+    }
+
+    /// Reads the body, where the method has one that matters.
+    async fn receive(
+        &self,
+        method: &Method,
+        query: &str,
+        body: Incoming,
+    ) -> Result<bytes::Bytes, ApiError> {
+        let limits = &self.config.limits;
+        if query.len() > limits.query_bytes {
+            return Err(ApiError::invalid_parameter("Query").with_detail("It is too long."));
+        }
+        if !matches!(*method, Method::GET | Method::POST) {
+            return Ok(bytes::Bytes::new());
+        }
+        read_body(body, limits).await.map_err(|error| {
+            ApiError::invalid_parameter("Body").with_detail(match error {
+                BodyError::TooLarge => "It is too large.",
+                BodyError::TooSlow => "It did not arrive in time.",
+                BodyError::Broken => "It is not complete.",
+            })
+        })
+    }
+
+    /// Makes the checks that need to know who calls, and runs the action. A changing call that
+    /// is refused from here on leaves an audit row; one that succeeds has left its own.
+    async fn carry_out(&self, call: &SignedCall, caller: Caller) -> Result<String, ControlError> {
+        let control = &self.control;
+        if !call.spec().mutating {
+            self.check_permitted(call, &caller)?;
+            return actions::read(&Call {
+                control,
+                call,
+                caller: &caller,
+            })
+            .await;
+        }
+        let (change, digest) = mutating_call(call, caller, self.digest_key.expose());
+        let run = async {
+            self.check_permitted(call, &change.caller)?;
+            digest?;
+            actions::change(
+                &Call {
+                    control,
+                    call,
+                    caller: &change.caller,
+                },
+                &change,
+            )
+            .await
+        };
+        let result = AssertUnwindSafe(run)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(ControlError::internal("panic in a handler")));
+        if let Err(error) = &result {
+            let named = call.params().instance_id().ok();
+            let audited = control.audit_refusal(&change, named.as_ref(), &error.api.code);
+            if let Err(failure) = audited {
+                error!(
+                    request_id = %change.caller.request_id,
+                    context = failure.context,
+                    "the audit row of a refused call could not be written"
+                );
+            }
+        }
+        result
+    }
+
+    /// The checks between signature and parameters.
+    fn check_permitted(&self, call: &SignedCall, caller: &Caller) -> Result<(), ControlError> {
+        let spec = call.spec();
+        if !caller.secure_transport && self.needs_tls(spec.https, caller) {
+            return Err(ApiError::need_ssl().into());
+        }
+        let params = call.params();
+        let name = match params.get("OwnerAccount") {
+            Some(_) => {
+                let tenant = self
+                    .control
+                    .store()
+                    .read(|store| store.tenant(caller.account_id))?;
+                tenant.map(|tenant| tenant.name).unwrap_or_default()
+            }
+            None => String::new(),
+        };
+        call.check_owner(caller.account_id, &name)?;
+        if spec.availability == Availability::Planned {
+            return Err(ApiError::action_planned().into());
+        }
+        let (instance, region) = (params.get("InstanceId"), params.get("RegionId"));
+        self.control
+            .check_permission(caller, call.action(), instance, region)
+    }
+
+    fn needs_tls(&self, rule: HttpsRule, caller: &Caller) -> bool {
+        match rule {
+            HttpsRule::Optional => false,
+            HttpsRule::Documented => self.config.https_only_documented,
+            HttpsRule::CarriesSecret => match self.config.allow_http_for_secrets {
+                HttpForSecrets::Never => true,
+                HttpForSecrets::Loopback => !caller.source_ip.is_loopback(),
+                HttpForSecrets::Always => false,
+            },
+        }
+    }
+}
+
+/// The call that a request makes.
+fn decode_request(parts: &Parts, body: &[u8]) -> Result<SignedCall, Failure> {
+    decode(&RawRequest {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        header: &|name| header(&parts.headers, name),
+        body,
+    })
+}
+
+/// Tells the operator what a client is not told.
+fn log_cause(request_id: RequestId, api: &ApiError, context: Option<&str>) {
+    let Some(context) = context else { return };
+    if api.http_status >= 500 {
+        error!(%request_id, code = %api.code, context, "call failed");
+    } else {
+        warn!(%request_id, code = %api.code, context, "call refused");
+    }
+}
+
+/// A header's value, where it is text.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+}
+
+/// The host that the client called, for HostId.
+pub(super) fn host(headers: &HeaderMap) -> &str {
+    cut(header(headers, HOST.as_str()).unwrap_or_default(), MAX_HOST)
+}
+
+/// At most `length` bytes of a text.
+fn cut(text: &str, length: usize) -> &str {
+    &text[..text.floor_char_boundary(length)]
+}

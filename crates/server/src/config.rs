@@ -1,0 +1,323 @@
+//! The configuration file: the control plane's sections and those of the endpoint, the
+//! gateway and the log. Every value has a default; a file names only what differs.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use openpeta_control::{ControlConfig, NetworkConfig, NodesConfig, QuotaConfig};
+use openpeta_types::NodeSpecCatalogue;
+use serde::Deserialize;
+
+use crate::ServeError;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The signed API's endpoint.
+    pub api: ApiConfig,
+    /// Client sessions of databases.
+    pub gateway: GatewayConfig,
+    /// The log on standard error.
+    pub log: LogConfig,
+    /// Addresses and ports of endpoints.
+    pub network: NetworkConfig,
+    /// Database nodes.
+    pub nodes: NodesConfig,
+    /// Limits per tenant and per instance.
+    pub quotas: QuotaConfig,
+    /// Node specs on offer; replaces the built-in list when given.
+    pub node_specs: NodeSpecCatalogue,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// [`ServeError::Config`] with the file, the line and what is wrong there.
+    pub fn read(path: &Path) -> Result<Self, ServeError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ServeError::Config {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        toml::from_str(&text).map_err(|error| ServeError::Config {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Checks what the form of a value does not tell.
+    ///
+    /// # Errors
+    /// [`ServeError::Setting`].
+    pub fn check(&self) -> Result<(), ServeError> {
+        let limits = &self.api.limits;
+        let wrong = if limits.connections == 0 {
+            "[api.limits] connections must not be 0"
+        } else if limits.header_bytes < 8192 {
+            "[api.limits] header_bytes must be at least 8192"
+        } else if limits.query_bytes > limits.header_bytes {
+            "[api.limits] query_bytes must not be more than header_bytes"
+        } else if self.network.classic_port_first > self.network.classic_port_last {
+            "[network] classic_port_first must not be above classic_port_last"
+        } else {
+            return Ok(());
+        };
+        Err(ServeError::Setting(wrong.to_owned()))
+    }
+
+    /// The sections that the control plane reads.
+    #[must_use]
+    pub fn control(&self) -> ControlConfig {
+        ControlConfig {
+            network: self.network.clone(),
+            nodes: self.nodes.clone(),
+            quotas: self.quotas.clone(),
+            node_specs: self.node_specs.clone(),
+        }
+    }
+}
+
+/// The signed API's endpoint (`[api]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApiConfig {
+    /// Address of the HTTP listener; port 0 takes a free one.
+    pub http_listen: SocketAddr,
+    /// Address of the HTTPS listener; port 0 takes a free one.
+    pub https_listen: SocketAddr,
+    /// Whether requests that carry a password are taken over plain HTTP.
+    pub allow_http_for_secrets: HttpForSecrets,
+    /// Whether plain HTTP is also refused for the actions that the API document marks as
+    /// HTTPS-only although no secret travels with them.
+    pub https_only_documented: bool,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Clients that may read `/metrics`.
+    pub metrics_allowed: Vec<IpNet>,
+    /// Sizes and times that a request may take.
+    pub limits: HttpLimits,
+    /// Calls per access key.
+    pub throttle: ThrottleConfig,
+    /// Seconds that requests in flight get to finish when the service stops.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        let host = |address: IpAddr| IpNet::from(address);
+        Self {
+            http_listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            https_listen: (Ipv4Addr::LOCALHOST, 8443).into(),
+            allow_http_for_secrets: HttpForSecrets::Never,
+            https_only_documented: false,
+            trusted_proxies: Vec::new(),
+            metrics_allowed: vec![
+                IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+                host(std::net::Ipv6Addr::LOCALHOST.into()),
+            ],
+            limits: HttpLimits::default(),
+            throttle: ThrottleConfig::default(),
+            shutdown_seconds: 30,
+        }
+    }
+}
+
+/// Which clients may send a password over plain HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpForSecrets {
+    /// None.
+    Never,
+    /// Those on this machine.
+    Loopback,
+    /// All.
+    Always,
+}
+
+/// Sizes and times that a request may take (`[api.limits]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpLimits {
+    /// Open connections, both listeners together.
+    pub connections: usize,
+    /// Bytes of the request line and the headers.
+    pub header_bytes: usize,
+    /// Bytes of the query. The parser itself reads no more than 65,534.
+    pub query_bytes: usize,
+    /// Bytes of the body.
+    pub body_bytes: usize,
+    /// Seconds from accepting a connection to its first request's last header, TLS included.
+    pub first_request_seconds: u64,
+    /// Seconds from an answer to the next request's last header.
+    pub idle_seconds: u64,
+    /// Seconds that any body may take.
+    pub body_seconds: u64,
+    /// Bytes a second that a client must send for a longer time.
+    pub body_bytes_per_second: u32,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            header_bytes: 80 * 1024,
+            query_bytes: 48 * 1024,
+            body_bytes: 256 * 1024,
+            first_request_seconds: 15,
+            idle_seconds: 60,
+            body_seconds: 10,
+            body_bytes_per_second: 4096,
+        }
+    }
+}
+
+impl HttpLimits {
+    /// From accepting a connection to its first request's last header.
+    #[must_use]
+    pub const fn first_request(&self) -> Duration {
+        Duration::from_secs(self.first_request_seconds)
+    }
+
+    /// From an answer to the next request's last header.
+    #[must_use]
+    pub const fn idle(&self) -> Duration {
+        Duration::from_secs(self.idle_seconds)
+    }
+
+    /// The time that any body may take.
+    #[must_use]
+    pub const fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_seconds)
+    }
+}
+
+/// Calls that one access key may make (`[api.throttle]`). A rate of 0 sets no limit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThrottleConfig {
+    /// Reading calls a second.
+    pub reads_per_second: u32,
+    /// Reading calls that may come at once.
+    pub reads_burst: u32,
+    /// Changing calls a second.
+    pub changes_per_second: u32,
+    /// Changing calls that may come at once.
+    pub changes_burst: u32,
+}
+
+impl Default for ThrottleConfig {
+    fn default() -> Self {
+        Self {
+            reads_per_second: 0,
+            reads_burst: 1,
+            changes_per_second: 100,
+            changes_burst: 200,
+        }
+    }
+}
+
+/// Client sessions of databases (`[gateway]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Event loops; 0 takes one per processor.
+    pub workers: usize,
+    /// Whether clients are offered TLS.
+    pub tls: bool,
+    /// Seconds that a client has to log in.
+    pub login_seconds: u64,
+    /// Seconds that a session may stay silent; the node's own `wait_timeout` comes first.
+    pub idle_seconds: u64,
+    /// Sessions over all instances; absent takes what the limit of open files allows.
+    pub max_sessions: Option<usize>,
+    /// Seconds that open transactions get to finish when the service stops.
+    pub drain_seconds: u64,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            tls: true,
+            login_seconds: 10,
+            idle_seconds: 28_800,
+            max_sessions: None,
+            drain_seconds: 10,
+        }
+    }
+}
+
+/// The log on standard error (`[log]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least level that is written, or directives such as `info,openpeta_gateway=debug`.
+    pub level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: "info".into(),
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_names_only_what_differs() {
+        let config: Config = toml::from_str(
+            "[api]\nhttp_listen = \"0.0.0.0:80\"\nallow_http_for_secrets = \"loopback\"\n\
+             trusted_proxies = [\"10.0.0.0/8\"]\n[api.limits]\nconnections = 7\n[log]\nformat = \"json\"\n",
+        )
+        .expect("valid");
+        assert_eq!(config.api.http_listen.port(), 80);
+        assert_eq!(config.api.https_listen.port(), 8443);
+        assert_eq!(config.api.allow_http_for_secrets, HttpForSecrets::Loopback);
+        assert_eq!(config.api.limits.connections, 7);
+        assert_eq!(
+            config.api.limits.body_bytes,
+            HttpLimits::default().body_bytes
+        );
+        assert_eq!(config.log.format, LogFormat::Json);
+    }
+
+    #[test]
+    fn misspelled_keys_are_refused_with_their_line() {
+        for text in [
+            "[api]\nhttp_lisen = \"127.0.0.1:1\"\n",
+            "[nodez]\n",
+            "[api]\nhttp_listen = 3\n",
+        ] {
+            let dir = tempfile::tempdir().expect("tempdir");
+            let path = dir.path().join("openpeta.toml");
+            std::fs::write(&path, text).expect("write");
+            let error = Config::read(&path)
+                .expect_err("must be refused")
+                .to_string();
+            assert!(
+                error.contains("openpeta.toml") && error.contains("line"),
+                "{error}"
+            );
+        }
+    }
+}

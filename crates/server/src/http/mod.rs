@@ -1,0 +1,46 @@
+//! HTTP/1.1 over TCP and TLS: connections, their limits, and the handler that answers.
+
+mod body;
+mod connection;
+mod deadline;
+mod io;
+mod listener;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Incoming;
+
+pub(crate) use body::{BodyError, read_body};
+pub(crate) use listener::{HttpServer, bind};
+
+/// An answer, whole in memory.
+pub(crate) type Answer = hyper::Response<Full<Bytes>>;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    /// The other end's address.
+    pub(crate) address: SocketAddr,
+    /// Whether it came over TLS.
+    pub(crate) secure: bool,
+}
+
+/// What answers requests.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// Answers a request. It may be dropped before its end when the client goes away.
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Answer> + Send;
+
+    /// The bytes of a whole answer to a request that the parser refused with this status.
+    fn refusal(status: u16) -> Vec<u8>;
+
+    /// The bytes of a whole answer to a connection more than the limit.
+    fn too_many_connections() -> Vec<u8>;
+}

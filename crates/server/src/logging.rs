@@ -1,0 +1,199 @@
+//! The log: lines on standard error, written by a thread of their own.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::thread;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::ServeError;
+use crate::config::{LogConfig, LogFormat};
+
+/// Sends what is logged from now on to standard error. A second call in a process changes
+/// nothing.
+///
+/// # Errors
+/// [`ServeError::Setting`] when the level cannot be read.
+pub(crate) fn start(config: &LogConfig) -> Result<LogFlush, ServeError> {
+    static WRITER: OnceLock<LogWriter> = OnceLock::new();
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|error| ServeError::Setting(format!("[log] level {:?}: {error}", config.level)))?;
+    let writer = WRITER
+        .get_or_init(|| LogWriter::start(io::stderr()))
+        .clone();
+    let flush = LogFlush(writer.clone());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
+    // An error says that the process has a log already: a test, or a second service in it.
+    let _ = match config.format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    Ok(flush)
+}
+
+/// Writes out what is still in memory when dropped.
+pub(crate) struct LogFlush(LogWriter);
+
+impl Drop for LogFlush {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Collects lines; a thread writes them. Calls never wait for a slow reader of the log: once
+/// [`CAPACITY`] is full, lines are dropped and counted. An idle log is written at once, a busy
+/// one in large pieces.
+#[derive(Clone)]
+struct LogWriter(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<u8>,
+    dropped: u64,
+    writing: bool,
+}
+
+const CAPACITY: usize = 8 << 20;
+
+impl LogWriter {
+    fn start(mut out: impl Write + Send + 'static) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let writer = Self(Arc::clone(&shared));
+        let run = move || {
+            let mut lines = Vec::new();
+            loop {
+                let mut state = shared.lock();
+                state.writing = false;
+                shared.changed.notify_all();
+                while state.waiting.is_empty() {
+                    state = shared
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(|broken| broken.into_inner());
+                }
+                state.writing = true;
+                lines.clear();
+                std::mem::swap(&mut lines, &mut state.waiting);
+                let dropped = std::mem::take(&mut state.dropped);
+                drop(state);
+                // Nobody is left to tell when standard error is closed.
+                let _ = out.write_all(&lines);
+                if dropped > 0 {
+                    let _ = writeln!(
+                        out,
+                        "{dropped} log lines were dropped: standard error is slow"
+                    );
+                }
+                let _ = out.flush();
+            }
+        };
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(run)
+            .expect("a thread for the log");
+        writer
+    }
+
+    /// Waits until all lines are out.
+    fn flush(&self) {
+        let mut state = self.0.lock();
+        while !state.waiting.is_empty() || state.writing {
+            state = self
+                .0
+                .changed
+                .wait(state)
+                .unwrap_or_else(|broken| broken.into_inner());
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
+    }
+}
+
+impl Write for &LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut state = self.0.lock();
+        if state.waiting.len() + line.len() > CAPACITY {
+            state.dropped += 1;
+            return Ok(line.len());
+        }
+        let was_idle = state.waiting.is_empty();
+        state.waiting.extend_from_slice(line);
+        drop(state);
+        if was_idle {
+            self.0.changed.notify_all();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = &'a LogWriter;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("lock").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn flush_waits_for_every_line() {
+        let sink = Sink::default();
+        let writer = LogWriter::start(sink.clone());
+        for round in 0..100 {
+            for line in 0..10 {
+                writeln!(&writer, "{round} {line}").expect("write");
+            }
+            writer.flush();
+            let written = sink.0.lock().expect("lock").clone();
+            let lines = written.iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(lines, (round + 1) * 10);
+        }
+    }
+
+    #[test]
+    fn a_bad_level_is_refused() {
+        let config = LogConfig {
+            level: "openpeta=loud".into(),
+            ..LogConfig::default()
+        };
+        assert_eq!(start(&config).err().map(|error| error.exit_code()), Some(2));
+    }
+}

@@ -1,0 +1,118 @@
+//! The process: configuration, log, signals.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::{ServeError, Service, logging};
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// The configuration file; none takes the defaults.
+    pub config: Option<PathBuf>,
+    /// In place of `[api] http_listen`.
+    pub http_listen: Option<SocketAddr>,
+    /// In place of `[api] https_listen`.
+    pub https_listen: Option<SocketAddr>,
+}
+
+/// Serves until SIGTERM or SIGINT, and then stops in good order; a second signal ends it at
+/// once. SIGHUP reads the certificates again. Prints the line `ready http=… https=…` on
+/// standard output when it serves, and on the very first start how to go on.
+///
+/// # Errors
+/// [`ServeError`], whose text is for the operator and whose
+/// [`exit_code`](ServeError::exit_code) is for the process.
+pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
+    let mut config = options
+        .config
+        .as_deref()
+        .map_or(Ok(Config::default()), Config::read)?;
+    config.api.http_listen = options.http_listen.unwrap_or(config.api.http_listen);
+    config.api.https_listen = options.https_listen.unwrap_or(config.api.https_listen);
+    config.check()?;
+    let _flush = logging::start(&config.log)?;
+    let system = |what| move |reason| ServeError::System { what, reason };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("api")
+        .build()
+        .map_err(system("starting threads"))?;
+    let result = runtime.block_on(async {
+        let mut stop = StopSignals::new().map_err(system("handling signals"))?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(system("handling signals"))?;
+        let service = tokio::select! {
+            started = Service::start(&options.data_dir, config) => started?,
+            () = stop.recv() => return Ok(()),
+        };
+        announce(&service);
+        loop {
+            tokio::select! {
+                () = stop.recv() => break,
+                _ = hangup.recv() => service.reload_certificates(),
+            }
+        }
+        tokio::select! {
+            () = service.stop() => {}
+            () = stop.recv() => warn!("told to stop once more; ending at once"),
+        }
+        Ok(())
+    });
+    // Threads that block, if any are left, end with the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// The signals that end the service.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    async fn recv(&mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        info!(signal = name, "told to stop");
+    }
+}
+
+/// Says where the service is, in a line that a script can wait for.
+fn announce(service: &Service) {
+    let mut out = std::io::stdout().lock();
+    // Standard output may be closed; the service does not depend on it.
+    let _ = writeln!(
+        out,
+        "ready http=http://{} https=https://{}",
+        service.http_address(),
+        service.https_address()
+    );
+    if service.default_tenant().is_new {
+        let _ = out.write_all(FIRST_STEPS.as_bytes());
+    }
+    let _ = out.flush();
+}
+
+const FIRST_STEPS: &str = "
+Order your first instance in another terminal:
+  openpeta create-instance --db-name app --account-name app --account-password 'Choose-1' --wait
+  openpeta connect
+Clients of the API find endpoint, CA and access key in credentials.json in the data directory.
+";
