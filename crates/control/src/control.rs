@@ -38,6 +38,16 @@ impl Control {
         data_dir: &DataDir,
         store: Store,
         gateway: Arc<dyn Gateway>,
+    ) -> Result<(Self, DefaultTenant), ControlError> {
+        Self::start_with_tasks(config, data_dir, store, gateway, tasks_config()?).await
+    }
+
+    /// As [`start`](Self::start), with tasks run as a test wants them.
+    pub(crate) async fn start_with_tasks(
+        config: ControlConfig,
+        data_dir: &DataDir,
+        store: Store,
+        gateway: Arc<dyn Gateway>,
         tasks_config: TasksConfig,
     ) -> Result<(Self, DefaultTenant), ControlError> {
         let engine = open_engine(&config, data_dir, &store).await?;
@@ -104,6 +114,21 @@ impl Control {
         // Neither running out of patience nor a failed task changes what was acknowledged.
         let _ = tokio::time::timeout(patience, self.tasks.wait(task)).await;
     }
+}
+
+/// How tasks run: as usual, or with the fail point that a test of the whole program set.
+fn tasks_config() -> Result<TasksConfig, ControlError> {
+    let config = TasksConfig::default();
+    #[cfg(debug_assertions)]
+    if let Some(fail_point) =
+        openpeta_tasks::FailPoint::from_env().map_err(ControlError::internal)?
+    {
+        return Ok(TasksConfig {
+            hooks: Arc::new(fail_point),
+            ..config
+        });
+    }
+    Ok(config)
 }
 
 async fn open_engine(
