@@ -60,6 +60,8 @@ if [ "$with_tests" = yes ]; then
     if ! has go && ! [ -x /usr/local/go/bin/go ]; then
         packages="$packages golang-go"
     fi
+    [ -d /usr/share/gocode/src/github.com/go-sql-driver/mysql ] ||
+        packages="$packages golang-github-go-sql-driver-mysql-dev"
 fi
 
 [ -n "$packages" ] || exit 0
