@@ -1,5 +1,5 @@
 //! A gateway in front of a real node, and clients for it.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
 mod node;
 mod raw;

@@ -1,0 +1,189 @@
+#!/bin/bash
+# Point selects through the gateway and through HAProxy in TCP mode, in turns over the same node.
+#
+# Prints per number of connections the median, lowest and highest ratio of the rounds (gateway to
+# HAProxy; above 1 the gateway is faster) and the processor time each spends on a query. Judge by
+# the ratios; single rates say little on a machine that does other things too.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+point_select.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
+                [--rounds N] [--seconds N] [--threads "1 16 64"] [--ps-mode disable|auto]
+
+--gateway   the example relay_one of the gateway crate, built with --release
+--rounds    interleaved rounds per number of connections (3)
+--seconds   length of one measurement (4)
+--ps-mode   disable for the text protocol (default), auto for prepared statements
+TEXT
+}
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+gateway=${CARGO_TARGET_DIR:-$here/target}/release/examples/relay_one
+haproxy=haproxy
+mariadbd=mariadbd
+rounds=3
+seconds=4
+threads="1 16 64"
+ps_mode=disable
+while [ $# -gt 0 ]; do
+    case $1 in
+        --gateway) gateway=$2 ;;
+        --haproxy) haproxy=$2 ;;
+        --mariadbd) mariadbd=$2 ;;
+        --rounds) rounds=$2 ;;
+        --seconds) seconds=$2 ;;
+        --threads) threads=$2 ;;
+        --ps-mode) ps_mode=$2 ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+    shift 2
+done
+[ -x "$gateway" ] || {
+    echo "no gateway program at $gateway; build it with:" >&2
+    echo "  cargo build --release -p openpeta-gateway --example relay_one" >&2
+    exit 1
+}
+
+work=$(mktemp -d /tmp/openpeta-bench.XXXXXX)
+pids=()
+clean_up() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap clean_up EXIT
+
+# A port that is free now.
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+start_node() {
+    local user
+    user=$(id -un)
+    if [ "$user" = root ]; then user=mysql; chown mysql "$work"; fi
+    chmod 711 "$work"
+    node_port=$(free_port)
+    cat >"$work/node.cnf" <<CNF
+[mariadbd]
+user=$user
+datadir=$work/data
+socket=$work/mysqld.sock
+pid_file=$work/mysqld.pid
+log_error=$work/error.log
+port=$node_port
+bind_address=127.0.0.1
+skip-name-resolve
+performance_schema=OFF
+innodb_buffer_pool_size=128M
+max_connections=400
+query_cache_type=OFF
+proxy_protocol_networks=localhost
+CNF
+    mariadb-install-db --defaults-file="$work/node.cnf" --skip-test-db \
+        --auth-root-authentication-method=normal >/dev/null
+    "$mariadbd" --defaults-file="$work/node.cnf" >/dev/null 2>&1 &
+    pids+=($!)
+    for _ in $(seq 300); do
+        mariadb-admin --no-defaults -S "$work/mysqld.sock" -u root ping >/dev/null 2>&1 && break
+        sleep 0.1
+    done
+    mariadb --no-defaults -S "$work/mysqld.sock" -u root -e "CREATE DATABASE sbtest;
+        CREATE USER bench@'%' IDENTIFIED BY 'bench'; GRANT ALL ON sbtest.* TO bench@'%'"
+    sysbench oltp_point_select --mysql-socket="$work/mysqld.sock" --mysql-user=root \
+        --tables=1 --table-size=100000 prepare >/dev/null
+}
+
+start_haproxy() {
+    haproxy_port=$(free_port)
+    cat >"$work/haproxy.cfg" <<CFG
+global
+    maxconn 2000
+    nbthread 2
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend front
+    bind 127.0.0.1:$haproxy_port
+    default_backend back
+backend back
+    server node 127.0.0.1:$node_port
+CFG
+    "$haproxy" -db -f "$work/haproxy.cfg" >/dev/null 2>&1 &
+    haproxy_pid=$!
+    pids+=("$haproxy_pid")
+}
+
+start_gateway() {
+    # It runs until its input ends, so its input is a pipe that this script keeps open.
+    mkfifo "$work/input"
+    "$gateway" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 \
+        <"$work/input" >"$work/gateway.out" &
+    gateway_pid=$!
+    pids+=("$gateway_pid")
+    exec 9>"$work/input"
+    for _ in $(seq 100); do
+        [ -s "$work/gateway.out" ] && break
+        sleep 0.05
+    done
+    gateway_port=$(head -1 "$work/gateway.out" | sed 's/.*://')
+}
+
+# Nanoseconds of processor time that a process has used.
+cpu_time() {
+    cat /proc/"$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
+}
+
+# One measurement: port, pid, connections. Prints queries per second and microseconds a query.
+measure() {
+    local before after result
+    before=$(cpu_time "$2")
+    result=$(sysbench oltp_point_select --mysql-host=127.0.0.1 --mysql-port="$1" \
+        --mysql-user=bench --mysql-password=bench --tables=1 --table-size=100000 \
+        --mysql-ssl=off --db-ps-mode="$ps_mode" --threads="$3" --time="$seconds" run |
+        awk '/transactions:/ { gsub(/\(/, "", $3); print $2, $3 }')
+    after=$(cpu_time "$2")
+    awk -v before="$before" -v after="$after" \
+        '{ printf "%.0f %.1f\n", $2, (after - before) / $1 / 1000 }' <<<"$result"
+}
+
+start_node
+start_haproxy
+start_gateway
+for _ in $(seq 100); do
+    mariadb --no-defaults -h 127.0.0.1 -P "$haproxy_port" -u bench -pbench -e 'DO 1' \
+        >/dev/null 2>&1 && break
+    sleep 0.05
+done
+
+for connections in $threads; do
+    : >"$work/rounds"
+    for round in $(seq "$rounds"); do
+        # Whoever goes first meets the colder machine, so they take turns.
+        if [ $((round % 2)) = 1 ]; then
+            h=$(measure "$haproxy_port" "$haproxy_pid" "$connections")
+            g=$(measure "$gateway_port" "$gateway_pid" "$connections")
+        else
+            g=$(measure "$gateway_port" "$gateway_pid" "$connections")
+            h=$(measure "$haproxy_port" "$haproxy_pid" "$connections")
+        fi
+        echo "$g $h" >>"$work/rounds"
+    done
+    awk -v connections="$connections" '
+        { ratio[NR] = $1 / $3; rates = rates sprintf(" %d/%d", $1, $3); gus += $2; hus += $4 }
+        END {
+            for (i = 1; i <= NR; i++)
+                for (j = i + 1; j <= NR; j++)
+                    if (ratio[j] < ratio[i]) { t = ratio[i]; ratio[i] = ratio[j]; ratio[j] = t }
+            middle = int((NR + 1) / 2)
+            median = NR % 2 ? ratio[middle] : (ratio[middle] + ratio[middle + 1]) / 2
+            printf "%3d connections: %.2f [%.2f-%.2f] times HAProxy", \
+                connections, median, ratio[1], ratio[NR]
+            printf "; %.1f against %.1f us of processor a query; per second:%s\n", \
+                gus / NR, hus / NR, rates
+        }' "$work/rounds"
+done
