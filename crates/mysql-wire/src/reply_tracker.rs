@@ -170,11 +170,15 @@ impl ReplyTracker {
                     return (at, Some(event));
                 }
             }
+            let between = self.head_len == 0 && !self.continues;
+            if between {
+                at += self.skip_plain(&data[at..]);
+            }
             let rest = &data[at..];
             if rest.is_empty() {
                 return (at, None);
             }
-            if TO_ERROR && self.head_len == 0 && !self.continues {
+            if TO_ERROR && between {
                 match peek(rest) {
                     None => return (at, None),
                     Some((ERR, code, len)) if code != PROGRESS => {
@@ -182,6 +186,13 @@ impl ReplyTracker {
                         return (at, Some(ReplyEvent::ErrorAhead { len }));
                     }
                     Some(_) => {}
+                }
+            }
+            if between && let Some((used, then)) = self.whole_packet(rest) {
+                at += used;
+                match self.apply(then) {
+                    Some(event) => return (at, Some(event)),
+                    None => continue,
                 }
             }
             let Some(used) = self.begin_packet(rest) else {
@@ -196,19 +207,51 @@ impl ReplyTracker {
         }
     }
 
+    /// Passes over packets that are whole and change nothing: rows and definitions, of which most
+    /// of a reply consists. Returns how many bytes these are.
+    #[inline]
+    fn skip_plain(&mut self, data: &[u8]) -> usize {
+        let mut skippable = match self.stage {
+            Stage::Rows { .. } => u64::MAX,
+            // The last one changes the stage.
+            Stage::Definitions { left, .. } => left - 1,
+            _ => return 0,
+        };
+        let mut at = 0;
+        while skippable > 0
+            && let Some(&[a, b, c, sequence, first]) = data[at..].first_chunk()
+        {
+            let (len, _) = parse_header([a, b, c, sequence]);
+            let end = at + HEADER_LEN + len;
+            if first >= EOF || len == 0 || len == MAX_PAYLOAD || end > data.len() {
+                break;
+            }
+            at = end;
+            skippable -= 1;
+        }
+        if let Stage::Definitions { left, .. } = &mut self.stage {
+            *left = skippable + 1;
+        }
+        at
+    }
+
+    /// What the packet at the front of `data` means, and its length with the header, if it is
+    /// whole.
+    #[inline]
+    fn whole_packet(&mut self, data: &[u8]) -> Option<(usize, Then)> {
+        let (&header, rest) = data.split_first_chunk()?;
+        let (len, _) = parse_header(header);
+        if len == MAX_PAYLOAD {
+            return None;
+        }
+        let payload = rest.get(..len)?;
+        let then = self.interpret(len, &payload[..len.min(HEAD_LEN)]);
+        Some((HEADER_LEN + len, then))
+    }
+
     /// Reads the head of a packet and decides what it means. Returns how many bytes of `data`
     /// that took, or `None` if all of them belong to a head which is still incomplete.
     fn begin_packet(&mut self, data: &[u8]) -> Option<usize> {
-        if self.head_len == 0
-            && let Some(&header) = data.first_chunk()
-        {
-            let (len, _) = parse_header(header);
-            let head = self.wanted(len);
-            if let Some(head) = data[HEADER_LEN..].get(..head) {
-                self.read_head(len, head);
-                return Some(HEADER_LEN + head.len());
-            }
-        }
         let mut used = self.fill_head(data, HEADER_LEN);
         if self.head_len < HEADER_LEN {
             return None;
@@ -250,7 +293,13 @@ impl ReplyTracker {
         if self.continues {
             return None;
         }
-        match std::mem::replace(&mut self.then, Then::Stay) {
+        let then = std::mem::replace(&mut self.then, Then::Stay);
+        self.apply(then)
+    }
+
+    #[inline]
+    fn apply(&mut self, then: Then) -> Option<ReplyEvent> {
+        match then {
             Then::Stay => None,
             Then::Enter(stage) => {
                 self.stage = stage;
@@ -265,6 +314,7 @@ impl ReplyTracker {
     }
 
     /// What a packet of `len` bytes that begins with `head` means for what comes behind it.
+    #[inline]
     fn interpret(&mut self, len: usize, head: &[u8]) -> Then {
         let first = head.first().copied();
         if first == Some(ERR) {
