@@ -42,8 +42,11 @@ impl Control {
         Self::start_with_tasks(config, data_dir, store, gateway, tasks_config()?).await
     }
 
-    /// As [`start`](Self::start), with tasks run as a test wants them.
-    pub(crate) async fn start_with_tasks(
+    /// As [`start`](Self::start), with a say in how tasks are run.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn start_with_tasks(
         config: ControlConfig,
         data_dir: &DataDir,
         store: Store,
@@ -116,7 +119,8 @@ impl Control {
     }
 }
 
-/// How tasks run: as usual, or with the fail point that a test of the whole program set.
+/// How tasks run: as usual, or with the fail point that a test of the whole program set in
+/// the environment (debug builds only).
 fn tasks_config() -> Result<TasksConfig, ControlError> {
     let config = TasksConfig::default();
     #[cfg(debug_assertions)]
