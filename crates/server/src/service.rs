@@ -8,7 +8,6 @@ use std::time::Duration;
 use openpeta_control::{Control, ControlError, DataDir, DefaultTenant};
 use openpeta_gateway::Gateway;
 use openpeta_store::{Store, StoreError};
-use openpeta_tasks::TasksConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -48,18 +47,6 @@ impl Service {
     /// # Errors
     /// [`ServeError`]; what was started is stopped again, nodes excepted.
     pub async fn start(dir: &Path, config: Config) -> Result<Self, ServeError> {
-        Self::start_with(dir, config, TasksConfig::default()).await
-    }
-
-    /// As [`start`](Self::start), with a say in how tasks are run.
-    ///
-    /// # Errors
-    /// [`ServeError`].
-    pub async fn start_with(
-        dir: &Path,
-        config: Config,
-        tasks: TasksConfig,
-    ) -> Result<Self, ServeError> {
         data_dir::prepare(dir)?;
         let dir = std::path::absolute(dir).map_err(|reason| ServeError::DataDir {
             path: dir.to_owned(),
@@ -78,10 +65,9 @@ impl Service {
         let acceptor = TlsAcceptor::from(tls.server_config(&[b"http/1.1"])?);
         let gateway = Arc::new(start_gateway(&config.gateway, &tls)?);
         let adapter = Arc::new(GatewayAdapter(Arc::clone(&gateway)));
-        let (control, tenant) =
-            Control::start(config.control(), &data_dir, store.clone(), adapter, tasks)
-                .await
-                .map_err(control_error)?;
+        let (control, tenant) = Control::start(config.control(), &data_dir, store.clone(), adapter)
+            .await
+            .map_err(control_error)?;
 
         let metrics = MetricsSource::new(Arc::clone(&gateway), store);
         let api = Arc::new(Api::new(control.clone(), config.api.clone(), metrics));
