@@ -2,7 +2,7 @@
 
 use openpeta_types::{AccountId, ChargeType, DbName, InstanceId, ObjectStatus};
 
-use crate::column::{Columns, P};
+use crate::column::Columns;
 use crate::{Database, Endpoint, Instance, Reader, StoreError, endpoints, instances};
 
 /// An instance in a listing.
@@ -76,11 +76,7 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<(u64, Vec<InstanceSummary>), StoreError> {
         let (total, rows) = self.select_instances(account_id, filter, offset, limit)?;
-        let mut page = Vec::with_capacity(rows.len());
-        for seq in rows {
-            page.extend(self.instance_summary(seq)?);
-        }
-        Ok((total, page))
+        Ok((total, self.instance_summaries(&rows)?))
     }
 
     /// An instance with endpoints and databases, whoever owns it.
@@ -101,46 +97,58 @@ impl Reader<'_> {
         }))
     }
 
-    fn instance_summary(&self, seq: i64) -> Result<Option<InstanceSummary>, StoreError> {
-        let found = self.one(
+    /// Summaries of the instances with these row keys, in their order: two statements, however
+    /// many they are.
+    fn instance_summaries(&self, rows: &[i64]) -> Result<Vec<InstanceSummary>, StoreError> {
+        let keys = format!("{rows:?}");
+        let mut summaries = self.all(
             "instances",
             concat!(
                 "SELECT ",
                 instances::columns!(),
                 ", ",
                 endpoints::columns!(),
-                " FROM instances i LEFT JOIN endpoints e ON e.instance_id = i.instance_id
-                  AND e.endpoint_type <> 'PUBLIC' AND e.expires_at IS NULL
-                  WHERE i.seq = ?"
+                " FROM json_each(?) page CROSS JOIN instances i ON i.seq = page.value
+                  LEFT JOIN endpoints e ON e.instance_id = i.instance_id
+                  AND e.endpoint_type <> 'PUBLIC' AND e.expires_at IS NULL"
             ),
-            [P(&seq)],
+            [&keys],
             |columns| {
                 let instance = instances::read(columns)?;
                 let endpoint = match columns.peek_null()? {
                     true => None,
                     false => Some(endpoints::read(columns)?),
                 };
-                Ok((instance, endpoint))
-            },
-        )?;
-        let Some((instance, endpoint)) = found else {
-            return Ok(None);
-        };
-        let databases = self.all(
-            "databases",
-            "SELECT db_name, charge_type FROM databases WHERE instance_id = ? ORDER BY db_name",
-            [P(&instance.instance_id)],
-            |columns: &mut Columns<'_, '_>| {
-                Ok(DatabaseSummary {
-                    db_name: columns.get()?,
-                    charge_type: columns.get()?,
+                Ok(InstanceSummary {
+                    instance,
+                    endpoint,
+                    databases: Vec::new(),
                 })
             },
         )?;
-        Ok(Some(InstanceSummary {
-            instance,
-            endpoint,
-            databases,
-        }))
+        // Rows of one instance come together, instances in the order of the summaries.
+        let mut place = 0;
+        let databases = self.all(
+            "databases",
+            "SELECT d.instance_id, d.db_name, d.charge_type
+             FROM json_each(?) page CROSS JOIN instances i ON i.seq = page.value
+             CROSS JOIN databases d ON d.instance_id = i.instance_id",
+            [&keys],
+            |columns: &mut Columns<'_, '_>| {
+                let instance_id: InstanceId = columns.get()?;
+                let database = DatabaseSummary {
+                    db_name: columns.get()?,
+                    charge_type: columns.get()?,
+                };
+                Ok((instance_id, database))
+            },
+        )?;
+        for (instance_id, database) in databases {
+            while summaries[place].instance.instance_id != instance_id {
+                place += 1;
+            }
+            summaries[place].databases.push(database);
+        }
+        Ok(summaries)
     }
 }
