@@ -8,6 +8,7 @@ use std::io::{Read, Seek, SeekFrom as StdSeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use rustix::fs::{FallocateFlags, Gid, SeekFrom, Uid};
@@ -15,8 +16,11 @@ use rustix::io::Errno;
 
 use crate::error::{AtPath, Result};
 
-/// Threads that copy: they mostly wait for the disk to confirm.
-const WORKERS: usize = 4;
+/// Threads that copy.
+const COPIERS: usize = 2;
+
+/// Threads that wait for the disk to confirm: what waits together is confirmed together.
+const SYNCERS: usize = 16;
 
 /// Holes smaller than this are not worth a seek.
 const HOLE_BYTES: usize = 64 << 10;
@@ -34,18 +38,18 @@ pub(crate) fn copy_tree(from: &Path, to: &Path, owner: Option<(Uid, Gid)>) -> Re
             .create(dir)
             .at("create", dir)?;
     }
-    let next = AtomicUsize::new(0);
-    let copy_some = || {
-        while let Some((from, to)) = tree.files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            copy_file(from, to, owner)?;
-        }
+    let copied = Mutex::new(Vec::with_capacity(tree.files.len()));
+    share_out(COPIERS, &tree.files, |(from, to)| {
+        let file = copy_file(from, to, owner)?;
+        copied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((file, to));
         Ok(())
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(copy_some)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("copying does not panic"))
+    })?;
+    let copied = copied.into_inner().unwrap_or_else(PoisonError::into_inner);
+    share_out(SYNCERS, &copied, |(file, path)| {
+        file.sync_all().at("sync", path)
     })?;
     for (_, dir) in tree.dirs.iter().rev() {
         let handle = File::open(dir).at("open", dir)?;
@@ -55,6 +59,29 @@ pub(crate) fn copy_tree(from: &Path, to: &Path, owner: Option<(Uid, Gid)>) -> Re
         handle.sync_all().at("sync", dir)?;
     }
     Ok(())
+}
+
+/// Does the work for every item on some threads; the first error of any of them.
+fn share_out<'a, T: Sync>(
+    threads: usize,
+    items: &'a [T],
+    work: impl Fn(&'a T) -> Result<()> + Sync,
+) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let take_turns = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item)?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(items.len()))
+            .map(|_| scope.spawn(take_turns))
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().expect("the work does not panic"))
+    })
 }
 
 #[derive(Default)]
@@ -81,7 +108,7 @@ impl Tree {
     }
 }
 
-fn copy_file(from: &Path, to: &Path, owner: Option<(Uid, Gid)>) -> Result<()> {
+fn copy_file(from: &Path, to: &Path, owner: Option<(Uid, Gid)>) -> Result<File> {
     let source = File::open(from).at("open", from)?;
     let target = OpenOptions::new()
         .write(true)
@@ -96,7 +123,7 @@ fn copy_file(from: &Path, to: &Path, owner: Option<(Uid, Gid)>) -> Result<()> {
     if let Some((uid, gid)) = owner {
         rustix::fs::fchown(&target, Some(uid), Some(gid)).at("give away", to)?;
     }
-    target.sync_all().at("sync", to)
+    Ok(target)
 }
 
 /// Copies what is not a hole, and reserves room for what is.

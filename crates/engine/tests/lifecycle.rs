@@ -14,7 +14,7 @@ use openpeta_types::{NodeSettings, Secret};
 
 #[tokio::test]
 async fn a_whole_life_leaves_nothing_behind() {
-    let bed = Bed::new().await;
+    let bed = Bed::with(|config| config.template_dir = None).await;
     let (engine, node) = (&bed.engine, node("nd-life"));
     assert!(engine.server_version().contains("MariaDB"));
 
@@ -319,6 +319,7 @@ async fn nodes_move_out_when_their_user_cannot_get_in() {
         fs::create_dir_all(&private).expect("create");
         fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).expect("ours");
         config.data_dir = private.join("d");
+        config.template_dir = None;
     })
     .await;
     let link = bed.config.data_dir.join("nodes");

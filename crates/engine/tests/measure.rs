@@ -10,7 +10,7 @@ use common::{Bed, SETTINGS, STOP_DEADLINE, node};
 #[tokio::test]
 #[ignore = "prints numbers, checks nothing"]
 async fn measure() {
-    let bed = Bed::new().await;
+    let bed = Bed::with(|config| config.template_dir = None).await;
     let engine = &bed.engine;
     let begun = Instant::now();
     engine.prepare_template().await.expect("make");

@@ -54,9 +54,10 @@ impl NodeSql {
     /// As with all statements.
     pub async fn databases(&mut self) -> Result<Vec<String>> {
         let query = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA \
-             WHERE SCHEMA_NAME NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') \
-             ORDER BY SCHEMA_NAME";
-        self.rows("list databases", query).await
+             WHERE SCHEMA_NAME NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema')";
+        let mut names: Vec<String> = self.rows("list databases", query).await?;
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Ends the users' sessions that are in a transaction or use the database: one of them

@@ -1,0 +1,673 @@
+//! Administration over SQL, against a real server: databases, accounts, what accounts may do
+//! and, above all, what they may not.
+
+mod common;
+
+use std::fs;
+use std::time::Duration;
+
+use common::{Bed, account, client, db, try_sql};
+use mysql_async::prelude::Queryable;
+use openpeta_engine::{ADMIN_ACCOUNT, EngineError};
+use openpeta_types::{AccountName, AccountType, PrivilegeSet, Secret};
+
+/// MariaDB's error numbers for what is refused.
+mod refused {
+    pub const DATABASE: u16 = 1044;
+    pub const LOGIN: u16 = 1045;
+    pub const KILL: u16 = 1095;
+    pub const NO_SUCH_USER: u16 = 1133;
+    pub const TABLE: u16 = 1142;
+    pub const COLUMN: u16 = 1143;
+    pub const PRIVILEGE: u16 = 1227;
+    pub const READ_ONLY: u16 = 1290;
+    pub const ROUTINE: u16 = 1370;
+    pub const NEW_USER: u16 = 1410;
+    pub const PROXY: u16 = 1698;
+    /// Any of the above that says "access denied".
+    pub const ANY: [u16; 9] = [
+        DATABASE, LOGIN, KILL, TABLE, COLUMN, PRIVILEGE, ROUTINE, NEW_USER, PROXY,
+    ];
+}
+
+#[tokio::test]
+async fn accounts_become_what_is_asked_for() {
+    let (bed, node) = Bed::with_node().await;
+    let mut sql = bed.engine.sql(&node).await.expect("connect");
+    let socket = bed.engine.socket_path(&node).expect("short enough");
+    for name in ["adb", "a_b", "axb"] {
+        sql.create_database(&db(name)).await.expect(name);
+        sql.create_database(&db(name)).await.expect("again");
+    }
+    assert_eq!(sql.databases().await.expect("list"), ["a_b", "adb", "axb"]);
+
+    let (bob, secret) = (account("bob"), Secret::new("bob's backend password"));
+    let first = [
+        (db("a_b"), PrivilegeSet::ReadWrite),
+        (db("adb"), PrivilegeSet::ReadOnly),
+    ];
+    for _ in 0..2 {
+        sql.ensure_account(&bob, &secret, AccountType::Normal, &first)
+            .await
+            .expect("ensure");
+    }
+    assert_eq!(
+        sql.accounts().await.expect("list"),
+        std::slice::from_ref(&bob)
+    );
+    let grants = sql.privileges(&bob).await.expect("read").expect("there");
+    assert_eq!(grants.account_type, AccountType::Normal);
+    let sets: Vec<_> = grants
+        .databases
+        .iter()
+        .map(|(name, g)| (name.as_str(), g.set))
+        .collect();
+    assert_eq!(
+        sets,
+        [
+            ("a_b", PrivilegeSet::ReadWrite),
+            ("adb", PrivilegeSet::ReadOnly)
+        ]
+    );
+    assert_eq!(
+        grants.databases["adb"].privileges,
+        PrivilegeSet::ReadOnly.privileges()
+    );
+
+    let mut conn = client(&socket, "bob", secret.expose())
+        .await
+        .expect("log in");
+    assert_eq!(
+        try_sql(&mut conn, "CREATE TABLE a_b.t (a INT, b INT)").await,
+        Ok(())
+    );
+    assert_eq!(
+        try_sql(&mut conn, "CREATE TABLE axb.t (a INT)").await,
+        Err(refused::TABLE),
+        "the underscore is no wildcard"
+    );
+    assert_eq!(
+        try_sql(&mut conn, "CREATE TABLE adb.t (a INT)").await,
+        Err(refused::TABLE)
+    );
+
+    // Set by SQL: custom. Making it exact again takes all of that away.
+    let mut admin = client(&socket, ADMIN_ACCOUNT, common::ADMIN_PASSWORD)
+        .await
+        .expect("log in");
+    for statement in [
+        "GRANT REFERENCES ON adb.* TO bob@'%' WITH GRANT OPTION",
+        "GRANT SELECT (a), INSERT ON a_b.t TO bob@'%' WITH GRANT OPTION",
+        "CREATE TABLE axb.t (a INT)",
+        "GRANT SELECT ON axb.t TO bob@'%'",
+        "CREATE PROCEDURE axb.p() SELECT 1",
+        "GRANT EXECUTE ON PROCEDURE axb.p TO bob@'%' WITH GRANT OPTION",
+        "GRANT PROCESS ON *.* TO bob@'%'",
+    ] {
+        try_sql(&mut admin, statement).await.expect(statement);
+    }
+    let grants = sql.privileges(&bob).await.expect("read").expect("there");
+    assert!(
+        grants
+            .databases
+            .values()
+            .all(|g| g.set == PrivilegeSet::Custom),
+        "{grants:?}"
+    );
+    assert_eq!(grants.databases.len(), 3);
+    let second = [(db("adb"), PrivilegeSet::DdlOnly)];
+    let changed = Secret::new("another password");
+    sql.ensure_account(&bob, &changed, AccountType::Normal, &second)
+        .await
+        .expect("ensure");
+    let shown: Vec<String> = admin.query("SHOW GRANTS FOR bob@'%'").await.expect("read");
+    assert_eq!(shown.len(), 2, "{shown:#?}");
+    assert!(shown[0].starts_with("GRANT USAGE ON *.*"), "{shown:#?}");
+    let grants = sql.privileges(&bob).await.expect("read").expect("there");
+    assert_eq!(grants.databases["adb"].set, PrivilegeSet::DdlOnly);
+    let old = client(&socket, "bob", secret.expose())
+        .await
+        .expect_err("the old password");
+    assert!(old.to_string().contains("1045"), "{old}");
+
+    // To Super and back.
+    sql.ensure_account(&bob, &changed, AccountType::Super, &[])
+        .await
+        .expect("ensure");
+    let grants = sql.privileges(&bob).await.expect("read").expect("there");
+    assert_eq!(grants.account_type, AccountType::Super);
+    assert_eq!(
+        grants.databases.keys().collect::<Vec<_>>(),
+        ["a_b", "adb", "axb"]
+    );
+    sql.ensure_account(&bob, &changed, AccountType::Normal, &[])
+        .await
+        .expect("ensure");
+    let grants = sql.privileges(&bob).await.expect("read").expect("there");
+    assert_eq!(grants.account_type, AccountType::Normal);
+    assert!(grants.databases.is_empty(), "{grants:?}");
+
+    assert_eq!(sql.kill_sessions(&bob).await.expect("kill"), 1);
+    let dead = conn.query_drop("SELECT 1").await.expect_err("killed");
+    assert!(dead.is_fatal(), "{dead}");
+    let mut conn = client(&socket, "bob", changed.expose())
+        .await
+        .expect("log in");
+    for _ in 0..2 {
+        sql.drop_account(&bob).await.expect("drop");
+    }
+    assert!(
+        conn.query_drop("SELECT 1").await.is_err(),
+        "its session is ended"
+    );
+    assert!(client(&socket, "bob", changed.expose()).await.is_err());
+    assert!(sql.accounts().await.expect("list").is_empty());
+    assert_eq!(sql.privileges(&bob).await.expect("read"), None);
+
+    for name in [ADMIN_ACCOUNT, "root", "Public"] {
+        let internal = AccountName::parse_lookup(name).expect("well formed");
+        let error = sql.drop_account(&internal).await.expect_err(name);
+        assert!(
+            matches!(error, EngineError::InternalAccount { .. }),
+            "{error}"
+        );
+        let error = sql
+            .ensure_account(&internal, &changed, AccountType::Super, &[])
+            .await
+            .expect_err(name);
+        assert!(
+            matches!(error, EngineError::InternalAccount { .. }),
+            "{error}"
+        );
+    }
+
+    // No password where the server writes statements or accounts.
+    sql.close().await;
+    let (secret, changed) = (secret.expose().as_bytes(), changed.expose().as_bytes());
+    let dir = bed.node_dir(&node);
+    let mut files = files_in(&dir);
+    files.extend(files_in(&dir.join("binlog")));
+    files.extend(files_in(&dir.join("data/mysql")));
+    assert!(files.len() > 50, "{files:?}");
+    for path in files {
+        let content = fs::read(&path).expect("read");
+        for password in [secret, changed, common::ADMIN_PASSWORD.as_bytes()] {
+            let found = content
+                .windows(password.len())
+                .any(|window| window == password);
+            assert!(!found, "a password in {}", path.display());
+        }
+    }
+}
+
+fn files_in(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    fs::read_dir(dir)
+        .expect("list")
+        .map(|entry| entry.expect("list").path())
+        .filter(|path| path.is_file())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_dropped_database_takes_its_grants_along_and_does_not_wait_for_idlers() {
+    let (bed, node) = Bed::with_node().await;
+    let mut sql = bed.engine.sql(&node).await.expect("connect");
+    let socket = bed.engine.socket_path(&node).expect("short enough");
+    sql.create_database(&db("a_b")).await.expect("create");
+    let (bob, boss, secret) = (account("bob"), account("boss"), Secret::new("secret"));
+    let granted = [(db("a_b"), PrivilegeSet::ReadWrite)];
+    sql.ensure_account(&bob, &secret, AccountType::Normal, &granted)
+        .await
+        .expect("ensure");
+    sql.ensure_account(&boss, &secret, AccountType::Super, &[])
+        .await
+        .expect("ensure");
+
+    // An open transaction holds the table, so the drop has to end it.
+    let mut idler = client(&socket, "bob", "secret").await.expect("log in");
+    for statement in [
+        "CREATE TABLE a_b.t (a INT) ENGINE=InnoDB",
+        "BEGIN",
+        "INSERT INTO a_b.t VALUES (1)",
+    ] {
+        try_sql(&mut idler, statement).await.expect(statement);
+    }
+    sql.drop_database(&db("a_b")).await.expect("drop");
+    sql.drop_database(&db("a_b")).await.expect("drop again");
+    assert!(
+        idler.query_drop("COMMIT").await.is_err(),
+        "its session is ended"
+    );
+    for name in [&bob, &boss] {
+        let grants = sql.privileges(name).await.expect("read").expect("there");
+        assert!(grants.databases.is_empty(), "{name}: {grants:?}");
+    }
+
+    // A new one of the same name belongs to the Super account alone, which may grant on it.
+    sql.create_database(&db("a_b")).await.expect("create");
+    let mut conn = client(&socket, "bob", "secret").await.expect("log in");
+    assert_eq!(try_sql(&mut conn, "USE a_b").await, Err(refused::DATABASE));
+    let mut conn = client(&socket, "boss", "secret").await.expect("log in");
+    assert_eq!(
+        try_sql(&mut conn, "GRANT SELECT ON `a\\_b`.* TO bob@'%'").await,
+        Ok(())
+    );
+    let grants = sql.privileges(&bob).await.expect("read").expect("there");
+    assert_eq!(grants.databases["a_b"].set, PrivilegeSet::Custom);
+}
+
+/// What an account with each set may do on a table that is there: one statement for each
+/// privilege, and which sets allow it.
+#[tokio::test]
+async fn each_privilege_set_allows_what_it_says_and_no_more() {
+    use PrivilegeSet::{DdlOnly, DmlOnly, ReadOnly, ReadWrite};
+    let (bed, node) = Bed::with_node().await;
+    let mut sql = bed.engine.sql(&node).await.expect("connect");
+    let socket = bed.engine.socket_path(&node).expect("short enough");
+    sql.create_database(&db("adb")).await.expect("create");
+    let mut admin = client(&socket, ADMIN_ACCOUNT, common::ADMIN_PASSWORD)
+        .await
+        .expect("log in");
+    for statement in [
+        "CREATE TABLE adb.t (a INT PRIMARY KEY, b INT)",
+        "CREATE VIEW adb.v AS SELECT a FROM adb.t",
+        "CREATE PROCEDURE adb.p() SELECT 1",
+        "CREATE TABLE adb.other (a INT)",
+    ] {
+        try_sql(&mut admin, statement).await.expect(statement);
+    }
+    let all: &[PrivilegeSet] = &[ReadWrite, ReadOnly, DdlOnly, DmlOnly];
+    let readers: &[PrivilegeSet] = &[ReadWrite, ReadOnly, DmlOnly];
+    let writers: &[PrivilegeSet] = &[ReadWrite, DmlOnly];
+    let definers: &[PrivilegeSet] = &[ReadWrite, DdlOnly];
+    let definers_and_writers: &[PrivilegeSet] = &[ReadWrite, DdlOnly, DmlOnly];
+    let matrix: &[(&str, &[PrivilegeSet])] = &[
+        ("USE adb", all),
+        ("SELECT * FROM adb.t", readers),
+        ("INSERT INTO adb.t VALUES (1, 1)", writers),
+        ("UPDATE adb.t SET b = 2 WHERE a = 1", writers),
+        ("DELETE FROM adb.t WHERE a = 1", writers),
+        ("CREATE TABLE adb.x (a INT)", definers),
+        ("ALTER TABLE adb.x ADD COLUMN b INT", definers),
+        ("CREATE INDEX i ON adb.t (b)", definers),
+        ("DROP INDEX i ON adb.t", definers),
+        ("DROP TABLE adb.x", definers),
+        (
+            "CREATE TEMPORARY TABLE adb.tmp (a INT)",
+            definers_and_writers,
+        ),
+        ("LOCK TABLES adb.t READ", readers),
+        ("UNLOCK TABLES", all),
+        ("CREATE OR REPLACE VIEW adb.w AS SELECT 1", definers),
+        ("SHOW CREATE VIEW adb.v", readers),
+        ("CREATE OR REPLACE PROCEDURE adb.q() SELECT 1", definers),
+        ("CALL adb.p()", writers),
+        (
+            "CREATE EVENT adb.e ON SCHEDULE EVERY 1 YEAR DO SELECT 1",
+            writers,
+        ),
+        (
+            "CREATE TRIGGER adb.g BEFORE INSERT ON adb.other FOR EACH ROW SET @a = 1",
+            writers,
+        ),
+        // Nobody.
+        ("SELECT * FROM mysql.global_priv", &[]),
+        ("GRANT SELECT ON adb.* TO `user0`@`%`", &[]),
+        ("CREATE DATABASE bdb", &[]),
+        ("SET GLOBAL max_connections = 3", &[]),
+        ("CREATE USER eve", &[]),
+        ("SELECT 1 INTO OUTFILE '/tmp/openpeta-test-outfile'", &[]),
+        ("SHUTDOWN", &[]),
+        // Passes over sessions of others: the connection used here survives it.
+        ("KILL USER openpeta_admin", all),
+    ];
+    for (index, &set) in all.iter().enumerate() {
+        let name = account(&format!("user{index}"));
+        let granted = [(db("adb"), set)];
+        let secret = Secret::new("secret");
+        sql.ensure_account(&name, &secret, AccountType::Normal, &granted)
+            .await
+            .expect("ensure");
+        let mut conn = client(&socket, name.as_str(), "secret")
+            .await
+            .expect("log in");
+        for (statement, sets) in matrix {
+            let result = try_sql(&mut conn, statement).await;
+            match result {
+                Ok(()) => assert!(sets.contains(&set), "{set} allows: {statement}"),
+                Err(code) => {
+                    assert!(
+                        !sets.contains(&set),
+                        "{set} refuses with {code}: {statement}"
+                    );
+                    assert!(refused::ANY.contains(&code), "{set} {code}: {statement}");
+                }
+            }
+        }
+        for statement in ["DROP EVENT IF EXISTS adb.e", "DROP TRIGGER IF EXISTS adb.g"] {
+            try_sql(&mut admin, statement).await.expect(statement);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_super_account_owns_all_databases_and_nothing_else() {
+    let (bed, node) = Bed::with_node().await;
+    let mut sql = bed.engine.sql(&node).await.expect("connect");
+    let socket = bed.engine.socket_path(&node).expect("short enough");
+    let secret = Secret::new("secret");
+    let (boss, bob) = (account("boss"), account("bob"));
+    // As names go, the worst: as a pattern it matches the server's own database.
+    sql.create_database(&db("mysq_")).await.expect("create");
+    sql.create_database(&db("adb")).await.expect("create");
+    sql.ensure_account(&boss, &secret, AccountType::Super, &[])
+        .await
+        .expect("ensure");
+    sql.ensure_account(&bob, &secret, AccountType::Normal, &[])
+        .await
+        .expect("ensure");
+    sql.create_database(&db("later")).await.expect("create");
+
+    let mut conn = client(&socket, "boss", "secret").await.expect("log in");
+    for statement in [
+        "CREATE DATABASE own",
+        "CREATE TABLE own.t (a INT)",
+        "INSERT INTO own.t VALUES (1)",
+        "CREATE TABLE adb.t (a INT)",
+        "CREATE TABLE later.t (a INT)",
+        "CREATE PROCEDURE adb.p() SELECT 1",
+        "CREATE DEFINER=CURRENT_USER VIEW adb.v AS SELECT * FROM own.t",
+        "GRANT SELECT, INSERT ON adb.* TO bob@'%'",
+        "GRANT SELECT ON later.* TO bob@'%'",
+        "GRANT SELECT ON `mysq\\_`.* TO bob@'%'",
+        "GRANT SELECT ON adb.t TO bob@'%'",
+        "REVOKE INSERT ON adb.* FROM bob@'%'",
+        "SHOW PROCESSLIST",
+        "SHOW MASTER STATUS",
+        "SHOW BINLOG EVENTS LIMIT 1",
+        "SHOW ENGINE INNODB STATUS",
+        "SHOW DATABASES",
+        "DROP DATABASE own",
+    ] {
+        assert_eq!(try_sql(&mut conn, statement).await, Ok(()), "{statement}");
+    }
+
+    for statement in [
+        // The server's own tables, directly and by way of patterns, views and definers.
+        "SELECT * FROM mysql.global_priv",
+        "SELECT * FROM mysql.user",
+        "UPDATE mysql.global_priv SET Priv = '{}'",
+        "DELETE FROM mysql.db",
+        "CREATE TABLE mysql.x (a INT)",
+        "CREATE PROCEDURE mysql.x() SELECT 1",
+        "CREATE VIEW adb.w AS SELECT * FROM mysql.global_priv",
+        "DROP TABLE mysql.db",
+        "TRUNCATE mysql.global_priv",
+        "ALTER TABLE mysql.db ADD COLUMN x INT",
+        "RENAME TABLE mysql.db TO adb.db",
+        "LOCK TABLES mysql.db WRITE",
+        "DROP DATABASE mysql",
+        "DROP DATABASE sys",
+        "DROP DATABASE performance_schema",
+        "DROP DATABASE information_schema",
+        "ALTER DATABASE performance_schema CHARACTER SET latin1",
+        "CREATE TABLE sys.x (a INT)",
+        "CALL sys.diagnostics(1, 1, 'current')",
+        "CREATE DEFINER=openpeta_admin@localhost VIEW adb.w AS SELECT 1",
+        "CREATE DEFINER=openpeta_admin@localhost PROCEDURE adb.w() SELECT 1",
+        "CREATE DEFINER=`mariadb.sys`@localhost VIEW adb.w AS SELECT 1",
+        // Grants that reach further than the databases there are.
+        "GRANT ALL ON `mysq_`.* TO bob@'%'",
+        "GRANT ALL ON `mysq_`.* TO boss@'%'",
+        "GRANT ALL ON `%`.* TO bob@'%'",
+        "GRANT ALL ON `%sql`.* TO bob@'%'",
+        "GRANT ALL ON `m%`.* TO PUBLIC",
+        "GRANT SELECT ON adb.* TO PUBLIC",
+        "GRANT SELECT ON mysql.* TO bob@'%'",
+        "GRANT SELECT ON mysql.global_priv TO bob@'%'",
+        "GRANT SELECT ON performance_schema.* TO bob@'%'",
+        "GRANT EXECUTE ON PROCEDURE sys.diagnostics TO bob@'%'",
+        "GRANT ALL ON *.* TO boss@'%'",
+        "GRANT SUPER ON *.* TO boss@'%'",
+        "GRANT FILE ON *.* TO boss@'%'",
+        "GRANT PROCESS ON *.* TO bob@'%'",
+        "GRANT PROXY ON openpeta_admin@localhost TO boss@'%'",
+        "GRANT SELECT ON adb.* TO eve@'%' IDENTIFIED BY 'x'",
+        // Accounts.
+        "CREATE USER eve@'%'",
+        "CREATE ROLE eve",
+        "DROP USER openpeta_admin@localhost",
+        "RENAME USER openpeta_admin@localhost TO x@localhost",
+        "ALTER USER openpeta_admin@localhost IDENTIFIED BY 'x'",
+        "ALTER USER openpeta_admin@localhost ACCOUNT LOCK",
+        "SET PASSWORD FOR openpeta_admin@localhost = PASSWORD('x')",
+        "SET PASSWORD FOR bob@'%' = PASSWORD('x')",
+        "GRANT SELECT ON adb.* TO openpeta_admin@localhost IDENTIFIED BY 'x'",
+        "GRANT SELECT ON adb.* TO openpeta_admin@localhost REQUIRE SSL",
+        "GRANT SELECT ON adb.* TO openpeta_admin@localhost WITH MAX_QUERIES_PER_HOUR 1",
+        "GRANT USAGE ON *.* TO openpeta_admin@localhost REQUIRE SSL",
+        "REVOKE ALL PRIVILEGES, GRANT OPTION FROM openpeta_admin@localhost",
+        "REVOKE ALL PRIVILEGES, GRANT OPTION FROM bob@'%'",
+        "SET DEFAULT ROLE NONE FOR openpeta_admin@localhost",
+        "SHOW GRANTS FOR openpeta_admin@localhost",
+        "SHOW CREATE USER openpeta_admin@localhost",
+        // The server.
+        "SET GLOBAL max_connections = 3",
+        "SET GLOBAL read_only = 0",
+        "SET GLOBAL general_log = 1",
+        "SET GLOBAL event_scheduler = 0",
+        "SET GLOBAL secure_auth = 0",
+        "SET SESSION sql_log_bin = 0",
+        "SET SESSION binlog_format = STATEMENT",
+        "SET SESSION gtid_domain_id = 7",
+        "SET SESSION server_id = 7",
+        "SET SESSION gtid_seq_no = 7",
+        "SHUTDOWN",
+        "FLUSH PRIVILEGES",
+        "FLUSH TABLES WITH READ LOCK",
+        "FLUSH LOGS",
+        "RESET MASTER",
+        "PURGE BINARY LOGS BEFORE NOW()",
+        "CHANGE MASTER TO MASTER_HOST = 'x'",
+        "START SLAVE",
+        "BACKUP STAGE START",
+        "INSTALL SONAME 'ha_spider'",
+        "INSTALL PLUGIN ed25519 SONAME 'auth_ed25519'",
+        "UNINSTALL PLUGIN unix_socket",
+        "CREATE FUNCTION f RETURNS INTEGER SONAME 'x.so'",
+        "CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST 'x')",
+        // Files of the host.
+        "SELECT 1 INTO OUTFILE '/tmp/openpeta-test-outfile'",
+        "SELECT 1 INTO DUMPFILE '/tmp/openpeta-test-outfile'",
+        "LOAD DATA INFILE '/etc/passwd' INTO TABLE adb.t",
+    ] {
+        let result = try_sql(&mut conn, statement).await;
+        let known = [refused::NO_SUCH_USER];
+        match result {
+            Err(code) if refused::ANY.contains(&code) || known.contains(&code) => {}
+            other => panic!("{other:?}: {statement}"),
+        }
+    }
+    let file: Option<Option<String>> = conn
+        .query_first("SELECT LOAD_FILE('/etc/passwd')")
+        .await
+        .expect("no error");
+    assert_eq!(file, Some(None));
+    let id: Option<u64> = conn
+        .query_first("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'openpeta_admin'")
+        .await
+        .expect("it may look");
+    let kill = format!("KILL {}", id.expect("our connection"));
+    assert_eq!(try_sql(&mut conn, &kill).await, Err(refused::KILL));
+    let refusal = try_sql(&mut conn, "KILL USER openpeta_admin").await;
+    assert_eq!(refusal, Err(refused::KILL));
+    // Ignored or refused, but never obeyed.
+    let outside = tempfile::tempdir().expect("a temporary directory");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(outside.path(), mode).expect("ours");
+    for engine in ["InnoDB", "MyISAM", "Aria"] {
+        let statement = format!(
+            "CREATE OR REPLACE TABLE adb.d (a INT) ENGINE={engine} DATA DIRECTORY='{}'",
+            outside.path().display()
+        );
+        let _ = try_sql(&mut conn, &statement).await;
+        let files = fs::read_dir(outside.path()).expect("list").count();
+        assert_eq!(files, 0, "{engine} wrote outside the node");
+    }
+
+    // After all that: the admin connection lives, the other account reaches nothing new.
+    assert_eq!(sql.accounts().await.expect("list"), [bob.clone(), boss]);
+    let grants = sql.privileges(&bob).await.expect("read").expect("there");
+    assert_eq!(
+        grants.databases.keys().collect::<Vec<_>>(),
+        ["adb", "later", "mysq_"]
+    );
+    let mut conn = client(&socket, "bob", "secret").await.expect("log in");
+    let refusal = try_sql(&mut conn, "SELECT * FROM mysql.global_priv").await;
+    assert_eq!(refusal, Err(refused::TABLE));
+}
+
+#[tokio::test]
+async fn a_read_only_node_takes_no_writes_but_from_administration() {
+    let (bed, node) = Bed::with_node().await;
+    let mut sql = bed.engine.sql(&node).await.expect("connect");
+    let socket = bed.engine.socket_path(&node).expect("short enough");
+    let (boss, secret) = (account("boss"), Secret::new("secret"));
+    sql.create_database(&db("adb")).await.expect("create");
+    sql.ensure_account(&boss, &secret, AccountType::Super, &[])
+        .await
+        .expect("ensure");
+    let mut conn = client(&socket, "boss", "secret").await.expect("log in");
+    try_sql(&mut conn, "CREATE TABLE adb.t (a INT)")
+        .await
+        .expect("create");
+    bed.engine.set_read_only(&node, true).await.expect("lock");
+    let write = "INSERT INTO adb.t VALUES (1)";
+    assert_eq!(try_sql(&mut conn, write).await, Err(refused::READ_ONLY));
+    assert_eq!(try_sql(&mut conn, "SELECT * FROM adb.t").await, Ok(()));
+    sql.create_database(&db("bdb"))
+        .await
+        .expect("administration may");
+    bed.engine
+        .set_read_only(&node, false)
+        .await
+        .expect("unlock");
+    assert_eq!(try_sql(&mut conn, write).await, Ok(()));
+}
+
+#[tokio::test]
+async fn there_are_no_other_ways_in() {
+    let (bed, node) = Bed::with_node().await;
+    let socket = bed.engine.socket_path(&node).expect("short enough");
+    for user in ["root", "mysql", "", "mariadb.sys", ADMIN_ACCOUNT] {
+        let error = client(&socket, user, "").await.expect_err(user);
+        let mysql_async::Error::Server(error) = error else {
+            panic!("{user}: {error}");
+        };
+        // Access denied, access denied without a password, account locked.
+        assert!([1045, 1698, 4151].contains(&error.code), "{user}: {error}");
+    }
+    let mut admin = client(&socket, ADMIN_ACCOUNT, common::ADMIN_PASSWORD)
+        .await
+        .expect("log in");
+    let accounts: Vec<String> = admin
+        .query("SELECT CONCAT(User, '@', Host) FROM mysql.global_priv ORDER BY User")
+        .await
+        .expect("read");
+    assert_eq!(
+        accounts,
+        ["mariadb.sys@localhost", "openpeta_admin@localhost"]
+    );
+    let databases: Vec<String> = admin.query("SHOW DATABASES").await.expect("read");
+    assert_eq!(
+        databases,
+        ["information_schema", "mysql", "performance_schema", "sys"]
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_header_says_who_the_client_is() {
+    let (bed, node) = Bed::with_node().await;
+    let mut sql = bed.engine.sql(&node).await.expect("connect");
+    let socket = bed.engine.socket_path(&node).expect("short enough");
+    let (bob, secret) = (account("bob"), Secret::new("secret"));
+    sql.ensure_account(&bob, &secret, AccountType::Normal, &[])
+        .await
+        .expect("ensure");
+    let plain = tokio::task::spawn_blocking(move || {
+        let through_proxy = raw::user(&socket, Some([203, 0, 113, 9]), "bob", "secret");
+        let plain = raw::user(&socket, None, "bob", "secret");
+        assert_eq!(through_proxy, "bob@203.0.113.9");
+        plain
+    });
+    let plain = tokio::time::timeout(Duration::from_secs(20), plain).await;
+    assert_eq!(plain.expect("in time").expect("no panic"), "bob@localhost");
+}
+
+/// As much of the protocol as it takes to log in behind a PROXY header and ask one question.
+mod raw {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+
+    use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+
+    /// Logs in and returns `USER()`.
+    pub fn user(socket: &Path, client: Option<[u8; 4]>, user: &str, password: &str) -> String {
+        let mut stream = UnixStream::connect(socket).expect("connect");
+        if let Some(address) = client {
+            let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+            header.extend(address);
+            header.extend([127, 0, 0, 1, 0x12, 0x34, 0x0c, 0xea]);
+            stream.write_all(&header).expect("send");
+        }
+        let greeting = receive(&mut stream);
+        let version_end = 1 + greeting[1..]
+            .iter()
+            .position(|&byte| byte == 0)
+            .expect("a NUL");
+        let first = &greeting[version_end + 5..][..8];
+        let second = &greeting[version_end + 5 + 8 + 1 + 2 + 1 + 2 + 2 + 1 + 10..][..12];
+        let nonce = [first, second].concat();
+        let sha1 = |bytes: &[u8]| digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref().to_vec();
+        let stage1 = sha1(password.as_bytes());
+        let mask = sha1(&[nonce, sha1(&stage1)].concat());
+        let scramble: Vec<u8> = stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect();
+        // PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH.
+        let mut login = 0x0008_8200_u32.to_le_bytes().to_vec();
+        login.extend((1_u32 << 24).to_le_bytes());
+        login.push(45);
+        login.extend([0; 23]);
+        login.extend(user.as_bytes());
+        login.push(0);
+        login.push(20);
+        login.extend(scramble);
+        login.extend(b"mysql_native_password\0");
+        send(&mut stream, 1, &login);
+        let reply = receive(&mut stream);
+        assert_eq!(reply[0], 0, "{}", String::from_utf8_lossy(&reply));
+        send(&mut stream, 0, b"\x03SELECT USER()");
+        // Column count, column, end of columns, row.
+        for _ in 0..3 {
+            receive(&mut stream);
+        }
+        let row = receive(&mut stream);
+        String::from_utf8(row[1..].to_vec()).expect("text")
+    }
+
+    fn send(stream: &mut UnixStream, sequence: u8, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).expect("small").to_le_bytes();
+        let mut packet = vec![length[0], length[1], length[2], sequence];
+        packet.extend(payload);
+        stream.write_all(&packet).expect("send");
+    }
+
+    fn receive(stream: &mut UnixStream) -> Vec<u8> {
+        let mut header = [0; 4];
+        stream.read_exact(&mut header).expect("a packet");
+        let length = u32::from_le_bytes([header[0], header[1], header[2], 0]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).expect("a packet");
+        payload
+    }
+}
