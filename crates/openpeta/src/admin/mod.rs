@@ -1,0 +1,34 @@
+//! The operator's commands: they go over the unix socket in the data directory, so that whoever
+//! may enter the directory may run the service.
+
+mod arguments;
+mod show;
+mod socket;
+
+use std::path::PathBuf;
+
+pub use arguments::AdminArguments;
+
+use crate::failure::Failure;
+use crate::output;
+use crate::profile;
+use crate::table::View;
+
+/// Sends an operator's command and prints the reply.
+///
+/// # Errors
+/// When no service runs on the data directory, or it refuses the command.
+pub fn run(arguments: AdminArguments, data_dir: Option<PathBuf>) -> Result<(), Failure> {
+    let data_dir = profile::data_dir(data_dir)?;
+    let (json, wide) = (arguments.json, arguments.wide);
+    let (command, form) = arguments.into_command()?;
+    let reply = socket::ask(&data_dir, &command)?;
+    if json {
+        return output::result(&show::as_json(&reply, form));
+    }
+    let view = View {
+        width: output::width(),
+        wide,
+    };
+    output::result(&show::as_text(&reply, form, view))
+}

@@ -1,0 +1,256 @@
+//! One subcommand for each action, built from the table of actions: `create-instance --db-name
+//! shop`. Values are sent as they are written; the service judges them.
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use openpeta_rpc_api::{Action, ActionSpec, Availability, ParameterKind, ParameterSpec};
+
+use crate::cli::naming::kebab_case;
+use crate::cli::options::{OutputOptions, ServiceOptions, WaitOptions};
+use crate::failure::Failure;
+use crate::invocation::{Invocation, ORDER_DEFAULTS, Parameters};
+use crate::secret_input;
+
+/// The subcommand of an action.
+pub fn subcommand(action: Action) -> Command {
+    let spec = action.spec();
+    let mut command = Command::new(kebab_case(spec.name))
+        .aliases(std::iter::once(&spec.name).chain(spec.aliases));
+    for parameter in spec.parameters {
+        if let Some(arg) = argument(spec.action, parameter) {
+            command = command.arg(arg);
+        }
+    }
+    command = OutputOptions::augment_args(ServiceOptions::augment_args(command));
+    if spec.creates_task {
+        command = WaitOptions::augment_args(command);
+    }
+    // Last, since shared options bring a description of their own.
+    command
+        .about(first_sentence(spec.description).to_owned())
+        .long_about(long_about(spec))
+}
+
+/// The action that a subcommand's name stands for.
+pub fn action_of(subcommand: &str) -> Option<Action> {
+    Action::ALL
+        .iter()
+        .copied()
+        .find(|action| kebab_case(action.spec().name) == subcommand)
+}
+
+/// The call that the arguments of an action's subcommand mean.
+///
+/// # Errors
+/// When a value is to come from a file or a variable that cannot be read.
+pub fn invocation(action: Action, matches: &ArgMatches) -> Result<Invocation, Failure> {
+    let spec = action.spec();
+    let mut parameters = Parameters::default();
+    for parameter in spec.parameters {
+        match Flag::of(parameter) {
+            Flag::Plain => {
+                if let Some(written) = matches.get_one::<String>(parameter.name) {
+                    let value = secret_input::resolve(parameter.name, written, parameter.secret)?;
+                    parameters.set(parameter.name, value);
+                }
+            }
+            Flag::Numbered => {
+                for (index, value) in values(matches, parameter.name).enumerate() {
+                    parameters.set(numbered(parameter.name, index), value);
+                }
+            }
+            Flag::Pair => {
+                let value_name = parameter.name.replace(".Key", ".Value");
+                for (index, pair) in values(matches, parameter.name).enumerate() {
+                    let (key, value) = match pair.split_once('=') {
+                        Some((key, value)) => (key, Some(value)),
+                        None => (pair, None),
+                    };
+                    parameters.set(numbered(parameter.name, index), key);
+                    if let Some(value) = value {
+                        parameters.set(numbered(&value_name, index), value);
+                    }
+                }
+            }
+            Flag::PartOfPair => {}
+        }
+    }
+    Ok(Invocation::new(spec.name, parameters))
+}
+
+/// How a parameter is given on the command line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    /// Once.
+    Plain,
+    /// Any number of times; becomes `Name.1`, `Name.2`, …
+    Numbered,
+    /// Any number of times as `KEY=VALUE`; becomes `Tag.1.Key` and `Tag.1.Value`.
+    Pair,
+    /// The value half of a pair.
+    PartOfPair,
+}
+
+impl Flag {
+    fn of(parameter: &ParameterSpec) -> Self {
+        match parameter.kind {
+            ParameterKind::Repeated if parameter.name.ends_with(".N.Key") => Self::Pair,
+            ParameterKind::Repeated if parameter.name.ends_with(".N.Value") => Self::PartOfPair,
+            ParameterKind::Repeated => Self::Numbered,
+            _ => Self::Plain,
+        }
+    }
+}
+
+fn argument(action: Action, parameter: &'static ParameterSpec) -> Option<Arg> {
+    let flag = Flag::of(parameter);
+    if flag == Flag::PartOfPair {
+        return None;
+    }
+    let base = parameter.name.split(".N").next().unwrap_or(parameter.name);
+    let long = kebab_case(base);
+    let filled_in = filled_in_from(action, parameter);
+    let required = parameter.required
+        && !parameter.secret
+        && parameter.default.is_none()
+        && filled_in.is_none();
+    let mut arg = Arg::new(parameter.name)
+        .long(long.clone())
+        .value_name(value_name(parameter, flag))
+        .help(help(parameter, flag, filled_in))
+        .required(required)
+        .allow_hyphen_values(true);
+    let mut spellings = vec![long];
+    for name in std::iter::once(&base).chain(parameter.aliases) {
+        for spelling in [(*name).to_owned(), kebab_case(name)] {
+            if !spellings.contains(&spelling) {
+                arg = arg.alias(spelling.clone());
+                spellings.push(spelling);
+            }
+        }
+    }
+    if flag != Flag::Plain {
+        arg = arg.action(ArgAction::Append);
+    }
+    if !parameter.allowed.is_empty() {
+        arg = arg
+            .value_parser(SuggestedValues(parameter.allowed))
+            .hide_possible_values(true);
+    }
+    Some(arg)
+}
+
+/// What a required parameter is filled in with when it is neither given nor asked for.
+fn filled_in_from(action: Action, parameter: &ParameterSpec) -> Option<&'static str> {
+    if action == Action::CreateInstance
+        && let Some((_, value)) = ORDER_DEFAULTS
+            .iter()
+            .find(|(name, _)| *name == parameter.name)
+    {
+        return Some(value);
+    }
+    match (parameter.required, parameter.name, parameter.kind) {
+        (true, "RegionId", _) => Some("the region of the credentials"),
+        (true, "ZoneId", _) => Some("the zone of the credentials"),
+        (true, "StartTime", ParameterKind::Time) => Some("a day ago, an hour for metrics"),
+        (true, "EndTime", ParameterKind::Time) => Some("now"),
+        _ => None,
+    }
+}
+
+fn value_name(parameter: &ParameterSpec, flag: Flag) -> &'static str {
+    match (flag, parameter.kind) {
+        (Flag::Pair, _) => "KEY=VALUE",
+        (_, ParameterKind::Integer) => "NUMBER",
+        (_, ParameterKind::Boolean) => "true|false",
+        (_, ParameterKind::Time) => "TIME",
+        _ if parameter.secret => "SOURCE",
+        _ => "TEXT",
+    }
+}
+
+fn help(parameter: &ParameterSpec, flag: Flag, filled_in: Option<&str>) -> String {
+    let mut help = parameter.description.to_owned();
+    let mut note = |text: String| {
+        if !help.is_empty() {
+            help.push(' ');
+        }
+        help.push_str(&text);
+    };
+    if !parameter.constraints.is_empty() {
+        note(format!("({})", parameter.constraints));
+    }
+    if let Some(source) = filled_in {
+        note(format!("[default: {source}]"));
+    } else if parameter.required && parameter.default.is_none() {
+        note("[required]".to_owned());
+    }
+    if !parameter.allowed.is_empty() {
+        note(format!("[values: {}]", parameter.allowed.join(", ")));
+    }
+    if let Some(default) = parameter.default {
+        note(format!("[default: {default}]"));
+    }
+    if parameter.secret {
+        note("[@FILE, @- or env:NAME; asked for when left out]".to_owned());
+    }
+    if flag != Flag::Plain {
+        note("[may be repeated]".to_owned());
+    }
+    help
+}
+
+fn long_about(spec: &ActionSpec) -> String {
+    let mut text = spec.description.to_owned();
+    if spec.availability == Availability::Planned {
+        text.push_str("\n\nThis release knows the action and does not carry it out yet.");
+    }
+    if !spec.preconditions.is_empty() {
+        text.push_str("\n\nIt needs:");
+        for precondition in spec.preconditions {
+            text.push_str("\n- ");
+            text.push_str(precondition);
+        }
+    }
+    text
+}
+
+/// The first sentence, without its full stop, as subcommand lists have it.
+pub fn first_sentence(text: &str) -> &str {
+    let end = text.find(". ").unwrap_or(text.len());
+    text[..end].trim_end_matches('.')
+}
+
+fn values<'a>(matches: &'a ArgMatches, id: &str) -> impl Iterator<Item = &'a str> {
+    matches
+        .get_many::<String>(id)
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+}
+
+fn numbered(name: &str, index: usize) -> String {
+    name.replace(".N", &format!(".{}", index + 1))
+}
+
+/// Names the values there are, for help and completion, and accepts any: which ones are
+/// allowed is the service's to say.
+#[derive(Clone)]
+struct SuggestedValues(&'static [&'static str]);
+
+impl TypedValueParser for SuggestedValues {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
+}

@@ -1,0 +1,197 @@
+//! The command line: every subcommand, and which code runs it.
+
+pub mod friendly;
+pub mod naming;
+pub mod options;
+pub mod raw_call;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap_complete::Shell;
+use openpeta_rpc_api::{Action, Availability, Section};
+
+use crate::admin::AdminArguments;
+use crate::call::{self, CallOptions};
+use crate::connect::{self, ConnectArguments};
+use crate::failure::Failure;
+use crate::serve::{self, ServeArguments};
+use crate::{admin, next_step, output};
+use naming::kebab_case;
+use options::{OutputOptions, ServiceOptions, WaitOptions};
+
+/// The whole command line. The subcommands of actions are not in the list of the top-level
+/// help, which names them by section below it, unless `list_actions` asks for it.
+pub fn command(list_actions: bool) -> Command {
+    let data_dir = Arg::new("data_dir")
+        .long("data-dir")
+        .value_name("DIR")
+        .global(true)
+        .help_heading("Common options")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help(
+            "The service's data directory [default: OPENPETA_DATA_DIR, else \
+             ~/.local/share/openpeta]",
+        );
+    let command = Command::new("openpeta")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("MySQL-compatible databases, ordered and run through the petadata API")
+        .arg(data_dir)
+        .max_term_width(100)
+        .disable_help_subcommand(true)
+        .after_help(actions_help())
+        .subcommand(
+            ServeArguments::augment_args(Command::new("serve"))
+                .about("Run the service until told to stop"),
+        )
+        .subcommand(AdminArguments::augment_args(Command::new("admin")))
+        .subcommand(
+            ConnectArguments::augment_args(Command::new("connect"))
+                .about("Open a MySQL shell to an instance"),
+        )
+        .subcommand(raw_call::subcommand())
+        .subcommand(
+            Command::new("completion")
+                .about("Print the completion script of a shell")
+                .arg(
+                    Arg::new("shell")
+                        .value_name("SHELL")
+                        .required(true)
+                        .value_parser(clap::value_parser!(Shell)),
+                ),
+        );
+    command.subcommands(
+        Action::ALL
+            .iter()
+            .map(|action| friendly::subcommand(*action).hide(!list_actions)),
+    )
+}
+
+/// Runs what the arguments ask for.
+///
+/// # Errors
+/// Whatever keeps the command from succeeding.
+pub fn run(mut matches: ArgMatches) -> Result<(), Failure> {
+    let data_dir = matches.remove_one::<PathBuf>("data_dir");
+    let Some((name, matches)) = matches.subcommand() else {
+        return next_step::show(data_dir);
+    };
+    let data_dir = matches.get_one::<PathBuf>("data_dir").cloned().or(data_dir);
+    match name {
+        "serve" => serve::run(arguments::<ServeArguments>(matches)?, data_dir),
+        "admin" => admin::run(arguments::<AdminArguments>(matches)?, data_dir),
+        "connect" => connect::run(arguments::<ConnectArguments>(matches)?, data_dir),
+        "call" => {
+            let raw = raw_call::parse(matches)?;
+            let options = CallOptions {
+                service: raw.service,
+                output: raw.output,
+                data_dir: raw.data_dir.or(data_dir),
+                wait: raw.wait.map(Duration::from_secs),
+                assist: false,
+            };
+            call::run(raw.invocation, options)
+        }
+        "completion" => {
+            let shell = *matches
+                .get_one::<Shell>("shell")
+                .expect("clap requires the shell");
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(true), "openpeta", &mut script);
+            output::result(&String::from_utf8_lossy(&script))
+        }
+        name => {
+            let action = friendly::action_of(name).expect("clap knows no other subcommand");
+            let wait = match action.spec().creates_task {
+                true => Some(arguments::<WaitOptions>(matches)?),
+                false => None,
+            };
+            let options = CallOptions {
+                service: arguments::<ServiceOptions>(matches)?,
+                output: arguments::<OutputOptions>(matches)?,
+                data_dir,
+                wait: wait
+                    .filter(|wait| wait.wait)
+                    .map(|wait| Duration::from_secs(wait.timeout)),
+                assist: true,
+            };
+            call::run(friendly::invocation(action, matches)?, options)
+        }
+    }
+}
+
+/// Whether the arguments, wherever they stand, ask for JSON.
+pub fn wants_json(matches: &ArgMatches) -> bool {
+    let Some((name, matches)) = matches.subcommand() else {
+        return false;
+    };
+    let flag = |matches: &ArgMatches| matches!(matches.try_get_one::<bool>("json"), Ok(Some(true)));
+    match name {
+        // Options may stand among the parameters.
+        "call" => raw_call::wants_json(matches) || flag(matches),
+        _ => flag(matches),
+    }
+}
+
+fn arguments<A: FromArgMatches>(matches: &ArgMatches) -> Result<A, Failure> {
+    A::from_arg_matches(matches).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// The subcommands of actions, section by section.
+fn actions_help() -> String {
+    let mut text = String::from("Actions of the API, each with its own --help:\n");
+    for section in Section::ALL {
+        text.push_str(&format!("\n  {}\n", section.title()));
+        for action in Action::ALL {
+            let spec = action.spec();
+            if spec.section != *section {
+                continue;
+            }
+            let planned = match spec.availability {
+                Availability::Available => "",
+                Availability::Planned => " (planned)",
+            };
+            text.push_str(&format!("    {}{planned}\n", kebab_case(spec.name)));
+        }
+    }
+    text.push_str(
+        "\nExit codes: 0 done, 1 refused, 2 wrong usage, 3 no service answers, 4 the task waited \
+         for failed or took too long",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command(false).debug_assert();
+        command(true).debug_assert();
+    }
+
+    #[test]
+    fn every_action_has_a_subcommand() {
+        let command = command(false);
+        assert_eq!(Action::ALL.len(), 55);
+        for action in Action::ALL {
+            let spec = action.spec();
+            let found = command.find_subcommand(kebab_case(spec.name));
+            let found = found.unwrap_or_else(|| panic!("{} has none", spec.name));
+            // The API's own spellings work too.
+            for spelling in std::iter::once(&spec.name).chain(spec.aliases) {
+                let other = command.find_subcommand(spelling);
+                assert_eq!(other.map(Command::get_name), Some(found.get_name()));
+            }
+            for parameter in spec.parameters {
+                let part_of_pair = parameter.name.ends_with(".N.Value");
+                let has = found
+                    .get_arguments()
+                    .any(|arg| arg.get_id() == parameter.name);
+                assert!(has || part_of_pair, "{} {}", spec.name, parameter.name);
+            }
+        }
+    }
+}
