@@ -333,6 +333,11 @@ fn text(value: &serde_json::Value, name: &str) -> String {
         .to_owned()
 }
 
+/// Replies spell the number as clients see it, commands take it as a number.
+fn account_number(tenant: &serde_json::Value) -> u64 {
+    text(tenant, "account_id").parse().expect("a number")
+}
+
 fn key(value: &serde_json::Value) -> Key {
     Key {
         id: text(value, "access_key_id"),
@@ -351,7 +356,7 @@ fn keys_of_others() {
         "OK"
     );
 
-    let account = tenant["account_id"].clone();
+    let account = account_number(&tenant);
     let sts = service
         .admin(&json!({"command": "sts-issue", "account_id": account, "duration_seconds": 900}));
     let temporary = key(&sts);
@@ -382,7 +387,7 @@ fn keys_of_others() {
 #[test]
 fn permission_comes_before_parameters() {
     let service = TestService::start();
-    let account = service.admin(&json!({"command": "tenant-list"}))[0]["account_id"].clone();
+    let account = account_number(&service.admin(&json!({"command": "tenant-list"}))[0]);
     let user = json!({"command": "ram-user-create", "account_id": account, "user_name": "u"});
     service.admin(&user);
     let made = service
