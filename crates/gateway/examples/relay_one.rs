@@ -1,6 +1,6 @@
 //! A gateway for one instance with one account, for measurements and trials by hand.
 //!
-//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS]` lets the account in from
+//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US]]` lets the account in from
 //! everywhere, prints the address once it listens, and runs until its input ends.
 
 #![allow(clippy::print_stdout, reason = "a program, not a library")]
@@ -8,21 +8,28 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::Read;
+use std::time::Duration;
 
 use openpeta_gateway::{Gateway, GatewayConfig};
 use openpeta_mysql_wire::auth::{native, sha2};
 use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist, WhitelistEntry};
 
-const USAGE: &str = "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS]";
+const USAGE: &str =
+    "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US]]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (required, workers) = match arguments.len() {
-        5 => (&arguments[..], 0),
-        6 => (&arguments[..5], arguments[5].parse()?),
-        _ => return Err(USAGE.into()),
+    let Some((required, optional)) = arguments.split_at_checked(5) else {
+        return Err(USAGE.into());
     };
+    let mut config = GatewayConfig::default();
+    if let Some(workers) = optional.first() {
+        config.workers = workers.parse()?;
+    }
+    if let Some(microseconds) = optional.get(1) {
+        config.busy_poll = Duration::from_micros(microseconds.parse()?);
+    }
     let [listen, socket, user, password, backend] = required else {
         return Err(USAGE.into());
     };
@@ -32,10 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         backend_password: Secret::new(backend),
     };
     let instance = InstanceId::parse("pd-relayone")?;
-    let gateway = Gateway::start(GatewayConfig {
-        workers,
-        ..GatewayConfig::default()
-    })?;
+    let gateway = Gateway::start(config)?;
     gateway.publish(InstanceRoute {
         instance_id: instance.clone(),
         whitelist: Whitelist::new(&[WhitelistEntry::parse("0.0.0.0/0")?]),
