@@ -1,10 +1,9 @@
 //! The engine: all operations on the nodes of one data directory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openpeta_types::{NodeId, NodeSettings};
@@ -14,15 +13,14 @@ use crate::config::EngineConfig;
 use crate::disk::{self, DiskUsage};
 use crate::error::{AtPath, EngineError, Result};
 use crate::layout::Layout;
+use crate::locks::Locks;
 use crate::node_dir::{self, NodeEntry};
 use crate::process::{self, NodeProcess, ProcessHandle, RunningNode};
 use crate::sql::NodeSql;
 use crate::template;
 use crate::user::{NodeUser, find_program};
+use crate::version::server_version;
 use crate::{config_file, start};
-
-/// The oldest MariaDB series that has what nodes are set up with.
-const MINIMUM_VERSION: &str = "10.6";
 
 /// Pause between two attempts to connect to a server that is starting.
 const CONNECT_PAUSE: Duration = Duration::from_millis(2);
@@ -62,8 +60,7 @@ struct Inner {
     user: NodeUser,
     layout: Layout,
     server_version: String,
-    /// One lock per node: its directory and process are changed by one operation at a time.
-    locks: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>>,
+    locks: Locks,
 }
 
 impl Engine {
@@ -86,7 +83,7 @@ impl Engine {
                 user,
                 layout,
                 server_version,
-                locks: Mutex::default(),
+                locks: Locks::default(),
             };
             Ok(Self {
                 inner: Arc::new(inner),
@@ -147,7 +144,7 @@ impl Engine {
     pub async fn create_node(&self, node: &NodeId, settings: &NodeSettings) -> Result<()> {
         self.socket_path(node)?;
         let template_data = self.template_data().await?;
-        let _lock = self.lock(node).await;
+        let _lock = self.inner.locks.lock(node).await;
         let (inner, node, settings) = (Arc::clone(&self.inner), node.clone(), settings.clone());
         blocking(move || {
             let dir = inner.layout.node(&node);
@@ -208,7 +205,7 @@ impl Engine {
         node: &NodeId,
         dir: &Path,
     ) -> Result<(Option<RunningNode>, u64)> {
-        let _lock = self.lock(node).await;
+        let _lock = self.inner.locks.lock(node).await;
         if let Some(process) = self.running(node)? {
             self.note(dir, process)?;
             return Ok((Some(process), 0));
@@ -292,7 +289,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::StopFailed`] when even killing did not end it.
     pub async fn stop_node(&self, node: &NodeId, deadline: Duration) -> Result<StopOutcome> {
-        let _lock = self.lock(node).await;
+        let _lock = self.inner.locks.lock(node).await;
         self.stop_locked(node, deadline).await
     }
 
@@ -326,13 +323,13 @@ impl Engine {
     /// # Errors
     /// [`EngineError::StopFailed`] or a file error; calling again goes on.
     pub async fn destroy_node(&self, node: &NodeId) -> Result<()> {
-        let lock = self.lock(node).await;
+        let lock = self.inner.locks.lock(node).await;
         // Its data are going away: a clean shutdown has nothing to save.
         self.stop_locked(node, Duration::ZERO).await?;
         let dir = self.inner.layout.node(node);
         blocking(move || node_dir::destroy(&dir)).await?;
         drop(lock);
-        self.forget_lock(node);
+        self.inner.locks.forget(node);
         Ok(())
     }
 
@@ -387,7 +384,7 @@ impl Engine {
     pub async fn apply_settings(&self, node: &NodeId, settings: &NodeSettings) -> Result<Applied> {
         let dir = self.node_dir(node)?;
         {
-            let _lock = self.lock(node).await;
+            let _lock = self.inner.locks.lock(node).await;
             node_dir::write_config(&dir, node, settings, &self.inner.user)?;
         }
         if self.running(node)?.is_none() {
@@ -419,7 +416,7 @@ impl Engine {
     pub async fn set_read_only(&self, node: &NodeId, read_only: bool) -> Result<()> {
         let dir = self.node_dir(node)?;
         {
-            let _lock = self.lock(node).await;
+            let _lock = self.inner.locks.lock(node).await;
             node_dir::write_read_only(&dir, read_only, &self.inner.user)?;
         }
         if self.running(node)?.is_some() {
@@ -456,33 +453,6 @@ impl Engine {
     fn not_running(&self, node: &NodeId) -> EngineError {
         EngineError::NotRunning { node: node.clone() }
     }
-
-    async fn lock(&self, node: &NodeId) -> tokio::sync::OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = self.locks();
-            Arc::clone(locks.entry(node.clone()).or_default())
-        };
-        lock.lock_owned().await
-    }
-
-    /// Drops the lock of a node that is gone, unless somebody is waiting for it.
-    fn forget_lock(&self, node: &NodeId) {
-        let mut locks = self.locks();
-        if locks
-            .get(node)
-            .is_some_and(|lock| Arc::strong_count(lock) == 1)
-        {
-            locks.remove(node);
-        }
-    }
-
-    fn locks(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, Arc<tokio::sync::Mutex<()>>>> {
-        // Nothing that could panic runs while it is held.
-        self.inner
-            .locks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Whether a failed connection means that the server is not up yet.
@@ -501,35 +471,6 @@ fn is_starting(error: &mysql_async::Error) -> bool {
     }
 }
 
-/// What the server program says of itself, checked.
-fn server_version(server: &Path) -> Result<String> {
-    let output = Command::new(server)
-        .args(["--no-defaults", "--version"])
-        .stdin(Stdio::null())
-        .output()
-        .at("run", server)?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text
-        .split_ascii_whitespace()
-        .skip_while(|word| *word != "Ver")
-        .nth(1)
-        .unwrap_or_default();
-    if version.contains("MariaDB") && number(version) >= number(MINIMUM_VERSION) {
-        return Ok(version.to_owned());
-    }
-    Err(EngineError::UnsupportedServer {
-        path: server.to_owned(),
-        version: text.trim().to_owned(),
-        minimum: MINIMUM_VERSION,
-    })
-}
-
-/// Major and minor number of a version.
-fn number(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.split(['.', '-']).map(str::parse);
-    Some((parts.next()?.ok()?, parts.next()?.ok()?))
-}
-
 /// Runs file work off the async threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -537,18 +478,5 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_compare_by_number() {
-        assert!(number("10.11.19-MariaDB-0+deb12u1") >= number("10.6"));
-        assert!(number("11.4.2-MariaDB") >= number("10.6"));
-        assert!(number("10.5.29-MariaDB") < number("10.6"));
-        assert_eq!(number("nonsense"), None);
     }
 }

@@ -18,6 +18,7 @@ mod disk;
 mod engine;
 mod error;
 mod layout;
+mod locks;
 mod node_dir;
 mod process;
 pub mod quote;
@@ -25,6 +26,7 @@ mod sql;
 mod start;
 mod template;
 mod user;
+mod version;
 
 pub use config::EngineConfig;
 pub use disk::DiskUsage;

@@ -1,0 +1,51 @@
+//! Which server program there is, and whether it will do.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::error::{AtPath, EngineError, Result};
+
+/// The oldest MariaDB series that has what nodes are set up with.
+const MINIMUM_VERSION: &str = "10.6";
+
+/// What the server program says of itself, checked.
+pub(crate) fn server_version(server: &Path) -> Result<String> {
+    let output = Command::new(server)
+        .args(["--no-defaults", "--version"])
+        .stdin(Stdio::null())
+        .output()
+        .at("run", server)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text
+        .split_ascii_whitespace()
+        .skip_while(|word| *word != "Ver")
+        .nth(1)
+        .unwrap_or_default();
+    if version.contains("MariaDB") && number(version) >= number(MINIMUM_VERSION) {
+        return Ok(version.to_owned());
+    }
+    Err(EngineError::UnsupportedServer {
+        path: server.to_owned(),
+        version: text.trim().to_owned(),
+        minimum: MINIMUM_VERSION,
+    })
+}
+
+/// Major and minor number of a version.
+fn number(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split(['.', '-']).map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(number("10.11.19-MariaDB-0+deb12u1") >= number("10.6"));
+        assert!(number("11.4.2-MariaDB") >= number("10.6"));
+        assert!(number("10.5.29-MariaDB") < number("10.6"));
+        assert_eq!(number("nonsense"), None);
+    }
+}
