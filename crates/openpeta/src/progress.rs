@@ -18,7 +18,7 @@ impl Progress {
     pub fn start(label: &str) -> Self {
         let bar = console::Term::stderr().is_term().then(|| {
             let style = ProgressStyle::with_template(
-                "{spinner} {prefix} [{bar:24}] {pos:>3}% {elapsed} {msg}",
+                "{spinner} {prefix} [{bar:24}] {pos:>3}% {elapsed} {wide_msg}",
             )
             .expect("the template is a constant")
             .progress_chars("=> ");

@@ -168,19 +168,32 @@ fn flatten(name: &str, value: &Node, fields: &mut Vec<(String, String)>) {
     }
 }
 
-/// A value as one text: items apart by commas, the members of an item by blanks.
+/// A value as one text: the items of a list apart by commas, an object as `name=value`.
 fn inline(value: &Node) -> String {
     if let Some(items) = value.items() {
-        let texts: Vec<String> = items.iter().map(inline).collect();
+        let texts: Vec<String> = items.iter().map(inline_item).collect();
         return texts.join(", ");
     }
     match value {
         Node::Null | Node::List(_) => String::new(),
         Node::Scalar(text) => printable(text),
         Node::Object(members) => {
+            let pairs = members
+                .iter()
+                .map(|(name, value)| format!("{}={}", printable(name), inline(value)));
+            pairs.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// An item of a list: the values of its members, apart by blanks.
+fn inline_item(item: &Node) -> String {
+    match item {
+        Node::Object(members) if item.items().is_none() => {
             let texts: Vec<String> = members.iter().map(|(_, value)| inline(value)).collect();
             texts.join(" ")
         }
+        other => inline(other),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use openpeta_control::admin::protocol::AdminCommand;
 use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VpcId};
 
-use crate::admin::show::Form;
+use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
 use crate::secret_input;
 
@@ -349,7 +349,7 @@ impl AdminArguments {
                     finance,
                     instance_quota,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::Tenant(Tenant::List) => {
                 (C::TenantList, rows(&["account_id", "name", "instances"]))
@@ -359,10 +359,10 @@ impl AdminArguments {
                     account_id: owner.account_id,
                     user_name: owner.user_name,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::AccessKey(AccessKey::Disable { access_key_id }) => {
-                (C::AccessKeyDisable { access_key_id }, Form::Fields)
+                (C::AccessKeyDisable { access_key_id }, FIELDS)
             }
             Subject::AccessKey(AccessKey::List { account_id }) => (
                 C::AccessKeyList { account_id },
@@ -373,7 +373,7 @@ impl AdminArguments {
                     account_id: user.account_id,
                     user_name: user.user_name,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::RamUser(RamUser::List { account_id }) => {
                 (C::RamUserList { account_id }, rows(&["user_name"]))
@@ -389,7 +389,7 @@ impl AdminArguments {
                     policy_name,
                     document: read_document(document)?,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::Policy(Policy::Detach { user, policy_name }) => (
                 C::PolicyDetach {
@@ -397,7 +397,7 @@ impl AdminArguments {
                     user_name: user.user_name,
                     policy_name,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::Policy(Policy::List { user }) => (
                 C::PolicyList {
@@ -415,7 +415,7 @@ impl AdminArguments {
                     user_name: owner.user_name,
                     duration_seconds,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::Vpc(Vpc::Create {
                 account_id,
@@ -429,7 +429,7 @@ impl AdminArguments {
                     cidr,
                     name,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::Vpc(Vpc::List) => (
                 C::VpcList,
@@ -447,7 +447,7 @@ impl AdminArguments {
                     cidr,
                     name,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::Vswitch(Vswitch::List) => (
                 C::VswitchList,
@@ -471,10 +471,10 @@ impl AdminArguments {
                     instance_id,
                     reason,
                 },
-                Form::Fields,
+                FIELDS,
             ),
             Subject::Instance(Instance::Unlock { instance_id }) => {
-                (C::InstanceUnlock { instance_id }, Form::Fields)
+                (C::InstanceUnlock { instance_id }, FIELDS)
             }
             Subject::Node(Node::List) => (
                 C::NodeList,
@@ -501,9 +501,14 @@ impl AdminArguments {
                     "message",
                 ]),
             ),
-            Subject::Task(Task::Show { task_id }) => (C::TaskShow { task_id }, Form::Fields),
-            Subject::Task(Task::Retry { task_id }) => (C::TaskRetry { task_id }, Form::Fields),
-            Subject::Task(Task::Cancel { task_id }) => (C::TaskCancel { task_id }, Form::Fields),
+            Subject::Task(Task::Show { task_id }) => (
+                C::TaskShow { task_id },
+                Form::Fields {
+                    columns: &["name", "state", "attempts", "error"],
+                },
+            ),
+            Subject::Task(Task::Retry { task_id }) => (C::TaskRetry { task_id }, FIELDS),
+            Subject::Task(Task::Cancel { task_id }) => (C::TaskCancel { task_id }, FIELDS),
             Subject::Audit(Audit::List {
                 account_id,
                 instance_id,

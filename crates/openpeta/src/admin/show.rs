@@ -14,13 +14,19 @@ pub enum Form {
         columns: &'static [&'static str],
     },
     /// An object, shown as it is.
-    Fields,
+    Fields {
+        /// The first columns of a list inside it.
+        columns: &'static [&'static str],
+    },
     /// An object of which exactly these members are shown, in this order.
     Exactly {
         /// The members.
         members: &'static [&'static str],
     },
 }
+
+/// An object without lists that need an order.
+pub const FIELDS: Form = Form::Fields { columns: &[] };
 
 /// The reply as JSON, on one line.
 pub fn as_json(reply: &Value, form: Form) -> String {
@@ -41,10 +47,10 @@ pub fn as_text(reply: &Value, form: Form, view: View) -> String {
             let node = Node::from(reply);
             render_rows(node.items().unwrap_or_default(), columns, view)
         }
-        Form::Fields => match reply {
+        Form::Fields { columns } => match reply {
             Value::Null => "done".to_owned(),
             Value::Object(members) if members.is_empty() => "done".to_owned(),
-            reply => render_answer(&Node::from(reply), &[], view),
+            reply => render_answer(&Node::from(reply), columns, view),
         },
         Form::Exactly { members } => {
             let picked: Vec<(String, Node)> = members
@@ -98,7 +104,7 @@ mod tests {
 
     #[test]
     fn nothing_to_say_is_said_in_a_word() {
-        assert_eq!(as_text(&Value::Null, Form::Fields, View::default()), "done");
+        assert_eq!(as_text(&Value::Null, FIELDS, View::default()), "done");
         let rows = Form::Rows { columns: &["b"] };
         assert_eq!(
             as_text(&json!([{"a": 1, "b": 2}]), rows, View::default()),
