@@ -15,7 +15,6 @@ use crate::{
 };
 
 /// A task to be added.
-#[derive(Clone, Debug)]
 pub struct NewTask<W: Workflow> {
     /// Whose task.
     pub account_id: AccountId,
