@@ -20,6 +20,11 @@ pub trait ApiRequest: Sized {
 
 /// The typed answer of an available action.
 pub trait ApiResponse {
+    /// About how many bytes the answer takes; only saves growing the buffer.
+    fn size_hint(&self) -> usize {
+        512
+    }
+
     /// Writes the fields, all but RequestId, which every answer has.
     fn write<W: FieldWriter>(&self, writer: &mut W);
 }

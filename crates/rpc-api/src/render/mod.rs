@@ -5,6 +5,7 @@ mod number;
 mod xml;
 
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use openpeta_types::RequestId;
@@ -55,6 +56,9 @@ pub trait FieldWriter {
     /// A value shown as text, for example an id or a port.
     fn display(&mut self, name: &'static str, value: &impl Display);
 
+    /// An IP address, as text.
+    fn address(&mut self, name: &'static str, value: IpAddr);
+
     /// A time, as text without fractions of a second.
     fn time(&mut self, name: &'static str, value: Timestamp);
 
@@ -74,6 +78,7 @@ pub trait FieldWriter {
     );
 
     /// A text that is left out when there is none.
+    #[inline]
     fn optional_text(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
@@ -84,6 +89,13 @@ pub trait FieldWriter {
     fn optional_display(&mut self, name: &'static str, value: Option<&impl Display>) {
         if let Some(value) = value {
             self.display(name, value);
+        }
+    }
+
+    /// An IP address that is left out when there is none.
+    fn optional_address(&mut self, name: &'static str, value: Option<IpAddr>) {
+        if let Some(value) = value {
+            self.address(name, value);
         }
     }
 
@@ -105,12 +117,13 @@ pub fn render_response<R: ApiResponse>(
     request_id: RequestId,
     response: &R,
 ) -> String {
+    let capacity = response.size_hint();
     match format {
-        Format::Json => JsonWriter::document(|writer| {
+        Format::Json => JsonWriter::document(capacity, |writer| {
             writer.display("RequestId", &request_id);
             response.write(writer);
         }),
-        Format::Xml => XmlWriter::document(&[action_name, "Response"], |writer| {
+        Format::Xml => XmlWriter::document(capacity, &[action_name, "Response"], |writer| {
             writer.display("RequestId", &request_id);
             response.write(writer);
         }),
@@ -129,11 +142,11 @@ pub fn render_error(
     host_id: &str,
 ) -> String {
     match format {
-        Format::Json => JsonWriter::document(|writer| {
+        Format::Json => JsonWriter::document(512, |writer| {
             error_fields(writer, error, request_id, host_id);
             writer.text("HostID", host_id);
         }),
-        Format::Xml => XmlWriter::document(&["Error"], |writer| {
+        Format::Xml => XmlWriter::document(512, &["Error"], |writer| {
             error_fields(writer, error, request_id, host_id);
         }),
     }

@@ -1,4 +1,7 @@
-//! Times as text, without the detour over a format string.
+//! Times and numbers as text, without the detour over a format string.
+
+use std::fmt::Write;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
@@ -6,35 +9,47 @@ use jiff::tz::Offset;
 /// Appends `yyyy-MM-ddTHH:mm:ssZ`.
 pub(super) fn push_time(out: &mut String, time: Timestamp) {
     let civil = Offset::UTC.to_datetime(time);
-    let date = civil.date();
-    let (hour, minute, second) = (civil.hour(), civil.minute(), civil.second());
     // Years before 0000 are out of the API's range; they cannot come from a clock.
-    let year = date.year().unsigned_abs();
-    push_pair(out, year / 100);
-    push_pair(out, year % 100);
-    for (separator, number) in [
-        ('-', date.month()),
-        ('-', date.day()),
-        ('T', hour),
-        (':', minute),
-        (':', second),
+    let year = civil.year().unsigned_abs();
+    let mut text = *b"0000-00-00T00:00:00Z";
+    for (at, number) in [
+        (0, (year / 100) as u8),
+        (2, (year % 100) as u8),
+        (5, civil.month().unsigned_abs()),
+        (8, civil.day().unsigned_abs()),
+        (11, civil.hour().unsigned_abs()),
+        (14, civil.minute().unsigned_abs()),
+        (17, civil.second().unsigned_abs()),
     ] {
-        out.push(separator);
-        push_pair(out, u16::from(number.unsigned_abs()));
+        text[at] = b'0' + number / 10;
+        text[at + 1] = b'0' + number % 10;
     }
-    out.push('Z');
+    out.push_str(std::str::from_utf8(&text).expect("digits are ASCII"));
 }
 
-/// Appends two decimal digits.
-fn push_pair(out: &mut String, number: u16) {
-    let digit = |value: u16| char::from(b'0' + (value % 10) as u8);
-    out.push(digit(number / 10));
-    out.push(digit(number));
+/// Appends an IP address; IPv4, the usual kind, digit by digit.
+pub(super) fn push_address(out: &mut String, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{address}");
+        return;
+    };
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push('.');
+        }
+        if octet >= 100 {
+            out.push(char::from(b'0' + octet / 100));
+        }
+        if octet >= 10 {
+            out.push(char::from(b'0' + octet / 10 % 10));
+        }
+        out.push(char::from(b'0' + octet % 10));
+    }
 }
 
 /// Appends a decimal number.
 pub(super) fn push_integer(out: &mut String, number: i64) {
-    use std::fmt::Write;
     // Writing to a string cannot fail.
     let _ = write!(out, "{number}");
 }
@@ -44,6 +59,21 @@ mod tests {
     use openpeta_types::{POSTPAID_EXPIRY, format_time, parse_time};
 
     use super::*;
+
+    #[test]
+    fn addresses_look_as_the_standard_library_writes_them() {
+        for text in [
+            "0.0.0.0",
+            "127.8.0.2",
+            "255.100.99.10",
+            "::1",
+            "2001:db8::1",
+        ] {
+            let mut out = String::new();
+            push_address(&mut out, text.parse().expect("an address"));
+            assert_eq!(out, text);
+        }
+    }
 
     #[test]
     fn times_look_as_the_shared_formatter_writes_them() {

@@ -133,7 +133,7 @@ impl ApiResponse for DescribeInstanceInfoResponse {
                 writer.display("Port", &item.port);
                 writer.optional_text("VpcId", item.vpc_id.as_ref().map(VpcId::as_str));
                 writer.optional_text("VSwitchId", item.vswitch_id.as_ref().map(VSwitchId::as_str));
-                writer.optional_display("PrivateIpAddress", item.private_ip_address.as_ref());
+                writer.optional_address("PrivateIpAddress", item.private_ip_address);
             },
         );
         write_databases(writer, &self.databases);

@@ -191,6 +191,10 @@ pub struct DatabaseSummary {
 }
 
 impl ApiResponse for DescribeInstancesResponse {
+    fn size_hint(&self) -> usize {
+        512 + 640 * self.instances.len()
+    }
+
     fn write<W: FieldWriter>(&self, writer: &mut W) {
         writer.integer("PageNumber", self.page_number.into());
         writer.integer("PageSize", self.page_size.into());
@@ -223,7 +227,7 @@ impl InstanceItem {
         writer.text("NetworkType", self.network_type.as_str());
         writer.optional_text("VpcId", self.vpc_id.as_ref().map(VpcId::as_str));
         writer.optional_text("VSwitchId", self.vswitch_id.as_ref().map(VSwitchId::as_str));
-        writer.optional_display("PrivateIpAddress", self.private_ip_address.as_ref());
+        writer.optional_address("PrivateIpAddress", self.private_ip_address);
         write_databases(writer, &self.databases);
     }
 }
