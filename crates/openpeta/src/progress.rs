@@ -51,11 +51,9 @@ impl Progress {
         }
     }
 
-    /// The last step that was seen, as the end of a sentence; empty when there was none.
-    pub fn last_step(&self) -> String {
-        self.step.as_ref().map_or_else(String::new, |step| {
-            format!(": the last step seen was {step}")
-        })
+    /// The last thing that was heard of the task: a step, or why it failed.
+    pub fn last_heard(&self) -> Option<&str> {
+        self.step.as_deref()
     }
 
     /// Clears the bar.

@@ -183,11 +183,16 @@ impl Watch {
                 instance_id: instance_id.to_owned(),
                 instance: None,
             })),
-            _ => Err(Failure::TaskFailed(format!(
-                "{} of {instance_id} was undone{}",
-                self.action,
-                progress.last_step()
-            ))),
+            _ => {
+                let heard = progress
+                    .last_heard()
+                    .map_or_else(String::new, |heard| format!(": {heard}"));
+                Err(Failure::TaskFailed(format!(
+                    "{} of {instance_id} failed and was undone{heard}. The operator finds the \
+                     steps with `openpeta admin task list --instance-id {instance_id}`",
+                    self.action
+                )))
+            }
         }
     }
 

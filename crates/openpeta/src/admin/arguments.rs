@@ -1,12 +1,7 @@
 //! The operator's commands as they are typed.
 
 use clap::{Args, Subcommand};
-use openpeta_control::admin::protocol::AdminCommand;
 use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VpcId};
-
-use crate::admin::show::{FIELDS, Form};
-use crate::failure::Failure;
-use crate::secret_input;
 
 /// Run the service: tenants, keys, networks, locks, tasks (over DIR/admin.sock)
 #[derive(Args, Debug)]
@@ -18,11 +13,11 @@ pub struct AdminArguments {
     #[arg(long, global = true)]
     pub wide: bool,
     #[command(subcommand)]
-    subject: Subject,
+    pub(super) subject: Subject,
 }
 
 #[derive(Debug, Subcommand)]
-enum Subject {
+pub(super) enum Subject {
     /// Tenants: who may order instances
     #[command(subcommand)]
     Tenant(Tenant),
@@ -59,7 +54,7 @@ enum Subject {
 }
 
 #[derive(Debug, Subcommand)]
-enum Tenant {
+pub(super) enum Tenant {
     /// Make a tenant with one access key
     Create {
         /// Display name, unique
@@ -89,7 +84,7 @@ enum Tenant {
 }
 
 #[derive(Debug, Subcommand)]
-enum AccessKey {
+pub(super) enum AccessKey {
     /// Make a key; its secret is shown this once
     Create {
         #[command(flatten)]
@@ -111,28 +106,28 @@ enum AccessKey {
 
 /// A tenant, or one of its RAM users.
 #[derive(Args, Debug)]
-struct Owner {
+pub(super) struct Owner {
     /// The tenant
     #[arg(long, value_parser = AccountId::parse)]
-    account_id: AccountId,
+    pub(super) account_id: AccountId,
     /// The RAM user; left out, the tenant itself
     #[arg(long)]
-    user_name: Option<String>,
+    pub(super) user_name: Option<String>,
 }
 
 /// A RAM user of a tenant.
 #[derive(Args, Debug)]
-struct User {
+pub(super) struct User {
     /// The tenant
     #[arg(long, value_parser = AccountId::parse)]
-    account_id: AccountId,
+    pub(super) account_id: AccountId,
     /// The RAM user
     #[arg(long)]
-    user_name: String,
+    pub(super) user_name: String,
 }
 
 #[derive(Debug, Subcommand)]
-enum RamUser {
+pub(super) enum RamUser {
     /// Make a RAM user
     Create {
         #[command(flatten)]
@@ -147,7 +142,7 @@ enum RamUser {
 }
 
 #[derive(Debug, Subcommand)]
-enum Policy {
+pub(super) enum Policy {
     /// Attach a policy to a RAM user, replacing the one of the same name
     Attach {
         #[command(flatten)]
@@ -175,7 +170,7 @@ enum Policy {
 }
 
 #[derive(Debug, Subcommand)]
-enum Sts {
+pub(super) enum Sts {
     /// Issue an access key, its secret and a security token that expire
     Issue {
         #[command(flatten)]
@@ -187,7 +182,7 @@ enum Sts {
 }
 
 #[derive(Debug, Subcommand)]
-enum Vpc {
+pub(super) enum Vpc {
     /// Make a VPC
     Create {
         /// The tenant that may use it; left out, all
@@ -208,7 +203,7 @@ enum Vpc {
 }
 
 #[derive(Debug, Subcommand)]
-enum Vswitch {
+pub(super) enum Vswitch {
     /// Make a VSwitch in a VPC
     Create {
         /// The VPC
@@ -229,7 +224,7 @@ enum Vswitch {
 }
 
 #[derive(Debug, Subcommand)]
-enum Instance {
+pub(super) enum Instance {
     /// List all instances of all tenants
     List,
     /// Lock an instance: no changes through the API, no writes through the gateway
@@ -250,13 +245,13 @@ enum Instance {
 }
 
 #[derive(Debug, Subcommand)]
-enum Node {
+pub(super) enum Node {
     /// List nodes with their processes, memory and disk space
     List,
 }
 
 #[derive(Debug, Subcommand)]
-enum Task {
+pub(super) enum Task {
     /// List tasks, newest first
     List {
         /// Only those of this instance
@@ -290,7 +285,7 @@ enum Task {
 }
 
 #[derive(Debug, Subcommand)]
-enum Audit {
+pub(super) enum Audit {
     /// List audit rows, newest first
     List {
         /// Only those of this tenant
@@ -318,226 +313,4 @@ fn parse_status(text: &str) -> Result<TaskStatus, String> {
             TaskStatus::ALL.iter().find(named).copied()
         })
         .ok_or_else(|| STATUS_HELP.to_owned())
-}
-
-impl AdminArguments {
-    /// The command as it is sent, and the form in which its reply is shown.
-    ///
-    /// # Errors
-    /// When a policy document cannot be read.
-    pub fn into_command(self) -> Result<(AdminCommand, Form), Failure> {
-        use AdminCommand as C;
-        let rows = |columns| Form::Rows { columns };
-        Ok(match self.subject {
-            Subject::Tenant(Tenant::Create { name }) => (
-                C::TenantCreate { name },
-                Form::Exactly {
-                    members: &["account_id", "access_key_id", "access_key_secret"],
-                },
-            ),
-            Subject::Tenant(Tenant::Update {
-                account_id,
-                balance_cents,
-                real_name_verified,
-                finance,
-                instance_quota,
-            }) => (
-                C::TenantUpdate {
-                    account_id,
-                    balance_cents,
-                    real_name_verified,
-                    finance,
-                    instance_quota,
-                },
-                FIELDS,
-            ),
-            Subject::Tenant(Tenant::List) => {
-                (C::TenantList, rows(&["account_id", "name", "instances"]))
-            }
-            Subject::AccessKey(AccessKey::Create { owner }) => (
-                C::AccessKeyCreate {
-                    account_id: owner.account_id,
-                    user_name: owner.user_name,
-                },
-                FIELDS,
-            ),
-            Subject::AccessKey(AccessKey::Disable { access_key_id }) => {
-                (C::AccessKeyDisable { access_key_id }, FIELDS)
-            }
-            Subject::AccessKey(AccessKey::List { account_id }) => (
-                C::AccessKeyList { account_id },
-                rows(&["access_key_id", "user_name", "status"]),
-            ),
-            Subject::RamUser(RamUser::Create { user }) => (
-                C::RamUserCreate {
-                    account_id: user.account_id,
-                    user_name: user.user_name,
-                },
-                FIELDS,
-            ),
-            Subject::RamUser(RamUser::List { account_id }) => {
-                (C::RamUserList { account_id }, rows(&["user_name"]))
-            }
-            Subject::Policy(Policy::Attach {
-                user,
-                policy_name,
-                document,
-            }) => (
-                C::PolicyAttach {
-                    account_id: user.account_id,
-                    user_name: user.user_name,
-                    policy_name,
-                    document: read_document(document)?,
-                },
-                FIELDS,
-            ),
-            Subject::Policy(Policy::Detach { user, policy_name }) => (
-                C::PolicyDetach {
-                    account_id: user.account_id,
-                    user_name: user.user_name,
-                    policy_name,
-                },
-                FIELDS,
-            ),
-            Subject::Policy(Policy::List { user }) => (
-                C::PolicyList {
-                    account_id: user.account_id,
-                    user_name: user.user_name,
-                },
-                rows(&["policy_name", "document"]),
-            ),
-            Subject::Sts(Sts::Issue {
-                owner,
-                duration_seconds,
-            }) => (
-                C::StsIssue {
-                    account_id: owner.account_id,
-                    user_name: owner.user_name,
-                    duration_seconds,
-                },
-                FIELDS,
-            ),
-            Subject::Vpc(Vpc::Create {
-                account_id,
-                region_id,
-                cidr,
-                name,
-            }) => (
-                C::VpcCreate {
-                    account_id,
-                    region_id,
-                    cidr,
-                    name,
-                },
-                FIELDS,
-            ),
-            Subject::Vpc(Vpc::List) => (
-                C::VpcList,
-                rows(&["vpc_id", "name", "region_id", "cidr", "account_id"]),
-            ),
-            Subject::Vswitch(Vswitch::Create {
-                vpc_id,
-                zone_id,
-                cidr,
-                name,
-            }) => (
-                C::VswitchCreate {
-                    vpc_id,
-                    zone_id,
-                    cidr,
-                    name,
-                },
-                FIELDS,
-            ),
-            Subject::Vswitch(Vswitch::List) => (
-                C::VswitchList,
-                rows(&["vswitch_id", "name", "vpc_id", "zone_id", "cidr"]),
-            ),
-            Subject::Instance(Instance::List) => (
-                C::InstanceList,
-                rows(&[
-                    "instance_id",
-                    "status",
-                    "lock_mode",
-                    "node_id",
-                    "account_id",
-                ]),
-            ),
-            Subject::Instance(Instance::Lock {
-                instance_id,
-                reason,
-            }) => (
-                C::InstanceLock {
-                    instance_id,
-                    reason,
-                },
-                FIELDS,
-            ),
-            Subject::Instance(Instance::Unlock { instance_id }) => {
-                (C::InstanceUnlock { instance_id }, FIELDS)
-            }
-            Subject::Node(Node::List) => (
-                C::NodeList,
-                rows(&["node_id", "instance_id", "state", "pid", "memory_bytes"]),
-            ),
-            Subject::Task(Task::List {
-                instance_id,
-                status,
-                limit,
-            }) => (
-                C::TaskList {
-                    instance_id,
-                    status,
-                    limit,
-                },
-                rows(&[
-                    "task_id",
-                    "action",
-                    "phase",
-                    "status",
-                    "progress",
-                    "current_step",
-                    "instance_id",
-                    "message",
-                ]),
-            ),
-            Subject::Task(Task::Show { task_id }) => (
-                C::TaskShow { task_id },
-                Form::Fields {
-                    columns: &["name", "state", "attempts", "error"],
-                },
-            ),
-            Subject::Task(Task::Retry { task_id }) => (C::TaskRetry { task_id }, FIELDS),
-            Subject::Task(Task::Cancel { task_id }) => (C::TaskCancel { task_id }, FIELDS),
-            Subject::Audit(Audit::List {
-                account_id,
-                instance_id,
-                action,
-                limit,
-            }) => (
-                C::AuditList {
-                    account_id,
-                    instance_id,
-                    action,
-                    limit,
-                },
-                rows(&[
-                    "at",
-                    "action",
-                    "outcome",
-                    "instance_id",
-                    "account_id",
-                    "source_ip",
-                ]),
-            ),
-        })
-    }
-}
-
-/// The policy itself when it is given as text, else the content of the file or standard input.
-fn read_document(given: String) -> Result<String, Failure> {
-    if given.trim_start().starts_with('{') {
-        return Ok(given);
-    }
-    secret_input::read_source("--document", &given)
 }

@@ -150,13 +150,18 @@ fn a_service_that_restarts_meanwhile_is_waited_for() {
 
 #[test]
 fn an_undone_order_is_a_failure() {
-    let service = Service::start(|seen| match seen.action.as_str() {
+    let looks = AtomicUsize::new(0);
+    let service = Service::start(move |seen| match seen.action.as_str() {
         "CreateInstance" => ok(r#"{"RequestId":"R","InstanceId":"pd-a"}"#),
+        "DescribeTasks" if looks.fetch_add(1, Ordering::Relaxed) == 0 => {
+            tasks(&task(12, "1", 40, "The disk is full."))
+        }
         _ => error(404, "InvalidDBInstanceId.NotFound", "gone"),
     });
     let ran = service.run(ORDER);
     assert_eq!(ran.code, 4);
-    assert!(ran.stderr.contains("was undone"), "{ran:?}");
+    let told = "CreateInstance of pd-a failed and was undone: The disk is full.";
+    assert!(ran.stderr.contains(told), "{ran:?}");
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! From typed arguments to the command that is sent, and the form in which its reply is shown.
+
+use openpeta_control::admin::protocol::AdminCommand;
+
+use crate::admin::arguments::{
+    AccessKey, AdminArguments, Audit, Instance, Node, Policy, RamUser, Sts, Subject, Task, Tenant,
+    Vpc, Vswitch,
+};
+use crate::admin::show::{FIELDS, Form};
+use crate::failure::Failure;
+use crate::secret_input;
+
+impl AdminArguments {
+    /// The command as it is sent, and the form in which its reply is shown.
+    ///
+    /// # Errors
+    /// When a policy document cannot be read.
+    pub fn into_command(self) -> Result<(AdminCommand, Form), Failure> {
+        use AdminCommand as C;
+        let rows = |columns| Form::Rows { columns };
+        Ok(match self.subject {
+            Subject::Tenant(Tenant::Create { name }) => (
+                C::TenantCreate { name },
+                Form::Exactly {
+                    members: &["account_id", "access_key_id", "access_key_secret"],
+                },
+            ),
+            Subject::Tenant(Tenant::Update {
+                account_id,
+                balance_cents,
+                real_name_verified,
+                finance,
+                instance_quota,
+            }) => (
+                C::TenantUpdate {
+                    account_id,
+                    balance_cents,
+                    real_name_verified,
+                    finance,
+                    instance_quota,
+                },
+                FIELDS,
+            ),
+            Subject::Tenant(Tenant::List) => {
+                (C::TenantList, rows(&["account_id", "name", "instances"]))
+            }
+            Subject::AccessKey(AccessKey::Create { owner }) => (
+                C::AccessKeyCreate {
+                    account_id: owner.account_id,
+                    user_name: owner.user_name,
+                },
+                FIELDS,
+            ),
+            Subject::AccessKey(AccessKey::Disable { access_key_id }) => {
+                (C::AccessKeyDisable { access_key_id }, FIELDS)
+            }
+            Subject::AccessKey(AccessKey::List { account_id }) => (
+                C::AccessKeyList { account_id },
+                rows(&["access_key_id", "user_name", "status"]),
+            ),
+            Subject::RamUser(RamUser::Create { user }) => (
+                C::RamUserCreate {
+                    account_id: user.account_id,
+                    user_name: user.user_name,
+                },
+                FIELDS,
+            ),
+            Subject::RamUser(RamUser::List { account_id }) => {
+                (C::RamUserList { account_id }, rows(&["user_name"]))
+            }
+            Subject::Policy(Policy::Attach {
+                user,
+                policy_name,
+                document,
+            }) => (
+                C::PolicyAttach {
+                    account_id: user.account_id,
+                    user_name: user.user_name,
+                    policy_name,
+                    document: read_document(document)?,
+                },
+                FIELDS,
+            ),
+            Subject::Policy(Policy::Detach { user, policy_name }) => (
+                C::PolicyDetach {
+                    account_id: user.account_id,
+                    user_name: user.user_name,
+                    policy_name,
+                },
+                FIELDS,
+            ),
+            Subject::Policy(Policy::List { user }) => (
+                C::PolicyList {
+                    account_id: user.account_id,
+                    user_name: user.user_name,
+                },
+                rows(&["policy_name", "document"]),
+            ),
+            Subject::Sts(Sts::Issue {
+                owner,
+                duration_seconds,
+            }) => (
+                C::StsIssue {
+                    account_id: owner.account_id,
+                    user_name: owner.user_name,
+                    duration_seconds,
+                },
+                FIELDS,
+            ),
+            Subject::Vpc(Vpc::Create {
+                account_id,
+                region_id,
+                cidr,
+                name,
+            }) => (
+                C::VpcCreate {
+                    account_id,
+                    region_id,
+                    cidr,
+                    name,
+                },
+                FIELDS,
+            ),
+            Subject::Vpc(Vpc::List) => (
+                C::VpcList,
+                rows(&["vpc_id", "name", "region_id", "cidr", "account_id"]),
+            ),
+            Subject::Vswitch(Vswitch::Create {
+                vpc_id,
+                zone_id,
+                cidr,
+                name,
+            }) => (
+                C::VswitchCreate {
+                    vpc_id,
+                    zone_id,
+                    cidr,
+                    name,
+                },
+                FIELDS,
+            ),
+            Subject::Vswitch(Vswitch::List) => (
+                C::VswitchList,
+                rows(&["vswitch_id", "name", "vpc_id", "zone_id", "cidr"]),
+            ),
+            Subject::Instance(Instance::List) => (
+                C::InstanceList,
+                rows(&[
+                    "instance_id",
+                    "status",
+                    "lock_mode",
+                    "node_id",
+                    "account_id",
+                ]),
+            ),
+            Subject::Instance(Instance::Lock {
+                instance_id,
+                reason,
+            }) => (
+                C::InstanceLock {
+                    instance_id,
+                    reason,
+                },
+                FIELDS,
+            ),
+            Subject::Instance(Instance::Unlock { instance_id }) => {
+                (C::InstanceUnlock { instance_id }, FIELDS)
+            }
+            Subject::Node(Node::List) => (
+                C::NodeList,
+                rows(&["node_id", "instance_id", "state", "pid", "memory_bytes"]),
+            ),
+            Subject::Task(Task::List {
+                instance_id,
+                status,
+                limit,
+            }) => (
+                C::TaskList {
+                    instance_id,
+                    status,
+                    limit,
+                },
+                rows(&[
+                    "task_id",
+                    "action",
+                    "phase",
+                    "status",
+                    "progress",
+                    "current_step",
+                    "instance_id",
+                    "message",
+                ]),
+            ),
+            Subject::Task(Task::Show { task_id }) => (
+                C::TaskShow { task_id },
+                Form::Fields {
+                    columns: &["name", "state", "attempts", "error"],
+                },
+            ),
+            Subject::Task(Task::Retry { task_id }) => (C::TaskRetry { task_id }, FIELDS),
+            Subject::Task(Task::Cancel { task_id }) => (C::TaskCancel { task_id }, FIELDS),
+            Subject::Audit(Audit::List {
+                account_id,
+                instance_id,
+                action,
+                limit,
+            }) => (
+                C::AuditList {
+                    account_id,
+                    instance_id,
+                    action,
+                    limit,
+                },
+                rows(&[
+                    "at",
+                    "action",
+                    "outcome",
+                    "instance_id",
+                    "account_id",
+                    "source_ip",
+                ]),
+            ),
+        })
+    }
+}
+
+/// The policy itself when it is given as text, else the content of the file or standard input.
+fn read_document(given: String) -> Result<String, Failure> {
+    if given.trim_start().starts_with('{') {
+        return Ok(given);
+    }
+    secret_input::read_source("--document", &given)
+}
