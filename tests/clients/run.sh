@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the vendor's SDKs, MySQL drivers and command-line clients against the real binary.
-# Arguments go to pytest, e.g. `run.sh test_whitelist.py -k closed`.
+# Arguments go to pytest, e.g. `run.sh faults/test_whitelist.py -k removed`.
 #
 # What it installs from PyPI and npm lies in .venv and tests/clients/node_modules and is kept
 # until the list of it changes.

@@ -125,8 +125,7 @@ def test_dump_and_load_back(run, tmp_path):
     run("mariadb-dump", "--single-transaction", "--routines", "--triggers", f"--result-file={dump}", "shop")
     drop = "DROP VIEW both_tables; DROP PROCEDURE count_them; DROP TABLE child, parent"
     run("mariadb", "shop", "-e", drop)
-    with dump.open() as source:
-        run("mariadb", "--default-character-set=utf8mb4", "shop", stdin=source.read())
+    run("mariadb", "--default-character-set=utf8mb4", "shop", "-e", f"source {dump}")
     assert run("mariadb", "-NB", "--default-character-set=utf8mb4", "shop", "-e", checksum).stdout == before
     run("mariadb", "shop", "-e", drop)
 

@@ -172,7 +172,11 @@ def test_tls_is_tls(instance):
     connection.close()
 
 
-def test_caching_sha2_password(connector):
+@pytest.mark.parametrize("driver", ["connector", "connector-tls", "libmysqlclient-tls"])
+def test_caching_sha2_password(instance, driver):
+    def connector(**keywords):
+        return drivers.ALL[driver](instance, **keywords)
+
     connection = connector(auth_plugin="caching_sha2_password")
     assert rows(connection, "SELECT CURRENT_USER()") == [("alice@%",)]
     connection.close()
@@ -517,7 +521,7 @@ def test_many_rows_as_they_come(pymysql_connect):
     cursor.fetchone()
     connection._force_close()
     # Nothing is left to read, so its destructor need not try.
-    cursor._result = None
+    cursor._result = connection._result = None
     again = pymysql_connect()
     assert rows(again, "SELECT 1") == [(1,)]
     again.close()

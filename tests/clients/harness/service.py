@@ -180,13 +180,16 @@ class Service:
         return left
 
     def destroy(self):
-        """Stops whatever still runs and removes the directory."""
+        """Stops whatever still runs and removes the directory. `OPENPETA_TEST_LOGS` names a
+        directory that keeps the logs."""
         if self.running:
             self.process.kill()
             self.process.wait()
         self.process = None
         for pid in self.processes():
             end(pid)
+        if (keep := os.environ.get("OPENPETA_TEST_LOGS")) and self.log_path.exists():
+            shutil.copy(self.log_path, pathlib.Path(keep) / f"{self.home.name}.log")
         roots = {self.node_root().parent, (self.data_dir / "template").resolve().parent}
         for root in roots:
             if root != self.data_dir and str(root).startswith("/var/lib/openpeta/"):
