@@ -10,7 +10,7 @@ use openpeta_rpc_api::accounts::{
 };
 use openpeta_rpc_api::{Action, ApiError, EmptyResponse};
 use openpeta_store::{Account, Grant, Instance, Reader, Writer};
-use openpeta_types::{AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet};
+use openpeta_types::{AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet, TaskId};
 
 use crate::authorize::require_unlocked;
 use crate::instances::account_login;
@@ -32,9 +32,21 @@ impl Control {
         call: &MutatingCall,
         request: &CreateAccountRequest,
     ) -> Result<EmptyResponse, ControlError> {
+        if let Some(task) = self.add_account(call, request)? {
+            self.wait_for_task(task, PATIENCE).await;
+        }
+        Ok(EmptyResponse)
+    }
+
+    /// Writes the account and the task that makes it usable; `None` for a repeated call.
+    pub(crate) fn add_account(
+        &self,
+        call: &MutatingCall,
+        request: &CreateAccountRequest,
+    ) -> Result<Option<TaskId>, ControlError> {
         let id = &request.instance_id;
         let login = account_login(&request.account_password)?;
-        let task = self.parts.store.write(|writer| {
+        self.parts.store.write(|writer| {
             let token = request.client_token.as_ref();
             if idempotency::answered::<()>(writer, call, token)?.is_some() {
                 audit::record(writer, call, Some(id), None)?;
@@ -64,11 +76,7 @@ impl Control {
             idempotency::remember(writer, call, token, &())?;
             audit::record(writer, call, Some(id), Some(task))?;
             Ok(Some(task))
-        })?;
-        if let Some(task) = task {
-            self.wait_for_task(task, PATIENCE).await;
-        }
-        Ok(EmptyResponse)
+        })
     }
 
     /// DeleteAccount: drops an account; its sessions are closed.
@@ -81,6 +89,17 @@ impl Control {
         call: &MutatingCall,
         request: &DeleteAccountRequest,
     ) -> Result<EmptyResponse, ControlError> {
+        let task = self.drop_account(call, request)?;
+        self.wait_for_task(task, PATIENCE).await;
+        Ok(EmptyResponse)
+    }
+
+    /// Writes that the account goes and the task that removes it, and closes its sessions.
+    pub(crate) fn drop_account(
+        &self,
+        call: &MutatingCall,
+        request: &DeleteAccountRequest,
+    ) -> Result<TaskId, ControlError> {
         let (id, name) = (&request.instance_id, &request.account_name);
         let task = self.parts.store.write(|writer| {
             self.active_instance(writer, &call.caller, call.action, id)?;
@@ -102,8 +121,7 @@ impl Control {
         })?;
         // Nobody logs in with it from here on, whenever the task comes to its turn.
         self.parts.publish(id)?;
-        self.wait_for_task(task, PATIENCE).await;
-        Ok(EmptyResponse)
+        Ok(task)
     }
 
     /// DescribeAccounts: the accounts of an instance with the privileges that they really have

@@ -74,6 +74,21 @@ impl Control {
         Ok((control, tenant))
     }
 
+    /// Over these parts, with nobody to run tasks or reconcilers.
+    #[cfg(test)]
+    pub(crate) fn without_workers(parts: &Arc<Parts>) -> Self {
+        let config = TasksConfig {
+            max_running: 0,
+            ..TasksConfig::default()
+        };
+        Self {
+            parts: Arc::clone(parts),
+            policies: Arc::default(),
+            tasks: Tasks::start(parts.store.clone(), workflows::all(parts), config),
+            reconcilers: Arc::default(),
+        }
+    }
+
     /// Stops reconcilers and tasks, the latter between two steps. Nodes keep running.
     pub async fn shutdown(&self) {
         self.reconcilers

@@ -28,6 +28,8 @@ mod random;
 mod reconcilers;
 mod regions;
 mod tasks;
+#[cfg(test)]
+mod testing;
 mod whitelists;
 mod workflows;
 

@@ -135,6 +135,8 @@ impl Order<'_> {
     /// Writes everything that the instance consists of, and the task that makes it real.
     fn place(&self, writer: &Writer<'_>, login: AccountLogin) -> Result<Answer, ControlError> {
         let instance = self.instance()?;
+        // Checks the VPC, which the instance's row refers to.
+        let endpoint = self.endpoint(writer, &instance)?;
         let spare = self.node(writer, &instance)?;
         let (node, is_spare) = (spare.node, spare.is_spare);
         let instance = Instance {
@@ -150,7 +152,6 @@ impl Order<'_> {
         writer.insert_database(&self.database(&instance))?;
         self.insert_account(writer, &instance, login)?;
         writer.put_whitelist_group(&instance.instance_id, &self.whitelist_group())?;
-        let endpoint = self.endpoint(writer, &instance)?;
         writer.insert_endpoint(&endpoint)?;
         let order_id = writer.insert_order(&NewOrder {
             account_id: instance.account_id,

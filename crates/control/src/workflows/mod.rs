@@ -8,6 +8,8 @@ pub(crate) mod create_account;
 pub(crate) mod create_instance;
 pub(crate) mod delete_account;
 pub(crate) mod delete_instance;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

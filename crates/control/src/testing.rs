@@ -1,0 +1,222 @@
+//! What the tests of this crate share: a world of its own for each test, with real nodes.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use openpeta_engine::{Engine, EngineConfig};
+use openpeta_rpc_api::instances::CreateInstanceRequest;
+use openpeta_rpc_api::{Action, ApiRequest, Params};
+use openpeta_store::Store;
+use openpeta_tasks::{Tasks, TasksConfig};
+use openpeta_types::route::InstanceRoute;
+use openpeta_types::{EndpointId, InstanceId, RequestId, Secret};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::parts::Parts;
+use crate::{
+    Caller, Control, ControlConfig, DefaultTenant, Gateway, MutatingCall, OpenEndpointError,
+    bootstrap, workflows,
+};
+
+/// An engine with its own directory; what it left running is destroyed with it.
+pub(crate) struct TestEngine {
+    pub(crate) engine: Engine,
+    _directory: TempDir,
+}
+
+impl TestEngine {
+    pub(crate) async fn new() -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        // Nodes run as another user when the tests run as root.
+        let open = std::fs::Permissions::from_mode(0o711);
+        std::fs::set_permissions(directory.path(), open).expect("it is ours");
+        let mut config = EngineConfig::new(directory.path(), Secret::new("admin-password"));
+        // Making one takes seconds; the tests share it.
+        let shared = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../target/tmp/control-template"
+        );
+        config.template_dir = Some(shared.into());
+        let engine = Engine::open(config).await.expect("MariaDB is installed");
+        engine.prepare_template().await.expect("a template");
+        Self {
+            engine,
+            _directory: directory,
+        }
+    }
+}
+
+impl Drop for TestEngine {
+    fn drop(&mut self) {
+        let engine = self.engine.clone();
+        let destroy = async move {
+            for node in engine.list_nodes().unwrap_or_default() {
+                let _ = engine.destroy_node(&node.node).await;
+            }
+        };
+        let blocking = move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(destroy);
+        };
+        let _ = std::thread::spawn(blocking).join();
+    }
+}
+
+/// A store, a gateway that only listens, and the engine of the test.
+pub(crate) struct World {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) gateway: Arc<ListeningGateway>,
+    pub(crate) control: Control,
+    pub(crate) tenant: DefaultTenant,
+    _directory: TempDir,
+}
+
+impl World {
+    pub(crate) fn new(engine: &TestEngine) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let store = Store::open(directory.path()).expect("a new store");
+        let config = ControlConfig::default();
+        let tenant = bootstrap::bootstrap(&store, &config.network, Timestamp::now())
+            .expect("a new store takes a tenant");
+        let gateway = Arc::new(ListeningGateway::default());
+        let parts = Arc::new(Parts {
+            config,
+            store,
+            engine: engine.engine.clone(),
+            gateway: Arc::clone(&gateway) as _,
+            nodes_changed: tokio::sync::watch::Sender::new(()),
+        });
+        Self {
+            control: Control::without_workers(&parts),
+            parts,
+            gateway,
+            tenant,
+            _directory: directory,
+        }
+    }
+
+    /// A call of the default tenant.
+    pub(crate) fn call(&self, action: Action) -> MutatingCall {
+        MutatingCall {
+            caller: self.caller(),
+            action,
+            parameters: "{}".into(),
+            digest: [0; 32],
+        }
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            account_id: self.tenant.account_id,
+            ram_user: None,
+            access_key_id: self.tenant.access_key_id.clone(),
+            source_ip: Ipv4Addr::LOCALHOST.into(),
+            secure_transport: true,
+            user_agent: "test".into(),
+            request_id: RequestId::from_random([1; 16]),
+            now: Timestamp::now(),
+        }
+    }
+
+    /// Orders an instance; nobody works on its task.
+    pub(crate) fn order(&self) -> InstanceId {
+        let call = self.call(Action::CreateInstance);
+        let response = self.control.create_instance(&call, &order_request(&[]));
+        response.expect("the order is right").instance_id
+    }
+
+    /// Runs every task to its end.
+    pub(crate) async fn run_tasks(&self) {
+        let all = workflows::all(&self.parts);
+        let tasks = Tasks::start(self.parts.store.clone(), all, TasksConfig::default());
+        let unfinished = self.parts.store.read(|reader| reader.unfinished_tasks());
+        for task in unfinished.expect("the store works") {
+            tasks.wait(task.task_id).await.expect("the task exists");
+        }
+        tasks.shutdown().await;
+    }
+}
+
+/// A right order, with some parameters changed or, when empty, left out.
+pub(crate) fn order_request(changes: &[(&str, &str)]) -> CreateInstanceRequest {
+    let mut pairs = HashMap::from([
+        ("RegionId", "cn-hangzhou"),
+        ("ZoneId", "cn-hangzhou-b"),
+        ("DBName", "shop"),
+        ("NodeSpec", "petadata.s2.xlarge"),
+        ("NodeNumber", "1"),
+        ("AccountName", "alice"),
+        ("AccountPassword", "Passw0rd!"),
+    ]);
+    pairs.extend(changes.iter().copied());
+    let params = Params::from_pairs(pairs).expect("unique names");
+    CreateInstanceRequest::from_params(&params).expect("well formed")
+}
+
+/// Listens where it is told to and greets with one byte; remembers routes.
+#[derive(Default)]
+pub(crate) struct ListeningGateway {
+    open: Mutex<HashMap<EndpointId, JoinHandle<()>>>,
+    routes: Mutex<HashMap<InstanceId, InstanceRoute>>,
+}
+
+impl ListeningGateway {
+    pub(crate) fn route(&self, id: &InstanceId) -> Option<InstanceRoute> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.get(id).cloned()
+    }
+}
+
+impl Gateway for ListeningGateway {
+    fn publish(&self, route: InstanceRoute) {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.insert(route.instance_id.clone(), route);
+    }
+
+    fn withdraw(&self, instance: &InstanceId) {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.remove(instance);
+    }
+
+    fn open_endpoint(
+        &self,
+        endpoint: &EndpointId,
+        address: SocketAddr,
+        _instance: &InstanceId,
+    ) -> Result<(), OpenEndpointError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.contains_key(endpoint) {
+            return Ok(());
+        }
+        let listener = std::net::TcpListener::bind(address)
+            .map_err(|_| OpenEndpointError::AddressInUse(address))?;
+        listener.set_nonblocking(true).expect("a socket of ours");
+        let listener = TcpListener::from_std(listener).expect("a socket of ours");
+        let greet = async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let _ = client.write_all(b"x").await;
+            }
+        };
+        open.insert(endpoint.clone(), tokio::spawn(greet));
+        Ok(())
+    }
+
+    fn close_endpoint(&self, endpoint: &EndpointId, _grace: Duration) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listening) = open.remove(endpoint) {
+            listening.abort();
+        }
+    }
+
+    fn endpoints(&self) -> Vec<EndpointId> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.keys().cloned().collect()
+    }
+}
