@@ -37,8 +37,9 @@ impl Parts {
         applied.map_err(ControlError::unavailable)
     }
 
-    /// Makes accounts that the node lacks, and drops those that the store does not know.
-    /// Privileges of the others are left alone: users may change them by SQL.
+    /// Makes accounts that the node lacks, drops those that the store does not know, and sets
+    /// right how the others log in. Privileges of accounts that are there are left alone: users
+    /// may change them by SQL.
     ///
     /// # Errors
     /// [`ControlError`] when store or node fail.
@@ -46,20 +47,27 @@ impl Parts {
         let Some(node) = &instance.node_id else {
             return Ok(());
         };
-        let wanted = self.accounts_with_grants(&instance.instance_id)?;
         let mut sql = self
             .engine
             .sql(node)
             .await
             .map_err(ControlError::unavailable)?;
+        // In this order: an account's row is there before the account is.
         let present = sql.accounts().await.map_err(ControlError::unavailable)?;
+        let wanted = self.accounts_with_grants(&instance.instance_id)?;
         for name in &present {
-            if !wanted.iter().any(|(account, _)| account.name == *name) {
-                tracing::warn!(instance = %instance.instance_id, account = %name, "dropping an account that the store does not know");
-                sql.drop_account(name)
-                    .await
-                    .map_err(ControlError::unavailable)?;
-            }
+            let row = wanted.iter().find(|(account, _)| account.name == *name);
+            let restored = match row {
+                Some((account, _)) => {
+                    let password = &account.login.backend_password;
+                    sql.ensure_login(name, password).await
+                }
+                None => {
+                    tracing::warn!(instance = %instance.instance_id, account = %name, "dropping an account that the store does not know");
+                    sql.drop_account(name).await
+                }
+            };
+            restored.map_err(ControlError::unavailable)?;
         }
         sql.close().await;
         for (account, grants) in &wanted {

@@ -5,7 +5,8 @@ use openpeta_rpc_api::instances::{
     DescribeTasksResponse, TaskItem,
 };
 use openpeta_rpc_api::{Action, ApiError};
-use openpeta_store::{Task, TaskFilter};
+use openpeta_store::{Reader, Task, TaskFilter};
+use openpeta_types::{InstanceId, TaskStatus};
 
 use crate::{Caller, Control, ControlError};
 
@@ -22,7 +23,7 @@ impl Control {
         let id = &request.instance_id;
         let offset = u64::from(request.page_number - 1) * u64::from(request.page_size);
         let (total, tasks) = self.parts.store.read(|reader| {
-            self.instance(reader, caller, Action::DescribeTasks, id)?;
+            self.tasks_readable(reader, caller, Action::DescribeTasks, id)?;
             let filter = TaskFilter {
                 account_id: Some(caller.account_id),
                 instance_id: Some(id.clone()),
@@ -55,7 +56,7 @@ impl Control {
     ) -> Result<DescribeTaskStatusResponse, ControlError> {
         let id = &request.instance_id;
         let task = self.parts.store.read(|reader| {
-            self.instance(reader, caller, Action::DescribeTaskStatus, id)?;
+            self.tasks_readable(reader, caller, Action::DescribeTaskStatus, id)?;
             let of_instance = |task: &Task| task.instance_id.as_ref() == Some(id);
             let task = reader.task(request.task_id)?.filter(of_instance);
             task.ok_or_else(|| ControlError::from(ApiError::task_not_found()))
@@ -67,6 +68,38 @@ impl Control {
             finish_time: task.finish_at,
             status: task.status,
         })
+    }
+}
+
+impl Control {
+    /// Whether the caller may read the tasks of an instance. Of an order that failed the
+    /// instance is gone, but its tasks still tell why.
+    fn tasks_readable(
+        &self,
+        reader: &Reader<'_>,
+        caller: &Caller,
+        action: Action,
+        id: &InstanceId,
+    ) -> Result<(), ControlError> {
+        let failed_order = TaskFilter {
+            account_id: Some(caller.account_id),
+            instance_id: Some(id.clone()),
+            action: Some(Action::CreateInstance.spec().name.to_owned()),
+            statuses: Some(&[TaskStatus::Failed, TaskStatus::Cancelled]),
+            ..TaskFilter::default()
+        };
+        match self.instance(reader, caller, action, id) {
+            Ok(_) => Ok(()),
+            Err(error) if error.api == ApiError::instance_not_found() => {
+                match reader.task_page(&failed_order, 0, 1)? {
+                    (0, _) => Err(error),
+                    _ => self
+                        .permission(caller, action)?
+                        .check(caller, "*", id.as_str()),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

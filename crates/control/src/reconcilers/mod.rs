@@ -2,6 +2,7 @@
 //! at the store and at the world, and does what is missing. They run on a timer and when
 //! something wakes them, by one code path, and may be stopped at any moment.
 
+mod accounts;
 mod disk_quota;
 mod endpoints;
 mod expiry;
@@ -42,6 +43,7 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     repeat(&mut running, parts, "nodes", often, supervise);
     repeat(&mut running, parts, "spare nodes", often, spares::reconcile);
     repeat(&mut running, parts, "endpoints", SLOW, endpoints::reconcile);
+    repeat(&mut running, parts, "accounts", SLOW, accounts::reconcile);
     repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
     repeat(
         &mut running,

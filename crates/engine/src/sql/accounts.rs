@@ -69,7 +69,6 @@ impl NodeSql {
         account_type: AccountType,
         granted: &[(DbName, PrivilegeSet)],
     ) -> Result<()> {
-        refuse_internal(account)?;
         self.ensure_login(account, backend_password).await?;
         let existing = match account_type {
             AccountType::Super => self.databases().await?,
@@ -94,8 +93,13 @@ impl NodeSql {
         Ok(())
     }
 
-    /// Makes the account if need be and sets how it logs in.
-    async fn ensure_login(&mut self, account: &AccountName, password: &Secret) -> Result<()> {
+    /// Makes the account if need be and sets how it logs in, whatever its owner made of that by
+    /// SQL. Its privileges stay as they are.
+    ///
+    /// # Errors
+    /// [`EngineError::InternalAccount`], or as with all statements.
+    pub async fn ensure_login(&mut self, account: &AccountName, password: &Secret) -> Result<()> {
+        refuse_internal(account)?;
         let hash = native_password_hash(password);
         let query = format!(
             "SELECT COALESCE(JSON_VALUE(Priv, '$.plugin'), ''), \
