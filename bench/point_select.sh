@@ -10,10 +10,13 @@ usage() {
     cat <<'TEXT'
 point_select.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
                 [--rounds N] [--seconds N] [--threads "1 16 64"] [--ps-mode disable|auto]
+                [--busy-poll MICROSECONDS]
 
 --gateway   the example relay_one of the gateway crate, built with --release
 --rounds    interleaved rounds per number of connections (3)
 --seconds   length of one measurement (4)
+--busy-poll how long the gateway looks for events before it sleeps while it has one session
+            (default: the gateway's own)
 --ps-mode   disable for the text protocol (default), auto for prepared statements
 TEXT
 }
@@ -26,6 +29,7 @@ rounds=3
 seconds=4
 threads="1 16 64"
 ps_mode=disable
+busy_poll=()
 while [ $# -gt 0 ]; do
     case $1 in
         --gateway) gateway=$2 ;;
@@ -35,6 +39,7 @@ while [ $# -gt 0 ]; do
         --seconds) seconds=$2 ;;
         --threads) threads=$2 ;;
         --ps-mode) ps_mode=$2 ;;
+        --busy-poll) busy_poll=("$2") ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac
@@ -121,7 +126,7 @@ CFG
 start_gateway() {
     # It runs until its input ends, so its input is a pipe that this script keeps open.
     mkfifo "$work/input"
-    "$gateway" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 \
+    "$gateway" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 "${busy_poll[@]}" \
         <"$work/input" >"$work/gateway.out" &
     gateway_pid=$!
     pids+=("$gateway_pid")

@@ -19,7 +19,7 @@ pub struct GatewayConfig {
     /// Sessions over all instances. `None` takes what the limit of open files allows.
     pub max_sessions: Option<usize>,
     /// How long a loop looks for events before it sleeps while the gateway serves exactly one
-    /// session; zero never.
+    /// session; zero, the default, never.
     pub busy_poll: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Default for GatewayConfig {
             login_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(8 * 3600),
             max_sessions: None,
-            busy_poll: Duration::from_micros(50),
+            busy_poll: Duration::ZERO,
         }
     }
 }

@@ -322,3 +322,25 @@ fn a_panic_costs_one_connection() {
     steady.read_exact(&mut [0; 6]).unwrap();
     assert_eq!(*fixture.log.closed.lock().unwrap(), ["Panicked"]);
 }
+
+#[test]
+fn a_busy_polling_loop_serves_one_connection_and_then_several() {
+    let config = LoopConfig {
+        busy_poll: Duration::from_micros(50),
+        ..LoopConfig::default()
+    };
+    let fixture = start_over(2, config, |_| openpeta_relay_io::Kernel);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(TcpStream::connect(fixture.address).unwrap());
+        echo(fixture.backend.accept().unwrap().0);
+        for client in &mut clients {
+            for round in 0..200_u32 {
+                client.write_all(&round.to_le_bytes()).unwrap();
+                let mut answer = [0; 4];
+                client.read_exact(&mut answer).unwrap();
+                assert_eq!(u32::from_le_bytes(answer), round);
+            }
+        }
+    }
+}

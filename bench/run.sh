@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs all benchmarks, short by default; each prints ratios, medians, spreads and the machine.
+#   bench/run.sh           a few minutes
+#   bench/run.sh --long    more and longer rounds, for numbers to keep
+# Needs a release build. Results are also kept in bench/results.
+set -euo pipefail
+cd "$(dirname "$0")"
+root=$(cd .. && pwd)
+python=$root/.venv/bin/python
+if [ ! -x "$python" ] || ! "$python" -c 'import pymysql' 2>/dev/null; then
+  python3 -m venv "$root/.venv"
+  "$root/.venv/bin/pip" install --quiet --disable-pip-version-check "$(grep '^PyMySQL==' "$root/tests/clients/requirements.txt")"
+fi
+create=() api=() selects=()
+case "${1:-}" in
+  --long) create=(--rounds 31) api=(--rounds 5 --seconds 8) selects=(--rounds 7 --seconds 8) ;;
+  "") ;;
+  *) echo "usage: $0 [--long]" >&2; exit 2 ;;
+esac
+mkdir -p results
+export PYTHONDONTWRITEBYTECODE=1
+status=0
+# run NAME COMMAND…: one that fails does not keep the others from running.
+run() {
+  echo "== $1"
+  "${@:2}" 2>&1 | tee "results/$1.txt" || status=1
+}
+run create_to_query "$python" create_to_query.py "${create[@]}"
+run memory "$python" memory.py
+run api_rate "$python" api_rate.py "${api[@]}"
+(cd "$root" && cargo build --quiet --release -p openpeta-gateway --example relay_one)
+run point_select ./point_select.sh "${selects[@]}"
+exit $status
