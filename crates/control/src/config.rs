@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
 use openpeta_types::{NodeSettings, NodeSpecCatalogue};
 use serde::Deserialize;
 
@@ -21,6 +22,34 @@ pub struct ControlConfig {
     pub quotas: QuotaConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
+}
+
+impl ControlConfig {
+    /// Checks what the form of the values does not tell.
+    ///
+    /// # Errors
+    /// What is wrong, naming the keys.
+    pub fn check(&self) -> Result<(), String> {
+        let network = &self.network;
+        if network.classic_port_first > network.classic_port_last {
+            return Err("network.classic_port_first is above classic_port_last".into());
+        }
+        let block = |key: &str, text: &str| {
+            text.parse::<Ipv4Net>()
+                .map_err(|_| format!("network.{key}: {text:?} is not a CIDR block"))
+        };
+        let vpc = block("default_vpc_cidr", &network.default_vpc_cidr)?;
+        let vswitch = block("default_vswitch_cidr", &network.default_vswitch_cidr)?;
+        if !vpc.contains(&vswitch) {
+            return Err(format!(
+                "network.default_vswitch_cidr {vswitch} is not inside default_vpc_cidr {vpc}"
+            ));
+        }
+        if self.node_specs.iter().next().is_none() {
+            return Err("node_specs: at least one spec must be on offer".into());
+        }
+        Ok(())
+    }
 }
 
 /// Addresses and ports of endpoints (`[network]`).
@@ -192,5 +221,22 @@ impl DataDir {
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {
         self.0.join("admin.sock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_right_and_contradictions_are_named() {
+        assert_eq!(ControlConfig::default().check(), Ok(()));
+        let mut config = ControlConfig::default();
+        config.network.default_vswitch_cidr = "10.0.0.0/20".into();
+        let error = config.check().expect_err("outside");
+        assert!(error.contains("default_vswitch_cidr"), "{error}");
+        config = ControlConfig::default();
+        config.network.classic_port_last = 1;
+        assert!(config.check().is_err());
     }
 }

@@ -62,7 +62,7 @@ impl Control {
             gateway,
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
-        reconcilers::first_round(&parts).await?;
+        reconcilers::first_round(&parts)?;
         let tasks = Tasks::start(parts.store.clone(), workflows::all(&parts), tasks_config);
         let reconcilers = reconcilers::start(&parts);
         let control = Self {

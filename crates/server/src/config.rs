@@ -60,10 +60,8 @@ impl Config {
             "[api.limits] header_bytes must be at least 8192"
         } else if limits.query_bytes > limits.header_bytes {
             "[api.limits] query_bytes must not be more than header_bytes"
-        } else if self.network.classic_port_first > self.network.classic_port_last {
-            "[network] classic_port_first must not be above classic_port_last"
         } else {
-            return Ok(());
+            return self.control().check().map_err(ServeError::Setting);
         };
         Err(ServeError::Setting(wrong.to_owned()))
     }

@@ -13,6 +13,18 @@ use crate::parts::Parts;
 /// Publishes every route and opens every endpoint that is not open. An instance that is being
 /// created or deleted is its task's business.
 pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
+    open_those_of(&parts, |status| {
+        !matches!(status, ObjectStatus::Create | ObjectStatus::Delete)
+    })
+}
+
+/// As [`reconcile`], at the start, before tasks go on: a create may have opened its endpoint
+/// already, in the process before.
+pub(super) fn reopen(parts: &Parts) -> Result<(), ControlError> {
+    open_those_of(parts, |status| status != ObjectStatus::Delete)
+}
+
+fn open_those_of(parts: &Parts, wanted: impl Fn(ObjectStatus) -> bool) -> Result<(), ControlError> {
     let open: HashSet<_> = parts.gateway.endpoints().into_iter().collect();
     let (instances, endpoints) = parts.store.read(|reader| {
         let instances = reader.instances()?;
@@ -20,7 +32,7 @@ pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
     })?;
     let settled: HashSet<_> = instances
         .into_iter()
-        .filter(|instance| !matches!(instance.status, ObjectStatus::Create | ObjectStatus::Delete))
+        .filter(|instance| wanted(instance.status))
         .map(|instance| instance.instance_id)
         .collect();
     let known: HashSet<_> = endpoints

@@ -23,13 +23,12 @@ use crate::parts::Parts;
 /// Time between two looks at endpoints, expiry and leftovers.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// Does once what must be done before the service is ready: endpoints listen, nodes are
-/// adopted.
+/// Does what must be done before tasks go on and the service is ready: endpoints listen.
 ///
 /// # Errors
 /// [`ControlError`] when the store fails.
-pub(crate) async fn first_round(parts: &Arc<Parts>) -> Result<(), ControlError> {
-    endpoints::reconcile(Arc::clone(parts)).await
+pub(crate) fn first_round(parts: &Parts) -> Result<(), ControlError> {
+    endpoints::reopen(parts)
 }
 
 /// Starts all reconcilers; they stop when the set is dropped.

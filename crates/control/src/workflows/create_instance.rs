@@ -221,32 +221,7 @@ impl Step<CreateInstance> for OpenEndpoint {
         workflow: &CreateInstance,
         task: &TaskContext<'_, CreateInstance>,
     ) -> Result<(), StepError> {
-        let parts = &workflow.0;
-        let instance_id = &task.params().instance_id;
-        parts.publish(instance_id)?;
-        for endpoint in parts
-            .store
-            .read(|reader| reader.endpoints_of(instance_id))?
-        {
-            let address = socket_address(&endpoint);
-            let opened = parts
-                .gateway
-                .open_endpoint(&endpoint.endpoint_id, address, instance_id);
-            match opened {
-                Ok(()) => {}
-                // Taken since the order: another port does as well, and DescribeInstanceInfo
-                // tells it.
-                Err(OpenEndpointError::AddressInUse(_)) if parts.is_classic(&endpoint) => {
-                    parts.move_to_free_port(&endpoint)?;
-                    return Err(StepError::transient(format!("{address} is taken")));
-                }
-                Err(error) => {
-                    let message = format!("The endpoint cannot be opened: {error}.");
-                    return Err(StepError::permanent(message, error));
-                }
-            }
-        }
-        Ok(())
+        open_endpoints(&workflow.0, &task.params().instance_id)
     }
 
     async fn undo(
@@ -257,6 +232,34 @@ impl Step<CreateInstance> for OpenEndpoint {
         workflow.0.close_endpoints(&task.params().instance_id)?;
         Ok(())
     }
+}
+
+/// Publishes the route and listens; what is open already stays as it is.
+fn open_endpoints(parts: &Parts, instance_id: &InstanceId) -> Result<(), StepError> {
+    parts.publish(instance_id)?;
+    for endpoint in parts
+        .store
+        .read(|reader| reader.endpoints_of(instance_id))?
+    {
+        let address = socket_address(&endpoint);
+        let opened = parts
+            .gateway
+            .open_endpoint(&endpoint.endpoint_id, address, instance_id);
+        match opened {
+            Ok(()) => {}
+            // Taken since the order: another port does as well, and DescribeInstanceInfo
+            // tells it.
+            Err(OpenEndpointError::AddressInUse(_)) if parts.is_classic(&endpoint) => {
+                parts.move_to_free_port(&endpoint)?;
+                return Err(StepError::transient(format!("{address} is taken")));
+            }
+            Err(error) => {
+                let message = format!("The endpoint cannot be opened: {error}.");
+                return Err(StepError::permanent(message, error));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// ACTIVE means that a client connects: the endpoint answers, and the node takes the login.
@@ -275,6 +278,8 @@ impl Step<CreateInstance> for CheckLogin {
     ) -> Result<(), StepError> {
         let parts = &workflow.0;
         let instance_id = &task.params().instance_id;
+        // What the step before opened is gone if the process was restarted since.
+        open_endpoints(parts, instance_id)?;
         for endpoint in parts
             .store
             .read(|reader| reader.endpoints_of(instance_id))?
