@@ -132,6 +132,8 @@ impl Worker {
             }
             if progress.failed {
                 self.client_gone(io, place);
+            } else if progress.ended {
+                self.client_ended(io, place);
             }
         }
         self.plain = plain;

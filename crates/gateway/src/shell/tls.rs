@@ -16,6 +16,8 @@ pub(super) struct Tls {
 pub(super) struct Progress {
     /// The handshake has just been completed.
     pub(super) established: bool,
+    /// The client said that it sends nothing more.
+    pub(super) ended: bool,
     /// The connection is broken; an alert may be waiting to be sent.
     pub(super) failed: bool,
 }
@@ -34,11 +36,14 @@ impl Tls {
     /// Takes bytes from the client. What they decrypt to is appended to `plain`.
     pub(super) fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Progress {
         let mut progress = Progress::default();
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && !progress.ended {
             let taken = self.connection.read_tls(&mut bytes);
-            if !matches!(taken, Ok(1..)) || self.connection.process_new_packets().is_err() {
-                progress.failed = true;
-                return progress;
+            match self.connection.process_new_packets() {
+                Ok(state) if matches!(taken, Ok(1..)) => progress.ended = state.peer_has_closed(),
+                _ => {
+                    progress.failed = true;
+                    return progress;
+                }
             }
             // Its only error tells that nothing more is there.
             let _ = read_available(&mut self.connection.reader(), plain);
@@ -79,5 +84,74 @@ fn read_available(reader: &mut impl Read, plain: &mut Vec<u8>) -> io::Result<()>
             0 => return Ok(()),
             count => plain.extend_from_slice(&chunk[..count]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+
+    use super::*;
+
+    /// Both ends of a connection whose handshake is done.
+    fn established() -> (ClientConnection, Tls) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let certificate = made.cert.der().clone();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut tls = Tls::new(Arc::new(server)).unwrap();
+        while client.is_handshaking() || !tls.established {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            assert!(!tls.receive(&bytes, &mut Vec::new()).failed);
+            let mut bytes = Vec::new();
+            tls.take_output(&mut bytes);
+            let mut bytes = bytes.as_slice();
+            while !bytes.is_empty() {
+                client.read_tls(&mut bytes).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+        (client, tls)
+    }
+
+    #[test]
+    fn what_comes_before_the_clients_end_is_not_lost() {
+        let (mut client, mut tls) = established();
+        client.writer().write_all(b"last words").unwrap();
+        client.send_close_notify();
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        let mut plain = Vec::new();
+        let progress = tls.receive(&bytes, &mut plain);
+        assert!(progress.ended && !progress.failed);
+        assert_eq!(plain, b"last words");
+    }
+
+    #[test]
+    fn a_broken_record_fails() {
+        let (_, mut tls) = established();
+        let progress = tls.receive(&[0x17, 3, 3, 0, 1, 0], &mut Vec::new());
+        assert!(progress.failed && !progress.ended);
     }
 }
