@@ -52,3 +52,37 @@ fn check_token(key: &AccessKey, token: Option<&str>, now: Timestamp) -> Result<(
         _ => Err(ApiError::security_token_malformed()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openpeta_store::SessionToken;
+    use openpeta_types::{AccessKeyId, AccountId, Secret};
+
+    use super::*;
+
+    #[test]
+    fn temporary_keys_work_with_their_token_until_they_expire() {
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        let mut key = AccessKey {
+            access_key_id: AccessKeyId::parse("STS.x").expect("valid"),
+            account_id: AccountId::parse("1234567890123456").expect("valid"),
+            ram_user: None,
+            secret: Secret::new("secret"),
+            status: AccessKeyStatus::Active,
+            sts: Some(SessionToken {
+                token: Secret::new("token"),
+                expires_at: at(100),
+            }),
+            created_at: at(0),
+        };
+        let malformed = Err(ApiError::security_token_malformed());
+        assert_eq!(check_token(&key, Some("token"), at(99)), Ok(()));
+        let expired = Err(ApiError::security_token_expired());
+        assert_eq!(check_token(&key, Some("token"), at(100)), expired);
+        assert_eq!(check_token(&key, Some("other"), at(99)), malformed);
+        assert_eq!(check_token(&key, None, at(99)), malformed);
+        key.sts = None;
+        assert_eq!(check_token(&key, None, at(99)), Ok(()));
+        assert_eq!(check_token(&key, Some("token"), at(99)), malformed);
+    }
+}

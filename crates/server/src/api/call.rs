@@ -23,7 +23,7 @@ use super::authenticate::authenticate;
 use super::request_id::new_request_id;
 use super::source::Source;
 use super::{Api, access_log, answer, refusal};
-use crate::actions::{self, Call, mutating_call};
+use crate::actions::{self, Call, Outcome, mutating_call};
 use crate::config::HttpForSecrets;
 use crate::http::{Answer, BodyError, Peer, read_body};
 
@@ -56,8 +56,7 @@ impl Api {
         let request_id = new_request_id();
         let mut progress = Progress::default();
         let work = self.process(&parts, body, source, request_id, started, &mut progress);
-        let result = AssertUnwindSafe(work).catch_unwind().await;
-        let result = result.unwrap_or_else(|_| Err(ControlError::internal("panic in a handler")));
+        let result = caught(work).await;
         self.finish(&parts, source, request_id, started, &progress, result)
     }
 
@@ -69,7 +68,7 @@ impl Api {
         request_id: RequestId,
         started: Instant,
         progress: &Progress,
-        result: Result<String, ControlError>,
+        result: Outcome,
     ) -> Answer {
         let action = progress.call.as_ref().map(SignedCall::action);
         let elapsed = started.elapsed();
@@ -115,7 +114,7 @@ impl Api {
         request_id: RequestId,
         started: Instant,
         progress: &mut Progress,
-    ) -> Result<String, ControlError> {
+    ) -> Outcome {
         let query = parts.uri.query().unwrap_or_default();
         let header = |name: &str| header(&parts.headers, name);
         let body = match self.receive(&parts.method, query, body).await {
@@ -188,7 +187,7 @@ impl Api {
 
     /// Makes the checks that need to know who calls, and runs the action. A changing call that
     /// is refused from here on leaves an audit row; one that succeeds has left its own.
-    async fn carry_out(&self, call: &SignedCall, caller: Caller) -> Result<String, ControlError> {
+    async fn carry_out(&self, call: &SignedCall, caller: Caller) -> Outcome {
         let control = &self.control;
         if !call.spec().mutating {
             self.check_permitted(call, &caller)?;
@@ -213,10 +212,7 @@ impl Api {
             )
             .await
         };
-        let result = AssertUnwindSafe(run)
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Err(ControlError::internal("panic in a handler")));
+        let result = caught(run).await;
         if let Err(error) = &result {
             let named = call.params().instance_id().ok();
             let audited = control.audit_refusal(&change, named.as_ref(), &error.api.code);
@@ -270,6 +266,12 @@ impl Api {
     }
 }
 
+/// Turns a panic into an error, so that it costs its own call and nothing else.
+async fn caught(work: impl Future<Output = Outcome>) -> Outcome {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.unwrap_or_else(|_| Err(ControlError::internal("panic in a handler")))
+}
+
 /// The call that a request makes.
 fn decode_request(parts: &Parts, body: &[u8]) -> Result<SignedCall, Failure> {
     decode(&RawRequest {
@@ -304,4 +306,31 @@ pub(super) fn host(headers: &HeaderMap) -> &str {
 /// At most `length` bytes of a text.
 fn cut(text: &str, length: usize) -> &str {
     &text[..text.floor_char_boundary(length)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error() {
+        let error = caught(async { panic!("on purpose") })
+            .await
+            .expect_err("an error");
+        assert_eq!(
+            (error.api.http_status, &*error.api.code),
+            (500, "InternalError")
+        );
+        assert_eq!(
+            caught(async { Ok("fine".into()) }).await.ok().as_deref(),
+            Some("fine")
+        );
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("a", 300), "a");
+    }
 }
