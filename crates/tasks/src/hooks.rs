@@ -57,11 +57,15 @@ mod fail_point {
     use openpeta_types::TaskId;
     use thiserror::Error;
 
-    /// Kills the process, or fails the step, at one point: `<workflow>/<step>/<point>` with
-    /// `=abort` (the default) or `=fail` behind it; points are `before-run`, `after-run`,
-    /// `after-record`, `before-undo` and `after-undo`.
+    /// Kills the process, or fails the step, at some points: `<workflow>/<step>/<point>` with
+    /// `=abort` (the default) or `=fail` behind it, several of them with commas between, so
+    /// that a step can fail and the undoing of another be killed; points are `before-run`,
+    /// `after-run`, `after-record`, `before-undo` and `after-undo`.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct FailPoint {
+    pub struct FailPoint(Vec<Place>);
+
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Place {
         workflow: String,
         step: String,
         point: HookPoint,
@@ -74,7 +78,7 @@ mod fail_point {
     pub struct FailPointError(String);
 
     impl FailPoint {
-        /// The environment variable that names a fail point.
+        /// The environment variable that names fail points.
         pub const VARIABLE: &str = "OPENPETA_FAIL_POINT";
 
         /// Reads [`VARIABLE`](Self::VARIABLE); `None` when it is not set.
@@ -88,11 +92,18 @@ mod fail_point {
             }
         }
 
-        /// Reads a fail point.
+        /// Reads fail points.
         ///
         /// # Errors
         /// [`FailPointError`].
         pub fn parse(text: &str) -> Result<Self, FailPointError> {
+            let places: Result<_, _> = text.split(',').map(Place::parse).collect();
+            Ok(Self(places?))
+        }
+    }
+
+    impl Place {
+        fn parse(text: &str) -> Result<Self, FailPointError> {
             let malformed = || FailPointError(text.to_owned());
             let (place, action) = text.split_once('=').unwrap_or((text, "abort"));
             let parts: Vec<_> = place.split('/').collect();
@@ -123,10 +134,13 @@ mod fail_point {
 
     impl Hooks for FailPoint {
         fn at(&self, _task: TaskId, workflow: &str, step: &str, point: HookPoint) -> HookAction {
-            if workflow != self.workflow || step != self.step || point != self.point {
+            let here = |place: &&Place| {
+                place.workflow == workflow && place.step == step && place.point == point
+            };
+            let Some(place) = self.0.iter().find(here) else {
                 return HookAction::Continue;
-            }
-            if self.abort {
+            };
+            if place.abort {
                 std::process::abort();
             }
             HookAction::Fail(StepError::permanent(
@@ -151,13 +165,16 @@ mod fail_point {
             ));
             assert_eq!(at("start-node", HookPoint::BeforeRun), HookAction::Continue);
             assert_eq!(at("other", HookPoint::AfterRun), HookAction::Continue);
-            assert!(FailPoint::parse("a/b/before-run").unwrap().abort);
+            assert!(FailPoint::parse("a/b/before-run").unwrap().0[0].abort);
+            let several = "a/b/before-undo=fail,create-instance/start-node/after-run=fail";
+            assert_eq!(FailPoint::parse(several).unwrap().0[1], point.0[0]);
             for bad in [
                 "",
                 "a/b",
                 "a/b/sometimes",
                 "a/b/after-run=explode",
                 "a/b/c/d",
+                "a/b/before-run,",
             ] {
                 assert!(FailPoint::parse(bad).is_err(), "{bad}");
             }
