@@ -1,0 +1,36 @@
+//! The metadata store's file, as it is when no service has it open.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+/// What an instance consists of: after the last one is gone these tables are empty.
+const TABLES_OF_INSTANCES: [&str; 7] = [
+    "instances",
+    "databases",
+    "nodes",
+    "endpoints",
+    "accounts",
+    "grants",
+    "whitelist_groups",
+];
+
+/// Tables that still have rows of instances, and tasks that have not ended, in words.
+pub(crate) fn leftover_rows(data_dir: &Path) -> Vec<String> {
+    let path = data_dir.join("store.sqlite3");
+    let store = Connection::open(&path).expect("the store can be opened");
+    let count = |what: &str| -> i64 {
+        let query = format!("SELECT count(*) FROM {what}");
+        store
+            .query_row(&query, [], |row| row.get(0))
+            .unwrap_or_else(|error| panic!("{query}: {error}"))
+    };
+    let unfinished = "tasks WHERE phase <> 'done'";
+    TABLES_OF_INSTANCES
+        .into_iter()
+        .chain([unfinished])
+        .map(|what| (what, count(what)))
+        .filter(|(_, rows)| *rows > 0)
+        .map(|(what, rows)| format!("{rows} rows in {what}"))
+        .collect()
+}

@@ -1,0 +1,476 @@
+//! The built binary on a data directory of its own.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use tempfile::TempDir;
+use toml::{Table, Value as Setting};
+
+use crate::ports::Ports;
+use crate::processes::processes_of;
+use crate::rows::leftover_rows;
+use crate::{Api, Credentials, PATIENCE, Process, admin, kill_and_wait};
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What it wrote since it was started.
+    pub log: String,
+}
+
+/// A data directory and the process that serves it, which may be started as often as wanted.
+/// Dropping it ends that process and its nodes, and removes the directory.
+pub struct Service {
+    binary: PathBuf,
+    home: TempDir,
+    data_dir: PathBuf,
+    /// The configuration file; ports and networks of its own and no spare nodes to begin with.
+    pub config: Table,
+    /// The address of the HTTP endpoint; a free port to begin with.
+    pub http_listen: String,
+    ports: Ports,
+    process: Option<Child>,
+}
+
+impl Service {
+    /// A service that was never started. `binary` is `env!("CARGO_BIN_EXE_openpeta")`.
+    ///
+    /// # Panics
+    /// When there is no place for it.
+    #[must_use]
+    pub fn new(binary: &str) -> Self {
+        let home = tempfile::Builder::new()
+            .prefix("openpeta-test-")
+            .tempdir()
+            .expect("a temporary directory");
+        // Nodes may run as another user, who must get through.
+        fs::set_permissions(home.path(), Permissions::from_mode(0o711)).expect("it is ours");
+        let ports = Ports::claim();
+        Self {
+            binary: binary.into(),
+            data_dir: home.path().join("data"),
+            home,
+            config: default_config(&ports),
+            http_listen: "127.0.0.1:0".to_owned(),
+            ports,
+            process: None,
+        }
+    }
+
+    /// A running service.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    #[must_use]
+    pub fn started(binary: &str) -> Self {
+        let mut service = Self::new(binary);
+        service.start();
+        service
+    }
+
+    /// Sets a value of the configuration, for example `nodes`, `spare`, `1`; the next start
+    /// reads it.
+    pub fn set(&mut self, section: &str, name: &str, value: impl Into<Setting>) {
+        let section = self
+            .config
+            .entry(section)
+            .or_insert_with(|| Setting::Table(Table::new()));
+        let table = section.as_table_mut().expect("a section");
+        table.insert(name.to_owned(), value.into());
+    }
+
+    /// Starts the process and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    #[track_caller]
+    pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// As [`start`](Self::start), with variables in the environment.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    #[track_caller]
+    pub fn start_with(&mut self, environment: &[(&str, &str)]) {
+        if let Err(exit) = self.try_start(environment) {
+            panic!("the service does not start: {exit:?}");
+        }
+    }
+
+    /// Starts the process and waits until it is ready, or has ended.
+    ///
+    /// # Errors
+    /// How it ended.
+    ///
+    /// # Panics
+    /// When it does neither.
+    pub fn try_start(&mut self, environment: &[(&str, &str)]) -> Result<(), Exit> {
+        assert!(self.process.is_none(), "it runs already");
+        fs::write(self.config_path(), self.config.to_string()).expect("home is writable");
+        let log = self.open_log();
+        let begin = log.metadata().expect("an open file").len();
+        let mut child = Command::new(&self.binary)
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .arg("--config")
+            .arg(self.config_path())
+            .args(["--http-listen", &self.http_listen])
+            .args(["--https-listen", "127.0.0.1:0"])
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the binary runs");
+        let ready = self.follow(&mut child);
+        let deadline = Instant::now() + PATIENCE;
+        let ended = loop {
+            match ready.recv_timeout(Duration::from_millis(200)) {
+                Ok(()) => {
+                    self.process = Some(child);
+                    return Ok(());
+                }
+                // Its output is closed: it ends.
+                Err(RecvTimeoutError::Disconnected) => break child.wait(),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let _ = child.kill();
+                    panic!("not ready in time: {}", self.log());
+                }
+            }
+        };
+        let status = ended.expect("it is our child");
+        Err(self.exit(status, begin))
+    }
+
+    /// Copies standard output into the log; tells when the line comes that it is ready.
+    fn follow(&self, child: &mut Child) -> Receiver<()> {
+        let output = child.stdout.take().expect("piped");
+        let mut log = self.open_log();
+        let (sender, ready) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // The log is only for whoever reads a failure.
+                let _ = writeln!(log, "{line}");
+                if line.starts_with("ready ") {
+                    // Nobody may wait any more.
+                    let _ = sender.send(());
+                }
+            }
+        });
+        ready
+    }
+
+    /// Asks the process to stop and waits until it has; returns its exit code.
+    ///
+    /// # Panics
+    /// When it does not run, or does not stop.
+    #[track_caller]
+    pub fn stop(&mut self) -> Option<i32> {
+        let pid = i32::try_from(self.pid()).expect("a process id");
+        let pid = Pid::from_raw(pid).expect("not 0");
+        kill_process(pid, Signal::TERM).expect("it runs");
+        self.wait_for_exit().code
+    }
+
+    /// Kills the process, as a crash does; nodes go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("it is our child");
+        process.wait().expect("it is our child");
+    }
+
+    /// Waits until the process ends by itself.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[track_caller]
+    pub fn wait_for_exit(&mut self) -> Exit {
+        let mut process = self.process.take().expect("it runs");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = process.try_wait().expect("it is our child") {
+                return self.exit(status, 0);
+            }
+            if start.elapsed() > PATIENCE {
+                let _ = process.kill();
+                let _ = process.wait();
+                panic!("the service does not end: {}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn exit(&self, status: ExitStatus, begin: u64) -> Exit {
+        let log = self.log();
+        let begin = usize::try_from(begin).expect("a short log");
+        Exit {
+            code: status.code(),
+            signal: status.signal(),
+            log: log.get(begin..).unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// The process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The directory that holds data directory, configuration and log; tests may put more there.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config_path(&self) -> PathBuf {
+        self.home.path().join("openpeta.toml")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.home.path().join("service.log")
+    }
+
+    fn open_log(&self) -> File {
+        let mut options = OpenOptions::new();
+        options
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("home is writable")
+    }
+
+    /// All that the service wrote so far, over all starts.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The content of `credentials.json`.
+    ///
+    /// # Panics
+    /// When the service was never ready.
+    #[must_use]
+    pub fn credentials(&self) -> Value {
+        let text = fs::read(self.data_dir.join("credentials.json")).expect("it was ready once");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
+    /// A client with the default tenant's key.
+    ///
+    /// # Panics
+    /// When the service was never ready.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        let credentials = self.credentials();
+        let text = |name: &str| credentials[name].as_str().expect("a text");
+        let address = |name: &str| {
+            let (_, address) = text(name).split_once("//").expect("a URL");
+            address.parse().expect("an address")
+        };
+        Api {
+            http: address("http_endpoint"),
+            https: address("https_endpoint"),
+            tls: trust(Path::new(text("ca_file"))),
+            key: Credentials::of(&credentials),
+            account_id: text("account_id").to_owned(),
+        }
+    }
+
+    /// Sends an operator's command, for example `{"command": "node-list"}`.
+    ///
+    /// # Errors
+    /// The refusal, with `code` and `message`.
+    ///
+    /// # Panics
+    /// When the service does not run.
+    pub fn admin(&self, command: &Value) -> Result<Value, Value> {
+        admin::ask(&self.data_dir, command)
+    }
+
+    /// Runs the binary as a client of this service.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        Command::new(&self.binary)
+            .args(arguments)
+            .env("OPENPETA_DATA_DIR", &self.data_dir)
+            .env_remove("OPENPETA_PROFILE")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs")
+    }
+
+    /// The directory of nodes, without symbolic links.
+    #[must_use]
+    pub fn nodes_dir(&self) -> PathBuf {
+        let dir = self.data_dir.join("nodes");
+        dir.canonicalize().unwrap_or(dir)
+    }
+
+    /// Processes that belong to the data directory, the service itself left out.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Process> {
+        let dirs = [self.data_dir.clone(), self.nodes_dir()];
+        let own = self.process.as_ref().map(Child::id);
+        let mut found = processes_of(&dirs);
+        found.retain(|process| Some(process.pid) != own);
+        found
+    }
+
+    /// Ids of this data directory's `mariadbd` processes.
+    #[must_use]
+    pub fn node_pids(&self) -> Vec<u32> {
+        self.processes()
+            .into_iter()
+            .filter(|process| process.name == "mariadbd")
+            .map(|process| process.pid)
+            .collect()
+    }
+
+    /// Addresses of endpoints that somebody listens on.
+    #[must_use]
+    pub fn listening(&self) -> Vec<String> {
+        self.ports.listening()
+    }
+
+    /// The first port for Classic endpoints.
+    #[must_use]
+    pub fn first_port(&self) -> u16 {
+        *self.ports.classic().start()
+    }
+
+    /// What is left of instances on this machine, in words. For a service whose instances are
+    /// all gone.
+    ///
+    /// # Panics
+    /// While the service runs: its store is looked into.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        assert!(self.process.is_none(), "stop it first");
+        let processes = self.processes().into_iter();
+        let entries = fs::read_dir(self.nodes_dir()).into_iter().flatten();
+        let entries = entries.filter_map(|entry| Some(entry.ok()?.path().display().to_string()));
+        processes
+            .map(|process| format!("process {} {}", process.pid, process.name))
+            .chain(entries)
+            .chain(
+                self.listening()
+                    .into_iter()
+                    .map(|a| format!("listener {a}")),
+            )
+            .chain(leftover_rows(&self.data_dir))
+            .collect()
+    }
+
+    /// Stops the service and looks for anything that is left of instances.
+    ///
+    /// # Panics
+    /// When there is anything, or it does not stop in good order.
+    #[track_caller]
+    pub fn assert_nothing_left(&mut self) {
+        assert_eq!(self.api().instances(), Vec::<String>::new());
+        assert_eq!(self.stop(), Some(0));
+        assert_eq!(self.leftovers(), Vec::<String>::new());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<_> = log.lines().rev().take(40).collect();
+            let tail: Vec<_> = tail.into_iter().rev().collect();
+            let mut stderr = std::io::stderr().lock();
+            let _ = writeln!(stderr, "the service's log ends:\n{}", tail.join("\n"));
+        }
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        for process in self.processes() {
+            kill_and_wait(process.pid);
+        }
+        // A directory that the node user cannot reach has its nodes elsewhere.
+        for name in ["nodes", "template"] {
+            let Ok(target) = fs::read_link(self.data_dir.join(name)) else {
+                continue;
+            };
+            if let Some(dir) = target.parent().filter(|dir| dir.is_absolute()) {
+                let _ = fs::remove_dir_all(dir);
+            }
+        }
+    }
+}
+
+/// Ports and networks of its own, no spare nodes, short times for stopping.
+fn default_config(ports: &Ports) -> Table {
+    let classic = ports.classic();
+    let [first, second] = ports.network();
+    let text = format!(
+        "[network]\n\
+         classic_port_first = {}\n\
+         classic_port_last = {}\n\
+         default_vpc_cidr = \"{first}.{second}.0.0/16\"\n\
+         default_vswitch_cidr = \"{first}.{second}.16.0/20\"\n\
+         [nodes]\n\
+         spare = 0\n\
+         [gateway]\n\
+         drain_seconds = 2\n",
+        classic.start(),
+        classic.end()
+    );
+    text.parse().expect("TOML")
+}
+
+/// A TLS configuration that trusts one CA.
+fn trust(ca_file: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(ca_file).expect("a CA");
+    roots.add(ca).expect("a usable CA");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions that it has")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
