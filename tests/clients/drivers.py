@@ -8,7 +8,8 @@ import pymysql
 
 
 def pymysql_plain(instance, **keywords):
-    return _pymysql(instance, **keywords)
+    # Without a word about it this driver takes TLS where it is offered.
+    return _pymysql(instance, **{"ssl_disabled": "ssl" not in keywords, **keywords})
 
 
 def pymysql_tls(instance, **keywords):

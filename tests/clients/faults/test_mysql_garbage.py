@@ -37,8 +37,9 @@ def target():
 def connect(endpoint, **keywords):
     host, port = endpoint
     return pymysql.connect(
-        host=host, port=port, user="alice", password=PASSWORD, database="shop", connect_timeout=10, read_timeout=20, **keywords
-    )
+        host=host, port=port, user="alice", password=PASSWORD, database="shop", connect_timeout=10, read_timeout=20,
+        ssl_disabled=True, **keywords,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
