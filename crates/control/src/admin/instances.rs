@@ -37,6 +37,27 @@ impl Control {
         self.change_lock(change, id, LockMode::Unlock, None).await
     }
 
+    pub(super) fn instance_disk_quota(
+        &self,
+        change: &AdminChange,
+        id: &InstanceId,
+        disk_quota_bytes: u64,
+    ) -> Result<Value, ControlError> {
+        let row = self.parts.store.write(|writer| {
+            let instance = writer
+                .instance(id)?
+                .ok_or_else(ApiError::instance_not_found)?;
+            for mut node in writer.nodes_of(id)? {
+                node.settings.disk_quota_bytes = disk_quota_bytes;
+                writer.update_node(&node)?;
+            }
+            change.record(writer, Some(instance.account_id), Some(id))?;
+            row(writer, &instance)
+        })?;
+        self.parts.wake_reconcilers();
+        Ok(row)
+    }
+
     async fn change_lock(
         &self,
         change: &AdminChange,

@@ -117,6 +117,10 @@ impl Control {
                 reason,
             } => self.instance_lock(&change, &instance_id, &reason).await,
             C::InstanceUnlock { instance_id } => self.instance_unlock(&change, &instance_id).await,
+            C::InstanceDiskQuota {
+                instance_id,
+                disk_quota_bytes,
+            } => self.instance_disk_quota(&change, &instance_id, disk_quota_bytes),
             C::NodeList => self.node_list().await,
             C::TaskList {
                 instance_id,

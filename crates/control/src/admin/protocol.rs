@@ -133,6 +133,14 @@ pub enum AdminCommand {
         /// The instance.
         instance_id: InstanceId,
     },
+    /// Gives an instance another disk quota; a lock for want of space goes with the next look
+    /// at what is used.
+    InstanceDiskQuota {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The new quota in bytes.
+        disk_quota_bytes: u64,
+    },
     /// Lists nodes with their processes, memory and disk space.
     NodeList,
     /// Lists tasks, newest first.

@@ -236,6 +236,15 @@ pub(super) enum Instance {
         #[arg(long)]
         reason: String,
     },
+    /// Give an instance another disk quota
+    DiskQuota {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// The new quota in bytes
+        #[arg(long)]
+        bytes: u64,
+    },
     /// Unlock an instance, whatever locked it
     Unlock {
         /// The instance

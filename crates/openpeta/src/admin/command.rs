@@ -166,6 +166,13 @@ impl AdminArguments {
             Subject::Instance(Instance::Unlock { instance_id }) => {
                 (C::InstanceUnlock { instance_id }, FIELDS)
             }
+            Subject::Instance(Instance::DiskQuota { instance_id, bytes }) => (
+                C::InstanceDiskQuota {
+                    instance_id,
+                    disk_quota_bytes: bytes,
+                },
+                FIELDS,
+            ),
             Subject::Node(Node::List) => (
                 C::NodeList,
                 rows(&["node_id", "instance_id", "state", "pid", "memory_bytes"]),
