@@ -61,7 +61,7 @@ impl Reader<'_> {
         let created_at = columns.get()?;
         let row = [instance_id.as_str(), name.as_str()];
         let plain = self.shared.sealer.open(TABLE, &row, &sealed)?;
-        let login = unpack_login(&plain).ok_or(StoreError::bad_row(TABLE, 5))?;
+        let login = unpack_login(&plain).ok_or_else(|| StoreError::bad_row(TABLE, 5))?;
         Ok(Account {
             instance_id,
             name,

@@ -55,7 +55,7 @@ impl<'r, 's> Columns<'r, 's> {
     pub(crate) fn get<T: Column>(&mut self) -> Result<T, StoreError> {
         let index = self.next;
         self.next += 1;
-        T::read(self.row.get_ref(index)?).ok_or(StoreError::bad_row(self.table, index))
+        T::read(self.row.get_ref(index)?).ok_or_else(|| StoreError::bad_row(self.table, index))
     }
 
     /// Whether the next column is NULL; does not move on.
