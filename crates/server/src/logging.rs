@@ -1,8 +1,9 @@
 //! The log: lines on standard error, written by a thread of their own.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -44,86 +45,104 @@ impl Drop for LogFlush {
 }
 
 /// Collects lines; a thread writes them. Calls never wait for a slow reader of the log: once
-/// [`CAPACITY`] is full, lines are dropped and counted. An idle log is written at once, a busy
-/// one in large pieces.
+/// [`CAPACITY`] is full, lines are dropped and counted. The first line after a pause is written
+/// at once, a busy log in pieces: waking the thread for every line would cost more than the
+/// line.
 #[derive(Clone)]
 struct LogWriter(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Wakes the thread when it is idle.
+    lines: Condvar,
+    /// Wakes those who wait for everything to be written.
+    written: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
     dropped: u64,
-    writing: bool,
+    /// The thread waits for a line, and so must be woken by it.
+    idle: bool,
+    /// Somebody waits until everything is written.
+    flushing: bool,
 }
 
 const CAPACITY: usize = 8 << 20;
+/// How long the thread lets lines gather after it has written some.
+const GATHER: Duration = Duration::from_millis(5);
 
 impl LogWriter {
-    fn start(mut out: impl Write + Send + 'static) -> Self {
+    fn start(out: impl Write + Send + 'static) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
-            changed: Condvar::new(),
+            lines: Condvar::new(),
+            written: Condvar::new(),
         });
-        let writer = Self(Arc::clone(&shared));
-        let run = move || {
-            let mut lines = Vec::new();
-            loop {
-                let mut state = shared.lock();
-                state.writing = false;
-                shared.changed.notify_all();
-                while state.waiting.is_empty() {
-                    state = shared
-                        .changed
-                        .wait(state)
-                        .unwrap_or_else(|broken| broken.into_inner());
-                }
-                state.writing = true;
-                lines.clear();
-                std::mem::swap(&mut lines, &mut state.waiting);
-                let dropped = std::mem::take(&mut state.dropped);
-                drop(state);
-                // Nobody is left to tell when standard error is closed.
-                let _ = out.write_all(&lines);
-                if dropped > 0 {
-                    let _ = writeln!(
-                        out,
-                        "{dropped} log lines were dropped: standard error is slow"
-                    );
-                }
-                let _ = out.flush();
-            }
-        };
+        let its = Arc::clone(&shared);
+        let run = move || its.write_lines(out);
         thread::Builder::new()
             .name("log".into())
             .spawn(run)
             .expect("a thread for the log");
-        writer
+        Self(shared)
     }
 
     /// Waits until all lines are out.
     fn flush(&self) {
         let mut state = self.0.lock();
-        while !state.waiting.is_empty() || state.writing {
-            state = self
-                .0
-                .changed
-                .wait(state)
-                .unwrap_or_else(|broken| broken.into_inner());
+        while !(state.waiting.is_empty() && state.idle) {
+            state.flushing = true;
+            self.0.lines.notify_one();
+            state = wait(&self.0.written, state);
         }
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner())
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Writes what comes in, for ever.
+    fn write_lines(&self, mut out: impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            let mut state = self.lock();
+            while state.waiting.is_empty() {
+                state.idle = true;
+                state.flushing = false;
+                self.written.notify_all();
+                state = wait(&self.lines, state);
+            }
+            state.idle = false;
+            lines.clear();
+            std::mem::swap(&mut lines, &mut state.waiting);
+            let dropped = std::mem::take(&mut state.dropped);
+            drop(state);
+            // Nobody is left to tell when standard error is closed.
+            let _ = out.write_all(&lines);
+            if dropped > 0 {
+                let _ = writeln!(
+                    out,
+                    "{dropped} log lines were dropped: standard error is slow"
+                );
+            }
+            let _ = out.flush();
+            let state = self.lock();
+            let gathered = self
+                .lines
+                .wait_timeout_while(state, GATHER, |state| !state.flushing);
+            drop(gathered);
+        }
+    }
+}
+
+fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    condition
+        .wait(state)
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Write for &LogWriter {
@@ -133,11 +152,11 @@ impl Write for &LogWriter {
             state.dropped += 1;
             return Ok(line.len());
         }
-        let was_idle = state.waiting.is_empty();
         state.waiting.extend_from_slice(line);
+        let wake = std::mem::take(&mut state.idle);
         drop(state);
-        if was_idle {
-            self.0.changed.notify_all();
+        if wake {
+            self.0.lines.notify_one();
         }
         Ok(line.len())
     }
