@@ -121,3 +121,92 @@ fn append(entries: &mut Vec<WhitelistEntry>, added: &[WhitelistEntry]) -> Result
 fn contains(entries: &[WhitelistEntry], wanted: &WhitelistEntry) -> bool {
     entries.iter().any(|entry| entry.same_block(wanted))
 }
+
+#[cfg(test)]
+mod tests {
+    use openpeta_rpc_api::{ApiRequest, Params};
+    use openpeta_types::InstanceId;
+
+    use super::*;
+    use crate::testing::{TestEngine, World};
+
+    /// Makes a change; the group's entries after it, or the code of the refusal.
+    fn modify(world: &World, id: &InstanceId, changes: &[(&str, &str)]) -> String {
+        let mut pairs = vec![("InstanceId", id.as_str())];
+        pairs.extend_from_slice(changes);
+        let params = Params::from_pairs(pairs).expect("unique names");
+        let request = ModifySecurityIPsRequest::from_params(&params).expect("well formed");
+        let call = world.call(Action::ModifySecurityIPs);
+        match world.control.modify_security_ips(&call, &request) {
+            Ok(response) => response.security_ip_list,
+            Err(error) => error.api.code.into_owned(),
+        }
+    }
+
+    fn admits(world: &World, id: &InstanceId, address: &str) -> bool {
+        let route = world.gateway.route(id).expect("a route");
+        route.whitelist.admits(address.parse().expect("an address"))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn groups_are_overwritten_extended_and_shrunk() {
+        let engine = TestEngine::new().await;
+        let world = World::new(&engine);
+        let id = world.order();
+        let list = |mode, entries| [("ModifyMode", mode), ("SecurityIPList", entries)];
+        assert_eq!(
+            modify(&world, &id, &list("0", "10.0.0.1")),
+            "OperationDenied.DBInstanceStatus",
+            "it is being created"
+        );
+        world.run_tasks().await;
+        assert_eq!(modify(&world, &id, &list("0", "10.0.0.1")), "10.0.0.1");
+        assert!(admits(&world, &id, "10.0.0.1") && !admits(&world, &id, "127.0.0.1"));
+        let extended = modify(&world, &id, &list("1", "10.0.1.0/24"));
+        assert_eq!(extended, "10.0.0.1,10.0.1.0/24");
+        assert_eq!(
+            modify(&world, &id, &list("1", "10.0.1.9/24")),
+            "InvalidSecurityIPList.Duplicate"
+        );
+        assert_eq!(modify(&world, &id, &list("2", "10.0.0.1")), "10.0.1.0/24");
+        // The default group falls back to this machine; another one goes.
+        assert_eq!(modify(&world, &id, &[("ModifyMode", "2")]), "127.0.0.1");
+        let named = |mode| {
+            [
+                ("ModifyMode", mode),
+                ("SecurityIPListName", "office"),
+                ("SecurityIPList", "10.9.0.0/16"),
+            ]
+        };
+        assert_eq!(modify(&world, &id, &named("0")), "10.9.0.0/16");
+        assert!(admits(&world, &id, "10.9.8.7") && admits(&world, &id, "127.0.0.1"));
+        assert_eq!(modify(&world, &id, &named("2")), "");
+        let groups = world
+            .parts
+            .store
+            .read(|reader| reader.whitelist_groups(&id));
+        assert_eq!(groups.expect("the store works").len(), 1);
+        assert!(!admits(&world, &id, "10.9.8.7"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_instance_has_fifty_groups_at_most() {
+        let engine = TestEngine::new().await;
+        let world = World::new(&engine);
+        let id = world.order();
+        world.run_tasks().await;
+        for number in 1..MAX_GROUPS_PER_INSTANCE {
+            let name = format!("group{number}");
+            let added = [
+                ("SecurityIPListName", &*name),
+                ("SecurityIPList", "10.0.0.1"),
+            ];
+            assert_eq!(modify(&world, &id, &added), "10.0.0.1");
+        }
+        let beyond = [
+            ("SecurityIPListName", "more"),
+            ("SecurityIPList", "10.0.0.1"),
+        ];
+        assert_eq!(modify(&world, &id, &beyond), "InvalidSecurityIps.Duplicate");
+    }
+}

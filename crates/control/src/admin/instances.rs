@@ -1,11 +1,14 @@
 //! `openpeta admin instance …`
 
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{Endpoint, Instance, Reader};
-use openpeta_types::{InstanceId, LockMode, ObjectStatus, format_time};
+use openpeta_types::{ChargeType, InstanceId, LockMode, ObjectStatus, format_time};
 use serde_json::{Value, json};
 
 use super::AdminChange;
+use crate::instances::release;
 use crate::{Control, ControlError};
 
 impl Control {
@@ -35,6 +38,65 @@ impl Control {
         id: &InstanceId,
     ) -> Result<Value, ControlError> {
         self.change_lock(change, id, LockMode::Unlock, None).await
+    }
+
+    pub(super) fn instance_delete(
+        &self,
+        change: &AdminChange,
+        id: &InstanceId,
+    ) -> Result<Value, ControlError> {
+        self.parts.store.write(|writer| {
+            let instance = writer
+                .instance(id)?
+                .ok_or_else(ApiError::instance_not_found)?;
+            if !matches!(
+                instance.status,
+                ObjectStatus::Active | ObjectStatus::Inactive
+            ) {
+                return Err(ApiError::instance_status().into());
+            }
+            release(writer, &instance)?;
+            change.record(writer, Some(instance.account_id), Some(id))?;
+            let status = ObjectStatus::Delete;
+            row(writer, &Instance { status, ..instance })
+        })
+    }
+
+    pub(super) async fn instance_renew(
+        &self,
+        change: &AdminChange,
+        id: &InstanceId,
+        months: u32,
+    ) -> Result<Value, ControlError> {
+        if !(1..=120).contains(&months) {
+            return Err(ApiError::invalid_parameter("months").into());
+        }
+        let instance = self.parts.store.write(|writer| {
+            let mut instance = writer
+                .instance(id)?
+                .ok_or_else(ApiError::instance_not_found)?;
+            if instance.charge_type != ChargeType::PrePaid {
+                let detail = "Only PrePaid instances expire.";
+                return Err(ControlError::from(
+                    ApiError::instance_type().with_detail(detail),
+                ));
+            }
+            let from = instance.expires_at.max(change.now);
+            instance.expires_at = months_later(from, months)?;
+            if instance.lock_mode == LockMode::LockByExpiration {
+                instance.lock_mode = LockMode::Unlock;
+                instance.lock_reason = None;
+            }
+            writer.update_instance(&instance)?;
+            for mut database in writer.databases(id)? {
+                database.expires_at = instance.expires_at;
+                writer.update_database(&database)?;
+            }
+            change.record(writer, Some(instance.account_id), Some(id))?;
+            Ok(instance)
+        })?;
+        self.parts.enforce_lock(&instance).await?;
+        self.parts.store.read(|reader| row(reader, &instance))
     }
 
     pub(super) fn instance_disk_quota(
@@ -83,6 +145,15 @@ impl Control {
         self.parts.enforce_lock(&instance).await?;
         self.parts.store.read(|reader| row(reader, &instance))
     }
+}
+
+/// The same day and time, so many months later.
+fn months_later(from: Timestamp, months: u32) -> Result<Timestamp, ControlError> {
+    TimeZone::UTC
+        .to_datetime(from)
+        .checked_add(i64::from(months).months())
+        .and_then(|later| TimeZone::UTC.to_timestamp(later))
+        .map_err(|_| ApiError::invalid_parameter("months").into())
 }
 
 fn row(reader: &Reader<'_>, instance: &Instance) -> Result<Value, ControlError> {

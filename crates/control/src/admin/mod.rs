@@ -9,6 +9,8 @@ pub mod protocol;
 mod ram_users;
 mod tasks;
 mod tenants;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use openpeta_rpc_api::ApiError;
@@ -117,6 +119,11 @@ impl Control {
                 reason,
             } => self.instance_lock(&change, &instance_id, &reason).await,
             C::InstanceUnlock { instance_id } => self.instance_unlock(&change, &instance_id).await,
+            C::InstanceDelete { instance_id } => self.instance_delete(&change, &instance_id),
+            C::InstanceRenew {
+                instance_id,
+                months,
+            } => self.instance_renew(&change, &instance_id, months).await,
             C::InstanceDiskQuota {
                 instance_id,
                 disk_quota_bytes,

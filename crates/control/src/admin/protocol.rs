@@ -133,6 +133,19 @@ pub enum AdminCommand {
         /// The instance.
         instance_id: InstanceId,
     },
+    /// Deletes an instance and its data, whatever its lock and also when it is INACTIVE.
+    InstanceDelete {
+        /// The instance.
+        instance_id: InstanceId,
+    },
+    /// Prolongs an instance by some months, from today if it has expired; a lock for that
+    /// reason goes.
+    InstanceRenew {
+        /// The instance.
+        instance_id: InstanceId,
+        /// Months to add, 1 to 120.
+        months: u32,
+    },
     /// Gives an instance another disk quota; a lock for want of space goes with the next look
     /// at what is used.
     InstanceDiskQuota {

@@ -99,6 +99,9 @@ impl Control {
         let tenant: Tenant = reader
             .tenant(call.caller.account_id)?
             .ok_or_else(|| ControlError::internal("the caller's tenant is gone"))?;
+        if !tenant.real_name_verified {
+            return Err(ApiError::forbidden_authentication().into());
+        }
         let quota = tenant.instance_quota.unwrap_or(quotas.instances_per_tenant);
         if reader.instance_count(tenant.account_id)? >= u64::from(quota) {
             return Err(ApiError::instance_quota_exceeded().into());
@@ -106,7 +109,11 @@ impl Control {
         if tenant.balance_cents < quotas.minimum_balance_cents {
             return Err(ApiError::insufficient_balance().into());
         }
-        if reader.nodes()?.len() >= self.parts.config.nodes.capacity as usize {
+        let serving = reader
+            .nodes()?
+            .into_iter()
+            .filter(|node| node.instance_id.is_some());
+        if serving.count() >= self.parts.config.nodes.capacity as usize {
             return Err(ApiError::sold_out().into());
         }
         Ok(())

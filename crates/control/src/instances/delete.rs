@@ -1,9 +1,10 @@
 //! DeleteInstance (API document 7.2).
 
-use openpeta_rpc_api::EmptyResponse;
 use openpeta_rpc_api::instances::DeleteInstanceRequest;
-use openpeta_store::NodeState;
-use openpeta_types::ObjectStatus;
+use openpeta_rpc_api::{Action, EmptyResponse};
+use openpeta_store::{Instance, NodeState, Writer};
+use openpeta_tasks::{NewTask, Tasks};
+use openpeta_types::{ObjectStatus, TaskId};
 
 use crate::authorize::require_unlocked;
 use crate::workflows::delete_instance::{DeleteInstance, DeleteInstanceParams};
@@ -29,20 +30,32 @@ impl Control {
             }
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
-            writer.set_instance_status(id, ObjectStatus::Delete)?;
-            for database in writer.databases(id)? {
-                writer.set_database_status(id, &database.db_name, ObjectStatus::Delete)?;
-            }
-            for node in writer.nodes_of(id)? {
-                writer.set_node_state(&node.node_id, NodeState::Destroying)?;
-            }
-            let params = DeleteInstanceParams {
-                instance_id: id.clone(),
-            };
-            let task = self.enqueue::<DeleteInstance>(writer, call, id, None, params)?;
+            let task = release(writer, &instance)?;
             idempotency::remember(writer, call, token, &())?;
             audit::record(writer, call, Some(id), Some(task))
         })?;
         Ok(EmptyResponse)
     }
+}
+
+/// Writes that an instance goes, and the task that makes it go.
+pub(crate) fn release(writer: &Writer<'_>, instance: &Instance) -> Result<TaskId, ControlError> {
+    let id = &instance.instance_id;
+    writer.set_instance_status(id, ObjectStatus::Delete)?;
+    for database in writer.databases(id)? {
+        writer.set_database_status(id, &database.db_name, ObjectStatus::Delete)?;
+    }
+    for node in writer.nodes_of(id)? {
+        writer.set_node_state(&node.node_id, NodeState::Destroying)?;
+    }
+    let task = NewTask::<DeleteInstance> {
+        account_id: instance.account_id,
+        instance_id: Some(id.clone()),
+        db_name: None,
+        action: Action::DeleteInstance.spec().name,
+        params: DeleteInstanceParams {
+            instance_id: id.clone(),
+        },
+    };
+    Ok(Tasks::enqueue(writer, &task)?)
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use openpeta_engine::EngineError;
 use openpeta_store::{Instance, Node, NodeState};
 use openpeta_types::{LockMode, ObjectStatus};
 
@@ -11,6 +12,9 @@ use crate::parts::Parts;
 
 /// A lock is lifted when usage falls below this share of the quota, in percent.
 const UNLOCK_BELOW_PERCENT: u64 = 95;
+
+/// Binary logs smaller than this are not worth purging.
+const BINLOG_KEPT_BYTES: u64 = 1 << 20;
 
 /// Measures every node that serves an instance.
 pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
@@ -27,12 +31,28 @@ pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
         if instance.status != ObjectStatus::Active {
             continue;
         }
-        match parts.engine.usage(&node.node_id).await {
-            Ok(usage) => apply(&parts, &node, instance, usage.total_bytes()).await?,
-            Err(error) => tracing::warn!(node = %node.node_id, %error, "cannot measure disk space"),
+        match measure(&parts, &node).await {
+            Ok(used) => apply(&parts, &node, instance, used).await?,
+            Err(error) => {
+                tracing::warn!(node = %node.node_id, %error, "cannot measure disk space");
+            }
         }
     }
     Ok(())
+}
+
+/// What a node uses, in bytes. Binary logs go before a lock has to come.
+async fn measure(parts: &Parts, node: &Node) -> Result<u64, EngineError> {
+    let engine = &parts.engine;
+    let usage = engine.usage(&node.node_id).await?;
+    let quota = node.settings.disk_quota_bytes;
+    if usage.total_bytes() < quota || usage.binlog_bytes <= BINLOG_KEPT_BYTES {
+        return Ok(usage.total_bytes());
+    }
+    let mut sql = engine.sql(&node.node_id).await?;
+    sql.purge_binlogs().await?;
+    sql.close().await;
+    Ok(engine.usage(&node.node_id).await?.total_bytes())
 }
 
 /// Locks or unlocks by what was measured; a lock for another reason stays.

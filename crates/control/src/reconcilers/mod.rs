@@ -31,6 +31,12 @@ pub(crate) fn first_round(parts: &Parts) -> Result<(), ControlError> {
     endpoints::reopen(parts)
 }
 
+/// One round of the disk quota's reconciler.
+#[cfg(test)]
+pub(crate) async fn check_disk_quota(parts: &Arc<Parts>) -> Result<(), ControlError> {
+    disk_quota::reconcile(Arc::clone(parts)).await
+}
+
 /// Starts all reconcilers; they stop when the set is dropped.
 pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let mut running = JoinSet::new();

@@ -86,7 +86,7 @@ async fn supervise(parts: Arc<Parts>, node_id: NodeId) {
             Err(error) => {
                 failures += 1;
                 tracing::error!(node = %node_id, failures, %error, "node does not start");
-                if failures == FAILURES_UNTIL_INACTIVE
+                if failures >= FAILURES_UNTIL_INACTIVE
                     && let Err(error) = set_status(&parts, &node_id, ObjectStatus::Inactive)
                 {
                     tracing::error!(node = %node_id, context = error.context, "cannot mark the instance INACTIVE");

@@ -127,6 +127,25 @@ impl NodeSql {
         self.execute("set read_only", &statement).await.map(drop)
     }
 
+    /// Removes all binary logs but a new, empty one.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn purge_binlogs(&mut self) -> Result<()> {
+        self.execute("rotate binary logs", "FLUSH BINARY LOGS")
+            .await?;
+        let status: Vec<(String, u64, String, String)> = self
+            .rows("read the binary log's name", "SHOW MASTER STATUS")
+            .await?;
+        let Some((current, ..)) = status.into_iter().next() else {
+            return Ok(());
+        };
+        let statement = format!("PURGE BINARY LOGS TO {}", crate::quote::string(&current));
+        self.execute("purge binary logs", &statement)
+            .await
+            .map(drop)
+    }
+
     /// Whether the server refuses writes.
     ///
     /// # Errors

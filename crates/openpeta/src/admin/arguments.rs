@@ -236,6 +236,21 @@ pub(super) enum Instance {
         #[arg(long)]
         reason: String,
     },
+    /// Delete an instance and its data, locked or INACTIVE as it may be
+    Delete {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+    },
+    /// Prolong a PrePaid instance, from today if it has expired
+    Renew {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// Months to add
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=120))]
+        months: u32,
+    },
     /// Give an instance another disk quota
     DiskQuota {
         /// The instance

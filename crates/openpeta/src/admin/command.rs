@@ -166,6 +166,19 @@ impl AdminArguments {
             Subject::Instance(Instance::Unlock { instance_id }) => {
                 (C::InstanceUnlock { instance_id }, FIELDS)
             }
+            Subject::Instance(Instance::Delete { instance_id }) => {
+                (C::InstanceDelete { instance_id }, FIELDS)
+            }
+            Subject::Instance(Instance::Renew {
+                instance_id,
+                months,
+            }) => (
+                C::InstanceRenew {
+                    instance_id,
+                    months,
+                },
+                FIELDS,
+            ),
             Subject::Instance(Instance::DiskQuota { instance_id, bytes }) => (
                 C::InstanceDiskQuota {
                     instance_id,

@@ -112,6 +112,8 @@ fn every_command_can_be_typed() {
         "instance list",
         "instance lock --instance-id pd-a --reason maintenance",
         "instance unlock --instance-id pd-a",
+        "instance delete --instance-id pd-a",
+        "instance renew --instance-id pd-a --months 12",
         "instance disk-quota --instance-id pd-a --bytes 1073741824",
         "node list",
         "task list --status failed --limit 5",
