@@ -11,6 +11,7 @@ pub(crate) mod delete_instance;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::Arc;
 
 use openpeta_engine::EngineError;
@@ -56,6 +57,9 @@ impl From<ControlError> for StepError {
 /// What the engine cannot do now it may be able to do later, unless something is not there.
 fn engine_error(error: EngineError) -> StepError {
     match error {
+        EngineError::Io { ref source, .. } if is_full(source) => {
+            StepError::permanent("The host has no disk space left.", error)
+        }
         EngineError::BinaryMissing { .. }
         | EngineError::UnsupportedServer { .. }
         | EngineError::UnknownUser { .. }
@@ -68,4 +72,13 @@ fn engine_error(error: EngineError) -> StepError {
         | EngineError::InternalAccount { .. } => StepError::permanent(FAILED_INSIDE, error),
         _ => StepError::transient(error),
     }
+}
+
+/// Whether a write failed for want of room, which no retry within seconds brings back.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::ReadOnlyFilesystem
+    )
 }
