@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -105,14 +105,19 @@ fn announce(service: &Service) {
         service.https_address()
     );
     if service.default_tenant().is_new {
-        let _ = out.write_all(FIRST_STEPS.as_bytes());
+        let _ = writeln!(out, "{}", first_steps(service.data_dir()));
     }
     let _ = out.flush();
 }
 
-const FIRST_STEPS: &str = "
-Order your first instance in another terminal:
-  openpeta create-instance --db-name app --account-name app --account-password 'Choose-1' --wait
+fn first_steps(data_dir: &Path) -> String {
+    format!(
+        "
+Order your first instance in another terminal; it asks for the account's password:
+  export OPENPETA_DATA_DIR={}
+  openpeta create-instance --db-name app --account-name app --wait
   openpeta connect
-Clients of the API find endpoint, CA and access key in credentials.json in the data directory.
-";
+Clients of the API find endpoint, CA and access key in credentials.json in that directory.",
+        data_dir.display()
+    )
+}

@@ -1,7 +1,7 @@
 //! A running service: started part by part, stopped in the reverse order.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(12 * 3600);
 
 /// A running service.
 pub struct Service {
+    dir: PathBuf,
     http: SocketAddr,
     https: SocketAddr,
     tenant: DefaultTenant,
@@ -89,6 +90,7 @@ impl Service {
         api.set_ready(true);
         info!(%http, %https, data_dir = %dir.display(), "serving");
         Ok(Self {
+            dir,
             http,
             https,
             tenant,
@@ -100,6 +102,12 @@ impl Service {
             tls,
             background,
         })
+    }
+
+    /// The data directory, as an absolute path.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The address that HTTP is served on, with the port that was chosen.
