@@ -1,36 +1,35 @@
--- Replays request paths from a file, one a line; each thread takes every n-th. For wrk:
---   wrk -s replay.lua URL -- FILE THREADS
-local counter = 0
+-- Replays request paths from files, one a line, a file for each thread. For wrk:
+--   wrk -s replay.lua URL -- FILE        (reads FILE.0, FILE.1, …)
+-- A thread of wrk begins to send while the next one is still in init, so init only reads the
+-- file as a whole; lines are cut when they are sent.
 local threads = {}
 
 function setup(thread)
-  thread:set("id", counter)
-  counter = counter + 1
+  thread:set("id", #threads)
   table.insert(threads, thread)
 end
 
 function init(args)
-  requests = {}
-  local n = 0
-  for line in io.lines(args[1]) do
-    if n % tonumber(args[2]) == id then
-      requests[#requests + 1] = wrk.format("GET", line)
-    end
-    n = n + 1
-  end
-  position = 0
+  local file = assert(io.open(args[1] .. "." .. id))
+  paths = file:read("*a")
+  file:close()
+  position = 1
   used_up = 0
   failed = 0
+  tail = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\n\r\n"
 end
 
 function request()
-  position = position + 1
-  if position > #requests then
+  local stop = string.find(paths, "\n", position, true)
+  if not stop then
     -- A nonce that is sent twice is refused; the caller signs enough for the time.
     used_up = 1
     position = 1
+    stop = string.find(paths, "\n", position, true)
   end
-  return requests[position]
+  local path = string.sub(paths, position, stop - 1)
+  position = stop + 1
+  return "GET " .. path .. tail
 end
 
 function response(status)
