@@ -9,6 +9,7 @@ mod http;
 mod ports;
 mod processes;
 mod rows;
+mod secrets;
 mod service;
 mod session;
 mod wait;

@@ -34,3 +34,11 @@ pub(crate) fn leftover_rows(data_dir: &Path) -> Vec<String> {
         .map(|(what, rows)| format!("{rows} rows in {what}"))
         .collect()
 }
+
+/// Runs statements on the store.
+pub(crate) fn edit_store(data_dir: &Path, statements: &str) {
+    let store = Connection::open(data_dir.join("store.sqlite3")).expect("the store can be opened");
+    store
+        .execute_batch(statements)
+        .expect("statements that fit the schema");
+}

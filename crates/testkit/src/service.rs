@@ -20,7 +20,8 @@ use toml::{Table, Value as Setting};
 
 use crate::ports::Ports;
 use crate::processes::processes_of;
-use crate::rows::leftover_rows;
+use crate::rows::{edit_store, leftover_rows};
+use crate::secrets::places_of;
 use crate::{Api, Credentials, PATIENCE, Process, admin, kill_and_wait};
 
 /// How a process ended.
@@ -40,7 +41,8 @@ pub struct Service {
     binary: PathBuf,
     home: TempDir,
     data_dir: PathBuf,
-    /// The configuration file; ports and networks of its own and no spare nodes to begin with.
+    /// The configuration file; to begin with ports and networks of its own, no spare nodes, no
+    /// throttling.
     pub config: Table,
     /// The address of the HTTP endpoint; a free port to begin with.
     pub http_listen: String,
@@ -378,6 +380,36 @@ impl Service {
         *self.ports.classic().start()
     }
 
+    /// Audit rows of an action, newest first, each with `request_id`, `outcome`, `parameters`.
+    ///
+    /// # Panics
+    /// When the service does not run.
+    #[must_use]
+    pub fn audit(&self, action: &str) -> Vec<Value> {
+        let command = serde_json::json!({
+            "command": "audit-list", "action": action, "limit": 10_000,
+        });
+        let rows = self.admin(&command).expect("audit rows can be listed");
+        rows.as_array().expect("a list").clone()
+    }
+
+    /// Changes the store behind the service's back.
+    ///
+    /// # Panics
+    /// While the service runs, and when a statement fails.
+    pub fn edit_store(&self, statements: &str) {
+        assert!(self.process.is_none(), "stop it first");
+        edit_store(&self.data_dir, statements);
+    }
+
+    /// Where one of these secrets can be read on this machine: in the log, in a file of the
+    /// service or its nodes, in the command line or environment of one of their processes.
+    /// `credentials.json` is there to be read and is left out.
+    #[must_use]
+    pub fn places_of(&self, secrets: &[&str]) -> Vec<String> {
+        places_of(self, secrets)
+    }
+
     /// What is left of instances on this machine, in words. For a service whose instances are
     /// all gone.
     ///
@@ -417,7 +449,10 @@ impl Drop for Service {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();
-            let tail: Vec<_> = log.lines().rev().take(40).collect();
+            // Calls that read and succeed are most of it and tell nothing.
+            let matters =
+                |line: &&str| !(line.contains("action=\"Describe") && line.contains("status=200"));
+            let tail: Vec<_> = log.lines().rev().filter(matters).take(30).collect();
             let tail: Vec<_> = tail.into_iter().rev().collect();
             let mut stderr = std::io::stderr().lock();
             let _ = writeln!(stderr, "the service's log ends:\n{}", tail.join("\n"));
@@ -441,7 +476,8 @@ impl Drop for Service {
     }
 }
 
-/// Ports and networks of its own, no spare nodes, short times for stopping.
+/// Ports and networks of its own, no spare nodes, short times for stopping, calls as fast as a
+/// test likes.
 fn default_config(ports: &Ports) -> Table {
     let classic = ports.classic();
     let [first, second] = ports.network();
@@ -454,7 +490,9 @@ fn default_config(ports: &Ports) -> Table {
          [nodes]\n\
          spare = 0\n\
          [gateway]\n\
-         drain_seconds = 2\n",
+         drain_seconds = 2\n\
+         [api.throttle]\n\
+         changes_per_second = 0\n",
         classic.start(),
         classic.end()
     );

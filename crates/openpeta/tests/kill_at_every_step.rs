@@ -1,0 +1,305 @@
+//! The service dies at every step of every workflow. The next start finishes the work or undoes
+//! it: an acknowledged order becomes an instance that clients connect to, a failed one leaves
+//! no process, directory, listener or row.
+
+use openpeta_testkit::{Api, CallError, Login, PASSWORD, Service, Session, USER, wait_for};
+use serde_json::{Value, json};
+
+const CREATE_INSTANCE: [&str; 5] = [
+    "create-node",
+    "start-node",
+    "create-database",
+    "open-endpoint",
+    "check-login",
+];
+const DELETE_INSTANCE: [&str; 3] = ["close-endpoints", "stop-node", "destroy-node"];
+const CREATE_ACCOUNT: [&str; 1] = ["create-on-node"];
+const DELETE_ACCOUNT: [&str; 2] = ["withdraw-from-gateway", "drop-on-node"];
+const FORWARD: [&str; 3] = ["before-run", "after-run", "after-record"];
+const BACK: [&str; 2] = ["before-undo", "after-undo"];
+
+fn prepared() -> Service {
+    let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
+    service.stop();
+    service
+}
+
+/// Starts the service with fail points, makes a call and waits until the process has died of
+/// them. The answer may be lost with the process; an error that it gave is the test's fault.
+fn die_in(
+    service: &mut Service,
+    points: &str,
+    call: impl FnOnce(&Api) -> Result<Value, CallError>,
+) -> Option<Value> {
+    service.start_with(&[("OPENPETA_FAIL_POINT", points)]);
+    let answer = match call(&service.api()) {
+        Ok(answer) => Some(answer),
+        Err(CallError::Broken(_)) => None,
+        Err(refused) => panic!("{points}: {refused:?}"),
+    };
+    // Debug builds alone have fail points.
+    let exit = service.wait_for_exit();
+    assert_eq!(exit.signal, Some(6), "{points}: {exit:?}");
+    answer
+}
+
+fn order(api: &Api) -> Result<Value, CallError> {
+    api.order(&[]).map(Value::from)
+}
+
+/// The one instance there is, which was ordered before the process died.
+fn ordered(api: &Api, answer: Option<Value>) -> String {
+    let instances = api.instances();
+    assert_eq!(instances.len(), 1, "an acknowledged order is lost");
+    if let Some(answer) = answer {
+        assert_eq!(answer, instances[0].as_str());
+    }
+    instances[0].clone()
+}
+
+/// A session over which something is written; ACTIVE must mean that this works at once.
+fn writing_session(login: &Login) -> Session {
+    let mut session = login.connect().expect("ACTIVE means that clients connect");
+    session
+        .query("CREATE OR REPLACE TABLE works (id INT)")
+        .expect("the account has its privileges");
+    session
+}
+
+#[test]
+fn create_instance_is_finished() {
+    let mut service = prepared();
+    for step in CREATE_INSTANCE {
+        for point in FORWARD {
+            let point = format!("create-instance/{step}/{point}");
+            let answer = die_in(&mut service, &point, order);
+            service.start();
+            let api = service.api();
+            let instance = ordered(&api, answer);
+            writing_session(&api.wait_active(&instance));
+            assert_eq!(service.node_pids().len(), 1, "{point}");
+            api.delete(&instance);
+            service.assert_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn a_failed_create_instance_leaves_nothing() {
+    let mut service = prepared();
+    for step in CREATE_INSTANCE {
+        // A failure after the record is one before the next step.
+        for point in ["before-run", "after-run"] {
+            let point = format!("create-instance/{step}/{point}=fail");
+            service.start_with(&[("OPENPETA_FAIL_POINT", &point)]);
+            let api = service.api();
+            let instance = api.order(&[]).expect("an order is taken");
+            api.wait_gone(&instance);
+            service.assert_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn the_undoing_of_create_instance_is_finished() {
+    let mut service = prepared();
+    for step in CREATE_INSTANCE {
+        for point in BACK {
+            let points = format!(
+                "create-instance/check-login/after-run=fail,create-instance/{step}/{point}=abort"
+            );
+            let answer = die_in(&mut service, &points, order);
+            service.start();
+            let api = service.api();
+            if let Some(instance) = answer {
+                api.wait_gone(instance.as_str().expect("an id"));
+            } else {
+                wait_for("the end of all instances", || {
+                    api.instances().is_empty().then_some(())
+                });
+            }
+            service.assert_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn an_undoing_that_fails_is_visible_and_can_be_retried() {
+    let mut service = prepared();
+    for point in BACK {
+        let points = format!(
+            "create-instance/check-login/before-run=fail,create-instance/start-node/{point}=fail"
+        );
+        service.start_with(&[("OPENPETA_FAIL_POINT", &points)]);
+        let api = service.api();
+        let instance = api.order(&[]).expect("an order is taken");
+        let list = json!({"command": "task-list", "instance_id": instance, "limit": 1});
+        let stuck = |service: &Service| {
+            let tasks = service.admin(&list).expect("tasks can be listed");
+            (tasks[0]["stuck"] == true).then(|| tasks[0].clone())
+        };
+        let task = wait_for("a stuck task", || stuck(&service));
+        let cause = task["cause"].as_str().expect("a cause");
+        assert!(cause.contains("start-node"), "{cause}");
+        assert_ne!(api.status(&instance), "ACTIVE");
+        assert_eq!(service.stop(), Some(0));
+
+        // A restart alone changes nothing: somebody has to have seen to the cause.
+        service.start();
+        assert!(stuck(&service).is_some());
+        let number: i64 = task["task_id"]
+            .as_str()
+            .expect("a text")
+            .parse()
+            .expect("a number");
+        let retry = json!({"command": "task-retry", "task_id": number});
+        service.admin(&retry).expect("a stuck task can be retried");
+        service.api().wait_gone(&instance);
+        service.assert_nothing_left();
+    }
+}
+
+#[test]
+fn delete_instance_is_finished() {
+    let mut service = prepared();
+    for step in DELETE_INSTANCE {
+        for point in FORWARD {
+            service.start();
+            let api = service.api();
+            let instance = api.order(&[]).expect("an order is taken");
+            let login = api.wait_active(&instance);
+            // A client that is in does not hold a delete up.
+            let mut session = writing_session(&login);
+            session.query("BEGIN").expect("a session");
+            service.kill();
+
+            let point = format!("delete-instance/{step}/{point}");
+            die_in(&mut service, &point, |api| {
+                api.call("DeleteInstance", &[("InstanceId", &instance)])
+            });
+            service.start();
+            let api = service.api();
+            api.wait_gone(&instance);
+            assert!(login.connect().is_err(), "{point}");
+            service.assert_nothing_left();
+        }
+    }
+}
+
+/// Names of an instance's accounts with their status.
+fn accounts(api: &Api, instance: &str) -> Vec<(String, String)> {
+    let answer = api.call("DescribeAccounts", &[("InstanceId", instance)]);
+    let answer = answer.expect("accounts can be listed");
+    let text = |item: &Value, name: &str| item[name].as_str().expect("a text").to_owned();
+    answer["AccountList"]["Account"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|item| (text(item, "AccountName"), text(item, "AccountStatus")))
+        .collect()
+}
+
+#[test]
+fn account_workflows_are_finished_or_undone() {
+    let mut service = prepared();
+    service.start();
+    let instance = service.api().order(&[]).expect("an order is taken");
+    let alice = service.api().wait_active(&instance);
+    let bob = alice.as_user("bob", "Bob-secret1");
+    assert_eq!(service.stop(), Some(0));
+
+    let create = |api: &Api| {
+        let parameters = [
+            ("InstanceId", instance.as_str()),
+            ("AccountName", "bob"),
+            ("AccountPassword", "Bob-secret1"),
+            ("DBName", "shop"),
+            ("AccountPrivilege", "ReadOnly"),
+        ];
+        api.call("CreateAccount", &parameters)
+    };
+    let delete = |api: &Api| {
+        let parameters = [("InstanceId", instance.as_str()), ("AccountName", "bob")];
+        api.call("DeleteAccount", &parameters)
+    };
+    let has_bob = |api: &Api, status: Option<&str>| {
+        wait_for("the account's end or beginning", || {
+            let bob = accounts(api, &instance)
+                .into_iter()
+                .find(|(name, _)| name == "bob");
+            (bob.as_ref().map(|(_, status)| status.as_str()) == status).then_some(())
+        });
+    };
+    let refused = |login: &Login| {
+        let error = login.connect().expect_err("the account is gone");
+        assert_eq!(error.code(), Some(1045), "{error:?}");
+    };
+
+    for point in FORWARD {
+        // Made in spite of a crash …
+        let step = CREATE_ACCOUNT[0];
+        die_in(
+            &mut service,
+            &format!("create-account/{step}/{point}"),
+            create,
+        );
+        service.start();
+        has_bob(&service.api(), Some("ACTIVE"));
+        let mut session = bob.connect().expect("an active account logs in");
+        session.query("SELECT 1").expect("it may read");
+        let error = session.query("CREATE TABLE no (id INT)");
+        assert_eq!(error.expect_err("it may not write").code(), Some(1142));
+        assert_eq!(service.stop(), Some(0));
+
+        // … and deleted in spite of one.
+        let before = DELETE_ACCOUNT.len();
+        for (index, step) in DELETE_ACCOUNT.into_iter().enumerate() {
+            die_in(
+                &mut service,
+                &format!("delete-account/{step}/{point}"),
+                delete,
+            );
+            service.start();
+            has_bob(&service.api(), None);
+            refused(&bob);
+            if index + 1 < before {
+                create(&service.api()).expect("it can be made again");
+                has_bob(&service.api(), Some("ACTIVE"));
+            }
+            assert_eq!(service.stop(), Some(0));
+        }
+
+        // A failed create is undone.
+        let points = format!("create-account/{step}/{point}=fail");
+        service.start_with(&[("OPENPETA_FAIL_POINT", &points)]);
+        create(&service.api()).expect("the call is taken");
+        has_bob(&service.api(), None);
+        refused(&bob);
+        assert_eq!(service.stop(), Some(0));
+    }
+    for point in BACK {
+        let step = CREATE_ACCOUNT[0];
+        let points =
+            format!("create-account/{step}/after-run=fail,create-account/{step}/{point}=abort");
+        die_in(&mut service, &points, create);
+        service.start();
+        has_bob(&service.api(), None);
+        refused(&bob);
+        assert_eq!(service.stop(), Some(0));
+    }
+
+    service.start();
+    let names: Vec<_> = accounts(&service.api(), &instance);
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(names[0].0, USER);
+    assert_eq!(alice.password, PASSWORD);
+    let mut session = alice.connect().expect("the first account is as it was");
+    // Nothing of the second one is left on the node.
+    let node = service
+        .admin(&json!({"command": "node-list"}))
+        .expect("nodes");
+    assert_eq!(node[0]["restarts"], 0);
+    session.query("SELECT 1").expect("a session");
+    service.api().delete(&instance);
+    service.assert_nothing_left();
+}
