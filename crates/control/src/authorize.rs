@@ -1,6 +1,8 @@
 //! Authorizing and fetching in one step: no function of the control plane gets hold of an
 //! instance without having asked whether the caller may do this to it.
 
+use std::sync::Arc;
+
 use openpeta_rpc_api::{Action, ApiError};
 use openpeta_store::{Instance, InstanceDetail, Reader};
 use openpeta_types::{InstanceId, ObjectStatus};
@@ -36,17 +38,13 @@ impl Control {
             return self.check_any_instance(caller, action, region.unwrap_or("*"));
         };
         let permission = self.permission(caller, action)?;
-        let owned = |instance: &Instance| instance.account_id == caller.account_id;
-        let found = match InstanceId::parse(text) {
-            Ok(id) => self
-                .parts
-                .store
-                .read(|reader| reader.instance(&id))?
-                .filter(owned),
-            Err(_) => None,
-        };
+        let owned = |detail: &Arc<InstanceDetail>| detail.instance.account_id == caller.account_id;
+        let found = InstanceId::parse(text)
+            .ok()
+            .and_then(|id| self.parts.store.instance_detail(&id))
+            .filter(owned);
         match found {
-            Some(found) => permission.check(caller, &found.region_id, found.instance_id.as_str()),
+            Some(found) => permission.check(caller, &found.instance.region_id, text),
             // The action itself tells that there is none.
             None => permission.for_instances(caller).map(drop),
         }
@@ -84,19 +82,18 @@ impl Control {
         Ok(instance)
     }
 
-    /// As [`instance`](Self::instance), with its endpoints and databases.
+    /// As [`instance`](Self::instance), with its endpoints and databases, as of the last commit.
     ///
     /// # Errors
     /// The same.
     pub(crate) fn detail(
         &self,
-        reader: &Reader<'_>,
         caller: &Caller,
         action: Action,
         id: &InstanceId,
-    ) -> Result<InstanceDetail, ControlError> {
-        let owned = |detail: &InstanceDetail| detail.instance.account_id == caller.account_id;
-        let found = reader.instance_detail(id)?.filter(owned);
+    ) -> Result<Arc<InstanceDetail>, ControlError> {
+        let owned = |detail: &Arc<InstanceDetail>| detail.instance.account_id == caller.account_id;
+        let found = self.parts.store.instance_detail(id).filter(owned);
         let detail = found.ok_or_else(ApiError::instance_not_found)?;
         let region = &detail.instance.region_id;
         self.permission(caller, action)?

@@ -122,6 +122,8 @@ proxy_protocol_networks=localhost
 local_infile=ON
 symbolic_links=OFF
 max_connect_errors=4294967295
+# The gateway limits the time that a login may take; it alone connects.
+connect_timeout=3600
 max_allowed_packet=64M
 # Text and time
 character_set_server=utf8mb4

@@ -359,6 +359,39 @@ async fn a_read_only_node_takes_no_writes_but_from_administration() {
 }
 
 #[tokio::test]
+async fn purging_leaves_one_small_binary_log() {
+    let (bed, node) = Bed::with_node().await;
+    let mut sql = bed.engine.sql(&node).await.expect("connect");
+    let socket = bed.engine.socket_path(&node).expect("short enough");
+    let (app, secret) = (account("app"), Secret::new("secret"));
+    sql.create_database(&db("adb")).await.expect("create");
+    let granted = [(db("adb"), PrivilegeSet::ReadWrite)];
+    sql.ensure_account(&app, &secret, AccountType::Normal, &granted)
+        .await
+        .expect("ensure");
+    let mut conn = client(&socket, "app", "secret").await.expect("log in");
+    for statement in [
+        "CREATE TABLE adb.t (a LONGTEXT)",
+        "INSERT INTO adb.t VALUES (REPEAT('x', 3000000))",
+    ] {
+        try_sql(&mut conn, statement).await.expect(statement);
+    }
+    let binlogs = async || {
+        bed.engine
+            .usage(&node)
+            .await
+            .expect("measured")
+            .binlog_bytes
+    };
+    assert!(binlogs().await > 3_000_000);
+    sql.purge_binlogs().await.expect("purged");
+    assert!(binlogs().await < 1_000_000);
+    sql.purge_binlogs()
+        .await
+        .expect("nothing left to purge is no error");
+}
+
+#[tokio::test]
 async fn there_are_no_other_ways_in() {
     let (bed, node) = Bed::with_node().await;
     let socket = bed.engine.socket_path(&node).expect("short enough");

@@ -57,11 +57,6 @@ impl<'r, 's> Columns<'r, 's> {
         self.next += 1;
         T::read(self.row.get_ref(index)?).ok_or_else(|| StoreError::bad_row(self.table, index))
     }
-
-    /// Whether the next column is NULL; does not move on.
-    pub(crate) fn peek_null(&self) -> Result<bool, StoreError> {
-        Ok(matches!(self.row.get_ref(self.next)?, ValueRef::Null))
-    }
 }
 
 /// Text columns: how to read one from `&str` and show it as `&str`.

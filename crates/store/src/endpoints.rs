@@ -21,7 +21,6 @@ macro_rules! columns {
          e.vpc_id, e.vswitch_id, e.expires_at"
     };
 }
-pub(crate) use columns;
 
 /// An address at which clients reach an instance.
 ///
@@ -171,6 +170,7 @@ impl Writer<'_> {
     /// endpoint already, or something it names does not exist.
     pub fn insert_endpoint(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
         self.touch(Topic::Endpoints);
+        self.touch_instance(&endpoint.instance_id);
         self.execute(
             "INSERT INTO endpoints (endpoint_id, instance_id, endpoint_type, connection_string,
                                     address, port, vpc_id, vswitch_id, expires_at)
@@ -199,7 +199,7 @@ impl Writer<'_> {
         endpoint_id: &EndpointId,
         expires_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        self.touch(Topic::Endpoints);
+        self.touch_endpoint(endpoint_id)?;
         self.change(
             TABLE,
             "UPDATE endpoints SET expires_at = ?2 WHERE endpoint_id = ?1",
@@ -207,12 +207,21 @@ impl Writer<'_> {
         )
     }
 
+    /// Notes that an endpoint of some instance changes.
+    fn touch_endpoint(&self, endpoint_id: &EndpointId) -> Result<(), StoreError> {
+        self.touch(Topic::Endpoints);
+        if let Some(endpoint) = self.endpoint(endpoint_id)? {
+            self.touch_instance(&endpoint.instance_id);
+        }
+        Ok(())
+    }
+
     /// Removes an endpoint.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub fn delete_endpoint(&self, endpoint_id: &EndpointId) -> Result<(), StoreError> {
-        self.touch(Topic::Endpoints);
+        self.touch_endpoint(endpoint_id)?;
         self.change(
             TABLE,
             "DELETE FROM endpoints WHERE endpoint_id = ?",

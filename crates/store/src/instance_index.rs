@@ -1,39 +1,27 @@
-//! The instances of each tenant in memory, in the order of listings.
+//! The instances of each tenant in memory, in the order of listings, with all that their
+//! descriptions show.
 //!
-//! It answers how many instances pass a filter and which rows a page has. SQL would count and
-//! skip rows for that, which at 10,000 instances costs more than the page itself.
+//! Listings and descriptions are most of what clients ask for. Out of SQL a page costs several
+//! times what the whole rest of the call does, so they come from here; every commit brings the
+//! instances that it touched up to date.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use openpeta_types::{AccountId, ChargeType, InstanceId, ObjectStatus};
+use openpeta_types::{AccountId, InstanceId};
 
-use crate::column::{Columns, P};
-use crate::{InstanceFilter, Reader, StoreError};
+use crate::column::P;
+use crate::instance_views::InstancePage;
+use crate::{InstanceDetail, InstanceFilter, Reader, StoreError};
 
 const TABLE: &str = "instances";
 
-/// The columns that [`read`] reads, in its order.
-macro_rules! columns {
-    () => {
-        "i.account_id, i.seq, i.instance_id, i.region_id, i.status, \
-         EXISTS (SELECT 1 FROM databases d \
-                 WHERE d.instance_id = i.instance_id AND d.charge_type = 'PrePaid'), \
-         EXISTS (SELECT 1 FROM databases d \
-                 WHERE d.instance_id = i.instance_id AND d.charge_type = 'PostPaid')"
-    };
-}
-
-/// What filters look at.
+/// An instance in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Primary key of the row, ascending in time.
     seq: i64,
-    instance_id: InstanceId,
-    region_id: Box<str>,
-    status: ObjectStatus,
-    /// Whether it has a database of that billing mode.
-    prepaid: bool,
-    postpaid: bool,
+    detail: Arc<InstanceDetail>,
 }
 
 /// All instances by tenant, each tenant's oldest first.
@@ -44,20 +32,16 @@ pub(crate) struct InstanceIndex {
 }
 
 /// What a transaction made of an instance: its entry now, or none.
-pub(crate) type Refreshed = (InstanceId, Option<(AccountId, Entry)>);
+pub(crate) type Refreshed = (InstanceId, Option<Entry>);
 
 impl InstanceIndex {
     /// Reads all instances.
     pub(crate) fn load(reader: &Reader<'_>) -> Result<Self, StoreError> {
-        let entries = reader.all(
-            TABLE,
-            concat!("SELECT ", columns!(), " FROM instances i ORDER BY i.seq"),
-            [],
-            read,
-        )?;
         let mut index = Self::default();
-        for (account_id, entry) in entries {
-            index.put(account_id, entry);
+        for instance in reader.instances()? {
+            if let Some(entry) = reader.instance_entry(&instance.instance_id)? {
+                index.put(entry);
+            }
         }
         Ok(index)
     }
@@ -66,10 +50,29 @@ impl InstanceIndex {
     pub(crate) fn apply(&mut self, refreshed: Vec<Refreshed>) {
         for (instance_id, now) in refreshed {
             match now {
-                Some((account_id, entry)) => self.put(account_id, entry),
+                Some(entry) => self.put(entry),
                 None => self.remove(&instance_id),
             }
         }
+    }
+
+    /// A page of a tenant's instances that pass the filter, newest first, and their number.
+    pub(crate) fn page(
+        &self,
+        account_id: AccountId,
+        filter: &InstanceFilter<'_>,
+        offset: u64,
+        limit: usize,
+    ) -> InstancePage {
+        select(self.entries(account_id), filter, offset, limit)
+    }
+
+    /// One instance.
+    pub(crate) fn detail(&self, instance_id: &InstanceId) -> Option<Arc<InstanceDetail>> {
+        let (account_id, seq) = self.places.get(instance_id)?;
+        let entries = self.entries(*account_id);
+        let place = entries.binary_search_by_key(seq, |entry| entry.seq).ok()?;
+        Some(Arc::clone(&entries[place].detail))
     }
 
     /// The instances of a tenant, oldest first.
@@ -77,14 +80,16 @@ impl InstanceIndex {
         self.tenants.get(&account_id).map_or(&[], Vec::as_slice)
     }
 
-    fn put(&mut self, account_id: AccountId, entry: Entry) {
-        let place = (account_id, entry.seq);
+    fn put(&mut self, entry: Entry) {
+        let instance = &entry.detail.instance;
+        let place = (instance.account_id, entry.seq);
         // An id that was deleted and inserted again in one transaction has another row now.
-        if self.places.get(&entry.instance_id) != Some(&place) {
-            self.remove(&entry.instance_id);
-            self.places.insert(entry.instance_id.clone(), place);
+        if self.places.get(&instance.instance_id) != Some(&place) {
+            let instance_id = instance.instance_id.clone();
+            self.remove(&instance_id);
+            self.places.insert(instance_id, place);
         }
-        put_in_order(self.tenants.entry(account_id).or_default(), entry);
+        put_in_order(self.tenants.entry(place.0).or_default(), entry);
     }
 
     fn remove(&mut self, instance_id: &InstanceId) {
@@ -106,86 +111,62 @@ fn put_in_order(entries: &mut Vec<Entry>, entry: Entry) {
     }
 }
 
-/// How many of the entries pass the filter, and the row keys of the page, newest first.
 fn select(
     entries: &[Entry],
     filter: &InstanceFilter<'_>,
     offset: u64,
     limit: usize,
-) -> (u64, Vec<i64>) {
+) -> InstancePage {
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-    let newest_first = entries.iter().rev();
+    let newest_first = entries.iter().rev().map(|entry| &entry.detail);
     if filter.is_empty() {
         let page = newest_first.skip(offset).take(limit);
-        return (entries.len() as u64, page.map(|entry| entry.seq).collect());
+        return (entries.len() as u64, page.cloned().collect());
     }
     let mut total = 0;
     let mut page = Vec::with_capacity(limit);
-    for entry in newest_first.filter(|entry| passes(entry, filter)) {
+    for detail in newest_first.filter(|detail| filter.passes(detail)) {
         if total >= offset && page.len() < limit {
-            page.push(entry.seq);
+            page.push(Arc::clone(detail));
         }
         total += 1;
     }
     (total as u64, page)
 }
 
-/// Cheap conditions first: the allow-list may have to read a policy.
-fn passes(entry: &Entry, filter: &InstanceFilter<'_>) -> bool {
-    let charged = |mode| match mode {
-        ChargeType::PrePaid => entry.prepaid,
-        ChargeType::PostPaid => entry.postpaid,
-    };
-    filter.status.is_none_or(|status| entry.status == status)
-        && filter.charge_type.is_none_or(charged)
-        && filter.instance_id.is_none_or(|id| entry.instance_id == *id)
-        && filter
-            .allowed
-            .is_none_or(|allowed| allowed(&entry.instance_id, &entry.region_id))
-}
-
-fn read(columns: &mut Columns<'_, '_>) -> Result<(AccountId, Entry), StoreError> {
-    let account_id = columns.get()?;
-    let entry = Entry {
-        seq: columns.get()?,
-        instance_id: columns.get()?,
-        region_id: columns.get::<String>()?.into(),
-        status: columns.get()?,
-        prepaid: columns.get()?,
-        postpaid: columns.get()?,
-    };
-    Ok((account_id, entry))
-}
-
 impl Reader<'_> {
+    fn instance_entry(&self, instance_id: &InstanceId) -> Result<Option<Entry>, StoreError> {
+        let Some(detail) = self.instance_detail(instance_id)? else {
+            return Ok(None);
+        };
+        let seq = self.one(
+            TABLE,
+            "SELECT seq FROM instances WHERE instance_id = ?",
+            [P(instance_id)],
+            |columns| columns.get(),
+        )?;
+        let detail = Arc::new(detail);
+        Ok(seq.map(|seq| Entry { seq, detail }))
+    }
+
     /// The entries of all instances that this transaction touched, as it leaves them.
     pub(crate) fn refreshed_instances(&self) -> Result<Vec<Refreshed>, StoreError> {
         let touched = self.touched.borrow();
-        let refresh = |instance_id: &InstanceId| {
-            let now = self.one(
-                TABLE,
-                concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM instances i WHERE i.instance_id = ?"
-                ),
-                [P(instance_id)],
-                read,
-            )?;
-            Ok((instance_id.clone(), now))
-        };
+        let refresh = |id: &InstanceId| Ok((id.clone(), self.instance_entry(id)?));
         touched.instances.iter().map(refresh).collect()
     }
 
-    /// Total and row keys of a page of a tenant's instances, this transaction's changes
-    /// included.
-    pub(crate) fn select_instances(
+    /// As [`Store::instance_page`](crate::Store::instance_page), with this transaction's changes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn instance_page(
         &self,
         account_id: AccountId,
         filter: &InstanceFilter<'_>,
         offset: u64,
         limit: usize,
-    ) -> Result<(u64, Vec<i64>), StoreError> {
+    ) -> Result<InstancePage, StoreError> {
         let refreshed = self.refreshed_instances()?;
         let index = self.shared.index();
         let committed = index.entries(account_id);
@@ -194,9 +175,9 @@ impl Reader<'_> {
         }
         let mut entries = committed.to_vec();
         for (instance_id, now) in refreshed {
-            entries.retain(|entry| entry.instance_id != instance_id);
-            if let Some((owner, entry)) = now
-                && owner == account_id
+            entries.retain(|entry| entry.detail.instance.instance_id != instance_id);
+            if let Some(entry) = now
+                && entry.detail.instance.account_id == account_id
             {
                 put_in_order(&mut entries, entry);
             }
@@ -209,7 +190,7 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`] when the store fails.
     pub fn instance_count(&self, account_id: AccountId) -> Result<u64, StoreError> {
-        let (total, _) = self.select_instances(account_id, &InstanceFilter::default(), 0, 0)?;
+        let (total, _) = self.instance_page(account_id, &InstanceFilter::default(), 0, 0)?;
         Ok(total)
     }
 }

@@ -1,29 +1,10 @@
-//! What listings and details of instances show, read with as few statements as possible.
+//! What listings and descriptions of instances show, and which of them a listing has.
 
-use openpeta_types::{AccountId, ChargeType, DbName, InstanceId, ObjectStatus};
+use openpeta_types::{AccountId, ChargeType, EndpointType, InstanceId, ObjectStatus};
 
-use crate::column::Columns;
-use crate::{Database, Endpoint, Instance, Reader, StoreError, endpoints, instances};
+use std::sync::Arc;
 
-/// An instance in a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstanceSummary {
-    /// The instance.
-    pub instance: Instance,
-    /// Its default endpoint, once it has one.
-    pub endpoint: Option<Endpoint>,
-    /// Its databases, by name.
-    pub databases: Vec<DatabaseSummary>,
-}
-
-/// A database in a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseSummary {
-    /// Its name.
-    pub db_name: DbName,
-    /// Its billing mode.
-    pub charge_type: ChargeType,
-}
+use crate::{Database, Endpoint, Instance, Reader, Store, StoreError};
 
 /// An instance with all that belongs to its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +15,17 @@ pub struct InstanceDetail {
     pub endpoints: Vec<Endpoint>,
     /// Its databases, by name.
     pub databases: Vec<Database>,
+}
+
+impl InstanceDetail {
+    /// The endpoint that listings show: neither public nor on its way out.
+    #[must_use]
+    pub fn default_endpoint(&self) -> Option<&Endpoint> {
+        let is_default = |endpoint: &&Endpoint| {
+            endpoint.endpoint_type != EndpointType::Public && endpoint.expires_at.is_none()
+        };
+        self.endpoints.iter().find(is_default)
+    }
 }
 
 /// Which instances to list; all that is `None` does not matter.
@@ -60,26 +52,53 @@ impl InstanceFilter<'_> {
             && self.charge_type.is_none()
             && self.allowed.is_none()
     }
+
+    /// Whether an instance passes. Cheap conditions first: the allow-list may have to look
+    /// through policies.
+    pub(crate) fn passes(&self, detail: &InstanceDetail) -> bool {
+        let instance = &detail.instance;
+        let charged = |mode| {
+            let mut databases = detail.databases.iter();
+            databases.any(|database| database.charge_type == mode)
+        };
+        self.status.is_none_or(|status| instance.status == status)
+            && self.charge_type.is_none_or(charged)
+            && self
+                .instance_id
+                .is_none_or(|id| instance.instance_id == *id)
+            && self
+                .allowed
+                .is_none_or(|allowed| allowed(&instance.instance_id, &instance.region_id))
+    }
 }
 
-impl Reader<'_> {
+/// A page of a listing, and how many instances the listing has in all.
+pub type InstancePage = (u64, Vec<Arc<InstanceDetail>>);
+
+impl Store {
     /// How many of a tenant's instances pass the filter, and `limit` of them from `offset` on,
-    /// newest first. While another thread deletes instances a page may come out shorter.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store fails.
+    /// newest first, as of the last commit. From memory.
+    #[must_use]
     pub fn instance_page(
         &self,
         account_id: AccountId,
         filter: &InstanceFilter<'_>,
         offset: u64,
         limit: usize,
-    ) -> Result<(u64, Vec<InstanceSummary>), StoreError> {
-        let (total, rows) = self.select_instances(account_id, filter, offset, limit)?;
-        Ok((total, self.instance_summaries(&rows)?))
+    ) -> InstancePage {
+        self.index().page(account_id, filter, offset, limit)
     }
 
-    /// An instance with endpoints and databases, whoever owns it.
+    /// An instance with endpoints and databases, whoever owns it, as of the last commit. From
+    /// memory.
+    #[must_use]
+    pub fn instance_detail(&self, instance_id: &InstanceId) -> Option<Arc<InstanceDetail>> {
+        self.index().detail(instance_id)
+    }
+}
+
+impl Reader<'_> {
+    /// An instance with endpoints and databases, whoever owns it, as this transaction sees it.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
@@ -95,60 +114,5 @@ impl Reader<'_> {
             endpoints: self.endpoints_of(instance_id)?,
             databases: self.databases(instance_id)?,
         }))
-    }
-
-    /// Summaries of the instances with these row keys, in their order: two statements, however
-    /// many they are.
-    fn instance_summaries(&self, rows: &[i64]) -> Result<Vec<InstanceSummary>, StoreError> {
-        let keys = format!("{rows:?}");
-        let mut summaries = self.all(
-            "instances",
-            concat!(
-                "SELECT ",
-                instances::columns!(),
-                ", ",
-                endpoints::columns!(),
-                " FROM json_each(?) page CROSS JOIN instances i ON i.seq = page.value
-                  LEFT JOIN endpoints e ON e.instance_id = i.instance_id
-                  AND e.endpoint_type <> 'PUBLIC' AND e.expires_at IS NULL"
-            ),
-            [&keys],
-            |columns| {
-                let instance = instances::read(columns)?;
-                let endpoint = match columns.peek_null()? {
-                    true => None,
-                    false => Some(endpoints::read(columns)?),
-                };
-                Ok(InstanceSummary {
-                    instance,
-                    endpoint,
-                    databases: Vec::new(),
-                })
-            },
-        )?;
-        // Rows of one instance come together, instances in the order of the summaries.
-        let mut place = 0;
-        let databases = self.all(
-            "databases",
-            "SELECT d.instance_id, d.db_name, d.charge_type
-             FROM json_each(?) page CROSS JOIN instances i ON i.seq = page.value
-             CROSS JOIN databases d ON d.instance_id = i.instance_id",
-            [&keys],
-            |columns: &mut Columns<'_, '_>| {
-                let instance_id: InstanceId = columns.get()?;
-                let database = DatabaseSummary {
-                    db_name: columns.get()?,
-                    charge_type: columns.get()?,
-                };
-                Ok((instance_id, database))
-            },
-        )?;
-        for (instance_id, database) in databases {
-            while summaries[place].instance.instance_id != instance_id {
-                place += 1;
-            }
-            summaries[place].databases.push(database);
-        }
-        Ok(summaries)
     }
 }

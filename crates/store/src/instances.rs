@@ -21,7 +21,6 @@ macro_rules! columns {
          i.created_at, i.expires_at"
     };
 }
-pub(crate) use columns;
 
 /// An instance: what owns databases, endpoints, accounts and whitelists.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@
 //! **Encrypted** with `store.key`: access key secrets, session tokens, account logins, task
 //! parameters and step outputs. Account passwords are never stored.
 //!
-//! **Rebuilt** at every start, never stored: the order of each tenant's instances and the facts
-//! that listings filter by, the access keys and policies in memory, the nonces in memory.
+//! **Rebuilt** at every start, never stored: each tenant's instances with what listings and
+//! descriptions show of them, the access keys and policies in memory, the nonces in memory.
 //! **Not here**: whether a process runs or a socket listens, which the reconcilers find out;
 //! monitoring samples; content of user databases.
 //!
@@ -54,9 +54,7 @@ pub use databases::Database;
 pub use endpoints::Endpoint;
 pub use error::StoreError;
 pub use idempotency::IdempotencyRecord;
-pub use instance_views::{
-    AllowList, DatabaseSummary, InstanceDetail, InstanceFilter, InstanceSummary,
-};
+pub use instance_views::{AllowList, InstanceDetail, InstanceFilter, InstancePage};
 pub use instances::Instance;
 pub use networks::{VSwitch, Vpc};
 pub use nodes::{Node, NodeState};

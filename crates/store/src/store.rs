@@ -170,6 +170,11 @@ impl Store {
         Ok((value, touched.topics, after_commit))
     }
 
+    /// The instances in memory.
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, InstanceIndex> {
+        self.shared.index()
+    }
+
     /// The access key of that id, from memory. The caller checks status and expiry.
     #[must_use]
     pub fn access_key(&self, id: &str) -> Option<Arc<AccessKey>> {

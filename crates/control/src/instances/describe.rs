@@ -5,7 +5,7 @@ use openpeta_rpc_api::instances::{
     DatabaseSummary, DescribeInstanceInfoRequest, DescribeInstanceInfoResponse,
     DescribeInstancesRequest, DescribeInstancesResponse, InstanceItem, NetworkInfoItem,
 };
-use openpeta_store::{Endpoint, InstanceFilter, InstanceSummary};
+use openpeta_store::{Database, Endpoint, InstanceDetail, InstanceFilter};
 use openpeta_types::{EndpointType, InstanceId};
 
 use crate::{Caller, Control, ControlError};
@@ -48,12 +48,12 @@ impl Control {
         };
         let offset = u64::from(request.page_number - 1) * u64::from(request.page_size);
         let limit = request.page_size as usize;
-        let (total, summaries) = self
-            .parts
-            .store
-            .read(|reader| reader.instance_page(caller.account_id, &filter, offset, limit))?;
+        let (total, instances) =
+            self.parts
+                .store
+                .instance_page(caller.account_id, &filter, offset, limit);
         page.total_count = u32::try_from(total).unwrap_or(u32::MAX);
-        page.instances = summaries.into_iter().map(item).collect();
+        page.instances = instances.iter().map(|detail| item(detail)).collect();
         Ok(page)
     }
 
@@ -66,79 +66,57 @@ impl Control {
         caller: &Caller,
         request: &DescribeInstanceInfoRequest,
     ) -> Result<DescribeInstanceInfoResponse, ControlError> {
-        let detail = self.parts.store.read(|reader| {
-            let action = Action::DescribeInstanceInfo;
-            self.detail(reader, caller, action, &request.instance_id)
-        })?;
-        let instance = detail.instance;
+        let action = Action::DescribeInstanceInfo;
+        let detail = self.detail(caller, action, &request.instance_id)?;
+        let instance = &detail.instance;
         Ok(DescribeInstanceInfoResponse {
-            instance_id: instance.instance_id,
-            instance_name: instance.name,
-            region_id: instance.region_id,
-            zone_id: instance.zone_id,
+            instance_id: instance.instance_id.clone(),
+            instance_name: instance.name.clone(),
+            region_id: instance.region_id.clone(),
+            zone_id: instance.zone_id.clone(),
             instance_status: instance.status,
-            network_info_items: detail.endpoints.into_iter().map(network_info).collect(),
-            databases: detail
-                .databases
-                .into_iter()
-                .map(|database| DatabaseSummary {
-                    db_name: database.db_name,
-                    charge_type: database.charge_type,
-                })
-                .collect(),
+            network_info_items: detail.endpoints.iter().map(network_info).collect(),
+            databases: detail.databases.iter().map(database).collect(),
         })
     }
 }
 
-fn item(summary: InstanceSummary) -> InstanceItem {
-    let InstanceSummary {
-        instance,
-        endpoint,
-        databases,
-    } = summary;
-    let (connection_string, port, private_ip_address) = match endpoint {
-        Some(endpoint) => {
-            let private_ip = private_ip_address(&endpoint);
-            (
-                Some(endpoint.connection_string),
-                Some(endpoint.port),
-                private_ip,
-            )
-        }
-        None => (None, None, None),
-    };
+fn item(detail: &InstanceDetail) -> InstanceItem {
+    let instance = &detail.instance;
+    let endpoint = detail.default_endpoint();
     InstanceItem {
-        instance_id: instance.instance_id,
-        instance_name: instance.name,
-        connection_string,
-        port,
+        instance_id: instance.instance_id.clone(),
+        instance_name: instance.name.clone(),
+        connection_string: endpoint.map(|endpoint| endpoint.connection_string.clone()),
+        port: endpoint.map(|endpoint| endpoint.port),
         instance_status: instance.status,
-        region_id: instance.region_id,
-        zone_id: instance.zone_id,
+        region_id: instance.region_id.clone(),
+        zone_id: instance.zone_id.clone(),
         create_time: instance.created_at,
         expire_time: instance.expires_at,
         network_type: instance.network_type,
-        vpc_id: instance.vpc_id,
-        vswitch_id: instance.vswitch_id,
-        private_ip_address,
-        databases: databases
-            .into_iter()
-            .map(|database| DatabaseSummary {
-                db_name: database.db_name,
-                charge_type: database.charge_type,
-            })
-            .collect(),
+        vpc_id: instance.vpc_id.clone(),
+        vswitch_id: instance.vswitch_id.clone(),
+        private_ip_address: endpoint.and_then(private_ip_address),
+        databases: detail.databases.iter().map(database).collect(),
     }
 }
 
-fn network_info(endpoint: Endpoint) -> NetworkInfoItem {
+fn network_info(endpoint: &Endpoint) -> NetworkInfoItem {
     NetworkInfoItem {
         network_type: endpoint.endpoint_type,
-        private_ip_address: private_ip_address(&endpoint),
-        connection_string: endpoint.connection_string,
+        private_ip_address: private_ip_address(endpoint),
+        connection_string: endpoint.connection_string.clone(),
         port: endpoint.port,
-        vpc_id: endpoint.vpc_id,
-        vswitch_id: endpoint.vswitch_id,
+        vpc_id: endpoint.vpc_id.clone(),
+        vswitch_id: endpoint.vswitch_id.clone(),
+    }
+}
+
+fn database(database: &Database) -> DatabaseSummary {
+    DatabaseSummary {
+        db_name: database.db_name.clone(),
+        charge_type: database.charge_type,
     }
 }
 

@@ -71,9 +71,12 @@ fn join(attached: &[PolicyAttachment]) -> Result<Policy, ControlError> {
     ))
 }
 
-/// What a caller may do with one action.
-pub(crate) struct Permission {
-    policy: Option<Arc<Policy>>,
+/// What a caller may do with one action: everything, or what its policies say.
+pub(crate) struct Permission(Option<Restriction>);
+
+/// The policies of a RAM user, and what is asked of them.
+struct Restriction {
+    policy: Arc<Policy>,
     action: String,
     account: String,
 }
@@ -86,11 +89,14 @@ impl Permission {
         caller: &Caller,
         action: Action,
     ) -> Result<Self, ControlError> {
-        Ok(Self {
-            policy: cache.of(store, caller)?,
+        let Some(policy) = cache.of(store, caller)? else {
+            return Ok(Self(None));
+        };
+        Ok(Self(Some(Restriction {
+            policy,
             action: format!("petadata:{}", action.spec().name),
             account: caller.account_id.to_string(),
-        })
+        })))
     }
 
     /// Prepares the check of many instances: only what speaks of this call remains.
@@ -101,19 +107,17 @@ impl Permission {
         &self,
         caller: &Caller,
     ) -> Result<InstanceFilter<'_>, ControlError> {
-        let applicable = self
-            .policy
-            .as_ref()
-            .map(|policy| policy.applicable(&self.request(caller)));
-        match applicable {
-            Some(applicable) if !applicable.allows_something() => {
-                Err(ApiError::forbidden_ram().into())
-            }
-            applicable => Ok(InstanceFilter {
-                applicable,
-                account: &self.account,
-            }),
+        let Some(restriction) = &self.0 else {
+            return Ok(InstanceFilter(None));
+        };
+        let applicable = restriction.applicable(caller);
+        if !applicable.allows_something() {
+            return Err(ApiError::forbidden_ram().into());
         }
+        if applicable.allows_every_instance(&restriction.account) {
+            return Ok(InstanceFilter(None));
+        }
+        Ok(InstanceFilter(Some((applicable, &restriction.account))))
     }
 
     /// Checks one resource.
@@ -126,53 +130,52 @@ impl Permission {
         region: &str,
         instance: &str,
     ) -> Result<(), ControlError> {
-        let Some(policy) = &self.policy else {
+        let Some(restriction) = &self.0 else {
             return Ok(());
         };
         let resource = Resource {
             region,
-            account: &self.account,
+            account: &restriction.account,
             instance,
         };
-        if policy.applicable(&self.request(caller)).allows(&resource) {
+        if restriction.applicable(caller).allows(&resource) {
             Ok(())
         } else {
             Err(ApiError::forbidden_ram().into())
         }
     }
+}
 
-    fn request(&self, caller: &Caller) -> Request<'_> {
-        Request {
+impl Restriction {
+    /// The statements that speak of this call.
+    fn applicable(&self, caller: &Caller) -> Applicable<'_> {
+        self.policy.applicable(&Request {
             action: &self.action,
             source_ip: caller.source_ip,
             secure_transport: caller.secure_transport,
             now: caller.now,
-        }
+        })
     }
 }
 
 /// Tells which instances of a list a caller may see.
-pub(crate) struct InstanceFilter<'p> {
-    applicable: Option<Applicable<'p>>,
-    account: &'p str,
-}
+pub(crate) struct InstanceFilter<'p>(Option<(Applicable<'p>, &'p str)>);
 
 impl InstanceFilter<'_> {
     /// Whether every instance of the tenant passes, so that nothing need be checked.
     pub(crate) fn passes_all(&self) -> bool {
-        self.applicable.is_none()
+        self.0.is_none()
     }
 
     /// Whether the caller may see this instance.
     pub(crate) fn passes(&self, region: &str, instance: &str) -> bool {
-        let resource = Resource {
-            region,
-            account: self.account,
-            instance,
-        };
-        self.applicable
-            .as_ref()
-            .is_none_or(|applicable| applicable.allows(&resource))
+        self.0.as_ref().is_none_or(|(applicable, account)| {
+            applicable.allows(&Resource {
+                region,
+                account,
+                instance,
+            })
+        })
     }
 }
 

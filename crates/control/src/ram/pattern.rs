@@ -45,6 +45,19 @@ impl Pattern {
         }
     }
 
+    /// The text, if it has no wildcard and case matters: what it matches is itself alone.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        let literal = matches!(self.kind, Kind::Literal) && !self.ignore_case;
+        literal.then_some(&*self.text)
+    }
+
+    /// Whether it matches any value.
+    #[must_use]
+    pub fn matches_everything(&self) -> bool {
+        matches!(self.kind, Kind::Everything)
+    }
+
     /// Whether the whole of `value` matches.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {

@@ -3,6 +3,7 @@
 //! Pure: the caller's address, transport and time come in as a [`Request`]. An explicit deny
 //! wins; what no statement allows is denied.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -190,50 +191,101 @@ impl Policy {
     /// resources can be checked cheaply.
     #[must_use]
     pub fn applicable<'p>(&'p self, request: &Request<'_>) -> Applicable<'p> {
-        let matching = self
-            .statements
-            .iter()
-            .filter(|statement| statement.applies_to(request));
-        Applicable {
-            statements: matching.collect(),
+        let mut applicable = Applicable::default();
+        for statement in &self.statements {
+            if statement.applies_to(request) {
+                let side = match statement.effect {
+                    Effect::Allow => &mut applicable.allowed,
+                    Effect::Deny => &mut applicable.denied,
+                };
+                statement
+                    .resources
+                    .iter()
+                    .for_each(|pattern| side.add(pattern));
+            }
         }
+        applicable
     }
 }
 
-/// The statements that speak of one request; only resources are left to match.
-#[derive(Debug)]
+/// What the statements that speak of one request allow and deny; only resources are left to
+/// match.
+#[derive(Debug, Default)]
 pub struct Applicable<'p> {
-    statements: Vec<&'p Statement>,
+    allowed: ResourceSet<'p>,
+    denied: ResourceSet<'p>,
 }
 
 impl Applicable<'_> {
     /// Whether any statement allows the action on some resource at all.
     #[must_use]
     pub fn allows_something(&self) -> bool {
-        self.statements
-            .iter()
-            .any(|statement| statement.effect == Effect::Allow)
+        !self.allowed.is_empty()
+    }
+
+    /// Whether every instance of that account is allowed, so that none need be looked at.
+    #[must_use]
+    pub fn allows_every_instance(&self, account: &str) -> bool {
+        self.denied.is_empty() && self.allowed.holds_account(account)
     }
 
     /// Whether the action is allowed on this resource.
     #[must_use]
     pub fn allows(&self, resource: &Resource<'_>) -> bool {
-        let mut allowed = false;
-        for statement in &self.statements {
-            let undecided = statement.effect == Effect::Deny || !allowed;
-            if undecided
-                && statement
-                    .resources
-                    .iter()
-                    .any(|pattern| pattern.matches(resource))
-            {
-                match statement.effect {
-                    Effect::Deny => return false,
-                    Effect::Allow => allowed = true,
-                }
-            }
+        !self.denied.holds(resource) && self.allowed.holds(resource)
+    }
+}
+
+/// Resources named by patterns. Policies often name instances one by one, so these are found
+/// by their id.
+#[derive(Debug, Default)]
+struct ResourceSet<'p> {
+    everything: bool,
+    by_instance: HashMap<&'p str, Vec<&'p ResourcePattern>>,
+    others: Vec<&'p ResourcePattern>,
+}
+
+impl<'p> ResourceSet<'p> {
+    fn add(&mut self, pattern: &'p ResourcePattern) {
+        match pattern {
+            ResourcePattern::Everything => self.everything = true,
+            ResourcePattern::Foreign => {}
+            ResourcePattern::Instance { instance, .. } => match instance.literal() {
+                Some(id) => self.by_instance.entry(id).or_default().push(pattern),
+                // The widest first: it ends the search.
+                None if instance.matches_everything() => self.others.insert(0, pattern),
+                None => self.others.push(pattern),
+            },
         }
-        allowed
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.everything && self.by_instance.is_empty() && self.others.is_empty()
+    }
+
+    /// Whether it holds every instance of an account, whatever its region.
+    fn holds_account(&self, wanted: &str) -> bool {
+        let whole = |pattern: &&ResourcePattern| match pattern {
+            ResourcePattern::Instance {
+                region,
+                account,
+                instance,
+            } => {
+                region.matches_everything()
+                    && instance.matches_everything()
+                    && account.matches(wanted)
+            }
+            _ => false,
+        };
+        self.everything || self.others.iter().any(whole)
+    }
+
+    fn holds(&self, resource: &Resource<'_>) -> bool {
+        let matching = |patterns: &[&ResourcePattern]| {
+            patterns.iter().any(|pattern| pattern.matches(resource))
+        };
+        let named = || self.by_instance.get(resource.instance);
+        self.everything || matching(&self.others) || named().is_some_and(|named| matching(named))
     }
 }
 

@@ -140,7 +140,8 @@ impl NodeSql {
         let Some((current, ..)) = status.into_iter().next() else {
             return Ok(());
         };
-        let statement = format!("PURGE BINARY LOGS TO {}", crate::quote::string(&current));
+        // The statement takes a plain literal alone. The name is `log_bin` and digits.
+        let statement = format!("PURGE BINARY LOGS TO '{current}'");
         self.execute("purge binary logs", &statement)
             .await
             .map(drop)
