@@ -520,8 +520,8 @@ def test_many_rows_as_they_come(pymysql_connect):
     cursor.execute("SELECT seq, REPEAT('r', 1000) FROM seq_1_to_2000000")
     cursor.fetchone()
     connection._force_close()
-    # Nothing is left to read, so its destructor need not try.
-    cursor._result = connection._result = None
+    # Nothing is left to read, so the driver's destructors need not try.
+    cursor._result.unbuffered_active = False
     again = pymysql_connect()
     assert rows(again, "SELECT 1") == [(1,)]
     again.close()
