@@ -109,19 +109,17 @@ fn build(
     admin_hash: &str,
     dir: &Path,
 ) -> Result<()> {
-    DirBuilder::new()
-        .mode(0o700)
-        .create(dir)
-        .at("create", dir)?;
+    make_for_node(dir, user)?;
     let handle = File::open(dir).at("open", dir)?;
-    user.give(&handle, dir)?;
     let raw = dir.join("raw");
     let options = dir.join("install.cnf");
     let accounts = dir.join("accounts.sql");
+    let temporary = dir.join("tmp");
+    make_for_node(&temporary, user)?;
     let option_text = config_file::render_install(&raw, config.template_redo_log_bytes);
     write_for_node(&options, &option_text, user)?;
     write_for_node(&accounts, &account_statements(admin_hash), user)?;
-    install(config, user, &options, &raw, &accounts)?;
+    install(config, user, &options, &raw, &accounts, &temporary)?;
     copy::make_sparse(&raw)?;
     // The final copy is ours: a node that was broken into cannot change what others start from.
     let me = (
@@ -135,6 +133,7 @@ fn build(
         fs::remove_file(leftover).at("remove", leftover)?;
     }
     remove(&raw)?;
+    remove(&temporary)?;
     rustix::fs::fchown(&handle, Some(me.0), Some(me.1)).at("take back", dir)?;
     let stamp_path = dir.join(STAMP);
     let mut file = OpenOptions::new()
@@ -150,13 +149,16 @@ fn build(
     sync_dir(dir)
 }
 
-/// Runs `mariadb-install-db` as the node user.
+/// Runs `mariadb-install-db` as the node user. It gets a directory of its own for temporary
+/// files: every server removes the temporary tables that it finds in its own when it starts, also
+/// those of another server that is at work there.
 fn install(
     config: &EngineConfig,
     user: &NodeUser,
     options: &Path,
     data: &Path,
     accounts: &Path,
+    temporary: &Path,
 ) -> Result<()> {
     let with = |option: &str, path: &Path| {
         let mut argument = std::ffi::OsString::from(option);
@@ -165,6 +167,7 @@ fn install(
     };
     let output = user
         .command(&config.install_db)
+        .env("TMPDIR", temporary)
         // This one must come first.
         .arg(with("--defaults-file=", options))
         .arg(with("--datadir=", data))
@@ -206,6 +209,15 @@ fn account_statements(admin_hash: &str) -> String {
         user = quote::string(ADMIN_ACCOUNT),
         privileges = quote::string(&privileges),
     )
+}
+
+fn make_for_node(path: &Path, user: &NodeUser) -> Result<()> {
+    DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .at("create", path)?;
+    let handle = File::open(path).at("open", path)?;
+    user.give(&handle, path)
 }
 
 fn write_for_node(path: &Path, text: &str, user: &NodeUser) -> Result<()> {

@@ -52,6 +52,11 @@ pub struct NodeSql {
     timeout: Duration,
 }
 
+/// How often a purge is tried until no old log is left.
+const PURGE_ATTEMPTS: u32 = 20;
+/// Time between two tries.
+const PURGE_PAUSE: Duration = Duration::from_millis(50);
+
 impl NodeSql {
     /// Connects within `limit`; each statement may then take `timeout`.
     pub(crate) async fn connect(
@@ -127,7 +132,7 @@ impl NodeSql {
         self.execute("set read_only", &statement).await.map(drop)
     }
 
-    /// Removes all binary logs but a new, empty one.
+    /// Removes all binary logs but a new, empty one, as far as recovery can do without them.
     ///
     /// # Errors
     /// As with all statements.
@@ -142,9 +147,17 @@ impl NodeSql {
         };
         // The statement takes a plain literal alone. The name is `log_bin` and digits.
         let statement = format!("PURGE BINARY LOGS TO '{current}'");
-        self.execute("purge binary logs", &statement)
-            .await
-            .map(drop)
+        // A log stays while InnoDB may need it for recovery; a checkpoint follows the rotation.
+        for _ in 0..PURGE_ATTEMPTS {
+            self.execute("purge binary logs", &statement).await?;
+            let left: Vec<(String, u64)> =
+                self.rows("list binary logs", "SHOW BINARY LOGS").await?;
+            if left.len() <= 1 {
+                break;
+            }
+            tokio::time::sleep(PURGE_PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Whether the server refuses writes.
