@@ -60,6 +60,7 @@ impl Control {
             store,
             engine,
             gateway,
+            publishing: Mutex::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         reconcilers::first_round(&parts)?;

@@ -1,7 +1,7 @@
 //! What resources, workflows and reconcilers share: the store, the engine, the gateway.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openpeta_engine::Engine;
 use openpeta_store::{Reader, Store, Writer};
@@ -17,6 +17,8 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) engine: Engine,
     pub(crate) gateway: Arc<dyn Gateway>,
+    /// Held from reading a route to publishing it.
+    pub(crate) publishing: Mutex<()>,
     /// Raised when reconcilers have something to do before their time.
     pub(crate) nodes_changed: watch::Sender<()>,
 }
@@ -30,6 +32,12 @@ impl Parts {
     /// Tells the gateway how the store wants an instance to be reached; withdraws it when there
     /// is no such instance or nothing leads to it.
     pub(crate) fn publish(&self, instance: &InstanceId) -> Result<(), ControlError> {
+        // One at a time: what was read before a change must not be published after it, or an
+        // address that was just taken off a whitelist would be let in again.
+        let _in_order = self
+            .publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match self.store.read(|reader| self.route(reader, instance))? {
             Some(route) => self.gateway.publish(route),
             None => self.gateway.withdraw(instance),

@@ -91,6 +91,7 @@ impl World {
             store,
             engine: engine.engine.clone(),
             gateway: Arc::clone(&gateway) as _,
+            publishing: Mutex::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         Self {
