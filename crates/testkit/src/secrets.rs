@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use memchr::memmem;
 use openpeta_mysql_wire::auth::{native, sha2};
 
 use crate::Service;
@@ -34,8 +35,7 @@ pub(crate) fn places_of(service: &Service, secrets: &[&str]) -> Vec<String> {
                 .is_none_or(|name| name != "credentials.json")
         })
         .flat_map(|path| {
-            // Temporary files come and go.
-            let content = fs::read(path).unwrap_or_default();
+            let content = content_of(path);
             let found = forms.iter().filter(|form| contains(&content, &form.bytes));
             let named: Vec<_> = found
                 .map(|form| format!("{} in {}", form.name, path.display()))
@@ -77,11 +77,16 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn contains(content: &[u8], wanted: &[u8]) -> bool {
-    let first = wanted[0];
-    content
-        .iter()
-        .enumerate()
-        .any(|(at, byte)| *byte == first && content[at..].starts_with(wanted))
+    memmem::find(content, wanted).is_some()
+}
+
+/// The content of a file without its empty pages, which are most of a new database. Temporary
+/// files come and go; one that is gone is empty.
+fn content_of(path: &Path) -> Vec<u8> {
+    const PAGE: usize = 4096;
+    let content = fs::read(path).unwrap_or_default();
+    let pages = content.chunks(PAGE).filter(|page| **page != [0; PAGE]);
+    pages.flatten().copied().collect()
 }
 
 /// Every regular file below a directory.

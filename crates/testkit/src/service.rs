@@ -449,9 +449,8 @@ impl Drop for Service {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();
-            // Calls that read and succeed are most of it and tell nothing.
-            let matters =
-                |line: &&str| !(line.contains("action=\"Describe") && line.contains("status=200"));
+            // Calls that succeed are most of it and tell nothing.
+            let matters = |line: &&str| !line.contains("status=200");
             let tail: Vec<_> = log.lines().rev().filter(matters).take(30).collect();
             let tail: Vec<_> = tail.into_iter().rev().collect();
             let mut stderr = std::io::stderr().lock();
