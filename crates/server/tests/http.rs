@@ -128,6 +128,20 @@ fn metrics_are_not_for_everybody() {
 }
 
 #[test]
+fn behind_a_proxy_the_client_counts_for_the_metrics() {
+    let service = TestService::start_with(|config| {
+        config.api.trusted_proxies = vec!["127.0.0.1/32".parse().expect("net")];
+    });
+    let status = |client: &str| {
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nhost: a\r\nx-forwarded-for: {client}\r\n\r\n");
+        exchange(service.http, request.as_bytes()).status
+    };
+    assert_eq!(status("10.9.8.7"), 403);
+    assert_eq!(status("127.0.0.1"), 200);
+}
+
+#[test]
 fn what_is_too_large_is_refused_with_an_error_of_the_api() {
     let service = TestService::start();
     let get = |query: String| {

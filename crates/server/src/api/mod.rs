@@ -24,6 +24,7 @@ use openpeta_types::{RequestId, Secret};
 use crate::config::ApiConfig;
 use crate::http::{Answer, Handler, Peer};
 use crate::metrics::{CallMetrics, MetricsSource};
+use source::Source;
 use throttle::Throttle;
 
 /// The header in which every answer repeats its RequestId.
@@ -70,7 +71,10 @@ impl Handler for Api {
             "/" => self.call(request, peer).await,
             "/healthz" => probes::text(StatusCode::OK, "ok\n".into()),
             "/readyz" => self.readiness(),
-            "/metrics" => self.metrics(peer),
+            "/metrics" => {
+                let trusted = &self.config.trusted_proxies;
+                self.metrics(Source::of(request.headers(), peer, trusted))
+            }
             _ => refusal::no_such_path(&request),
         }
     }

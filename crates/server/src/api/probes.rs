@@ -9,7 +9,8 @@ use hyper::{Response, StatusCode};
 use openpeta_store::StoreError;
 
 use super::Api;
-use crate::http::{Answer, Peer};
+use super::source::Source;
+use crate::http::Answer;
 
 /// A plain text.
 pub(super) fn text(status: StatusCode, body: String) -> Answer {
@@ -37,14 +38,9 @@ impl Api {
     }
 
     /// The metrics, for those who may read them.
-    pub(super) fn metrics(&self, peer: Peer) -> Answer {
-        let address = peer.address.ip();
-        if !self
-            .config
-            .metrics_allowed
-            .iter()
-            .any(|net| net.contains(&address))
-        {
+    pub(super) fn metrics(&self, source: Source) -> Answer {
+        let mut allowed = self.config.metrics_allowed.iter();
+        if !allowed.any(|net| net.contains(&source.address)) {
             return text(
                 StatusCode::FORBIDDEN,
                 "not allowed from this address\n".into(),
