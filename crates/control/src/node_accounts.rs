@@ -53,8 +53,9 @@ impl Parts {
             .await
             .map_err(ControlError::unavailable)?;
         // In this order: an account's row is there before the account is.
-        let present = sql.accounts().await.map_err(ControlError::unavailable)?;
-        let wanted = self.accounts_with_grants(&instance.instance_id)?;
+        let mut present = sql.accounts().await.map_err(ControlError::unavailable)?;
+        let mut wanted = self.accounts_with_grants(&instance.instance_id)?;
+        let mut dropped = Vec::new();
         for name in &present {
             let row = wanted.iter().find(|(account, _)| account.name == *name);
             let restored = match row {
@@ -64,14 +65,22 @@ impl Parts {
                 }
                 None => {
                     tracing::warn!(instance = %instance.instance_id, account = %name, "dropping an account that the store does not know");
+                    dropped.push(name.clone());
                     sql.drop_account(name).await
                 }
             };
             restored.map_err(ControlError::unavailable)?;
         }
         sql.close().await;
+        if !dropped.is_empty() {
+            // A new account of the same name may have been made meanwhile.
+            present.retain(|name| !dropped.contains(name));
+            wanted = self.accounts_with_grants(&instance.instance_id)?;
+        }
         for (account, grants) in &wanted {
-            if account.status == AccountStatus::Active && !present.contains(&account.name) {
+            let is_due = account.status == AccountStatus::Active
+                || (account.status == AccountStatus::Create && dropped.contains(&account.name));
+            if is_due && !present.contains(&account.name) {
                 self.apply_account(instance, account, grants).await?;
             }
         }
