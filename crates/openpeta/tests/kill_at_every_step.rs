@@ -2,7 +2,9 @@
 //! it: an acknowledged order becomes an instance that clients connect to, a failed one leaves
 //! no process, directory, listener or row.
 
-use openpeta_testkit::{Api, CallError, Login, PASSWORD, Service, Session, USER, wait_for};
+use openpeta_testkit::{
+    Api, CallError, Login, PASSWORD, Service, Session, USER, is_alive, wait_for,
+};
 use serde_json::{Value, json};
 
 const CREATE_INSTANCE: [&str; 5] = [
@@ -82,6 +84,62 @@ fn create_instance_is_finished() {
             service.assert_nothing_left();
         }
     }
+}
+
+/// An order that takes a node which stands ready: it is finished, or it and the node go.
+#[test]
+fn create_instance_with_a_spare_node_is_finished_or_undone() {
+    let mut service = Service::new(env!("CARGO_BIN_EXE_openpeta"));
+    for (point, is_made) in [
+        ("create-node/after-run=abort", true),
+        ("start-node/before-run=abort", true),
+        ("start-node/after-run=abort", true),
+        ("start-node/after-run=fail", false),
+        ("check-login/after-run=fail", false),
+    ] {
+        service.set("nodes", "spare", 1);
+        service.start();
+        let spare = wait_for("a spare node", || node_pid(&service, None));
+        assert_eq!(service.stop(), Some(0));
+
+        let point = format!("create-instance/{point}");
+        if is_made {
+            let answer = die_in(&mut service, &point, order);
+            service.start();
+            let api = service.api();
+            let instance = ordered(&api, answer);
+            writing_session(&api.wait_active(&instance));
+            assert_eq!(node_pid(&service, Some(&instance)), Some(spare), "{point}");
+            api.delete(&instance);
+        } else {
+            service.start_with(&[("OPENPETA_FAIL_POINT", &point)]);
+            let api = service.api();
+            let instance = api.order(&[]).expect("an order is taken");
+            api.wait_gone(&instance);
+        }
+        assert!(!is_alive(spare), "{point}");
+        assert_eq!(service.stop(), Some(0));
+
+        // Without the wish for spare nodes the one that took its place goes, too.
+        service.set("nodes", "spare", 0);
+        service.start();
+        wait_for("the end of spare nodes", || {
+            let nodes = service.admin(&json!({"command": "node-list"}));
+            (nodes.expect("nodes") == json!([])).then_some(())
+        });
+        service.assert_nothing_left();
+    }
+}
+
+/// The process of an instance's node, or of one that stands ready.
+fn node_pid(service: &Service, instance: Option<&str>) -> Option<u32> {
+    let nodes = service
+        .admin(&json!({"command": "node-list"}))
+        .expect("nodes");
+    let is_it =
+        |node: &&Value| node["instance_id"] == json!(instance) && node["state"] == "running";
+    let node = nodes.as_array().expect("a list").iter().find(is_it)?;
+    u32::try_from(node["pid"].as_u64()?).ok()
 }
 
 #[test]

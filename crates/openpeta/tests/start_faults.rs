@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::Duration;
 
 use openpeta_testkit::{Exit, Login, Request, Service, wait_for};
 
@@ -54,6 +55,30 @@ fn before_anything_is_there() {
     service.start();
     assert_eq!(service.stop(), Some(0));
     assert_eq!(service.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn killed_in_the_first_start() {
+    let mut service = Service::new(BINARY);
+    // From the first file to the last stroke on the template.
+    for millis in [5, 15, 30, 60, 100, 200, 400, 700, 1000, 1400] {
+        service.kill_while_starting(Duration::from_millis(millis));
+    }
+    service.start();
+    let api = service.api();
+    let instance = api.order(&[]).expect("an order is taken");
+    drop(api.wait_active(&instance).connect().expect("ACTIVE"));
+    api.delete(&instance);
+    // Whoever was at work on the template has ended, too.
+    wait_for("the end of helpers", || {
+        service.processes().is_empty().then_some(())
+    });
+    let entries = fs::read_dir(service.data_dir()).expect("readable");
+    let names = entries.map(|entry| entry.expect("readable").file_name());
+    let mut names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
+    names.retain(|name| name.contains(".new") || name.contains(".old"));
+    assert_eq!(names, Vec::<String>::new());
+    service.assert_nothing_left();
 }
 
 #[test]

@@ -126,24 +126,8 @@ impl Service {
     /// # Panics
     /// When it does neither.
     pub fn try_start(&mut self, environment: &[(&str, &str)]) -> Result<(), Exit> {
-        assert!(self.process.is_none(), "it runs already");
-        fs::write(self.config_path(), self.config.to_string()).expect("home is writable");
-        let log = self.open_log();
-        let begin = log.metadata().expect("an open file").len();
-        let mut child = Command::new(&self.binary)
-            .arg("serve")
-            .arg("--data-dir")
-            .arg(&self.data_dir)
-            .arg("--config")
-            .arg(self.config_path())
-            .args(["--http-listen", &self.http_listen])
-            .args(["--https-listen", "127.0.0.1:0"])
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("the binary runs");
+        let begin = self.log().len();
+        let mut child = self.spawn(environment);
         let ready = self.follow(&mut child);
         let deadline = Instant::now() + PATIENCE;
         let ended = loop {
@@ -163,6 +147,37 @@ impl Service {
         };
         let status = ended.expect("it is our child");
         Err(self.exit(status, begin))
+    }
+
+    /// Starts the process and kills it after a while, however far it has come.
+    ///
+    /// # Panics
+    /// When it runs already.
+    pub fn kill_while_starting(&mut self, after: Duration) {
+        let mut child = self.spawn(&[]);
+        std::thread::sleep(after);
+        // It may have ended by itself.
+        let _ = child.kill();
+        child.wait().expect("it is our child");
+    }
+
+    fn spawn(&self, environment: &[(&str, &str)]) -> Child {
+        assert!(self.process.is_none(), "it runs already");
+        fs::write(self.config_path(), self.config.to_string()).expect("home is writable");
+        Command::new(&self.binary)
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .arg("--config")
+            .arg(self.config_path())
+            .args(["--http-listen", &self.http_listen])
+            .args(["--https-listen", "127.0.0.1:0"])
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(self.open_log())
+            .spawn()
+            .expect("the binary runs")
     }
 
     /// Copies standard output into the log; tells when the line comes that it is ready.
@@ -227,9 +242,8 @@ impl Service {
         }
     }
 
-    fn exit(&self, status: ExitStatus, begin: u64) -> Exit {
+    fn exit(&self, status: ExitStatus, begin: usize) -> Exit {
         let log = self.log();
-        let begin = usize::try_from(begin).expect("a short log");
         Exit {
             code: status.code(),
             signal: status.signal(),
