@@ -27,9 +27,12 @@ test-rust:
 	scripts/cargo-tool.sh cargo-nextest
 	$(CARGO) nextest run --workspace --profile ci
 
-# The vendor's SDKs and the MySQL drivers of several languages against the real binary.
-test-clients: build
-	tests/clients/run.sh
+# The vendor's SDKs and the MySQL drivers of several languages against the real binary: the one
+# that the tests above were built with, since fail points exist in the debug build only.
+test-clients:
+	$(CARGO) nextest run --workspace --no-run
+	OPENPETA_BIN=$(CURDIR)/target/debug/openpeta OPENPETA_DEBUG_BIN=$(CURDIR)/target/debug/openpeta \
+		tests/clients/run.sh
 
 bench: test-packages build
 	bench/run.sh
