@@ -136,27 +136,33 @@ impl Tasks {
     /// [`TaskError::NotCancellable`] when it ended or is past what can be undone;
     /// [`TaskError::NotFound`]; [`TaskError::Store`] when the store fails.
     pub fn cancel(&self, task_id: TaskId) -> Result<(), TaskError> {
-        self.store.write(|writer| {
-            let mut task = find(writer, task_id)?;
-            let refuse = |reason| Err(TaskError::NotCancellable { task_id, reason });
-            if task.status.is_final() {
-                return refuse(NotCancellable::Ended);
-            }
-            match task.phase {
-                TaskPhase::Forward => {}
-                TaskPhase::Cancelling => return Ok(()),
-                TaskPhase::Unwinding => return refuse(NotCancellable::Unwinding),
-                TaskPhase::Done => return refuse(NotCancellable::Ended),
-            }
-            let Some(workflow) = self.workflows.find(&task.workflow) else {
-                return refuse(NotCancellable::UnknownWorkflow);
-            };
-            if past_forward_step(writer, workflow.as_ref(), task_id)? {
-                return refuse(NotCancellable::PastForwardStep);
-            }
-            task.cancel_requested = true;
-            Ok(writer.update_task(&task)?)
-        })
+        self.store.write(|writer| self.cancel_in(writer, task_id))
+    }
+
+    /// As [`cancel`](Self::cancel), in the caller's transaction.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn cancel_in(&self, writer: &Writer<'_>, task_id: TaskId) -> Result<(), TaskError> {
+        let mut task = find(writer, task_id)?;
+        let refuse = |reason| Err(TaskError::NotCancellable { task_id, reason });
+        if task.status.is_final() {
+            return refuse(NotCancellable::Ended);
+        }
+        match task.phase {
+            TaskPhase::Forward => {}
+            TaskPhase::Cancelling => return Ok(()),
+            TaskPhase::Unwinding => return refuse(NotCancellable::Unwinding),
+            TaskPhase::Done => return refuse(NotCancellable::Ended),
+        }
+        let Some(workflow) = self.workflows.find(&task.workflow) else {
+            return refuse(NotCancellable::UnknownWorkflow);
+        };
+        if past_forward_step(writer, workflow.as_ref(), task_id)? {
+            return refuse(NotCancellable::PastForwardStep);
+        }
+        task.cancel_requested = true;
+        Ok(writer.update_task(&task)?)
     }
 
     /// Takes up a stuck task again where it stands.
@@ -165,15 +171,21 @@ impl Tasks {
     /// [`TaskError::NotStuck`]; [`TaskError::NotFound`]; [`TaskError::Store`] when the store
     /// fails.
     pub fn retry(&self, task_id: TaskId) -> Result<(), TaskError> {
-        self.store.write(|writer| {
-            let mut task = find(writer, task_id)?;
-            if !task.is_stuck() {
-                return Err(TaskError::NotStuck(task_id));
-            }
-            task.status = TaskStatus::Running;
-            task.finish_at = None;
-            Ok(writer.update_task(&task)?)
-        })
+        self.store.write(|writer| Self::retry_in(writer, task_id))
+    }
+
+    /// As [`retry`](Self::retry), in the caller's transaction.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn retry_in(writer: &Writer<'_>, task_id: TaskId) -> Result<(), TaskError> {
+        let mut task = find(writer, task_id)?;
+        if !task.is_stuck() {
+            return Err(TaskError::NotStuck(task_id));
+        }
+        task.status = TaskStatus::Running;
+        task.finish_at = None;
+        Ok(writer.update_task(&task)?)
     }
 
     /// Begins no further step, waits for those that run, and returns. What is not finished is

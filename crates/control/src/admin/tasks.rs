@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{Task, TaskFilter, TaskStep};
+use openpeta_store::{Task, TaskFilter, TaskStep, Writer};
+use openpeta_tasks::Tasks;
 use openpeta_types::{InstanceId, TaskId, TaskStatus, format_time};
 use serde_json::{Value, json};
 
@@ -48,8 +49,10 @@ impl Control {
         change: &AdminChange,
         task_id: TaskId,
     ) -> Result<Value, ControlError> {
-        self.tasks().retry(task_id)?;
-        self.record_task_change(change, task_id)
+        self.parts.store.write(|writer| {
+            Tasks::retry_in(writer, task_id)?;
+            record(writer, change, task_id)
+        })
     }
 
     pub(super) fn task_cancel(
@@ -57,21 +60,22 @@ impl Control {
         change: &AdminChange,
         task_id: TaskId,
     ) -> Result<Value, ControlError> {
-        self.tasks().cancel(task_id)?;
-        self.record_task_change(change, task_id)
-    }
-
-    fn record_task_change(
-        &self,
-        change: &AdminChange,
-        task_id: TaskId,
-    ) -> Result<Value, ControlError> {
         self.parts.store.write(|writer| {
-            let task = writer.task(task_id)?.ok_or_else(ApiError::task_not_found)?;
-            change.record(writer, Some(task.account_id), task.instance_id.as_ref())?;
-            Ok(row(&task))
+            self.tasks().cancel_in(writer, task_id)?;
+            record(writer, change, task_id)
         })
     }
+}
+
+/// Writes the audit row of a change of a task; returns the task as it is now.
+fn record(
+    writer: &Writer<'_>,
+    change: &AdminChange,
+    task_id: TaskId,
+) -> Result<Value, ControlError> {
+    let task = writer.task(task_id)?.ok_or_else(ApiError::task_not_found)?;
+    change.record(writer, Some(task.account_id), task.instance_id.as_ref())?;
+    Ok(row(&task))
 }
 
 fn row(task: &Task) -> Value {
