@@ -221,6 +221,8 @@ fn promise_2_a_failed_or_interrupted_create_leaves_nothing() {
         }
     }
     assert!(cancelled > 0);
+    // One audit row for each cancel that was done.
+    assert_eq!(service.audit("admin:task-cancel").len(), cancelled);
     service.assert_nothing_left();
 }
 
