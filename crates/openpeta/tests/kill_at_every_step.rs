@@ -2,6 +2,9 @@
 //! it: an acknowledged order becomes an instance that clients connect to, a failed one leaves
 //! no process, directory, listener or row.
 
+// Fail points exist in debug builds only.
+#![cfg(debug_assertions)]
+
 use openpeta_testkit::{
     Api, CallError, Login, PASSWORD, Service, Session, USER, is_alive, wait_for,
 };
@@ -39,7 +42,6 @@ fn die_in(
         Err(CallError::Broken(_)) => None,
         Err(refused) => panic!("{points}: {refused:?}"),
     };
-    // Debug builds alone have fail points.
     let exit = service.wait_for_exit();
     assert_eq!(exit.signal, Some(6), "{points}: {exit:?}");
     answer
