@@ -10,7 +10,9 @@ use openpeta_rpc_api::accounts::{
 };
 use openpeta_rpc_api::{Action, ApiError, EmptyResponse};
 use openpeta_store::{Account, Grant, Instance, Reader, Writer};
-use openpeta_types::{AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet, TaskId};
+use openpeta_types::{
+    AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet, TaskId, TaskStatus,
+};
 
 use crate::authorize::require_unlocked;
 use crate::instances::account_login;
@@ -32,10 +34,17 @@ impl Control {
         call: &MutatingCall,
         request: &CreateAccountRequest,
     ) -> Result<EmptyResponse, ControlError> {
-        if let Some(task) = self.add_account(call, request)? {
-            self.wait_for_task(task, PATIENCE).await;
+        let Some(task) = self.add_account(call, request)? else {
+            return Ok(EmptyResponse);
+        };
+        match self.wait_for_task(task, PATIENCE).await {
+            // It was undone, its ClientToken included: the same call may be sent again.
+            Some(task) if matches!(task.status, TaskStatus::Failed | TaskStatus::Cancelled) => {
+                let cause = task.cause.unwrap_or_default();
+                Err(ControlError::unavailable(cause).after_commit())
+            }
+            _ => Ok(EmptyResponse),
         }
-        Ok(EmptyResponse)
     }
 
     /// Writes the account and the task that makes it usable; `None` for a repeated call.
@@ -71,6 +80,7 @@ impl Control {
             let params = CreateAccountParams {
                 instance_id: id.clone(),
                 account_name: request.account_name.clone(),
+                client_token: token.map(|token| token.as_str().to_owned()),
             };
             let task = self.enqueue::<CreateAccount>(writer, call, id, None, params)?;
             idempotency::remember(writer, call, token, &())?;
@@ -120,7 +130,7 @@ impl Control {
             Ok::<_, ControlError>(task)
         })?;
         // Nobody logs in with it from here on, whenever the task comes to its turn.
-        self.parts.publish(id)?;
+        self.parts.publish(id).map_err(ControlError::after_commit)?;
         Ok(task)
     }
 

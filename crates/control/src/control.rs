@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use openpeta_engine::{Engine, EngineConfig};
-use openpeta_store::{Store, Writer};
+use openpeta_store::{Store, Task, Writer};
 use openpeta_tasks::{NewTask, Tasks, TasksConfig, Workflow};
 use openpeta_types::{DbName, InstanceId, TaskId};
 use tokio::task::JoinSet;
@@ -128,10 +128,11 @@ impl Control {
         Ok(Tasks::enqueue(writer, &task)?)
     }
 
-    /// Waits for a task to end, but not for long; what it does goes on by itself.
-    pub(crate) async fn wait_for_task(&self, task: TaskId, patience: Duration) {
-        // Neither running out of patience nor a failed task changes what was acknowledged.
-        let _ = tokio::time::timeout(patience, self.tasks.wait(task)).await;
+    /// Waits for a task to end, but not for long; what it does goes on by itself. `None` while
+    /// it has not ended.
+    pub(crate) async fn wait_for_task(&self, task: TaskId, patience: Duration) -> Option<Task> {
+        let ended = tokio::time::timeout(patience, self.tasks.wait(task)).await;
+        ended.ok()?.ok()
     }
 }
 

@@ -17,6 +17,8 @@ pub struct ControlError {
     pub api: ApiError,
     /// What the operator needs to know; `None` when the client's own mistake explains it all.
     pub context: Option<String>,
+    /// The call's own audit row is on disk already: what failed came after its commit.
+    pub is_audited: bool,
 }
 
 impl ControlError {
@@ -25,6 +27,7 @@ impl ControlError {
         Self {
             api: ApiError::internal(),
             context: Some(context.to_string()),
+            is_audited: false,
         }
     }
 
@@ -33,13 +36,25 @@ impl ControlError {
         Self {
             api: ApiError::service_unavailable(),
             context: Some(context.to_string()),
+            is_audited: false,
         }
+    }
+
+    /// Says that the failure came after the commit of the call's change and audit row.
+    #[must_use]
+    pub fn after_commit(mut self) -> Self {
+        self.is_audited = true;
+        self
     }
 }
 
 impl From<ApiError> for ControlError {
     fn from(api: ApiError) -> Self {
-        Self { api, context: None }
+        Self {
+            api,
+            context: None,
+            is_audited: false,
+        }
     }
 }
 

@@ -31,6 +31,10 @@ impl Parts {
 
     /// Tells the gateway how the store wants an instance to be reached; withdraws it when there
     /// is no such instance or nothing leads to it.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the store fails. Nobody is let in then, rather than somebody whom
+    /// the store no longer admits; the reconciler publishes again.
     pub(crate) fn publish(&self, instance: &InstanceId) -> Result<(), ControlError> {
         // One at a time: what was read before a change must not be published after it, or an
         // address that was just taken off a whitelist would be let in again.
@@ -38,9 +42,13 @@ impl Parts {
             .publishing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        match self.store.read(|reader| self.route(reader, instance))? {
-            Some(route) => self.gateway.publish(route),
-            None => self.gateway.withdraw(instance),
+        match self.store.read(|reader| self.route(reader, instance)) {
+            Ok(Some(route)) => self.gateway.publish(route),
+            Ok(None) => self.gateway.withdraw(instance),
+            Err(error) => {
+                self.gateway.withdraw(instance);
+                return Err(error);
+            }
         }
         Ok(())
     }

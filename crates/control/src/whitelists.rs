@@ -52,7 +52,7 @@ impl Control {
             audit::record(writer, call, Some(id), None)?;
             Ok::<_, ControlError>(entries)
         })?;
-        self.parts.publish(id)?;
+        self.parts.publish(id).map_err(ControlError::after_commit)?;
         Ok(ModifySecurityIPsResponse {
             instance_id: id.clone(),
             security_ip_list: entries,

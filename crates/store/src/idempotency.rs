@@ -81,6 +81,23 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Forgets a token whose call came to nothing; one that is not known is no error.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn delete_idempotency(
+        &self,
+        account_id: AccountId,
+        action: &str,
+        token: &str,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM idempotency WHERE account_id = ? AND action = ? AND token = ?",
+            params![P(&account_id), action, token],
+        )?;
+        Ok(())
+    }
+
     /// Removes the records made before `before`, at least 24 hours ago by the rule of the API;
     /// returns how many.
     ///

@@ -57,14 +57,14 @@ fn open_those_of(
     for endpoint in open.iter().filter(|endpoint| !known.contains(endpoint)) {
         parts.gateway.close_endpoint(endpoint, Duration::ZERO);
     }
+    for instance in &settled {
+        parts.publish(instance)?;
+    }
     for endpoint in endpoints
         .iter()
         .filter(|endpoint| settled.contains(&endpoint.instance_id))
+        .filter(|endpoint| !open.contains(&endpoint.endpoint_id))
     {
-        if open.contains(&endpoint.endpoint_id) {
-            continue;
-        }
-        parts.publish(&endpoint.instance_id)?;
         let address = socket_address(endpoint);
         let opened =
             parts

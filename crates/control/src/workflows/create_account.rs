@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use openpeta_rpc_api::Action;
 use openpeta_store::Writer;
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable};
 use openpeta_types::{AccountName, AccountStatus, InstanceId};
@@ -19,6 +20,8 @@ pub(crate) struct CreateAccount(pub(super) Arc<Parts>);
 pub(crate) struct CreateAccountParams {
     pub(crate) instance_id: InstanceId,
     pub(crate) account_name: AccountName,
+    /// Forgotten when the account cannot be made, so that the call can be sent again.
+    pub(crate) client_token: Option<String>,
 }
 
 impl Workflow for CreateAccount {
@@ -37,6 +40,7 @@ impl Workflow for CreateAccount {
         let CreateAccountParams {
             instance_id,
             account_name,
+            ..
         } = task.params();
         writer.set_account_status(instance_id, account_name, AccountStatus::Active)?;
         self.0.publish_after_commit(writer, instance_id);
@@ -52,8 +56,13 @@ impl Workflow for CreateAccount {
         let CreateAccountParams {
             instance_id,
             account_name,
+            ..
         } = task.params();
         writer.delete_account(instance_id, account_name)?;
+        if let Some(token) = &task.params().client_token {
+            let action = Action::CreateAccount.spec().name;
+            writer.delete_idempotency(task.account_id(), action, token)?;
+        }
         self.0.publish_after_commit(writer, instance_id);
         Ok(())
     }
@@ -77,6 +86,7 @@ impl Step<CreateAccount> for CreateOnNode {
         let CreateAccountParams {
             instance_id,
             account_name,
+            ..
         } = task.params();
         let instance = instance(parts, instance_id)?;
         let accounts = parts.accounts_with_grants(instance_id)?;
@@ -96,6 +106,7 @@ impl Step<CreateAccount> for CreateOnNode {
         let CreateAccountParams {
             instance_id,
             account_name,
+            ..
         } = task.params();
         drop_on_node(&workflow.0, instance_id, account_name).await
     }

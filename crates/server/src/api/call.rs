@@ -79,7 +79,7 @@ impl Api {
                 access_log::write(request_id, source, progress, 200, "OK", elapsed);
                 (200, body)
             }
-            Err(ControlError { api, context }) => {
+            Err(ControlError { api, context, .. }) => {
                 self.calls.failed(action, &api.code, elapsed);
                 let status = api.http_status;
                 access_log::write(request_id, source, progress, status, &api.code, elapsed);
@@ -213,7 +213,9 @@ impl Api {
             .await
         };
         let result = caught(run).await;
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !error.is_audited
+        {
             let named = call.params().instance_id().ok();
             let audited = control.audit_refusal(&change, named.as_ref(), &error.api.code);
             if let Err(failure) = audited {
