@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,12 +39,7 @@ impl TestEngine {
         let open = std::fs::Permissions::from_mode(0o711);
         std::fs::set_permissions(directory.path(), open).expect("it is ours");
         let mut config = EngineConfig::new(directory.path(), Secret::new("admin-password"));
-        // Making one takes seconds; the tests share it.
-        let shared = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../target/tmp/control-template"
-        );
-        config.template_dir = Some(shared.into());
+        config.template_dir = shared_template();
         let engine = Engine::open(config).await.expect("MariaDB is installed");
         engine.prepare_template().await.expect("a template");
         Self {
@@ -51,6 +47,22 @@ impl TestEngine {
             _directory: directory,
         }
     }
+}
+
+/// A template for all tests, in cargo's target directory, if other users get there: nodes run
+/// as one of them when the tests run as root. Making one takes seconds.
+fn shared_template() -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tmp");
+    std::fs::create_dir_all(&target).ok()?;
+    let target = target.canonicalize().ok()?;
+    let is_open = |directory: &Path| {
+        let metadata = std::fs::metadata(directory);
+        metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
+    };
+    target
+        .ancestors()
+        .all(is_open)
+        .then(|| target.join("control-template"))
 }
 
 impl Drop for TestEngine {
