@@ -138,7 +138,10 @@ impl Permission {
             account: &restriction.account,
             instance,
         };
-        if restriction.applicable(caller).allows(&resource) {
+        if restriction
+            .policy
+            .allows(&restriction.request(caller), &resource)
+        {
             Ok(())
         } else {
             Err(ApiError::forbidden_ram().into())
@@ -149,12 +152,16 @@ impl Permission {
 impl Restriction {
     /// The statements that speak of this call.
     fn applicable(&self, caller: &Caller) -> Applicable<'_> {
-        self.policy.applicable(&Request {
+        self.policy.applicable(&self.request(caller))
+    }
+
+    fn request(&self, caller: &Caller) -> Request<'_> {
+        Request {
             action: &self.action,
             source_ip: caller.source_ip,
             secure_transport: caller.secure_transport,
             now: caller.now,
-        })
+        }
     }
 }
 
