@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{Context, SHA256};
@@ -34,7 +34,8 @@ const RECORD_LENGTH: usize = 24;
 /// The nonces of recent calls. All functions are safe to call from many threads.
 pub struct NonceLog {
     shards: Vec<Mutex<Shard>>,
-    file: Mutex<LogFile>,
+    /// Appending takes the read side: appends of many threads need not wait for each other.
+    file: RwLock<LogFile>,
 }
 
 /// Buckets by the five minutes in which their nonces expire, in no order, few.
@@ -76,7 +77,7 @@ impl NonceLog {
         records.retain(|&(_, expiry)| expiry >= now.as_second());
         let log = Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            file: Mutex::new(LogFile::create(path, &records, now)?),
+            file: RwLock::new(LogFile::create(path, &records, now)?),
         };
         remove(&older)?;
         for (fingerprint, expiry) in records {
@@ -104,9 +105,24 @@ impl NonceLog {
         let expiry = timestamp.as_second() + NONCE_WINDOW.as_secs();
         let is_new = self.shard(fingerprint).insert(fingerprint, expiry, now);
         if is_new {
-            guard(&self.file).append(fingerprint, expiry, now);
+            self.append(fingerprint, expiry, now);
         }
         is_new
+    }
+
+    /// Appends a record. A disk that fails does not fail the call, which memory protects.
+    fn append(&self, fingerprint: u128, expiry: i64, now: Timestamp) {
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        if !file.is_full(now) && file.append(fingerprint, expiry).is_ok() {
+            return;
+        }
+        drop(file);
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        let appended = file
+            .rotate(now)
+            .and_then(|()| file.cut_torn_record())
+            .and_then(|()| file.append(fingerprint, expiry));
+        file.note(appended);
     }
 
     fn shard(&self, fingerprint: u128) -> MutexGuard<'_, Shard> {
@@ -154,7 +170,6 @@ impl Shard {
 struct LogFile {
     path: PathBuf,
     file: File,
-    length: u64,
     begun: i64,
     failing: bool,
 }
@@ -164,12 +179,8 @@ impl LogFile {
     fn create(path: PathBuf, records: &[(u128, i64)], now: Timestamp) -> Result<Self, StoreError> {
         let draft = path.with_extension("log.new");
         let write = || {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&draft)?;
+            remove_file(&draft)?;
+            let file = open_new(&draft)?;
             let mut writer = BufWriter::new(file);
             for &(fingerprint, expiry) in records {
                 writer.write_all(&encode(fingerprint, expiry))?;
@@ -184,27 +195,35 @@ impl LogFile {
         Ok(Self {
             path,
             file,
-            length: (records.len() * RECORD_LENGTH) as u64,
             begun: now.as_second(),
             failing: false,
         })
     }
 
-    /// Appends a record. A disk that fails does not fail the call, which memory protects.
-    fn append(&mut self, fingerprint: u128, expiry: i64, now: Timestamp) {
-        let appended = self
-            .rotate(now)
-            .and_then(|()| self.file.write_all(&encode(fingerprint, expiry)));
+    /// Whether all that the older file holds has expired, so that a new one is to be begun.
+    fn is_full(&self, now: Timestamp) -> bool {
+        now.as_second() - self.begun >= LIFETIME_SECONDS
+    }
+
+    /// Appends a record in one piece, behind those of other threads.
+    fn append(&self, fingerprint: u128, expiry: i64) -> io::Result<()> {
+        match (&self.file).write(&encode(fingerprint, expiry))? {
+            RECORD_LENGTH => Ok(()),
+            _ => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+
+    /// Tells the operator once when the disk begins to fail.
+    fn note(&mut self, appended: io::Result<()>) {
         match appended {
-            Ok(()) => {
-                self.length += RECORD_LENGTH as u64;
-                self.failing = false;
-            }
+            Ok(()) => self.failing = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(%error, "nonces are not kept over a restart");
                 }
-                self.cut_torn_record();
+                if let Err(error) = self.cut_torn_record() {
+                    tracing::error!(%error, "a torn record stays in the nonce log");
+                }
             }
         }
     }
@@ -212,33 +231,33 @@ impl LogFile {
     /// Begins a new file when all that the older one holds has expired: a nonce written at the
     /// very end of one file's time lives for one lifetime more.
     fn rotate(&mut self, now: Timestamp) -> io::Result<()> {
-        if now.as_second() - self.begun < LIFETIME_SECONDS {
+        if !self.is_full(now) {
             return Ok(());
         }
         fs::rename(&self.path, self.path.with_extension("log.1"))?;
-        self.file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&self.path)?;
-        self.length = 0;
+        self.file = open_new(&self.path)?;
         self.begun = now.as_second();
         Ok(())
     }
 
     /// Takes away the part of a record that was written before the disk was full, else all
     /// later ones would be read shifted.
-    fn cut_torn_record(&mut self) {
-        use std::io::{Seek, SeekFrom};
-        let cut = self
-            .file
-            .set_len(self.length)
-            .and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
-        if let Err(error) = cut {
-            tracing::error!(%error, "a torn record stays in the nonce log");
+    fn cut_torn_record(&self) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        match length % RECORD_LENGTH as u64 {
+            0 => Ok(()),
+            torn => self.file.set_len(length - torn),
         }
     }
+}
+
+/// A new file that is only ever appended to.
+fn open_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// 128 bits that tell key and nonce from all others.
@@ -284,8 +303,13 @@ fn read_records(path: &Path) -> Result<Vec<(u128, i64)>, StoreError> {
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {
+    remove_file(path).map_err(|error| StoreError::io(path, error))
+}
+
+/// Removes a file; that there is none is no error.
+fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(path, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -400,7 +424,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = open(&directory, 0);
         assert!(log.insert("key", "a", at(0), at(0)));
-        guard(&log.file).file = File::open("/dev/null").unwrap();
+        log.file.write().unwrap().file = File::open("/dev/null").unwrap();
         assert!(log.insert("key", "b", at(0), at(0)));
         assert!(!log.insert("key", "b", at(0), at(0)));
         let path = directory.path().join("nonces.log");
