@@ -9,11 +9,15 @@ use openpeta_rpc_api::{
 use serde_json::Value;
 
 /// Errors that an action's own checks can answer although the description lacks them.
-const ADDED_ERRORS: [(&str, &str); 8] = [
+const ADDED_ERRORS: [(&str, &str); 12] = [
     ("CreateInstance", "InvalidSecurityIPList.Duplicate"),
     ("CreateInstance", "InvalidSecurityIPListLength.Malformed"),
     ("CreateInstance", "InvalidInstanceName.Malformed"),
     ("CreateInstance", "InvalidClientToken.Malformed"),
+    ("CreateInstance", "InvalidNodeNumber.ValueNotSupported"),
+    ("CreateInstance", "Forbidden.Authentication"),
+    ("CreateInstance", "IncorrectVpcId.Mismatch"),
+    ("CreateAccount", "ServiceUnavailable"),
     ("DeleteInstance", "InvalidClientToken.Malformed"),
     ("CreateAccount", "InvalidClientToken.Malformed"),
     ("ModifySecurityIPs", "InvalidSecurityIPListName.Malformed"),

@@ -112,6 +112,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         ErrorSpec::new("InvalidClientToken.Malformed", 400, "bad ClientToken"),
         TOKEN_MISMATCH,
+        ErrorSpec::new(
+            "ServiceUnavailable",
+            503,
+            "the account could not be made and was undone; the same call may be sent again",
+        ),
         FORBIDDEN_RAM,
     ],
     availability: Availability::Available,

@@ -48,7 +48,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("NodeSpec", "Node class, e.g. petadata.s2.xlarge.").required(),
         ParameterSpec::text("NodeNumber", "Number of nodes.")
             .required()
-            .constraints("decimal integer, 1 to 128"),
+            .constraints("decimal integer, 1 to 128; above 1 is refused until databases over several nodes exist"),
         ParameterSpec::text("AccountName", "Name of the first account.")
             .required()
             .constraints(
@@ -116,6 +116,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             400,
             "NodeNumber not an integer or out of range",
         ),
+        ErrorSpec::new(
+            "InvalidNodeNumber.ValueNotSupported",
+            400,
+            "NodeNumber above 1: databases over several nodes are not available yet; nothing is ordered",
+        ),
         ErrorSpec::new("InvalidDBName.Malformed", 400, "bad database name"),
         ErrorSpec::new(
             "InvalidParameter.Keyword",
@@ -172,6 +177,12 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "instance quota used up",
         ),
         ErrorSpec::new("InsufficientBalance", 400, "not enough balance"),
+        ErrorSpec::new(
+            "Forbidden.Authentication",
+            403,
+            "the tenant's real name is not verified",
+        ),
+        ErrorSpec::new("IncorrectVpcId.Mismatch", 400, "VPC in another region"),
         ErrorSpec::new("OperationDenied", 403, "no capacity left in the zone"),
         ErrorSpec::new("InvalidClientToken.Malformed", 400, "bad ClientToken"),
         TOKEN_MISMATCH,
