@@ -23,7 +23,7 @@ mod locks;
 mod network;
 mod node_accounts;
 mod parts;
-pub mod ram;
+mod ram;
 mod random;
 mod reconcilers;
 mod regions;

@@ -3,8 +3,10 @@
 //! The tenant itself is never restricted. A RAM user may do what the policies attached to it
 //! allow. What belongs to another tenant does not exist for a caller.
 
+mod condition;
 mod pattern;
 pub mod policy;
+mod resource;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -13,7 +15,8 @@ use openpeta_rpc_api::{Action, ApiError};
 use openpeta_store::{PolicyAttachment, Store};
 use openpeta_types::AccountId;
 
-use self::policy::{Applicable, Policy, Request, Resource};
+use self::policy::{Applicable, Policy, Request};
+use self::resource::Resource;
 use crate::{Caller, ControlError};
 
 /// The compiled policies of RAM users.

@@ -3,15 +3,15 @@
 //! Pure: the caller's address, transport and time come in as a [`Request`]. An explicit deny
 //! wins; what no statement allows is denied.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::condition::{Condition, compile_conditions};
 use super::pattern::Pattern;
+use super::resource::{Resource, ResourcePattern, ResourceSet};
 
 /// Largest policy document that is accepted, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 32 * 1024;
@@ -52,17 +52,6 @@ pub struct Request<'a> {
     pub now: Timestamp,
 }
 
-/// A resource, in the parts that patterns are matched against.
-#[derive(Clone, Copy, Debug)]
-pub struct Resource<'a> {
-    /// Region of the instance, or the one in the request.
-    pub region: &'a str,
-    /// Account id of the owner, as digits.
-    pub account: &'a str,
-    /// Instance id; `*` for calls that name no instance.
-    pub instance: &'a str,
-}
-
 /// The statements of one or several documents, compiled.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -76,42 +65,6 @@ struct Statement {
     not_actions: bool,
     resources: Vec<ResourcePattern>,
     conditions: Vec<Condition>,
-}
-
-/// `acs:petadata:<region>:<account>:dbinstance/<id>`, each part a pattern.
-#[derive(Clone, Debug)]
-enum ResourcePattern {
-    Everything,
-    Instance {
-        region: Pattern,
-        account: Pattern,
-        instance: Pattern,
-    },
-    /// A resource of another service: valid, never matches here.
-    Foreign,
-}
-
-#[derive(Clone, Debug)]
-enum Condition {
-    SourceIp {
-        nets: Vec<IpNet>,
-        negated: bool,
-    },
-    SecureTransport(bool),
-    CurrentTime {
-        comparison: DateComparison,
-        instants: Vec<Timestamp>,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum DateComparison {
-    Equals,
-    NotEquals,
-    LessThan,
-    LessThanEquals,
-    GreaterThan,
-    GreaterThanEquals,
 }
 
 #[derive(Deserialize)]
@@ -259,59 +212,6 @@ impl Applicable<'_> {
     }
 }
 
-/// Resources named by patterns. Policies often name instances one by one, so these are found
-/// by their id.
-#[derive(Debug, Default)]
-struct ResourceSet<'p> {
-    everything: bool,
-    by_instance: HashMap<&'p str, Vec<&'p ResourcePattern>>,
-    others: Vec<&'p ResourcePattern>,
-}
-
-impl<'p> ResourceSet<'p> {
-    fn add(&mut self, pattern: &'p ResourcePattern) {
-        match pattern {
-            ResourcePattern::Everything => self.everything = true,
-            ResourcePattern::Foreign => {}
-            ResourcePattern::Instance { instance, .. } => match instance.literal() {
-                Some(id) => self.by_instance.entry(id).or_default().push(pattern),
-                // The widest first: it ends the search.
-                None if instance.matches_everything() => self.others.insert(0, pattern),
-                None => self.others.push(pattern),
-            },
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.everything && self.by_instance.is_empty() && self.others.is_empty()
-    }
-
-    /// Whether it holds every instance of an account, whatever its region.
-    fn holds_account(&self, wanted: &str) -> bool {
-        let whole = |pattern: &&ResourcePattern| match pattern {
-            ResourcePattern::Instance {
-                region,
-                account,
-                instance,
-            } => {
-                region.matches_everything()
-                    && instance.matches_everything()
-                    && account.matches(wanted)
-            }
-            _ => false,
-        };
-        self.everything || self.others.iter().any(whole)
-    }
-
-    fn holds(&self, resource: &Resource<'_>) -> bool {
-        let matching = |patterns: &[&ResourcePattern]| {
-            patterns.iter().any(|pattern| pattern.matches(resource))
-        };
-        let named = || self.by_instance.get(resource.instance);
-        self.everything || matching(&self.others) || named().is_some_and(|named| matching(named))
-    }
-}
-
 impl Statement {
     fn compile(document: StatementDocument) -> Result<Self, PolicyError> {
         let (actions, not_actions) = match (document.action, document.not_action) {
@@ -352,171 +252,6 @@ impl Statement {
                 .conditions
                 .iter()
                 .all(|condition| condition.holds(request))
-    }
-}
-
-impl ResourcePattern {
-    fn compile(text: &str) -> Result<Self, PolicyError> {
-        if text == "*" {
-            return Ok(Self::Everything);
-        }
-        let malformed = || PolicyError::Invalid(format!("Resource {text:?} is malformed"));
-        // The document prints patterns with blanks inside; they are layout.
-        let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        let parts: Vec<_> = text.splitn(5, ':').collect();
-        let [scheme, service, region, account, relative] = parts[..] else {
-            return Err(malformed());
-        };
-        if scheme != "acs" {
-            return Err(malformed());
-        }
-        if service != "petadata" && service != "*" {
-            return Ok(Self::Foreign);
-        }
-        let instance = match relative.split_once('/') {
-            Some(("dbinstance" | "*", instance)) => instance,
-            None if relative == "*" => "*",
-            _ => return Ok(Self::Foreign),
-        };
-        Ok(Self::Instance {
-            region: Pattern::exact_case(region),
-            account: Pattern::exact_case(account),
-            instance: Pattern::exact_case(instance),
-        })
-    }
-
-    fn matches(&self, resource: &Resource<'_>) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Foreign => false,
-            Self::Instance {
-                region,
-                account,
-                instance,
-            } => {
-                instance.matches(resource.instance)
-                    && account.matches(resource.account)
-                    && region.matches(resource.region)
-            }
-        }
-    }
-}
-
-/// Reads `{"<operator>": {"<key>": value or [values]}}`.
-fn compile_conditions(
-    document: &serde_json::Map<String, serde_json::Value>,
-) -> Result<Vec<Condition>, PolicyError> {
-    let mut conditions = Vec::new();
-    for (operator, keys) in document {
-        let keys = keys
-            .as_object()
-            .ok_or_else(|| PolicyError::Invalid(format!("Condition {operator} is malformed")))?;
-        for (key, values) in keys {
-            conditions.push(compile_condition(operator, key, &texts(values)?)?);
-        }
-    }
-    Ok(conditions)
-}
-
-fn texts(values: &serde_json::Value) -> Result<Vec<String>, PolicyError> {
-    use serde_json::Value;
-    let text = |value: &Value| match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(flag) => Ok(flag.to_string()),
-        _ => Err(PolicyError::Invalid(
-            "a condition value must be text".into(),
-        )),
-    };
-    match values {
-        Value::Array(values) if !values.is_empty() => values.iter().map(text).collect(),
-        value => Ok(vec![text(value)?]),
-    }
-}
-
-fn compile_condition(
-    operator: &str,
-    key: &str,
-    values: &[String],
-) -> Result<Condition, PolicyError> {
-    let bad_value = |value: &String| PolicyError::Invalid(format!("{key}: bad value {value:?}"));
-    match key {
-        "acs:SourceIp" => {
-            let negated = match operator {
-                "IpAddress" => false,
-                "NotIpAddress" => true,
-                _ => return Err(unknown_operator(operator, key)),
-            };
-            let net = |value: &String| {
-                let address = || value.parse::<IpAddr>().map(IpNet::from);
-                value
-                    .parse::<IpNet>()
-                    .or_else(|_| address())
-                    .map_err(|_| bad_value(value))
-            };
-            Ok(Condition::SourceIp {
-                nets: values.iter().map(net).collect::<Result<_, _>>()?,
-                negated,
-            })
-        }
-        "acs:SecureTransport" if operator == "Bool" => match values {
-            [value] => value
-                .parse()
-                .map(Condition::SecureTransport)
-                .map_err(|_| bad_value(value)),
-            _ => Err(PolicyError::Invalid(
-                "acs:SecureTransport takes one value".into(),
-            )),
-        },
-        "acs:CurrentTime" => {
-            let comparison = match operator {
-                "DateEquals" => DateComparison::Equals,
-                "DateNotEquals" => DateComparison::NotEquals,
-                "DateLessThan" => DateComparison::LessThan,
-                "DateLessThanEquals" => DateComparison::LessThanEquals,
-                "DateGreaterThan" => DateComparison::GreaterThan,
-                "DateGreaterThanEquals" => DateComparison::GreaterThanEquals,
-                _ => return Err(unknown_operator(operator, key)),
-            };
-            let instant = |value: &String| value.parse().map_err(|_| bad_value(value));
-            let instants = values.iter().map(instant).collect::<Result<_, _>>()?;
-            Ok(Condition::CurrentTime {
-                comparison,
-                instants,
-            })
-        }
-        "acs:SecureTransport" => Err(unknown_operator(operator, key)),
-        _ => Err(PolicyError::Invalid(format!(
-            "condition key {key:?} is not known"
-        ))),
-    }
-}
-
-fn unknown_operator(operator: &str, key: &str) -> PolicyError {
-    PolicyError::Invalid(format!("operator {operator:?} does not apply to {key}"))
-}
-
-impl Condition {
-    fn holds(&self, request: &Request<'_>) -> bool {
-        match self {
-            Self::SourceIp { nets, negated } => {
-                nets.iter().any(|net| net.contains(&request.source_ip)) != *negated
-            }
-            Self::SecureTransport(expected) => request.secure_transport == *expected,
-            Self::CurrentTime {
-                comparison,
-                instants,
-            } => {
-                let holds = |instant: &Timestamp| match comparison {
-                    DateComparison::Equals | DateComparison::NotEquals => request.now == *instant,
-                    DateComparison::LessThan => request.now < *instant,
-                    DateComparison::LessThanEquals => request.now <= *instant,
-                    DateComparison::GreaterThan => request.now > *instant,
-                    DateComparison::GreaterThanEquals => request.now >= *instant,
-                };
-                let negated = matches!(comparison, DateComparison::NotEquals);
-                instants.iter().any(holds) != negated
-            }
-        }
     }
 }
 
