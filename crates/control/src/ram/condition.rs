@@ -1,8 +1,9 @@
 //! Conditions of RAM policy statements: the caller's address, transport and time.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use jiff::Timestamp;
-use std::net::IpAddr;
 
 use super::policy::{PolicyError, Request};
 
