@@ -329,10 +329,11 @@ fn account_workflows_are_finished_or_undone() {
             assert_eq!(service.stop(), Some(0));
         }
 
-        // A failed create is undone.
+        // A failed create is undone, and the call says so.
         let points = format!("create-account/{step}/{point}=fail");
         service.start_with(&[("OPENPETA_FAIL_POINT", &points)]);
-        create(&service.api()).expect("the call is taken");
+        let error = create(&service.api()).expect_err("it is undone");
+        assert_eq!(error.code(), Some("ServiceUnavailable"), "{error:?}");
         has_bob(&service.api(), None);
         refused(&bob);
         assert_eq!(service.stop(), Some(0));
