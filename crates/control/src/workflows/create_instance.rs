@@ -262,7 +262,8 @@ fn open_endpoints(parts: &Parts, instance_id: &InstanceId) -> Result<(), StepErr
     Ok(())
 }
 
-/// ACTIVE means that a client connects: the endpoint answers, and the node takes the login.
+/// ACTIVE means that a client connects: the endpoint answers. No login is made, since nobody
+/// but the client knows the password, and the whitelist may not admit this machine.
 struct CheckLogin;
 
 #[async_trait]
