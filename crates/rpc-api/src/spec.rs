@@ -32,6 +32,10 @@ pub struct ActionSpec {
     pub response: &'static [FieldSpec],
     /// The errors it can answer besides those common to all actions.
     pub errors: &'static [ErrorSpec],
+    /// A call that succeeds: parameters and values, without the common ones. A value in braces
+    /// stands for an object that the caller has, see [`PLACEHOLDERS`](crate::docs::PLACEHOLDERS).
+    /// The docs show it, the tests send it.
+    pub example: &'static [(&'static str, &'static str)],
     /// Whether this release carries it out.
     pub availability: Availability,
 }

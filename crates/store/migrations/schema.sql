@@ -35,6 +35,32 @@ CREATE TABLE audit (
     outcome        TEXT    NOT NULL,
     task_id        INTEGER
 ) STRICT;
+CREATE TABLE backup_policies (
+    instance_id     TEXT    NOT NULL,
+    db_name         TEXT    NOT NULL,
+    binlog_enabled  INTEGER NOT NULL,
+    period          TEXT    NOT NULL,
+    window          TEXT    NOT NULL,
+    retention_days  INTEGER NOT NULL,
+    PRIMARY KEY (instance_id, db_name),
+    FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE backup_sets (
+    backup_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id    INTEGER NOT NULL,
+    instance_id   TEXT    NOT NULL,
+    db_name       TEXT    NOT NULL,
+    status        TEXT    NOT NULL,
+    backup_type   TEXT    NOT NULL,
+    mode          TEXT    NOT NULL,
+    method        TEXT    NOT NULL,
+    node_spec     TEXT    NOT NULL,
+    node_number   INTEGER NOT NULL,
+    size_bytes    INTEGER NOT NULL,
+    failure       TEXT,
+    started_at    INTEGER NOT NULL,
+    ended_at      INTEGER
+) STRICT;
 CREATE TABLE databases (
     instance_id         TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
     db_name             TEXT    NOT NULL,
@@ -56,7 +82,7 @@ CREATE TABLE endpoints (
     port               INTEGER NOT NULL,
     vpc_id             TEXT    REFERENCES vpcs,
     vswitch_id         TEXT    REFERENCES vswitches,
-    expires_at         INTEGER,
+    expires_at         INTEGER, state TEXT NOT NULL DEFAULT 'ACTIVE', prefix TEXT,
     UNIQUE (address, port)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE grants (
@@ -94,7 +120,7 @@ CREATE TABLE instances (
     node_id       TEXT    REFERENCES nodes ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
     created_at    INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL
-) STRICT;
+, business_unit TEXT) STRICT;
 CREATE TABLE migrations (
             number      INTEGER PRIMARY KEY,
             name        TEXT    NOT NULL,
@@ -116,7 +142,7 @@ CREATE TABLE orders (
     instance_id  TEXT    NOT NULL,
     action       TEXT    NOT NULL,
     created_at   INTEGER NOT NULL
-) STRICT;
+, db_name TEXT, charge_type TEXT, currency TEXT, amount_cents INTEGER NOT NULL DEFAULT 0, paid_cents INTEGER NOT NULL DEFAULT 0, details TEXT) STRICT;
 CREATE TABLE policy_attachments (
     account_id   INTEGER NOT NULL,
     user_name    TEXT    NOT NULL,
@@ -130,6 +156,12 @@ CREATE TABLE ram_users (
     user_name   TEXT    NOT NULL,
     created_at  INTEGER NOT NULL,
     PRIMARY KEY (account_id, user_name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tags (
+    instance_id  TEXT NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
+    tag_key      TEXT NOT NULL,
+    tag_value    TEXT NOT NULL,
+    PRIMARY KEY (instance_id, tag_key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE task_steps (
     task_id        INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
@@ -171,6 +203,20 @@ CREATE TABLE tenants (
     finance             INTEGER NOT NULL,
     instance_quota      INTEGER,
     created_at          INTEGER NOT NULL
+, database_quota INTEGER, account_quota INTEGER) STRICT;
+CREATE TABLE usage_records (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id    INTEGER NOT NULL,
+    instance_id   TEXT    NOT NULL,
+    db_name       TEXT    NOT NULL,
+    created_at    INTEGER NOT NULL,
+    hour_start    INTEGER NOT NULL,
+    seconds       INTEGER NOT NULL,
+    node_spec     TEXT    NOT NULL,
+    node_number   INTEGER NOT NULL,
+    currency      TEXT    NOT NULL,
+    amount_cents  INTEGER NOT NULL,
+    UNIQUE (instance_id, db_name, created_at, hour_start, node_spec, node_number)
 ) STRICT;
 CREATE TABLE vpcs (
     vpc_id      TEXT    NOT NULL PRIMARY KEY,
@@ -198,17 +244,21 @@ CREATE INDEX access_keys_expiry ON access_keys (expires_at) WHERE expires_at IS 
 CREATE INDEX access_keys_owner ON access_keys (account_id, ram_user);
 CREATE INDEX audit_account ON audit (account_id);
 CREATE INDEX audit_instance ON audit (instance_id);
+CREATE INDEX backup_sets_database ON backup_sets (instance_id, db_name, started_at);
 CREATE INDEX endpoints_connection_string ON endpoints (connection_string);
 CREATE UNIQUE INDEX endpoints_default ON endpoints (instance_id)
-    WHERE endpoint_type <> 'PUBLIC' AND expires_at IS NULL;
+    WHERE endpoint_type <> 'PUBLIC' AND state = 'ACTIVE' AND expires_at IS NULL;
 CREATE INDEX endpoints_instance ON endpoints (instance_id);
+CREATE UNIQUE INDEX endpoints_prefix ON endpoints (prefix) WHERE prefix IS NOT NULL;
 CREATE INDEX endpoints_vswitch ON endpoints (vswitch_id) WHERE vswitch_id IS NOT NULL;
 CREATE INDEX grants_database ON grants (instance_id, db_name);
 CREATE INDEX idempotency_age ON idempotency (created_at);
 CREATE INDEX instances_node ON instances (node_id) WHERE node_id IS NOT NULL;
 CREATE INDEX nodes_instance ON nodes (instance_id);
 CREATE INDEX orders_account ON orders (account_id);
+CREATE INDEX tags_key ON tags (tag_key, tag_value);
 CREATE INDEX tasks_instance ON tasks (instance_id);
 CREATE INDEX tasks_unfinished ON tasks (task_id) WHERE status IN ('0', '1');
 CREATE INDEX tasks_workflow ON tasks (workflow, finish_at) WHERE status = '2';
+CREATE INDEX usage_records_account ON usage_records (account_id, hour_start);
 CREATE INDEX vswitches_vpc ON vswitches (vpc_id);

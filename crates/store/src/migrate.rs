@@ -18,10 +18,16 @@ pub(crate) struct Migration {
 }
 
 /// All steps; the first has number 1.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    name: "initial",
-    sql: include_str!("../migrations/0001_initial.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "initial",
+        sql: include_str!("../migrations/0001_initial.sql"),
+    },
+    Migration {
+        name: "whole-api",
+        sql: include_str!("../migrations/0002_whole_api.sql"),
+    },
+];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.
 pub(crate) fn migrate(

@@ -4,6 +4,7 @@ mod action_page;
 mod sample;
 
 pub use action_page::action_page;
+pub use sample::{PLACEHOLDERS, example_parameters};
 
 use std::fmt::Write;
 

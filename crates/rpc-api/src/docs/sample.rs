@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use crate::encoding::push_encoded;
-use crate::{Action, ActionSpec, FieldKind, FieldSpec, ParameterKind, ParameterSpec};
+use crate::{ActionSpec, FieldKind, FieldSpec};
 
-/// Example values of parameters and fields by name; where none is listed, the first allowed
-/// value or one by type is shown.
+/// Example values of fields of answers by name; where none is listed, the first allowed value
+/// or one by type is shown.
 const SAMPLES: &[(&str, &str)] = &[
     ("AccountName", "wang_100"),
     ("AccountPassword", "Passw0rd!"),
@@ -70,28 +70,56 @@ const SAMPLES: &[(&str, &str)] = &[
     ("ZoneId", "cn-hangzhou-b"),
 ];
 
-/// Parameters that an example needs although the action can do without them.
-const ALSO_SHOWN: &[(Action, &str)] = &[
-    (Action::CreateAccount, "DBName"),
-    (Action::ModifySecurityIPs, "SecurityIPList"),
+/// What stands for objects of the caller in the examples of actions, with the values that the
+/// docs show for them.
+pub const PLACEHOLDERS: &[(&str, &str)] = &[
+    ("{AccountName}", "wang_100"),
+    ("{BackupId}", "1"),
+    (
+        "{ConnectionString}",
+        "pd-abcdefg62469a.petadata.rds.example.com",
+    ),
+    ("{ConnectionStringPrefix}", "orders"),
+    ("{DBName}", "adb"),
+    ("{InstanceId}", "pd-abcdefg62469a"),
+    ("{NewAccountName}", "wang_101"),
+    ("{NewDBName}", "newdb"),
+    ("{NewInstanceId}", "pd-bcdefgh73570b"),
+    (
+        "{PublicConnectionString}",
+        "orders.petadata.rds.example.com",
+    ),
+    ("{PublicPort}", "3306"),
+    ("{TaskId}", "1000001"),
+    ("{VSwitchId}", "vsw-default"),
+    ("{VpcId}", "vpc-default"),
 ];
 
-/// A URL with the action's required parameters.
+/// The example of an action with the docs' values in the place of placeholders.
+#[must_use]
+pub fn example_parameters(spec: &ActionSpec) -> Vec<(&'static str, &'static str)> {
+    let shown = |value: &'static str| {
+        let known = PLACEHOLDERS.iter().find(|(name, _)| *name == value);
+        known.map_or(value, |(_, shown)| *shown)
+    };
+    let parameters = spec.example.iter();
+    parameters
+        .map(|(name, value)| (*name, shown(value)))
+        .collect()
+}
+
+/// A URL with the action's example.
 pub(super) fn request_url(spec: &ActionSpec) -> String {
     let scheme = match spec.parameters.iter().any(|parameter| parameter.secret) {
         true => "https://127.0.0.1:8443",
         false => "http://127.0.0.1:8080",
     };
     let mut url = format!("{scheme}/?Action={}", spec.name);
-    let shown = spec.parameters.iter().filter(|parameter| {
-        parameter.required || ALSO_SHOWN.contains(&(spec.action, parameter.name))
-    });
-    for parameter in shown {
-        let name = parameter.name.replace(".N", ".1");
+    for (name, value) in example_parameters(spec) {
         url.push('&');
-        push_encoded(&mut url, &name, "%");
+        push_encoded(&mut url, name, "%");
         url.push('=');
-        push_encoded(&mut url, parameter_value(&name, parameter), "%");
+        push_encoded(&mut url, value, "%");
     }
     url
 }
@@ -101,20 +129,6 @@ fn listed(name: &str) -> Option<&'static str> {
         .iter()
         .find(|(other, _)| *other == name)
         .map(|(_, value)| *value)
-}
-
-fn parameter_value(name: &str, parameter: &ParameterSpec) -> &'static str {
-    let by_kind = match parameter.kind {
-        ParameterKind::Integer => "1",
-        ParameterKind::Boolean => "true",
-        ParameterKind::Time => "2019-01-17T08:00:00Z",
-        ParameterKind::Text | ParameterKind::Repeated => "text",
-    };
-    let first = parameter.allowed.first().copied();
-    listed(name)
-        .or(parameter.default)
-        .or(first)
-        .unwrap_or(by_kind)
 }
 
 /// An answer with one item in every list, indented for reading; real answers are not.
@@ -173,4 +187,44 @@ fn push_value(json: &mut String, field: &FieldSpec, depth: usize) {
 fn break_line(json: &mut String, depth: usize) {
     json.push('\n');
     json.extend(std::iter::repeat_n("  ", depth));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Action;
+
+    use super::*;
+
+    #[test]
+    fn examples_have_what_is_required_and_nothing_unknown() {
+        for action in Action::ALL {
+            let spec = action.spec();
+            let example = example_parameters(spec);
+            for (name, value) in &example {
+                let table_name = name.replace(".1", ".N");
+                assert!(
+                    spec.parameter(&table_name).is_some(),
+                    "{} has no {name}",
+                    spec.name
+                );
+                assert!(
+                    !value.starts_with('{') || value.contains('"'),
+                    "{}: {value} stands for nothing",
+                    spec.name
+                );
+            }
+            for parameter in spec
+                .parameters
+                .iter()
+                .filter(|parameter| parameter.required)
+            {
+                let name = parameter.name.replace(".N", ".1");
+                assert!(
+                    example.iter().any(|(given, _)| *given == name),
+                    "{} lacks {name}",
+                    spec.name
+                );
+            }
+        }
+    }
 }

@@ -119,6 +119,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("AccountName", "{NewAccountName}"),
+        ("AccountPassword", "Passw0rd!"),
+        ("DBName", "{DBName}"),
+        ("AccountPrivilege", "ReadOnly"),
+    ],
     availability: Availability::Available,
 };
 

@@ -41,6 +41,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE"),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("AccountName", "{AccountName}"),
+    ],
     availability: Availability::Available,
 };
 

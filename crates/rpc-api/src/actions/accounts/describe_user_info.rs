@@ -32,5 +32,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
     ],
     errors: &[FORBIDDEN_RAM],
+    example: &[],
     availability: Availability::Planned,
 };

@@ -49,5 +49,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("DBInstanceId", "{InstanceId}"),
+        ("AccountName", "{AccountName}"),
+        ("DBName", "{DBName}"),
+        ("AccountPrivilege", "ReadWrite"),
+    ],
     availability: Availability::Planned,
 };

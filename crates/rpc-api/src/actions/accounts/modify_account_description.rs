@@ -41,5 +41,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("InvalidAccountDescription.Malformed", 400, "bad remark"),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("DBInstanceId", "{InstanceId}"),
+        ("AccountName", "{AccountName}"),
+        ("AccountDescription", "Orders-team"),
+    ],
     availability: Availability::Planned,
 };

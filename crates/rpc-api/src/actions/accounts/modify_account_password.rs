@@ -49,5 +49,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE"),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("AccountName", "{AccountName}"),
+        ("OldPassword", "Passw0rd!"),
+        ("NewPassword", "N3w-Passw0rd!"),
+    ],
     availability: Availability::Planned,
 };

@@ -45,5 +45,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE"),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("AccountName", "{AccountName}"),
+        ("NewPassword", "Passw0rd!"),
+    ],
     availability: Availability::Planned,
 };

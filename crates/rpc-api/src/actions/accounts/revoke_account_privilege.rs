@@ -41,5 +41,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         DB_NOT_FOUND,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("DBInstanceId", "{InstanceId}"),
+        ("AccountName", "{AccountName}"),
+        ("DBName", "{DBName}"),
+    ],
     availability: Availability::Planned,
 };

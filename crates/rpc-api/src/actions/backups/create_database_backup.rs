@@ -44,5 +44,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
     availability: Availability::Planned,
 };

@@ -42,5 +42,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         DB_NOT_FOUND,
         FORBIDDEN_RAM,
     ],
+    example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
     availability: Availability::Planned,
 };

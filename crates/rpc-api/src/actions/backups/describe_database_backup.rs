@@ -106,5 +106,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        ("StartTime", "2019-01-01T00:00Z"),
+        ("EndTime", "2999-01-01T00:00Z"),
+    ],
     availability: Availability::Planned,
 };

@@ -66,5 +66,12 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        ("PreferredBackupPeriod", "Monday,Thursday"),
+        ("PreferredBackupTime", "18:00Z-19:00Z"),
+        ("BackupRetentionPeriod", "7"),
+    ],
     availability: Availability::Planned,
 };

@@ -68,5 +68,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("SrcInstanceId", "{InstanceId}"),
+        ("SrcDBName", "{DBName}"),
+        ("BackupId", "{BackupId}"),
+    ],
     availability: Availability::Planned,
 };

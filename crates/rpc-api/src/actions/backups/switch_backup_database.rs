@@ -31,5 +31,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         DB_NOT_FOUND,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("SourceInstanceId", "{InstanceId}"),
+        ("NewInstanceId", "{NewInstanceId}"),
+        ("DBName", "{DBName}"),
+    ],
     availability: Availability::Planned,
 };

@@ -41,5 +41,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{NewDBName}"),
+        ("NodeSpec", "petadata.s2.xlarge"),
+        ("NodeNumber", "1"),
+    ],
     availability: Availability::Planned,
 };

@@ -47,5 +47,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
+    example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
     availability: Availability::Planned,
 };

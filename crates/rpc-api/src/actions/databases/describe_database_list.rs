@@ -53,5 +53,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
     ],
     errors: &[FORBIDDEN_RAM],
+    example: &[("PageNumber", "1"), ("PageSize", "30")],
     availability: Availability::Planned,
 };

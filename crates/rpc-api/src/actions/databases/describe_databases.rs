@@ -51,6 +51,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
+    example: &[("InstanceId", "{InstanceId}")],
     availability: Availability::Available,
 };
 

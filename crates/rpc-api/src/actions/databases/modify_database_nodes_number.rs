@@ -37,5 +37,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        ("Parameter", "1"),
+    ],
     availability: Availability::Planned,
 };

@@ -36,5 +36,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        ("NewNodeSpec", "petadata.s2.2xlarge"),
+    ],
     availability: Availability::Planned,
 };

@@ -30,5 +30,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FieldSpec::text("DBInstanceName", "Instance."),
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
+    example: &[("BusinessUnit", "retail"), ("InstanceId", "{InstanceId}")],
     availability: Availability::Planned,
 };

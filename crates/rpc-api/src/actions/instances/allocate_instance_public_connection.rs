@@ -57,5 +57,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("NetTypeExists", 403, "same meaning, older code"),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("ConnectionStringPrefix", "{ConnectionStringPrefix}"),
+        ("Port", "{PublicPort}"),
+    ],
     availability: Availability::Planned,
 };

@@ -188,6 +188,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
+    example: &[("RegionId", "cn-hangzhou"), ("ZoneId", "cn-hangzhou-b"), ("DBName", "shop"), ("NodeSpec", "petadata.s2.xlarge"), ("NodeNumber", "1"), ("AccountName", "alice"), ("AccountPassword", "Passw0rd!")],
     availability: Availability::Available,
 };
 

@@ -32,6 +32,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
+    example: &[("InstanceId", "{InstanceId}")],
     availability: Availability::Available,
 };
 

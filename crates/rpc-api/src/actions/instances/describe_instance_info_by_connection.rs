@@ -51,5 +51,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
+    example: &[("ConnectionString", "{ConnectionString}")],
     availability: Availability::Planned,
 };

@@ -99,6 +99,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[("PageSize", "30")],
     availability: Availability::Available,
 };
 

@@ -46,6 +46,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[("InstanceId", "{InstanceId}"), ("TaskId", "{TaskId}")],
     availability: Availability::Available,
 };
 

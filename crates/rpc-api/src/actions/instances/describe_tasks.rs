@@ -104,6 +104,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("StartTime", "2019-01-01T00:00:00Z"),
+        ("EndTime", "2999-01-01T00:00:00Z"),
+        ("PageNumbers", "1"),
+        ("MaxRecordsPerPage", "30"),
+    ],
     availability: Availability::Available,
 };
 

@@ -43,6 +43,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("NewInstanceName", "orders"),
+    ],
     availability: Availability::Available,
 };
 

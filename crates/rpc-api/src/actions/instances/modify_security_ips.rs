@@ -93,6 +93,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("ModifyMode", "0"),
+        ("SecurityIPList", "127.0.0.1,10.0.0.0/8"),
+    ],
     availability: Availability::Available,
 };
 

@@ -50,5 +50,9 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("DBInstanceId", "{InstanceId}"),
+        ("CurrentConnectionString", "{PublicConnectionString}"),
+    ],
     availability: Availability::Planned,
 };

@@ -56,5 +56,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("OperationDenied.Switch", 403, "cannot be switched"),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("TargetNetworkType", "VPC"),
+        ("VpcId", "{VpcId}"),
+        ("VSwitchId", "{VSwitchId}"),
+    ],
     availability: Availability::Planned,
 };

@@ -82,5 +82,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        ("Interval", "5"),
+        ("KeyList", "sqps"),
+        ("StartTime", "2019-01-17T08:00:00Z"),
+        ("EndTime", "2019-01-17T09:00:00Z"),
+    ],
     availability: Availability::Planned,
 };

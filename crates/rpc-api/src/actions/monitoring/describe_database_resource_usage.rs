@@ -70,5 +70,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("InvalidParameter", 400, "more than 400 points"),
         FORBIDDEN_RAM,
     ],
+    example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
     availability: Availability::Planned,
 };

@@ -72,5 +72,9 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("ItemLevel", "INSTANCE_PERFORMANCE"),
+    ],
     availability: Availability::Planned,
 };

@@ -31,5 +31,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FieldSpec::text("Commodity", "Order description."),
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
+    example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
     availability: Availability::Planned,
 };

@@ -46,5 +46,12 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
     ],
     errors: &[MISSING_PARAMETER, FORBIDDEN_RAM],
+    example: &[
+        ("OrderType", "BUY"),
+        (
+            "Commodities",
+            r#"{"NodeSpec":"petadata.s2.xlarge","NodeNumber":1,"ChargeType":"PostPaid"}"#,
+        ),
+    ],
     availability: Availability::Planned,
 };

@@ -44,6 +44,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
     ],
     errors: &[FORBIDDEN_RAM],
+    example: &[],
     availability: Availability::Available,
 };
 

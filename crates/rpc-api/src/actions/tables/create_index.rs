@@ -33,5 +33,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         DB_STATUS,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        ("IndexDDL", "CREATE INDEX by_total ON orders (total)"),
+    ],
     availability: Availability::Planned,
 };

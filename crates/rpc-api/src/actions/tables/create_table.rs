@@ -34,5 +34,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         DB_STATUS,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        (
+            "TableDDL",
+            "CREATE TABLE orders (id INT PRIMARY KEY, total DECIMAL(10,2))",
+        ),
+    ],
     availability: Availability::Planned,
 };

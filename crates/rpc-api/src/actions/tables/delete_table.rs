@@ -33,5 +33,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         DB_STATUS,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        ("TableName", "orders"),
+    ],
     availability: Availability::Planned,
 };

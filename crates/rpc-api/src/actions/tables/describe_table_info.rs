@@ -54,5 +54,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("InvalidTableName.NotFound", 404, "no such table"),
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        ("TableName", "orders"),
+    ],
     availability: Availability::Planned,
 };

@@ -33,5 +33,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         DB_STATUS,
         FORBIDDEN_RAM,
     ],
+    example: &[
+        ("InstanceId", "{InstanceId}"),
+        ("DBName", "{DBName}"),
+        (
+            "TableDDL",
+            "ALTER TABLE orders ADD COLUMN note VARCHAR(200)",
+        ),
+    ],
     availability: Availability::Planned,
 };

@@ -49,5 +49,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
+    example: &[
+        ("RegionId", "cn-hangzhou"),
+        ("ResourceType", "dbinstance"),
+        ("ResourceId.1", "{InstanceId}"),
+    ],
     availability: Availability::Planned,
 };

@@ -25,5 +25,12 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     response: &[REQUEST_ID],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
+    example: &[
+        ("RegionId", "cn-hangzhou"),
+        ("ResourceType", "dbinstance"),
+        ("ResourceId.1", "{InstanceId}"),
+        ("Tag.1.Key", "team"),
+        ("Tag.1.Value", "shop"),
+    ],
     availability: Availability::Planned,
 };

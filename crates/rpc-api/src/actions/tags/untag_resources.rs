@@ -25,5 +25,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     response: &[REQUEST_ID],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
+    example: &[
+        ("RegionId", "cn-hangzhou"),
+        ("ResourceType", "dbinstance"),
+        ("ResourceId.1", "{InstanceId}"),
+        ("TagKey.1", "team"),
+    ],
     availability: Availability::Planned,
 };
