@@ -1,16 +1,14 @@
 //! Every action of the table, called over the real program in every role: what a role may do,
 //! what it is told otherwise, and what the audit trail says of it afterwards. An action that is
-//! added to the table fails here until it has its parameters below, a page and a command.
+//! added to the table fails here until its example succeeds, and it has a page and a command.
 
 use std::path::Path;
 
-use openpeta_rpc_api::{Action, ActionSpec, Availability, HttpsRule};
-use openpeta_testkit::{Answer, Api, Credentials, Request, Scheme, Service, Signing};
+use openpeta_rpc_api::{Action, ActionSpec, Availability, HttpsRule, docs};
+use openpeta_testkit::{
+    Answer, Api, Credentials, Examples, Request, Scheme, Service, Signing, wait_for,
+};
 use serde_json::{Value, json};
-
-const SECRET: &str = "Secr3t-of-the-test";
-const ACCOUNT_OF_OWNER: &str = "own";
-const ACCOUNT_OF_GRANTED: &str = "second";
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,77 +50,34 @@ enum Expected {
 }
 
 /// Whether the call names an instance, so that others than its owner do not find it.
-fn names_instance(action: Action) -> bool {
-    parameters_of(action)
+fn names_instance(spec: &ActionSpec) -> bool {
+    let means_one = ["{InstanceId}", "{ConnectionString}"];
+    spec.example
         .iter()
-        .any(|(name, _)| *name == "InstanceId")
+        .any(|(_, value)| means_one.contains(value))
+}
+
+/// Whether the answer is a list of what the caller may see.
+fn lists(action: Action) -> bool {
+    matches!(
+        action,
+        Action::DescribeInstances | Action::DescribeDatabaseList
+    )
 }
 
 /// The matrix.
 fn expected(spec: &ActionSpec, role: Role) -> Expected {
     use Expected::{Code, Documented, Success};
-    let named = names_instance(spec.action);
+    let named = names_instance(spec);
     match (role, spec.availability) {
         (Role::Unsigned, _) => Code("MissingParameter"),
         (_, Availability::Planned) => Code("ActionUnauthorized"),
         (Role::Denied, _) => Code("Forbidden.RAM"),
-        // A list shows what one may see; it is the filter that names the instance.
-        (Role::Elsewhere | Role::OtherTenant, _) if spec.action == Action::DescribeInstances => {
-            Success
-        }
+        (Role::Elsewhere, _) if lists(spec.action) => Success,
         (Role::Elsewhere, _) => Code("Forbidden.RAM"),
         (Role::OtherTenant, _) if named => Code("InvalidDBInstanceId.NotFound"),
         (Role::Bare, _) => Documented,
         (Role::OtherTenant | Role::Granted | Role::Owner, _) => Success,
-    }
-}
-
-/// Parameters with which an action that is available succeeds; `{…}` is filled in by role.
-fn parameters_of(action: Action) -> &'static [(&'static str, &'static str)] {
-    const ID: (&str, &str) = ("InstanceId", "{instance}");
-    match action {
-        Action::CreateInstance => &[
-            ("RegionId", "cn-hangzhou"),
-            ("ZoneId", "cn-hangzhou-b"),
-            ("DBName", "shop"),
-            ("NodeSpec", "petadata.s2.xlarge"),
-            ("NodeNumber", "1"),
-            ("AccountName", "alice"),
-            ("AccountPassword", SECRET),
-        ],
-        Action::DeleteInstance => &[ID],
-        Action::ModifyInstanceName => &[ID, ("NewInstanceName", "renamed")],
-        Action::DescribeInstances => &[ID],
-        Action::DescribeInstanceInfo => &[ID],
-        Action::DescribeTasks => &[
-            ID,
-            ("StartTime", "2019-01-01T00:00:00Z"),
-            ("EndTime", "2999-01-01T00:00:00Z"),
-            ("PageNumbers", "1"),
-            ("MaxRecordsPerPage", "30"),
-        ],
-        Action::DescribeTaskStatus => &[ID, ("TaskId", "{task}")],
-        Action::DescribeSecurityIPs => &[ID],
-        Action::ModifySecurityIPs => &[ID, ("SecurityIPList", "127.0.0.1,10.0.0.0/8")],
-        Action::DescribeDatabases => &[ID],
-        Action::CreateAccount => &[
-            ID,
-            ("AccountName", "{account}"),
-            ("AccountPassword", SECRET),
-        ],
-        Action::DeleteAccount => &[ID, ("AccountName", "{account}")],
-        Action::DescribeAccounts => &[ID],
-        Action::DescribeRegions => &[],
-        planned => {
-            let spec = planned.spec();
-            assert_eq!(
-                spec.availability,
-                Availability::Planned,
-                "{}: say with which parameters it succeeds",
-                spec.name
-            );
-            &[ID]
-        }
     }
 }
 
@@ -134,25 +89,16 @@ struct World {
     denied: Api,
     elsewhere: Api,
     granted: Api,
-    /// The instance that calls are about.
-    instance: String,
-    /// The task that made it.
-    task: String,
-    /// Instances that the actions themselves ordered, to be deleted by DeleteInstance.
-    ordered: Vec<(Role, String)>,
+    /// What the owner's calls are about, and those that are refused.
+    examples: Examples,
+    /// What the granted sub-user's calls are about.
+    examples_of_granted: Examples,
 }
 
 impl World {
     fn new() -> Self {
-        let mut service = Service::new(env!("CARGO_BIN_EXE_openpeta"));
-        // Each role that may adds one account.
-        service.set("quotas", "accounts_per_instance", 5);
-        service.start();
+        let service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
         let owner = service.api();
-        let instance = owner.order(&[]).expect("an order is taken");
-        let _ = owner.wait_active(&instance);
-        let list = json!({"command": "task-list", "instance_id": instance});
-        let tasks = service.admin(&list).expect("tasks can be listed");
         let account: u64 = owner.account_id.parse().expect("a number");
         let user = |name: &str| {
             let make = json!({
@@ -174,9 +120,8 @@ impl World {
             denied,
             elsewhere,
             granted,
-            task: tasks[0]["task_id"].as_str().expect("a text").to_owned(),
-            instance,
-            ordered: Vec::new(),
+            examples: Examples::new(&service, owner.clone()),
+            examples_of_granted: Examples::new(&service, owner.clone()),
             owner,
             service,
         }
@@ -215,32 +160,14 @@ impl World {
         }
     }
 
-    fn fill(&self, action: Action, role: Role, value: &str) -> String {
-        let may = matches!(role, Role::Granted | Role::Owner);
-        let mut ordered = self.ordered.iter();
-        let ordered = ordered.find(|(orderer, _)| may && *orderer == role);
-        match value {
-            "{instance}" if action == Action::DeleteInstance => ordered
-                .map_or(&self.instance, |(_, instance)| instance)
-                .clone(),
-            "{instance}" => self.instance.clone(),
-            "{task}" => self.task.clone(),
-            "{account}" if role == Role::Granted => ACCOUNT_OF_GRANTED.to_owned(),
-            "{account}" => ACCOUNT_OF_OWNER.to_owned(),
-            literal => literal.to_owned(),
-        }
-    }
-
-    fn send(&self, action: Action, role: Role, scheme: Scheme) -> Answer {
-        let template = match role {
-            Role::Bare => &[],
-            _ => parameters_of(action),
-        };
-        let filled: Vec<(&str, String)> = template
-            .iter()
-            .map(|(name, value)| (*name, self.fill(action, role, value)))
-            .collect();
-        let parameters: Vec<(&str, &str)> = filled
+    fn send(
+        &self,
+        action: Action,
+        role: Role,
+        scheme: Scheme,
+        parameters: &[(&str, String)],
+    ) -> Answer {
+        let parameters: Vec<(&str, &str)> = parameters
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
@@ -258,6 +185,13 @@ impl World {
         let sent = self.api(role).send(&request);
         sent.unwrap_or_else(|error| panic!("{} {role:?}: {error}", action.name()))
     }
+}
+
+/// What must not be seen again of a call's parameters.
+fn secrets(spec: &ActionSpec) -> impl Iterator<Item = &'static str> {
+    let is_secret = |name: &str| spec.parameter(name).is_some_and(|known| known.secret);
+    let secrets = spec.example.iter();
+    secrets.filter_map(move |(name, value)| is_secret(name).then_some(*value))
 }
 
 /// The answer's body.
@@ -293,7 +227,10 @@ fn check_answer(spec: &ActionSpec, role: Role, answer: &Answer) {
             );
         }
     }
-    assert!(!answer.body.contains(SECRET), "{what}");
+    assert!(
+        secrets(spec).all(|secret| !answer.body.contains(secret)),
+        "{what}"
+    );
 }
 
 /// One row for a changing call of somebody, none for one that reads or that nobody signed.
@@ -318,13 +255,31 @@ fn check_audit(spec: &ActionSpec, role: Role, answer: &Answer, rows: &[Value]) {
         _ => Value::Null,
     };
     assert_eq!(rows[0]["ram_user"], user, "{what}");
-    assert!(!rows[0].to_string().contains(SECRET), "{what}");
+    let row = rows[0].to_string();
+    assert!(secrets(spec).all(|secret| !row.contains(secret)), "{what}");
     for parameter in spec.parameters.iter().filter(|parameter| parameter.secret) {
         let shown = &rows[0]["parameters"][parameter.name];
         assert!(*shown == "***" || shown.is_null(), "{what}");
     }
-    if names_instance(spec.action) && role != Role::Bare {
+    // A call about several resources has none in its row.
+    let names_several = spec.parameter("ResourceId.N").is_some();
+    if names_instance(spec) && !names_several && role != Role::Bare {
         assert!(rows[0]["instance_id"].is_string(), "{what}");
+    }
+}
+
+/// Deletes instances of a tenant, also those that are on their way or gone by now.
+fn delete_all(tenant: &Api, instances: &[String]) {
+    for instance in instances {
+        let is_still_there = wait_for("the end of an order", || {
+            let info = tenant.info(instance).expect("the call succeeds");
+            let is_transient =
+                |info: &Value| matches!(info["InstanceStatus"].as_str(), Some("CREATE" | "DELETE"));
+            (!info.as_ref().is_some_and(is_transient)).then_some(info.is_some())
+        });
+        if is_still_there {
+            tenant.delete(instance);
+        }
     }
 }
 
@@ -335,28 +290,19 @@ fn every_action_in_every_role() {
     for &action in Action::ALL {
         let spec = action.spec();
         world.grant(action);
-        if action == Action::DeleteInstance {
-            for (role, instance) in &world.ordered {
-                let tenant = match role {
-                    Role::OtherTenant => &world.other_tenant,
-                    _ => &world.owner,
-                };
-                let _ = tenant.wait_active(instance);
-            }
-        }
+        let parameters = world.examples.parameters(action);
+        let parameters_of_granted = world.examples_of_granted.parameters(action);
         for role in ROLES {
-            let answer = world.send(action, role, Scheme::Https);
+            let sent = match role {
+                Role::Bare => &[][..],
+                Role::Granted => &parameters_of_granted,
+                _ => &parameters,
+            };
+            let answer = world.send(action, role, Scheme::Https, sent);
             check_answer(spec, role, &answer);
-            if action == Action::CreateInstance && answer.status == 200 {
-                let id = body(&answer)["InstanceId"]
-                    .as_str()
-                    .expect("an id")
-                    .to_owned();
-                world.ordered.push((role, id));
-            }
-            if action == Action::DescribeInstances && role != Role::Bare {
+            if lists(action) && role != Role::Bare && answer.status == 200 {
                 // Others find an empty list, not an error that tells of the instance.
-                let seen = answer.body.contains(&world.instance);
+                let seen = answer.body.contains(world.examples.instance());
                 let may = matches!(role, Role::Granted | Role::Owner);
                 assert_eq!(seen, may, "{role:?} {answer:?}");
             }
@@ -364,7 +310,7 @@ fn every_action_in_every_role() {
         }
 
         // Over plain HTTP a password is refused, also for what is not carried out yet.
-        let answer = world.send(action, Role::Owner, Scheme::Http);
+        let answer = world.send(action, Role::Owner, Scheme::Http, &parameters);
         let is_secret = spec.parameters.iter().any(|parameter| parameter.secret);
         let what = format!("{} over HTTP: {answer:?}", spec.name);
         assert_eq!(spec.https == HttpsRule::CarriesSecret, is_secret, "{what}");
@@ -385,19 +331,15 @@ fn every_action_in_every_role() {
         check_audit(spec, *role, answer, &rows);
     }
 
+    world.examples.settle();
+    world.examples_of_granted.settle();
     // What the other tenant ordered is its own, and nobody else's.
-    let (_, foreign) = world
-        .ordered
-        .iter()
-        .find(|(role, _)| *role == Role::OtherTenant)
-        .expect("the other tenant ordered");
-    assert_eq!(world.other_tenant.instances(), [foreign.as_str()]);
-    assert!(!world.owner.instances().contains(foreign));
-    world.other_tenant.delete(foreign);
-    for (_, instance) in world.ordered.iter().filter(|(_, id)| id != foreign) {
-        world.owner.wait_gone(instance);
-    }
-    world.owner.delete(&world.instance);
+    let foreign = world.other_tenant.instances();
+    let own = world.owner.instances();
+    assert!(!foreign.is_empty());
+    assert!(foreign.iter().all(|instance| !own.contains(instance)));
+    delete_all(&world.other_tenant, &foreign);
+    delete_all(&world.owner, &own);
     world.service.assert_nothing_left();
 }
 
@@ -418,6 +360,17 @@ fn every_action_has_a_page_and_a_command() {
                 spec.name,
                 parameter.name
             );
+        }
+        for (name, value) in docs::example_parameters(spec) {
+            let percent = |byte: u8| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                    char::from(byte).to_string()
+                }
+                byte => format!("%{byte:02X}"),
+            };
+            let value: String = value.bytes().map(percent).collect();
+            let example = format!("&{name}={value}");
+            assert!(page.contains(&example), "{}: no {example}", spec.name);
         }
         // Commands are spelled as the action, in words.
         let is_its = |word: &&str| word.replace('-', "") == spec.name.to_lowercase();

@@ -48,6 +48,21 @@ impl ActionSpec {
             .iter()
             .find(|parameter| parameter.name == name || parameter.aliases.contains(&name))
     }
+
+    /// The parameter that names the instance which a RAM policy must grant, if the action has
+    /// one.
+    #[must_use]
+    pub fn instance_parameter(&self) -> Option<&'static ParameterSpec> {
+        const SPELLINGS: [&str; 4] = [
+            "InstanceId",
+            "DBInstanceId",
+            "SrcInstanceId",
+            "SourceInstanceId",
+        ];
+        self.parameters
+            .iter()
+            .find(|parameter| SPELLINGS.contains(&parameter.name))
+    }
 }
 
 /// Part of the API; also the folder of the source and the heading in the docs.

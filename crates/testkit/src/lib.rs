@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod examples;
 mod http;
 mod ports;
 mod processes;
@@ -15,6 +16,7 @@ mod session;
 mod wait;
 
 pub use api::{Api, CallError, Credentials, Request, Scheme, Signing};
+pub use examples::Examples;
 pub use http::Answer;
 pub use processes::{Process, is_alive, kill_and_wait};
 pub use service::{Exit, Service};

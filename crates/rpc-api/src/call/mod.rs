@@ -106,6 +106,14 @@ impl SignedCall {
         &self.params
     }
 
+    /// The instance whose grant the call needs, as the client named it. Two spellings that
+    /// disagree name none; reading the request refuses them.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        let parameter = self.spec().instance_parameter()?;
+        self.params.aliased(parameter).ok().flatten()
+    }
+
     /// The access key that the call claims to be signed with.
     #[must_use]
     pub fn access_key_id(&self) -> &str {

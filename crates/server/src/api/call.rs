@@ -16,7 +16,7 @@ use openpeta_rpc_api::{
     render_error,
 };
 use openpeta_store::AccessKey;
-use openpeta_types::RequestId;
+use openpeta_types::{InstanceId, RequestId};
 use tracing::{error, warn};
 
 use super::authenticate::authenticate;
@@ -216,7 +216,9 @@ impl Api {
         if let Err(error) = &result
             && !error.is_audited
         {
-            let named = call.params().instance_id().ok();
+            let named = call
+                .instance()
+                .and_then(|text| InstanceId::parse(text).ok());
             let audited = control.audit_refusal(&change, named.as_ref(), &error.api.code);
             if let Err(failure) = audited {
                 error!(
@@ -250,9 +252,9 @@ impl Api {
         if spec.availability == Availability::Planned {
             return Err(ApiError::action_planned().into());
         }
-        let (instance, region) = (params.get("InstanceId"), params.get("RegionId"));
+        let region = params.get("RegionId");
         self.control
-            .check_permission(caller, call.action(), instance, region)
+            .check_permission(caller, call.action(), call.instance(), region)
     }
 
     fn needs_tls(&self, rule: HttpsRule, caller: &Caller) -> bool {

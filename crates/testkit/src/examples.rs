@@ -1,0 +1,207 @@
+//! Objects that the examples of actions are about: with what is made here, the call that an
+//! action's page shows succeeds.
+//!
+//! What an example needs is made when it is asked for, anew each time it is used up: an account
+//! to delete, a table to alter. So an action needs nothing here but its placeholders, and a line
+//! in [`Examples::arrange`] when it presumes more than they say.
+
+use std::path::PathBuf;
+
+use openpeta_rpc_api::{Action, ActionSpec, Availability, docs};
+use serde_json::{Value, json};
+
+use crate::{Api, DATABASE, Login, PASSWORD, Service, USER, admin, wait_for};
+
+/// The table that examples are about.
+const TABLE: &str = "CREATE TABLE orders (id INT PRIMARY KEY, total DECIMAL(10,2))";
+
+/// A tenant's instance, with what else the examples of actions need.
+pub struct Examples {
+    api: Api,
+    data_dir: PathBuf,
+    instance: String,
+    login: Login,
+    /// How many names were given out.
+    names: u32,
+}
+
+impl Examples {
+    /// Orders an instance for them.
+    ///
+    /// # Panics
+    /// When it does not become ACTIVE.
+    #[must_use]
+    pub fn new(service: &Service, api: Api) -> Self {
+        let instance = api.order(&[]).expect("an order is taken");
+        let login = api.wait_active(&instance);
+        Self {
+            api,
+            data_dir: service.data_dir().to_owned(),
+            instance,
+            login,
+            names: 0,
+        }
+    }
+
+    /// The instance that most examples are about.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// How to log in to the instance.
+    #[must_use]
+    pub fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// The parameters of an action's example; the objects in it exist when this returns, and
+    /// nothing is being done to them. For a planned action only the instance is there.
+    ///
+    /// # Panics
+    /// When one cannot be made.
+    pub fn parameters(&mut self, action: Action) -> Vec<(&'static str, String)> {
+        let spec = action.spec();
+        if spec.availability == Availability::Planned {
+            return self.planned(spec);
+        }
+        self.settle();
+        self.arrange(action);
+        let filled = spec
+            .example
+            .iter()
+            .map(|(name, value)| (*name, self.value(action, value)))
+            .collect();
+        self.settle();
+        filled
+    }
+
+    fn planned(&self, spec: &'static ActionSpec) -> Vec<(&'static str, String)> {
+        let shown = docs::example_parameters(spec).into_iter();
+        spec.example
+            .iter()
+            .zip(shown)
+            .map(|((name, template), (_, shown))| match *template {
+                "{InstanceId}" => (*name, self.instance.clone()),
+                _ => (*name, shown.to_owned()),
+            })
+            .collect()
+    }
+
+    /// Waits until the instance's tasks are done.
+    ///
+    /// # Panics
+    /// When one is not in time.
+    pub fn settle(&self) {
+        wait_for("the end of the instance's tasks", || {
+            let is_over =
+                |task: &Value| !task["finish_at"].is_null() || task["stuck"] == json!(true);
+            self.tasks().iter().all(is_over).then_some(())
+        });
+    }
+
+    /// What an example presumes besides the objects that it names.
+    fn arrange(&mut self, action: Action) {
+        match action {
+            Action::CreateTable => self.sql("DROP TABLE IF EXISTS orders"),
+            Action::ModifyTable
+            | Action::DeleteTable
+            | Action::TruncateTable
+            | Action::DescribeTables
+            | Action::DescribeTableInfo
+            | Action::CreateIndex
+            | Action::DeleteIndex => {
+                self.sql("DROP TABLE IF EXISTS orders");
+                self.sql(TABLE);
+                if action == Action::DeleteIndex {
+                    self.sql("CREATE INDEX by_total ON orders (total)");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What stands in the place of a placeholder; other values are themselves.
+    fn value(&mut self, action: Action, value: &str) -> String {
+        match value {
+            "{InstanceId}" if action == Action::DeleteInstance => self.instance_to_delete(),
+            "{InstanceId}" => self.instance.clone(),
+            "{DBName}" => DATABASE.to_owned(),
+            "{AccountName}" => self.account(),
+            "{NewAccountName}" => {
+                self.delete_other_accounts();
+                self.name("new")
+            }
+            "{TaskId}" => {
+                let tasks = self.tasks();
+                let first = tasks.last().expect("the instance was ordered");
+                first["task_id"].as_str().expect("a text").to_owned()
+            }
+            placeholder if placeholder.starts_with('{') && !placeholder.contains('"') => {
+                panic!("say what {placeholder} stands for in {action:?}")
+            }
+            literal => literal.to_owned(),
+        }
+    }
+
+    fn instance_to_delete(&self) -> String {
+        let instance = self.api.order(&[]).expect("an order is taken");
+        let _ = self.api.wait_active(&instance);
+        instance
+    }
+
+    /// An account without any history, with [`PASSWORD`] and a privilege on [`DATABASE`].
+    fn account(&mut self) -> String {
+        self.delete_other_accounts();
+        let name = self.name("acc");
+        self.call(
+            "CreateAccount",
+            &[
+                ("AccountName", &name),
+                ("AccountPassword", PASSWORD),
+                ("DBName", DATABASE),
+                ("AccountPrivilege", "ReadOnly"),
+            ],
+        );
+        name
+    }
+
+    /// Makes room for one more account.
+    fn delete_other_accounts(&self) {
+        let accounts = self.call("DescribeAccounts", &[]);
+        let accounts = accounts["AccountList"]["Account"].as_array();
+        let names = accounts.expect("a list").iter();
+        for name in names.map(|account| account["AccountName"].as_str().expect("a text")) {
+            if name != USER {
+                self.call("DeleteAccount", &[("AccountName", name)]);
+            }
+        }
+        self.settle();
+    }
+
+    /// A name that was not used yet.
+    fn name(&mut self, stem: &str) -> String {
+        self.names += 1;
+        format!("{stem}_{}", self.names)
+    }
+
+    /// All tasks of the instance, newest first.
+    fn tasks(&self) -> Vec<Value> {
+        let list = json!({"command": "task-list", "instance_id": self.instance, "limit": 10_000});
+        let tasks = admin::ask(&self.data_dir, &list).expect("tasks can be listed");
+        tasks.as_array().expect("a list").clone()
+    }
+
+    fn sql(&self, statement: &str) {
+        let session = self.login.connect();
+        let done = session.and_then(|mut session| session.query(statement));
+        done.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+
+    /// Calls an action on the instance; it must succeed.
+    fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
+        let parameters = [&[("InstanceId", self.instance.as_str())], parameters].concat();
+        let answer = self.api.call(action, &parameters);
+        answer.unwrap_or_else(|error| panic!("{action} {parameters:?}: {error:?}"))
+    }
+}
