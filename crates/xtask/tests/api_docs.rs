@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use openpeta_rpc_api::docs;
+use openpeta_rpc_api::{Action, docs};
 
 #[test]
 fn the_api_reference_is_up_to_date() {
@@ -29,5 +29,18 @@ fn the_api_reference_is_up_to_date() {
             written[&name] == text,
             "docs/api/{name} is stale; run `cargo xtask docs`"
         );
+    }
+}
+
+#[test]
+fn every_action_is_on_the_compatibility_page() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
+    let page = fs::read_to_string(page).expect("docs/compatibility.md exists");
+    for action in Action::ALL {
+        let name = action.name();
+        let is_named = page
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .any(|word| word == name);
+        assert!(is_named, "docs/compatibility.md does not speak of {name}");
     }
 }
