@@ -37,16 +37,19 @@ pub trait Workflow: Send + Sync + Sized + 'static {
     ) -> Result<(), StepError>;
 
     /// Writes what it leads to that all is undone, in the transaction that ends the task,
-    /// after a failure or because it was `cancelled`.
+    /// after a failure or because it was `cancelled`. A workflow of forward steps alone, which
+    /// cannot be undone, has nothing to write.
     ///
     /// # Errors
     /// A [`StepError`] rolls back; after the last attempt the task is stuck.
     fn on_unwound(
         &self,
-        writer: &Writer<'_>,
-        task: &TaskContext<'_, Self>,
-        cancelled: bool,
-    ) -> Result<(), StepError>;
+        _writer: &Writer<'_>,
+        _task: &TaskContext<'_, Self>,
+        _cancelled: bool,
+    ) -> Result<(), StepError> {
+        Ok(())
+    }
 }
 
 /// A step of a workflow: what it does, and how that is undone, beside each other.

@@ -41,16 +41,6 @@ impl Workflow for DeleteAccount {
         writer.delete_account(instance_id, account_name)?;
         Ok(())
     }
-
-    /// Never called: there is no undoable step before the first forward one.
-    fn on_unwound(
-        &self,
-        _writer: &Writer<'_>,
-        _task: &TaskContext<'_, Self>,
-        _cancelled: bool,
-    ) -> Result<(), StepError> {
-        Ok(())
-    }
 }
 
 /// Nobody logs in with it, and its sessions are closed.

@@ -44,16 +44,6 @@ impl Workflow for DeleteInstance {
         writer.delete_instance(instance_id)?;
         Ok(())
     }
-
-    /// Never called: there is no undoable step before the first forward one.
-    fn on_unwound(
-        &self,
-        _writer: &Writer<'_>,
-        _task: &TaskContext<'_, Self>,
-        _cancelled: bool,
-    ) -> Result<(), StepError> {
-        Ok(())
-    }
 }
 
 /// Sessions end, and no new ones begin.
