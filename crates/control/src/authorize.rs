@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use openpeta_rpc_api::{Action, ApiError};
-use openpeta_store::{Instance, InstanceDetail, Reader};
-use openpeta_types::{InstanceId, ObjectStatus};
+use openpeta_store::{Database, Instance, InstanceDetail, Reader};
+use openpeta_types::{DbName, InstanceId, ObjectStatus};
 
 use crate::ram::Permission;
 use crate::{Caller, Control, ControlError};
@@ -148,4 +148,34 @@ pub(crate) fn require_unlocked(instance: &Instance) -> Result<(), ControlError> 
     let reason = instance.lock_reason.as_deref().unwrap_or("no reason given");
     let detail = format!("{}: {reason}", instance.lock_mode);
     Err(ApiError::instance_locked().with_detail(&detail).into())
+}
+
+/// The database of that name in an instance that the caller may use.
+///
+/// # Errors
+/// `InvalidDBName.NotFound`.
+pub(crate) fn require_database(
+    reader: &Reader<'_>,
+    instance: &InstanceId,
+    db_name: &DbName,
+) -> Result<Database, ControlError> {
+    let found = reader.database(instance, db_name)?;
+    found.ok_or_else(|| ApiError::db_not_found().into())
+}
+
+/// As [`require_database`], for a change of the database or of something below it.
+///
+/// # Errors
+/// Also `OperationDenied.DBStatus` unless it is ACTIVE.
+pub(crate) fn require_active_database(
+    reader: &Reader<'_>,
+    instance: &InstanceId,
+    db_name: &DbName,
+) -> Result<Database, ControlError> {
+    let database = require_database(reader, instance, db_name)?;
+    if database.status == ObjectStatus::Active {
+        return Ok(database);
+    }
+    let detail = format!("The database is {}.", database.status);
+    Err(ApiError::db_status().with_detail(&detail).into())
 }

@@ -10,6 +10,7 @@ mod accounts;
 pub mod admin;
 mod audit;
 mod authorize;
+mod backups;
 mod bootstrap;
 mod call;
 mod config;

@@ -14,7 +14,7 @@ use openpeta_rpc_api::{Action, ApiRequest, Params};
 use openpeta_store::Store;
 use openpeta_tasks::{Tasks, TasksConfig};
 use openpeta_types::route::InstanceRoute;
-use openpeta_types::{EndpointId, InstanceId, RequestId, Secret};
+use openpeta_types::{EndpointId, InstanceId, ObjectStatus, RequestId, Secret};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -143,6 +143,17 @@ impl World {
         let call = self.call(Action::CreateInstance);
         let response = self.control.create_instance(&call, &order_request(&[]));
         response.expect("the order is right").instance_id
+    }
+
+    /// Makes an ordered instance ACTIVE in the store, without a node, for tests that need none.
+    pub(crate) fn activate(&self, id: &InstanceId) {
+        let activated = self.parts.store.write(|writer| {
+            for database in writer.databases(id)? {
+                writer.set_database_status(id, &database.db_name, ObjectStatus::Active)?;
+            }
+            writer.set_instance_status(id, ObjectStatus::Active)
+        });
+        activated.expect("the store works");
     }
 
     /// Runs every task to its end.

@@ -44,6 +44,11 @@ pub(crate) fn new_db_name(text: &str) -> Result<DbName, ApiError> {
     })
 }
 
+/// The database that a call is about, from the parameter of that name.
+pub(crate) fn db_name(params: &Params, name: &str) -> Result<DbName, ApiError> {
+    DbName::parse(params.required(name)?).map_err(|_| ApiError::db_not_found())
+}
+
 /// The name of an account to be made.
 pub(crate) fn new_account_name(text: &str) -> Result<AccountName, ApiError> {
     AccountName::parse_new(text).map_err(|error| match error.reserved {

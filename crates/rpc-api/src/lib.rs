@@ -21,7 +21,7 @@ mod signature;
 mod spec;
 
 pub use action::Action;
-pub use actions::{accounts, databases, instances, regions};
+pub use actions::{accounts, backups, databases, instances, regions};
 pub use api::{ApiRequest, ApiResponse, EmptyResponse};
 pub use call::{Failure, RawRequest, SignedCall, decode};
 pub use client_token::ClientToken;

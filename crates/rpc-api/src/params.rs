@@ -195,6 +195,14 @@ impl Params {
         parse_time(self.required(name)?).ok_or_else(|| ApiError::malformed(name))
     }
 
+    /// `true` or `false`, in any case: clients print what their language prints.
+    ///
+    /// # Errors
+    /// `Invalid<name>.ValueNotSupported` for anything else.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        self.choice(name, |text| text.to_ascii_lowercase().parse().ok())
+    }
+
     /// A value out of a fixed set, read by `parse`.
     ///
     /// # Errors
@@ -300,6 +308,17 @@ mod tests {
         assert_eq!(size(""), Ok(10));
         assert_eq!(size("20"), Ok(20));
         assert_eq!(size("15"), Err(ApiError::value_not_supported("PageSize")));
+    }
+
+    #[test]
+    fn booleans_are_taken_as_languages_print_them() {
+        let boolean = |text| params(&[("Enable", text)]).boolean("Enable");
+        assert_eq!(boolean("true"), Ok(Some(true)));
+        assert_eq!(boolean("False"), Ok(Some(false)));
+        assert_eq!(boolean(""), Ok(None));
+        for bad in ["1", "yes", " true"] {
+            assert_eq!(boolean(bad), Err(ApiError::value_not_supported("Enable")));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use openpeta_rpc_api::{
 use serde_json::Value;
 
 /// Errors that an action's own checks can answer although the description lacks them.
-const ADDED_ERRORS: [(&str, &str); 12] = [
+const ADDED_ERRORS: [(&str, &str); 13] = [
     ("CreateInstance", "InvalidSecurityIPList.Duplicate"),
     ("CreateInstance", "InvalidSecurityIPListLength.Malformed"),
     ("CreateInstance", "InvalidInstanceName.Malformed"),
@@ -25,6 +25,7 @@ const ADDED_ERRORS: [(&str, &str); 12] = [
         "ModifySecurityIPs",
         "InvalidSecurityIPListAttribute.Malformed",
     ),
+    ("ModifyBackupPolicy", "OperationDenied.DBStatus"),
 ];
 
 /// Parameters marked as required that have a default or can be told without: clients of the

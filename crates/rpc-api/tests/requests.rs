@@ -3,6 +3,7 @@
 use openpeta_rpc_api::accounts::{
     AccountGrants, CreateAccountRequest, DeleteAccountRequest, DescribeAccountsRequest,
 };
+use openpeta_rpc_api::backups::{DescribeBackupPolicyRequest, ModifyBackupPolicyRequest};
 use openpeta_rpc_api::databases::DescribeDatabasesRequest;
 use openpeta_rpc_api::instances::{
     CreateInstanceRequest, DeleteInstanceRequest, DescribeInstanceInfoRequest,
@@ -479,6 +480,8 @@ fn every_available_action_has_a_typed_request() {
         DeleteAccountRequest::ACTION,
         DescribeAccountsRequest::ACTION,
         DescribeRegionsRequest::ACTION,
+        ModifyBackupPolicyRequest::ACTION,
+        DescribeBackupPolicyRequest::ACTION,
     ];
     for &action in Action::ALL {
         let available = action.spec().availability == Availability::Available;

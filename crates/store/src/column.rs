@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use openpeta_types::{
-    AccessKeyId, AccountDescription, AccountId, AccountName, AccountStatus, AccountType,
-    ChargeType, DbName, EndpointId, EndpointType, InstanceId, InstanceName, LockMode, NetworkType,
-    NodeId, NodeSpec, ObjectStatus, OrderId, PrivilegeSet, TaskId, TaskStatus, VSwitchId, VpcId,
+    AccessKeyId, AccountDescription, AccountId, AccountName, AccountStatus, AccountType, BackupId,
+    BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, ChargeType,
+    DbName, EndpointId, EndpointType, InstanceId, InstanceName, LockMode, NetworkType, NodeId,
+    NodeSpec, ObjectStatus, OrderId, PrivilegeSet, RetentionDays, TaskId, TaskStatus, VSwitchId,
+    VpcId,
 };
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -90,6 +92,10 @@ text_columns! {
     NodeSpec: node_spec, Self::as_str;
     AccountType: Self::parse, |value| value.as_str();
     AccountStatus: Self::parse, |value| value.as_str();
+    BackupMethod: Self::parse, |value| value.as_str();
+    BackupMode: Self::parse, |value| value.as_str();
+    BackupStatus: Self::parse, |value| value.as_str();
+    BackupType: Self::parse, |value| value.as_str();
     ChargeType: Self::parse, |value| value.as_str();
     EndpointType: Self::parse, |value| value.as_str();
     LockMode: Self::parse, |value| value.as_str();
@@ -128,6 +134,8 @@ integer_columns! {
     AccountId: |number| number.try_into().ok().map(Self::from_number), |id| id.number().cast_signed();
     TaskId: |number| Some(Self::from_number(number)), |id| id.number();
     OrderId: |number| Some(Self::from_number(number)), |id| id.number();
+    BackupId: |number| Some(Self::from_number(number)), |id| id.number();
+    RetentionDays: |number| Self::new(number.try_into().ok()?).ok(), |days| days.days().into();
     Timestamp: |number| Self::from_microsecond(number).ok(), |time| time.as_microsecond();
 }
 
@@ -145,7 +153,7 @@ macro_rules! displayed_columns {
     };
 }
 
-displayed_columns!(IpAddr, Ipv4Addr, Ipv4Net);
+displayed_columns!(IpAddr, Ipv4Addr, Ipv4Net, BackupPeriod, BackupWindow);
 
 impl Column for Vec<u8> {
     fn read(value: ValueRef<'_>) -> Option<Self> {

@@ -20,6 +20,7 @@
 mod access_keys;
 mod accounts;
 mod audit;
+mod backup_policies;
 mod changes;
 mod column;
 mod databases;
@@ -49,6 +50,7 @@ mod whitelists;
 pub use access_keys::{AccessKey, AccessKeyStatus, SessionToken};
 pub use accounts::{Account, Grant};
 pub use audit::{AuditEntry, AuditFilter, AuditRecord};
+pub use backup_policies::BackupPolicy;
 pub use changes::Topic;
 pub use databases::Database;
 pub use endpoints::Endpoint;

@@ -7,13 +7,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use common::*;
 use jiff::{SignedDuration, Timestamp};
 use openpeta_store::{
-    AccessKeyStatus, AuditEntry, AuditFilter, Endpoint, IdempotencyRecord, NewOrder, NewTask,
-    NodeState, PolicyAttachment, StepState, Store, StoreError, TaskFilter, TaskPhase, Topic,
-    Writer,
+    AccessKeyStatus, AuditEntry, AuditFilter, BackupPolicy, Endpoint, IdempotencyRecord, NewOrder,
+    NewTask, NodeState, PolicyAttachment, StepState, Store, StoreError, TaskFilter, TaskPhase,
+    Topic, Writer,
 };
 use openpeta_types::{
-    AccountStatus, ChargeType, EndpointType, LockMode, NetworkType, ObjectStatus, PrivilegeSet,
-    Secret, TaskId, TaskStatus, WhitelistGroup, parse_entries,
+    AccountStatus, BackupPeriod, BackupWindow, ChargeType, EndpointType, LockMode, NetworkType,
+    ObjectStatus, PrivilegeSet, RetentionDays, Secret, TaskId, TaskStatus, WhitelistGroup,
+    parse_entries,
 };
 
 /// A store with a tenant and an instance of it.
@@ -560,4 +561,30 @@ fn tasks_and_their_steps() {
     });
     let second = store.read(|reader| reader.task(second)).unwrap().unwrap();
     assert_eq!(second.message.as_deref(), Some("half"));
+}
+
+#[test]
+fn backup_policies_go_with_their_database() {
+    let (_directory, store) = with_instance();
+    let (id, name) = (instance_id(1), db("shop"));
+    let policy = BackupPolicy {
+        is_binlog_enabled: true,
+        period: BackupPeriod::parse("Friday,Monday").unwrap(),
+        window: BackupWindow::parse("01:00Z-02:30Z").unwrap(),
+        retention: RetentionDays::new(30).unwrap(),
+    };
+    assert!(matches!(
+        refused(&store, |writer| writer
+            .put_backup_policy(&id, &name, &policy)),
+        StoreError::Conflict { .. }
+    ));
+    let read = || store.read(|reader| reader.backup_policy(&id, &name));
+    write(&store, |writer| {
+        writer.insert_database(&database(1, "shop", ChargeType::PostPaid))?;
+        writer.put_backup_policy(&id, &name, &BackupPolicy::default())?;
+        writer.put_backup_policy(&id, &name, &policy)
+    });
+    assert_eq!(read().unwrap(), Some(policy));
+    write(&store, |writer| writer.delete_database(&id, &name));
+    assert_eq!(read().unwrap(), None);
 }

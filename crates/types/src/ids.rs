@@ -241,6 +241,10 @@ number_id!(
     /// An order (API document 7.1): decimal digits.
     OrderId, "OrderId"
 );
+number_id!(
+    /// A backup set (API document 11.1): decimal digits.
+    BackupId, "BackupId"
+);
 
 /// Identifies one API call: an upper-case UUID, new for every call (API document 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

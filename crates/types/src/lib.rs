@@ -6,6 +6,7 @@
 //! of the API document which the type's documentation names.
 
 mod account;
+mod backup;
 mod ids;
 mod name;
 mod node_spec;
@@ -18,9 +19,12 @@ mod timestamp;
 mod whitelist;
 
 pub use account::{AccountDescription, AccountName, AccountType, Password};
+pub use backup::{
+    BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, RetentionDays,
+};
 pub use ids::{
-    AccessKeyId, AccountId, EndpointId, InstanceId, NodeId, OrderId, RequestId, TaskId, VSwitchId,
-    VpcId,
+    AccessKeyId, AccountId, BackupId, EndpointId, InstanceId, NodeId, OrderId, RequestId, TaskId,
+    VSwitchId, VpcId,
 };
 pub use name::{DbName, InstanceName, NameError};
 pub use node_spec::{NodeFamily, NodeSettings, NodeSpec, NodeSpecCatalogue};

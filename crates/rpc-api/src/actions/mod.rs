@@ -2,7 +2,7 @@
 //! for the available ones the typed request and answer.
 
 pub mod accounts;
-pub(crate) mod backups;
+pub mod backups;
 mod common;
 pub mod databases;
 pub mod instances;

@@ -4,6 +4,7 @@
 //! action have been made before.
 
 mod accounts;
+mod backups;
 mod databases;
 mod instances;
 mod regions;

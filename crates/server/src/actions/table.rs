@@ -3,7 +3,7 @@
 use openpeta_rpc_api::Action;
 
 use super::Handler::{self, Change, Planned, Read, SlowChange, SlowRead};
-use super::{accounts, databases, instances, regions};
+use super::{accounts, backups, databases, instances, regions};
 
 /// How an action is carried out.
 pub(super) fn handler(action: Action) -> Handler {
@@ -21,6 +21,8 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::CreateAccount => SlowChange(accounts::create_account::handle),
         Action::DeleteAccount => SlowChange(accounts::delete_account::handle),
         Action::DescribeAccounts => SlowRead(accounts::describe_accounts::handle),
+        Action::ModifyBackupPolicy => Change(backups::modify_backup_policy::handle),
+        Action::DescribeBackupPolicy => Read(backups::describe_backup_policy::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
         Action::SwitchInstanceNetType
         | Action::AllocateInstancePublicConnection
@@ -45,8 +47,6 @@ pub(super) fn handler(action: Action) -> Handler {
         | Action::DescribeInstanceResourceUsage
         | Action::DescribeDatabaseResourceUsage
         | Action::DescribeDatabaseBackup
-        | Action::ModifyBackupPolicy
-        | Action::DescribeBackupPolicy
         | Action::RestoreDatabase
         | Action::CreateDatabaseBackup
         | Action::SwitchBackupDatabase

@@ -1,12 +1,15 @@
 //! DescribeBackupPolicy.
 
-use crate::Action;
+use openpeta_types::{BackupPeriod, BackupWindow, DbName, InstanceId, RetentionDays};
+
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::{check_required, db_name};
 use crate::spec::{
     ActionSpec, Availability, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -43,5 +46,55 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked DescribeBackupPolicy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeBackupPolicyRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The database.
+    pub db_name: DbName,
+}
+
+impl ApiRequest for DescribeBackupPolicyRequest {
+    const ACTION: Action = Action::DescribeBackupPolicy;
+    type Response = DescribeBackupPolicyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            db_name: db_name(params, "DBName")?,
+        })
+    }
+}
+
+/// The answer to DescribeBackupPolicy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeBackupPolicyResponse {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The database.
+    pub db_name: DbName,
+    /// Whether the binary log is backed up.
+    pub is_binlog_enabled: bool,
+    /// For how long sets are kept.
+    pub retention: RetentionDays,
+    /// At which time of the day.
+    pub window: BackupWindow,
+    /// On which days.
+    pub period: BackupPeriod,
+}
+
+impl ApiResponse for DescribeBackupPolicyResponse {
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        writer.text("InstanceId", self.instance_id.as_str());
+        writer.text("DBName", self.db_name.as_str());
+        writer.boolean("EnableBinlogBackup", self.is_binlog_enabled);
+        writer.display("BackupRetentionPeriod", &self.retention);
+        writer.display("PreferredBackupTime", &self.window);
+        writer.display("PreferredBackupPeriod", &self.period);
+    }
+}

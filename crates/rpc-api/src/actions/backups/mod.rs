@@ -6,3 +6,6 @@ pub(crate) mod describe_database_backup;
 pub(crate) mod modify_backup_policy;
 pub(crate) mod restore_database;
 pub(crate) mod switch_backup_database;
+
+pub use describe_backup_policy::{DescribeBackupPolicyRequest, DescribeBackupPolicyResponse};
+pub use modify_backup_policy::ModifyBackupPolicyRequest;

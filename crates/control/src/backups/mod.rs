@@ -1,0 +1,3 @@
+//! Backups of databases (API document 11): one file per verb.
+
+mod policy;

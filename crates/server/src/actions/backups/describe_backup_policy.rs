@@ -1,0 +1,10 @@
+//! DescribeBackupPolicy.
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>) -> Outcome {
+    let response = call
+        .control
+        .describe_backup_policy(call.caller, &call.parse()?)?;
+    Ok(call.render(&response))
+}
