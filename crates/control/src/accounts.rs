@@ -11,7 +11,7 @@ use openpeta_rpc_api::accounts::{
 use openpeta_rpc_api::{Action, ApiError, EmptyResponse};
 use openpeta_store::{Account, Grant, Instance, Reader, Writer};
 use openpeta_types::{
-    AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet, TaskId, TaskStatus,
+    AccountId, AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet, TaskId, TaskStatus,
 };
 
 use crate::authorize::require_unlocked;
@@ -63,7 +63,7 @@ impl Control {
             }
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
-            self.check_new_account(writer, request)?;
+            self.check_new_account(writer, call.caller.account_id, request)?;
             let grants = grants(writer, request)?;
             writer.insert_account(&Account {
                 instance_id: id.clone(),
@@ -196,6 +196,7 @@ impl Control {
     fn check_new_account(
         &self,
         reader: &Reader<'_>,
+        account_id: AccountId,
         request: &CreateAccountRequest,
     ) -> Result<(), ControlError> {
         let existing = reader.accounts(&request.instance_id)?;
@@ -205,7 +206,10 @@ impl Control {
         {
             return Err(ApiError::account_name_duplicate().into());
         }
-        if existing.len() >= self.parts.config.quotas.accounts_per_instance as usize {
+        let tenant = reader
+            .tenant(account_id)?
+            .ok_or_else(|| ControlError::internal("the caller's tenant is gone"))?;
+        if existing.len() >= self.parts.config.quotas.accounts_of(&tenant) as usize {
             return Err(ApiError::account_quota_exceeded().into());
         }
         Ok(())

@@ -110,6 +110,8 @@ pub(crate) fn new_tenant(name: &str, now: Timestamp) -> Result<Tenant, ControlEr
         real_name_verified: true,
         finance: false,
         instance_quota: None,
+        database_quota: None,
+        account_quota: None,
         created_at: now,
     })
 }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use openpeta_store::Tenant;
 use openpeta_types::{NodeSettings, NodeSpecCatalogue};
 use serde::Deserialize;
+
+use crate::billing::PriceList;
 
 /// Sections of the configuration file that the control plane reads.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,6 +23,8 @@ pub struct ControlConfig {
     pub nodes: NodesConfig,
     /// Limits per tenant and per instance.
     pub quotas: QuotaConfig,
+    /// Prices, and what is done with them.
+    pub billing: BillingConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
 }
@@ -48,7 +53,7 @@ impl ControlConfig {
         if self.node_specs.iter().next().is_none() {
             return Err("node_specs: at least one spec must be on offer".into());
         }
-        Ok(())
+        PriceList::load(&self.billing, &self.node_specs).map(drop)
     }
 }
 
@@ -160,7 +165,11 @@ impl NodesConfig {
 pub struct QuotaConfig {
     /// Instances of a tenant that has no quota of its own.
     pub instances_per_tenant: u32,
-    /// Database accounts of an instance, the first one included.
+    /// Databases of an instance, the first one included, unless its tenant has a quota of its
+    /// own.
+    pub databases_per_instance: u32,
+    /// Database accounts of an instance, the first one included, unless its tenant has a quota
+    /// of its own.
     pub accounts_per_instance: u32,
     /// Balance in cents that a tenant needs before it can order; 0 asks for none.
     pub minimum_balance_cents: i64,
@@ -170,8 +179,52 @@ impl Default for QuotaConfig {
     fn default() -> Self {
         Self {
             instances_per_tenant: 5_000,
+            databases_per_instance: 100,
             accounts_per_instance: 3,
             minimum_balance_cents: 0,
+        }
+    }
+}
+
+impl QuotaConfig {
+    /// Instances that a tenant may have.
+    #[must_use]
+    pub fn instances_of(&self, tenant: &Tenant) -> u32 {
+        tenant.instance_quota.unwrap_or(self.instances_per_tenant)
+    }
+
+    /// Databases that each instance of a tenant may have.
+    #[must_use]
+    pub fn databases_of(&self, tenant: &Tenant) -> u32 {
+        tenant.database_quota.unwrap_or(self.databases_per_instance)
+    }
+
+    /// Accounts that each instance of a tenant may have.
+    #[must_use]
+    pub fn accounts_of(&self, tenant: &Tenant) -> u32 {
+        tenant.account_quota.unwrap_or(self.accounts_per_instance)
+    }
+}
+
+/// Prices, and what is done with them (`[billing]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BillingConfig {
+    /// The price list; the one that the program brings along when none is named.
+    pub price_file: Option<PathBuf>,
+    /// Whether orders and usage are taken from the tenants' balances. They are on record in any
+    /// case.
+    pub charge: bool,
+    /// Days between the lock of an expired instance and its release.
+    pub release_after_days: u32,
+}
+
+impl Default for BillingConfig {
+    fn default() -> Self {
+        Self {
+            price_file: None,
+            charge: false,
+            release_after_days: 15,
         }
     }
 }

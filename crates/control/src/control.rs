@@ -10,6 +10,7 @@ use openpeta_tasks::{NewTask, Tasks, TasksConfig, Workflow};
 use openpeta_types::{DbName, InstanceId, TaskId};
 use tokio::task::JoinSet;
 
+use crate::billing::PriceList;
 use crate::parts::Parts;
 use crate::ram::PolicyCache;
 use crate::{
@@ -53,10 +54,13 @@ impl Control {
         gateway: Arc<dyn Gateway>,
         tasks_config: TasksConfig,
     ) -> Result<(Self, DefaultTenant), ControlError> {
+        let prices = PriceList::load(&config.billing, &config.node_specs);
+        let prices = prices.map_err(ControlError::internal)?;
         let engine = open_engine(&config, data_dir, &store).await?;
         let tenant = bootstrap::bootstrap(&store, &config.network, Timestamp::now())?;
         let parts = Arc::new(Parts {
             config,
+            prices,
             store,
             engine,
             gateway,

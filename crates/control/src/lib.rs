@@ -11,6 +11,7 @@ pub mod admin;
 mod audit;
 mod authorize;
 mod backups;
+mod billing;
 mod bootstrap;
 mod call;
 mod config;
@@ -36,7 +37,7 @@ mod workflows;
 
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
-pub use config::{ControlConfig, DataDir, NetworkConfig, NodesConfig, QuotaConfig};
+pub use config::{BillingConfig, ControlConfig, DataDir, NetworkConfig, NodesConfig, QuotaConfig};
 pub use control::Control;
 pub use error::ControlError;
 pub use gateway::{Gateway, OpenEndpointError};

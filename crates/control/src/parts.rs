@@ -9,11 +9,13 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{AccountStatus, InstanceId, ObjectStatus, Whitelist};
 use tokio::sync::watch;
 
+use crate::billing::PriceList;
 use crate::{ControlConfig, ControlError, Gateway};
 
 /// The parts that the control plane is made of.
 pub(crate) struct Parts {
     pub(crate) config: ControlConfig,
+    pub(crate) prices: PriceList,
     pub(crate) store: Store,
     pub(crate) engine: Engine,
     pub(crate) gateway: Arc<dyn Gateway>,

@@ -20,6 +20,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::billing::PriceList;
 use crate::parts::Parts;
 use crate::{
     Caller, Control, ControlConfig, DefaultTenant, Gateway, MutatingCall, OpenEndpointError,
@@ -92,14 +93,19 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(engine: &TestEngine) -> Self {
+        Self::configured(engine, ControlConfig::default())
+    }
+
+    pub(crate) fn configured(engine: &TestEngine, config: ControlConfig) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let store = Store::open(directory.path()).expect("a new store");
-        let config = ControlConfig::default();
+        let prices = PriceList::load(&config.billing, &config.node_specs);
         let tenant = bootstrap::bootstrap(&store, &config.network, Timestamp::now())
             .expect("a new store takes a tenant");
         let gateway = Arc::new(ListeningGateway::default());
         let parts = Arc::new(Parts {
             config,
+            prices: prices.expect("a right price list"),
             store,
             engine: engine.engine.clone(),
             gateway: Arc::clone(&gateway) as _,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use openpeta_control::{ControlConfig, NetworkConfig, NodesConfig, QuotaConfig};
+use openpeta_control::{BillingConfig, ControlConfig, NetworkConfig, NodesConfig, QuotaConfig};
 use openpeta_types::NodeSpecCatalogue;
 use serde::Deserialize;
 
@@ -28,6 +28,8 @@ pub struct Config {
     pub nodes: NodesConfig,
     /// Limits per tenant and per instance.
     pub quotas: QuotaConfig,
+    /// Prices, and what is done with them.
+    pub billing: BillingConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
 }
@@ -73,6 +75,7 @@ impl Config {
             network: self.network.clone(),
             nodes: self.nodes.clone(),
             quotas: self.quotas.clone(),
+            billing: self.billing.clone(),
             node_specs: self.node_specs.clone(),
         }
     }

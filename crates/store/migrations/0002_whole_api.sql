@@ -24,6 +24,9 @@ CREATE INDEX tags_key ON tags (tag_key, tag_value);
 ALTER TABLE tenants ADD COLUMN database_quota INTEGER;
 ALTER TABLE tenants ADD COLUMN account_quota INTEGER;
 
+-- When an expired instance is released, for one that is locked because it expired.
+ALTER TABLE instances ADD COLUMN release_at INTEGER;
+
 -- What was ordered, what it cost, and what was paid for it; in hundredths of the currency.
 ALTER TABLE orders ADD COLUMN db_name TEXT;
 ALTER TABLE orders ADD COLUMN charge_type TEXT;
@@ -31,23 +34,29 @@ ALTER TABLE orders ADD COLUMN currency TEXT;
 ALTER TABLE orders ADD COLUMN amount_cents INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE orders ADD COLUMN paid_cents INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE orders ADD COLUMN details TEXT;
+-- When it came to nothing and what had been paid was given back.
+ALTER TABLE orders ADD COLUMN cancelled_at INTEGER;
+CREATE INDEX orders_instance ON orders (instance_id);
 
--- One row per database and hour in which it existed. Rows outlive what they are about.
+-- A stretch of time, within one hour, in which a PostPaid database existed with one spec. Each
+-- begins where the one before ended. Rows outlive what they are about.
 CREATE TABLE usage_records (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     account_id    INTEGER NOT NULL,
     instance_id   TEXT    NOT NULL,
     db_name       TEXT    NOT NULL,
     created_at    INTEGER NOT NULL,
-    hour_start    INTEGER NOT NULL,
-    seconds       INTEGER NOT NULL,
+    started_at    INTEGER NOT NULL,
+    ended_at      INTEGER NOT NULL,
     node_spec     TEXT    NOT NULL,
     node_number   INTEGER NOT NULL,
     currency      TEXT    NOT NULL,
     amount_cents  INTEGER NOT NULL,
-    UNIQUE (instance_id, db_name, created_at, hour_start, node_spec, node_number)
+    paid_cents    INTEGER NOT NULL,
+    UNIQUE (instance_id, db_name, created_at, started_at),
+    CHECK (ended_at > started_at)
 ) STRICT;
-CREATE INDEX usage_records_account ON usage_records (account_id, hour_start);
+CREATE INDEX usage_records_account ON usage_records (account_id, started_at);
 
 CREATE TABLE backup_policies (
     instance_id     TEXT    NOT NULL,

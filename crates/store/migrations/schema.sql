@@ -120,7 +120,7 @@ CREATE TABLE instances (
     node_id       TEXT    REFERENCES nodes ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
     created_at    INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL
-, business_unit TEXT) STRICT;
+, business_unit TEXT, release_at INTEGER) STRICT;
 CREATE TABLE migrations (
             number      INTEGER PRIMARY KEY,
             name        TEXT    NOT NULL,
@@ -142,7 +142,7 @@ CREATE TABLE orders (
     instance_id  TEXT    NOT NULL,
     action       TEXT    NOT NULL,
     created_at   INTEGER NOT NULL
-, db_name TEXT, charge_type TEXT, currency TEXT, amount_cents INTEGER NOT NULL DEFAULT 0, paid_cents INTEGER NOT NULL DEFAULT 0, details TEXT) STRICT;
+, db_name TEXT, charge_type TEXT, currency TEXT, amount_cents INTEGER NOT NULL DEFAULT 0, paid_cents INTEGER NOT NULL DEFAULT 0, details TEXT, cancelled_at INTEGER) STRICT;
 CREATE TABLE policy_attachments (
     account_id   INTEGER NOT NULL,
     user_name    TEXT    NOT NULL,
@@ -210,13 +210,15 @@ CREATE TABLE usage_records (
     instance_id   TEXT    NOT NULL,
     db_name       TEXT    NOT NULL,
     created_at    INTEGER NOT NULL,
-    hour_start    INTEGER NOT NULL,
-    seconds       INTEGER NOT NULL,
+    started_at    INTEGER NOT NULL,
+    ended_at      INTEGER NOT NULL,
     node_spec     TEXT    NOT NULL,
     node_number   INTEGER NOT NULL,
     currency      TEXT    NOT NULL,
     amount_cents  INTEGER NOT NULL,
-    UNIQUE (instance_id, db_name, created_at, hour_start, node_spec, node_number)
+    paid_cents    INTEGER NOT NULL,
+    UNIQUE (instance_id, db_name, created_at, started_at),
+    CHECK (ended_at > started_at)
 ) STRICT;
 CREATE TABLE vpcs (
     vpc_id      TEXT    NOT NULL PRIMARY KEY,
@@ -256,9 +258,10 @@ CREATE INDEX idempotency_age ON idempotency (created_at);
 CREATE INDEX instances_node ON instances (node_id) WHERE node_id IS NOT NULL;
 CREATE INDEX nodes_instance ON nodes (instance_id);
 CREATE INDEX orders_account ON orders (account_id);
+CREATE INDEX orders_instance ON orders (instance_id);
 CREATE INDEX tags_key ON tags (tag_key, tag_value);
 CREATE INDEX tasks_instance ON tasks (instance_id);
 CREATE INDEX tasks_unfinished ON tasks (task_id) WHERE status IN ('0', '1');
 CREATE INDEX tasks_workflow ON tasks (workflow, finish_at) WHERE status = '2';
-CREATE INDEX usage_records_account ON usage_records (account_id, hour_start);
+CREATE INDEX usage_records_account ON usage_records (account_id, started_at);
 CREATE INDEX vswitches_vpc ON vswitches (vpc_id);

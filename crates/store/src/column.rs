@@ -8,8 +8,8 @@ use openpeta_types::{
     AccessKeyId, AccountDescription, AccountId, AccountName, AccountStatus, AccountType, BackupId,
     BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, ChargeType,
     DbName, EndpointId, EndpointType, InstanceId, InstanceName, LockMode, NetworkType, NodeId,
-    NodeSpec, ObjectStatus, OrderId, PrivilegeSet, RetentionDays, TaskId, TaskStatus, VSwitchId,
-    VpcId,
+    NodeSpec, ObjectStatus, OrderId, PrivilegeSet, RetentionDays, TagKey, TagValue, TaskId,
+    TaskStatus, VSwitchId, VpcId,
 };
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -87,6 +87,8 @@ text_columns! {
     AccessKeyId: |text| Self::parse(text).ok(), Self::as_str;
     DbName: |text| Self::parse(text).ok(), Self::as_str;
     InstanceName: |text| Self::parse(text).ok(), Self::as_str;
+    TagKey: |text| Self::parse(text).ok(), Self::as_str;
+    TagValue: |text| Self::parse(text).ok(), Self::as_str;
     AccountName: |text| Self::parse_lookup(text).ok(), Self::as_str;
     AccountDescription: |text| Self::parse(text).ok(), Self::as_str;
     NodeSpec: node_spec, Self::as_str;

@@ -67,6 +67,27 @@ impl InstanceIndex {
         select(self.entries(account_id), filter, offset, limit)
     }
 
+    /// As [`Store::instances_after`](crate::Store::instances_after).
+    pub(crate) fn after(
+        &self,
+        account_id: AccountId,
+        filter: &InstanceFilter<'_>,
+        after: Option<i64>,
+        limit: usize,
+    ) -> (Vec<Arc<InstanceDetail>>, Option<i64>) {
+        let entries = self.entries(account_id);
+        let end = after.map_or(entries.len(), |after| {
+            entries.partition_point(|entry| entry.seq < after)
+        });
+        let older = entries[..end].iter().rev();
+        let mut passing = older.filter(|entry| filter.passes(&entry.detail));
+        let page: Vec<_> = passing.by_ref().take(limit).collect();
+        let more = passing.next().is_some();
+        let last = page.last().filter(|_| more).map(|entry| entry.seq);
+        let details = page.into_iter().map(|entry| Arc::clone(&entry.detail));
+        (details.collect(), last)
+    }
+
     /// One instance.
     pub(crate) fn detail(&self, instance_id: &InstanceId) -> Option<Arc<InstanceDetail>> {
         let (account_id, seq) = self.places.get(instance_id)?;

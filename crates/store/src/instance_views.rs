@@ -1,6 +1,8 @@
 //! What listings and descriptions of instances show, and which of them a listing has.
 
-use openpeta_types::{AccountId, ChargeType, EndpointType, InstanceId, ObjectStatus};
+use openpeta_types::{
+    AccountId, ChargeType, EndpointType, InstanceId, ObjectStatus, Tag, TagFilter,
+};
 
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ pub struct InstanceDetail {
     pub endpoints: Vec<Endpoint>,
     /// Its databases, by name.
     pub databases: Vec<Database>,
+    /// Its tags, by key.
+    pub tags: Vec<Tag>,
 }
 
 impl InstanceDetail {
@@ -37,6 +41,8 @@ pub struct InstanceFilter<'a> {
     pub status: Option<ObjectStatus>,
     /// With at least one database of this billing mode.
     pub charge_type: Option<ChargeType>,
+    /// With a tag like each of these.
+    pub tags: &'a [TagFilter],
     /// Those that the caller may see, by id and region. It must not use the store.
     pub allowed: Option<&'a AllowList<'a>>,
 }
@@ -50,6 +56,7 @@ impl InstanceFilter<'_> {
         self.instance_id.is_none()
             && self.status.is_none()
             && self.charge_type.is_none()
+            && self.tags.is_empty()
             && self.allowed.is_none()
     }
 
@@ -66,6 +73,7 @@ impl InstanceFilter<'_> {
             && self
                 .instance_id
                 .is_none_or(|id| instance.instance_id == *id)
+            && self.tags.iter().all(|tag| tag.passes(&detail.tags))
             && self
                 .allowed
                 .is_none_or(|allowed| allowed(&instance.instance_id, &instance.region_id))
@@ -87,6 +95,19 @@ impl Store {
         limit: usize,
     ) -> InstancePage {
         self.index().page(account_id, filter, offset, limit)
+    }
+
+    /// The newest `limit` of a tenant's instances that pass the filter and come after the place
+    /// `after` in the order of listings; the place of the last, when there are more. From memory.
+    #[must_use]
+    pub fn instances_after(
+        &self,
+        account_id: AccountId,
+        filter: &InstanceFilter<'_>,
+        after: Option<i64>,
+        limit: usize,
+    ) -> (Vec<Arc<InstanceDetail>>, Option<i64>) {
+        self.index().after(account_id, filter, after, limit)
     }
 
     /// An instance with endpoints and databases, whoever owns it, as of the last commit. From
@@ -113,6 +134,7 @@ impl Reader<'_> {
             instance,
             endpoints: self.endpoints_of(instance_id)?,
             databases: self.databases(instance_id)?,
+            tags: self.tags(instance_id)?,
         }))
     }
 }

@@ -18,7 +18,7 @@ macro_rules! columns {
     () => {
         "i.instance_id, i.account_id, i.name, i.region_id, i.zone_id, i.network_type, i.vpc_id, \
          i.vswitch_id, i.charge_type, i.status, i.lock_mode, i.lock_reason, i.node_id, \
-         i.created_at, i.expires_at"
+         i.created_at, i.expires_at, i.release_at"
     };
 }
 
@@ -55,6 +55,8 @@ pub struct Instance {
     pub created_at: Timestamp,
     /// When it expires.
     pub expires_at: Timestamp,
+    /// When it is released with its data, while it is locked because it expired.
+    pub release_at: Option<Timestamp>,
 }
 
 pub(crate) fn read(columns: &mut Columns<'_, '_>) -> Result<Instance, StoreError> {
@@ -74,6 +76,7 @@ pub(crate) fn read(columns: &mut Columns<'_, '_>) -> Result<Instance, StoreError
         node_id: columns.get()?,
         created_at: columns.get()?,
         expires_at: columns.get()?,
+        release_at: columns.get()?,
     })
 }
 
@@ -120,8 +123,8 @@ impl Writer<'_> {
         self.execute(
             "INSERT INTO instances (instance_id, account_id, name, region_id, zone_id,
                 network_type, vpc_id, vswitch_id, charge_type, status, lock_mode, lock_reason,
-                node_id, created_at, expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                node_id, created_at, expires_at, release_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 P(&instance.instance_id),
                 P(&instance.account_id),
@@ -138,6 +141,7 @@ impl Writer<'_> {
                 P(&instance.node_id),
                 P(&instance.created_at),
                 P(&instance.expires_at),
+                P(&instance.release_at),
             ],
         )?;
         Ok(())
@@ -153,7 +157,7 @@ impl Writer<'_> {
             TABLE,
             "UPDATE instances SET name = ?2, region_id = ?3, zone_id = ?4, network_type = ?5,
                 vpc_id = ?6, vswitch_id = ?7, charge_type = ?8, status = ?9, lock_mode = ?10,
-                lock_reason = ?11, node_id = ?12, expires_at = ?13
+                lock_reason = ?11, node_id = ?12, expires_at = ?13, release_at = ?14
              WHERE instance_id = ?1",
             params![
                 P(&instance.instance_id),
@@ -169,6 +173,7 @@ impl Writer<'_> {
                 P(&instance.lock_reason),
                 P(&instance.node_id),
                 P(&instance.expires_at),
+                P(&instance.release_at),
             ],
         )
     }
@@ -190,7 +195,8 @@ impl Writer<'_> {
         )
     }
 
-    /// Sets or takes away the lock of an instance, with the reason in words.
+    /// Sets or takes away the lock of an instance, with the reason in words. A lock that is set
+    /// like this leads to no release.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -203,7 +209,8 @@ impl Writer<'_> {
         self.touch_instance(instance_id);
         self.change(
             TABLE,
-            "UPDATE instances SET lock_mode = ?2, lock_reason = ?3 WHERE instance_id = ?1",
+            "UPDATE instances SET lock_mode = ?2, lock_reason = ?3, release_at = NULL
+             WHERE instance_id = ?1",
             params![P(instance_id), P(&lock_mode), reason],
         )
     }

@@ -42,9 +42,11 @@ mod ram_users;
 mod seal;
 mod session;
 mod store;
+mod tags;
 mod task_steps;
 mod tasks;
 mod tenants;
+mod usage;
 mod whitelists;
 
 pub use access_keys::{AccessKey, AccessKeyStatus, SessionToken};
@@ -61,7 +63,7 @@ pub use instances::Instance;
 pub use networks::{VSwitch, Vpc};
 pub use nodes::{Node, NodeState};
 pub use nonces::{NONCE_WINDOW, NonceLog};
-pub use orders::{NewOrder, Order};
+pub use orders::{NewOrder, Order, OrderFilter};
 pub use policies::PolicyAttachment;
 pub use ram_users::RamUser;
 pub use session::{Reader, Writer};
@@ -69,6 +71,7 @@ pub use store::Store;
 pub use task_steps::{StepState, TaskStep};
 pub use tasks::{NewTask, Task, TaskFilter, TaskPhase};
 pub use tenants::Tenant;
+pub use usage::{Metered, UsageFilter, UsageRecord};
 
 /// Declares an enum whose values have a fixed spelling in the store and for the operator.
 macro_rules! spelled {

@@ -328,6 +328,8 @@ mod tests {
             real_name_verified: false,
             finance: false,
             instance_quota: None,
+            database_quota: None,
+            account_quota: None,
             created_at: Timestamp::UNIX_EPOCH,
         }
     }

@@ -24,6 +24,10 @@ pub struct Tenant {
     pub finance: bool,
     /// Instances it may have at once; `None` for the configured default.
     pub instance_quota: Option<u32>,
+    /// Databases that each of its instances may have; `None` for the configured default.
+    pub database_quota: Option<u32>,
+    /// Accounts that each of its instances may have; `None` for the configured default.
+    pub account_quota: Option<u32>,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -36,6 +40,8 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<Tenant, StoreError> {
         real_name_verified: columns.get()?,
         finance: columns.get()?,
         instance_quota: columns.get()?,
+        database_quota: columns.get()?,
+        account_quota: columns.get()?,
         created_at: columns.get()?,
     })
 }
@@ -49,7 +55,7 @@ impl Reader<'_> {
         self.one(
             TABLE,
             "SELECT account_id, name, balance_cents, real_name_verified, finance, instance_quota,
-                    created_at
+                    database_quota, account_quota, created_at
              FROM tenants WHERE account_id = ?",
             [P(&account_id)],
             read,
@@ -64,7 +70,7 @@ impl Reader<'_> {
         self.all(
             TABLE,
             "SELECT account_id, name, balance_cents, real_name_verified, finance, instance_quota,
-                    created_at
+                    database_quota, account_quota, created_at
              FROM tenants ORDER BY created_at, account_id",
             [],
             read,
@@ -80,8 +86,8 @@ impl Writer<'_> {
     pub fn insert_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO tenants (account_id, name, balance_cents, real_name_verified, finance,
-                                  instance_quota, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+                                  instance_quota, database_quota, account_quota, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 P(&tenant.account_id),
                 P(&tenant.name),
@@ -89,6 +95,8 @@ impl Writer<'_> {
                 P(&tenant.real_name_verified),
                 P(&tenant.finance),
                 P(&tenant.instance_quota),
+                P(&tenant.database_quota),
+                P(&tenant.account_quota),
                 P(&tenant.created_at),
             ],
         )?;
@@ -103,7 +111,8 @@ impl Writer<'_> {
         self.change(
             TABLE,
             "UPDATE tenants SET name = ?2, balance_cents = ?3, real_name_verified = ?4,
-                                finance = ?5, instance_quota = ?6
+                                finance = ?5, instance_quota = ?6, database_quota = ?7,
+                                account_quota = ?8
              WHERE account_id = ?1",
             params![
                 P(&tenant.account_id),
@@ -112,7 +121,21 @@ impl Writer<'_> {
                 P(&tenant.real_name_verified),
                 P(&tenant.finance),
                 P(&tenant.instance_quota),
+                P(&tenant.database_quota),
+                P(&tenant.account_quota),
             ],
+        )
+    }
+
+    /// Adds to what a tenant can spend, or takes from it; the balance may become negative.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn change_balance(&self, account_id: AccountId, cents: i64) -> Result<(), StoreError> {
+        self.change(
+            TABLE,
+            "UPDATE tenants SET balance_cents = balance_cents + ?2 WHERE account_id = ?1",
+            params![P(&account_id), cents],
         )
     }
 }

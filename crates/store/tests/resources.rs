@@ -8,8 +8,8 @@ use common::*;
 use jiff::{SignedDuration, Timestamp};
 use openpeta_store::{
     AccessKeyStatus, AuditEntry, AuditFilter, BackupPolicy, Endpoint, IdempotencyRecord, NewOrder,
-    NewTask, NodeState, PolicyAttachment, StepState, Store, StoreError, TaskFilter, TaskPhase,
-    Topic, Writer,
+    NewTask, NodeState, OrderFilter, PolicyAttachment, StepState, Store, StoreError, TaskFilter,
+    TaskPhase, Topic, Writer,
 };
 use openpeta_types::{
     AccountStatus, BackupPeriod, BackupWindow, ChargeType, EndpointType, LockMode, NetworkType,
@@ -372,15 +372,40 @@ fn orders_and_idempotency() {
     let order = NewOrder {
         account_id: account_id(1),
         instance_id: instance_id(1),
+        db_name: Some(db("a")),
         action: "CreateInstance".into(),
+        charge_type: Some(ChargeType::PrePaid),
+        currency: Some("CNY".into()),
+        amount_cents: 1_234,
+        paid_cents: 1_234,
+        details: Some("{}".into()),
         created_at: at(1),
     };
     let first = write(&store, |writer| writer.insert_order(&order));
     let second = write(&store, |writer| writer.insert_order(&order));
     assert_eq!(first.number() + 1, second.number());
     assert_eq!(first.to_string().len(), 15);
-    let orders = store.read(|reader| reader.orders(account_id(1))).unwrap();
-    assert_eq!(orders[0].order, order);
+    write(&store, |writer| writer.cancel_order(first, at(2)));
+    let list = |filter: OrderFilter, limit| store.read(|reader| reader.orders(&filter, limit));
+    let mine = OrderFilter {
+        account_id: Some(account_id(1)),
+        instance_id: Some(instance_id(1)),
+    };
+    let orders = list(mine, 10).unwrap();
+    let [newest, oldest] = &orders[..] else {
+        panic!("{orders:?}")
+    };
+    assert_eq!((newest.order_id, &newest.order), (second, &order));
+    assert_eq!(
+        (oldest.order.paid_cents, oldest.cancelled_at),
+        (0, Some(at(2)))
+    );
+    assert_eq!(list(OrderFilter::default(), 1).unwrap(), orders[..1]);
+    let others = OrderFilter {
+        account_id: Some(account_id(2)),
+        instance_id: None,
+    };
+    assert_eq!(list(others, 10).unwrap(), []);
 
     let record = IdempotencyRecord {
         account_id: account_id(1),

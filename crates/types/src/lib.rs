@@ -15,6 +15,7 @@ mod region;
 pub mod route;
 mod secret;
 mod status;
+mod tag;
 mod timestamp;
 mod whitelist;
 
@@ -34,6 +35,7 @@ pub use secret::Secret;
 pub use status::{
     AccountStatus, ChargeType, EndpointType, LockMode, NetworkType, ObjectStatus, TaskStatus,
 };
+pub use tag::{Tag, TagFilter, TagKey, TagValue};
 pub use timestamp::{POSTPAID_EXPIRY, format_time, parse_time};
 pub use whitelist::{
     DEFAULT_GROUP, MAX_ENTRIES_PER_GROUP, MAX_GROUPS_PER_INSTANCE, Whitelist, WhitelistEntry,

@@ -138,6 +138,8 @@ spelled!(
         ManualLock = "ManualLock",
         /// The paid period has ended.
         LockByExpiration = "LockByExpiration",
+        /// The account's balance is overdue.
+        LockByArrears = "LockByArrears",
         /// The disk quota is used up.
         LockByDiskQuota = "LockByDiskQuota",
     }

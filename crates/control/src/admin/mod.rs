@@ -59,11 +59,15 @@ impl Control {
                 real_name_verified,
                 finance,
                 instance_quota,
+                database_quota,
+                account_quota,
             } => self.tenant_update(&change, account_id, |tenant| {
                 tenant.balance_cents = balance_cents.unwrap_or(tenant.balance_cents);
                 tenant.real_name_verified = real_name_verified.unwrap_or(tenant.real_name_verified);
                 tenant.finance = finance.unwrap_or(tenant.finance);
                 tenant.instance_quota = instance_quota.or(tenant.instance_quota);
+                tenant.database_quota = database_quota.or(tenant.database_quota);
+                tenant.account_quota = account_quota.or(tenant.account_quota);
             }),
             C::TenantList => self.tenant_list(),
             C::AccessKeyCreate {

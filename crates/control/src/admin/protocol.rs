@@ -25,6 +25,10 @@ pub enum AdminCommand {
         finance: Option<bool>,
         /// Most instances; `None` leaves it as it is.
         instance_quota: Option<u32>,
+        /// Most databases of each instance; `None` leaves it as it is.
+        database_quota: Option<u32>,
+        /// Most accounts of each instance; `None` leaves it as it is.
+        account_quota: Option<u32>,
     },
     /// Lists tenants.
     TenantList,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{AdminChange, duplicate, not_found};
 use crate::bootstrap::{new_access_key, new_tenant};
-use crate::{Control, ControlError};
+use crate::{Control, ControlError, QuotaConfig};
 
 impl Control {
     pub(super) fn tenant_create(
@@ -44,26 +44,31 @@ impl Control {
             update(&mut tenant);
             writer.update_tenant(&tenant)?;
             change.record(writer, Some(account_id), None)?;
-            row(writer, &tenant)
+            row(writer, &self.parts.config.quotas, &tenant)
         })
     }
 
     pub(super) fn tenant_list(&self) -> Result<Value, ControlError> {
         self.parts.store.read(|reader| {
             let tenants = reader.tenants()?;
-            tenants.iter().map(|tenant| row(reader, tenant)).collect()
+            let quotas = &self.parts.config.quotas;
+            let rows = tenants.iter().map(|tenant| row(reader, quotas, tenant));
+            rows.collect()
         })
     }
 }
 
-fn row(reader: &Reader<'_>, tenant: &Tenant) -> Result<Value, ControlError> {
+/// A tenant with the quotas that count for it, its own or the configured ones.
+fn row(reader: &Reader<'_>, quotas: &QuotaConfig, tenant: &Tenant) -> Result<Value, ControlError> {
     Ok(json!({
         "account_id": tenant.account_id.to_string(),
         "name": tenant.name,
         "balance_cents": tenant.balance_cents,
         "real_name_verified": tenant.real_name_verified,
         "finance": tenant.finance,
-        "instance_quota": tenant.instance_quota,
+        "instance_quota": quotas.instances_of(tenant),
+        "database_quota": quotas.databases_of(tenant),
+        "account_quota": quotas.accounts_of(tenant),
         "instances": reader.instance_count(tenant.account_id)?,
         "created_at": format_time(tenant.created_at),
     }))

@@ -8,7 +8,7 @@ use openpeta_rpc_api::instances::{
 };
 use openpeta_rpc_api::{Action, ApiError};
 use openpeta_store::{
-    Account, Database, Endpoint, Instance, NewOrder, Node, NodeState, Reader, Tenant, Writer,
+    Account, Database, Endpoint, Instance, Node, NodeState, Reader, Tenant, Writer,
 };
 use openpeta_types::route::AccountLogin;
 use openpeta_types::{
@@ -18,6 +18,7 @@ use openpeta_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::billing::{Lot, Purchase, Sale};
 use crate::workflows::create_instance::{CreateInstance, CreateInstanceParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency, random};
 
@@ -102,8 +103,8 @@ impl Control {
         if !tenant.real_name_verified {
             return Err(ApiError::forbidden_authentication().into());
         }
-        let quota = tenant.instance_quota.unwrap_or(quotas.instances_per_tenant);
-        if reader.instance_count(tenant.account_id)? >= u64::from(quota) {
+        let quota = u64::from(quotas.instances_of(&tenant));
+        if reader.instance_count(tenant.account_id)? >= quota {
             return Err(ApiError::instance_quota_exceeded().into());
         }
         if tenant.balance_cents < quotas.minimum_balance_cents {
@@ -160,12 +161,17 @@ impl Order<'_> {
         self.insert_account(writer, &instance, login)?;
         writer.put_whitelist_group(&instance.instance_id, &self.whitelist_group())?;
         writer.insert_endpoint(&endpoint)?;
-        let order_id = writer.insert_order(&NewOrder {
-            account_id: instance.account_id,
-            instance_id: instance.instance_id.clone(),
-            action: Action::CreateInstance.spec().name.to_owned(),
-            created_at: instance.created_at,
-        })?;
+        let order_id = self.control.parts.place_order(
+            writer,
+            &Purchase {
+                account_id: instance.account_id,
+                instance_id: &instance.instance_id,
+                db_name: Some(&self.request.db_name),
+                action: Action::CreateInstance.name(),
+                sale: self.sale(),
+                now: instance.created_at,
+            },
+        )?;
         let params = CreateInstanceParams {
             instance_id: instance.instance_id.clone(),
             node_id: node.node_id,
@@ -212,7 +218,22 @@ impl Order<'_> {
             node_id: None,
             created_at: now,
             expires_at: expiry(self.request.charge_type, now)?,
+            release_at: None,
         })
+    }
+
+    fn sale(&self) -> Sale<'_> {
+        let lot = Lot {
+            node_spec: &self.spec,
+            nodes: self.request.node_number,
+        };
+        match self.request.charge_type {
+            ChargeType::PostPaid => Sale::PostPaid(lot),
+            ChargeType::PrePaid => Sale::PrePaid {
+                lot,
+                months: PREPAID_MONTHS,
+            },
+        }
     }
 
     /// A started spare node if there is one, else a new one.
@@ -297,13 +318,16 @@ struct ChosenNode {
     is_spare: bool,
 }
 
+/// Months that PrePaid instances are ordered for; the API has no parameter for it.
+const PREPAID_MONTHS: u32 = 12;
+
 /// PrePaid instances live for a year, PostPaid ones for good.
 fn expiry(charge_type: ChargeType, now: Timestamp) -> Result<Timestamp, ControlError> {
     match charge_type {
         ChargeType::PostPaid => Ok(POSTPAID_EXPIRY),
         ChargeType::PrePaid => TimeZone::UTC
             .to_datetime(now)
-            .checked_add(1.year())
+            .checked_add(i64::from(PREPAID_MONTHS).months())
             .and_then(|expiry| TimeZone::UTC.to_timestamp(expiry))
             .map_err(ControlError::internal),
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use openpeta_engine::Applied;
+use openpeta_rpc_api::Action;
 use openpeta_store::{NodeState, Writer};
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable};
 use openpeta_types::{AccountStatus, InstanceId, NodeId, NodeSettings, ObjectStatus};
@@ -76,6 +77,8 @@ impl Workflow for CreateInstance {
         } = task.params();
         writer.delete_node(node_id)?;
         writer.delete_instance(instance_id)?;
+        let action = Action::CreateInstance.name();
+        self.0.cancel_order(writer, instance_id, None, action)?;
         Ok(())
     }
 }

@@ -78,6 +78,12 @@ pub(super) enum Tenant {
         /// Most instances
         #[arg(long)]
         instance_quota: Option<u32>,
+        /// Most databases of each instance
+        #[arg(long)]
+        database_quota: Option<u32>,
+        /// Most accounts of each instance
+        #[arg(long)]
+        account_quota: Option<u32>,
     },
     /// List tenants
     List,

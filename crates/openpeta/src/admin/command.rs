@@ -31,6 +31,8 @@ impl AdminArguments {
                 real_name_verified,
                 finance,
                 instance_quota,
+                database_quota,
+                account_quota,
             }) => (
                 C::TenantUpdate {
                     account_id,
@@ -38,6 +40,8 @@ impl AdminArguments {
                     real_name_verified,
                     finance,
                     instance_quota,
+                    database_quota,
+                    account_quota,
                 },
                 FIELDS,
             ),

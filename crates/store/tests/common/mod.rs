@@ -44,6 +44,8 @@ pub fn tenant(number: u64) -> Tenant {
         real_name_verified: true,
         finance: false,
         instance_quota: Some(30),
+        database_quota: None,
+        account_quota: None,
         created_at: at(0),
     }
 }
@@ -120,6 +122,7 @@ pub fn instance(tenant: u64, number: u64) -> Instance {
         node_id: None,
         created_at: at(10),
         expires_at: at(20),
+        release_at: None,
     }
 }
 

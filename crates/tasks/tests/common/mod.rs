@@ -252,6 +252,8 @@ pub fn tenant(number: u64) -> Tenant {
         real_name_verified: false,
         finance: false,
         instance_quota: None,
+        database_quota: None,
+        account_quota: None,
         created_at: Timestamp::UNIX_EPOCH,
     }
 }
