@@ -50,6 +50,10 @@ if [ "$with_tests" = yes ]; then
     need python3 python3
     need node nodejs
     need npm npm
+    # Completion is tried in the shells themselves.
+    need zsh zsh
+    need fish fish
+    need java default-jdk-headless
     # Client libraries are tried in a virtual environment and with Go's own tool chain.
     if has python3; then
         python3 -c 'import ensurepip' >/dev/null 2>&1 || packages="$packages python3-venv"

@@ -55,6 +55,23 @@ impl Client {
     /// # Errors
     /// When the profile names no such endpoint, or its CA file cannot be read.
     pub fn new(profile: Profile, plain_http: bool) -> Result<Self, Failure> {
+        Self::with_timeouts(profile, plain_http, CONNECT_TIMEOUT, CALL_TIMEOUT)
+    }
+
+    /// As [`new`](Self::new) over HTTPS, for callers who would rather have no answer than wait.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn hasty(profile: Profile, patience: Duration) -> Result<Self, Failure> {
+        Self::with_timeouts(profile, false, patience, patience)
+    }
+
+    fn with_timeouts(
+        profile: Profile,
+        plain_http: bool,
+        connect: Duration,
+        call: Duration,
+    ) -> Result<Self, Failure> {
         let (endpoint, member) = if plain_http {
             (&profile.http_endpoint, "http_endpoint")
         } else {
@@ -71,8 +88,8 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("openpeta/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(CALL_TIMEOUT));
+            .timeout_connect(Some(connect))
+            .timeout_global(Some(call));
         if is_loopback(&endpoint) {
             // A proxy from the environment leads elsewhere.
             config = config.proxy(None);

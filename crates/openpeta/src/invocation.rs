@@ -13,6 +13,9 @@ use crate::secret_input;
 pub const ORDER_DEFAULTS: &[(&str, &str)] =
     &[("NodeSpec", "petadata.s2.xlarge"), ("NodeNumber", "1")];
 
+/// The only kind of resource that can have tags.
+pub const RESOURCE_TYPE: &str = "dbinstance";
+
 /// The parameters of a call, in the order given. No `Debug`: passwords are among them.
 #[derive(Clone, Default)]
 pub struct Parameters(Vec<(String, String)>);
@@ -47,9 +50,13 @@ impl Parameters {
             let numbered = format!("{before}.");
             return self.0.iter().any(|(name, _)| name.starts_with(&numbered));
         }
-        std::iter::once(&parameter.name)
-            .chain(parameter.aliases)
-            .any(|name| self.get(name).is_some())
+        self.of(parameter).is_some()
+    }
+
+    /// The value that a parameter has under its name or an alias.
+    pub fn of(&self, parameter: &ParameterSpec) -> Option<&str> {
+        let mut names = std::iter::once(&parameter.name).chain(parameter.aliases);
+        names.find_map(|name| self.get(name))
     }
 }
 
@@ -84,7 +91,10 @@ impl Invocation {
 
     /// Whether sending it twice does no more than sending it once.
     pub fn is_repeatable(&self) -> bool {
-        self.spec.is_some_and(|spec| !spec.mutating) || self.parameters.get("ClientToken").is_some()
+        self.spec.is_some_and(|spec| !spec.mutating)
+            || self
+                .token()
+                .is_some_and(|parameter| self.parameters.has(parameter))
     }
 
     /// Fills in what a required parameter needs and the user left out: region and zone from the
@@ -104,6 +114,7 @@ impl Invocation {
             let value = match (parameter.name, parameter.kind) {
                 ("RegionId", _) => profile.region_id.clone(),
                 ("ZoneId", _) => self.default_zone(profile),
+                ("ResourceType", _) => Some(RESOURCE_TYPE.to_owned()),
                 ("StartTime", ParameterKind::Time) => Some(format_time(now - window(spec))),
                 ("EndTime", ParameterKind::Time) => Some(format_time(now)),
                 _ if parameter.secret && secret_input::can_prompt() => {
@@ -145,14 +156,18 @@ impl Invocation {
     /// Gives the call an idempotency token when the action knows them, so that it can be sent
     /// again when its answer gets lost.
     pub fn add_client_token(&mut self) {
-        let known = self
-            .spec
-            .and_then(|spec| spec.parameter("ClientToken"))
-            .is_some();
-        if known && self.parameters.get("ClientToken").is_none() {
+        if let Some(parameter) = self.token()
+            && !self.parameters.has(parameter)
+        {
             let token = uuid::Uuid::new_v4().to_string();
-            self.parameters.set("ClientToken", token);
+            self.parameters.set(parameter.name, token);
         }
+    }
+
+    /// The parameter that takes the idempotency token; CreateDatabase has a name of its own
+    /// for it.
+    fn token(&self) -> Option<&'static ParameterSpec> {
+        self.spec?.parameter("ClientToken")
     }
 
     /// The required parameters that are still missing.

@@ -18,8 +18,8 @@ use crate::progress::Progress;
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// What the service answers about an instance that is no more.
 const NOT_FOUND: &str = "InvalidDBInstanceId.NotFound";
-/// The parameters that name the instance a call works on, in order of preference.
-const INSTANCE_PARAMETERS: &[&str] = &["InstanceId", "DBInstanceId", "NewInstanceId"];
+/// The fields of answers that name the instance whose task it is, in order of preference.
+const ANSWER_FIELDS: &[&str] = &["InstanceId", "NewInstanceId"];
 
 /// What is needed to tell a call's own task from older ones; made before the call.
 pub struct Watch {
@@ -52,15 +52,15 @@ impl Watch {
     /// # Errors
     /// When the action starts no task, or the service cannot be asked.
     pub fn prepare(client: &Client, call: &Invocation, timeout: Duration) -> Result<Self, Failure> {
-        if !call.spec.is_some_and(|spec| spec.creates_task) {
+        let Some(spec) = call.spec.filter(|spec| spec.creates_task) else {
             return Err(Failure::Usage(format!(
                 "--wait: {} starts no task",
                 call.action
             )));
-        }
-        let instance_id = INSTANCE_PARAMETERS
-            .iter()
-            .find_map(|name| call.parameters.get(name))
+        };
+        let instance_id = spec
+            .instance_parameter()
+            .and_then(|parameter| call.parameters.of(parameter))
             .map(str::to_owned);
         let mut watch = Self {
             action: call.action.clone(),
@@ -88,7 +88,7 @@ impl Watch {
     /// [`Failure::TaskFailed`] with the step and the reason, [`Failure::WaitTimeout`], or what
     /// the service answered.
     pub fn run(self, client: &Client, answer: &Answer) -> Result<Outcome, Failure> {
-        let instance_id = INSTANCE_PARAMETERS
+        let instance_id = ANSWER_FIELDS
             .iter()
             .find_map(|name| answer.node.text(name))
             .map(str::to_owned)

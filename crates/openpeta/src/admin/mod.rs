@@ -7,13 +7,18 @@ mod show;
 mod socket;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use arguments::AdminArguments;
+pub use socket::ask;
 
 use crate::failure::Failure;
 use crate::output;
 use crate::profile;
 use crate::table::View;
+
+/// The longest to wait for a reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends an operator's command and prints the reply.
 ///
@@ -23,7 +28,7 @@ pub fn run(arguments: AdminArguments, data_dir: Option<PathBuf>) -> Result<(), F
     let data_dir = profile::data_dir(data_dir)?;
     let (json, wide) = (arguments.json, arguments.wide);
     let (command, form) = arguments.into_command()?;
-    let reply = socket::ask(&data_dir, &command)?;
+    let reply = ask(&data_dir, &command, REPLY_TIMEOUT)?;
     if json {
         return output::result(&show::as_json(&reply, form));
     }

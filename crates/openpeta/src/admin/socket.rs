@@ -16,19 +16,18 @@ use crate::failure::Failure;
 const SOCKET: &str = "admin.sock";
 /// A socket's path may be this long (`sun_path` without its end).
 const LONGEST_PATH: usize = 107;
-/// The longest to wait for a reply.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Sends the command to the service that runs on `data_dir`.
+/// Sends the command to the service that runs on `data_dir`; waits for its reply as long as
+/// `patience`.
 ///
 /// # Errors
 /// [`Failure::Unreachable`] when none runs there; [`Failure::Refused`] with the service's code
 /// when it refuses.
-pub fn ask(data_dir: &Path, command: &AdminCommand) -> Result<Value, Failure> {
+pub fn ask(data_dir: &Path, command: &AdminCommand, patience: Duration) -> Result<Value, Failure> {
     let path = data_dir.join(SOCKET);
     let stream =
         connect(data_dir, &path).map_err(|error| no_connection(data_dir, &path, &error))?;
-    let line = exchange(stream, command)
+    let line = exchange(stream, command, patience)
         .map_err(|error| Failure::ConnectionLost(format!("{}: {error}", path.display())))?;
     let reply = serde_json::from_str(&line).map_err(|error| {
         Failure::local(
@@ -45,8 +44,12 @@ pub fn ask(data_dir: &Path, command: &AdminCommand) -> Result<Value, Failure> {
     }
 }
 
-fn exchange(mut stream: UnixStream, command: &AdminCommand) -> io::Result<String> {
-    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+fn exchange(
+    mut stream: UnixStream,
+    command: &AdminCommand,
+    patience: Duration,
+) -> io::Result<String> {
+    stream.set_read_timeout(Some(patience))?;
     let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');
     stream.write_all(&line)?;

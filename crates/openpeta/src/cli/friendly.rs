@@ -8,16 +8,30 @@ use openpeta_rpc_api::{Action, ActionSpec, Availability, ParameterKind, Paramete
 use crate::cli::naming::kebab_case;
 use crate::cli::options::{OutputOptions, ServiceOptions, WaitOptions};
 use crate::failure::Failure;
-use crate::invocation::{Invocation, ORDER_DEFAULTS, Parameters};
+use crate::invocation::{Invocation, ORDER_DEFAULTS, Parameters, RESOURCE_TYPE};
 use crate::secret_input;
+
+/// The argument that names the instance by its position.
+const INSTANCE: &str = "INSTANCE";
+
+/// Parameters whose value is a JSON text.
+const JSON_PARAMETERS: [&str; 2] = ["DBInfo", "Commodities"];
 
 /// The subcommand of an action.
 pub fn subcommand(action: Action) -> Command {
     let spec = action.spec();
     let mut command = Command::new(kebab_case(spec.name))
         .aliases(std::iter::once(&spec.name).chain(spec.aliases));
+    if let Some(parameter) = instance_parameter(spec) {
+        command = command.arg(
+            Arg::new(INSTANCE)
+                .value_name(INSTANCE)
+                .help("The instance, without its flag")
+                .conflicts_with(parameter.name),
+        );
+    }
     for parameter in spec.parameters {
-        if let Some(arg) = argument(spec.action, parameter) {
+        if let Some(arg) = argument(spec, parameter) {
             command = command.arg(arg);
         }
     }
@@ -46,6 +60,11 @@ pub fn action_of(subcommand: &str) -> Option<Action> {
 pub fn invocation(action: Action, matches: &ArgMatches) -> Result<Invocation, Failure> {
     let spec = action.spec();
     let mut parameters = Parameters::default();
+    if let Some(parameter) = instance_parameter(spec)
+        && let Some(id) = matches.get_one::<String>(INSTANCE)
+    {
+        parameters.set(parameter.name, id);
+    }
     for parameter in spec.parameters {
         match Flag::of(parameter) {
             Flag::Plain => {
@@ -78,6 +97,12 @@ pub fn invocation(action: Action, matches: &ArgMatches) -> Result<Invocation, Fa
     Ok(Invocation::new(spec.name, parameters))
 }
 
+/// The instance that an action is about may be named without a flag.
+fn instance_parameter(spec: &ActionSpec) -> Option<&'static ParameterSpec> {
+    spec.instance_parameter()
+        .filter(|parameter| parameter.required)
+}
+
 /// How a parameter is given on the command line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flag {
@@ -102,14 +127,23 @@ impl Flag {
     }
 }
 
-fn argument(action: Action, parameter: &'static ParameterSpec) -> Option<Arg> {
+/// The flag of a parameter, without the dashes.
+pub fn flag_name(parameter: &ParameterSpec) -> String {
+    kebab_case(base_name(parameter))
+}
+
+fn base_name(parameter: &ParameterSpec) -> &'static str {
+    parameter.name.split(".N").next().unwrap_or(parameter.name)
+}
+
+fn argument(spec: &'static ActionSpec, parameter: &'static ParameterSpec) -> Option<Arg> {
     let flag = Flag::of(parameter);
     if flag == Flag::PartOfPair {
         return None;
     }
-    let base = parameter.name.split(".N").next().unwrap_or(parameter.name);
-    let long = kebab_case(base);
-    let filled_in = filled_in_from(action, parameter);
+    let base = base_name(parameter);
+    let long = flag_name(parameter);
+    let filled_in = filled_in_from(spec.action, parameter);
     let required = parameter.required
         && !parameter.secret
         && parameter.default.is_none()
@@ -118,8 +152,12 @@ fn argument(action: Action, parameter: &'static ParameterSpec) -> Option<Arg> {
         .long(long.clone())
         .value_name(value_name(parameter, flag))
         .help(help(parameter, flag, filled_in))
-        .required(required)
         .allow_hyphen_values(true);
+    let has_position = instance_parameter(spec).is_some_and(|own| own.name == parameter.name);
+    arg = match has_position {
+        true => arg.required_unless_present(INSTANCE),
+        false => arg.required(required),
+    };
     let mut spellings = vec![long];
     for name in std::iter::once(&base).chain(parameter.aliases) {
         for spelling in [(*name).to_owned(), kebab_case(name)] {
@@ -152,6 +190,7 @@ fn filled_in_from(action: Action, parameter: &ParameterSpec) -> Option<&'static 
     match (parameter.required, parameter.name, parameter.kind) {
         (true, "RegionId", _) => Some("the region of the credentials"),
         (true, "ZoneId", _) => Some("the zone of the credentials"),
+        (true, "ResourceType", _) => Some(RESOURCE_TYPE),
         (true, "StartTime", ParameterKind::Time) => Some("a day ago, an hour for metrics"),
         (true, "EndTime", ParameterKind::Time) => Some("now"),
         _ => None,
@@ -165,6 +204,8 @@ fn value_name(parameter: &ParameterSpec, flag: Flag) -> &'static str {
         (_, ParameterKind::Boolean) => "true|false",
         (_, ParameterKind::Time) => "TIME",
         _ if parameter.secret => "SOURCE",
+        _ if parameter.name.ends_with("DDL") => "SQL|@FILE",
+        _ if JSON_PARAMETERS.contains(&parameter.name) => "JSON|@FILE",
         _ => "TEXT",
     }
 }
@@ -212,6 +253,7 @@ fn long_about(spec: &ActionSpec) -> String {
             text.push_str(precondition);
         }
     }
+    text.push_str("\n\nA value may be read from a file, @FILE, or from standard input, @-.");
     text
 }
 

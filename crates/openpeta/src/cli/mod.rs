@@ -1,5 +1,6 @@
 //! The command line: every subcommand, and which code runs it.
 
+pub mod completion;
 pub mod friendly;
 pub mod naming;
 pub mod options;
@@ -9,7 +10,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use clap_complete::Shell;
 use openpeta_rpc_api::{Action, Availability, Section};
 
 use crate::admin::AdminArguments;
@@ -58,9 +58,10 @@ pub fn command(list_actions: bool) -> Command {
                     Arg::new("shell")
                         .value_name("SHELL")
                         .required(true)
-                        .value_parser(clap::value_parser!(Shell)),
+                        .value_parser(completion::SHELLS),
                 ),
-        );
+        )
+        .subcommand(completion::subcommand());
     command.subcommands(
         Action::ALL
             .iter()
@@ -94,13 +95,12 @@ pub fn run(mut matches: ArgMatches) -> Result<(), Failure> {
             call::run(raw.invocation, options)
         }
         "completion" => {
-            let shell = *matches
-                .get_one::<Shell>("shell")
+            let shell = matches
+                .get_one::<String>("shell")
                 .expect("clap requires the shell");
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut command(true), "openpeta", &mut script);
-            output::result(&String::from_utf8_lossy(&script))
+            output::result(&completion::script(shell))
         }
+        completion::ASK => completion::answer(matches),
         name => {
             let action = friendly::action_of(name).expect("clap knows no other subcommand");
             let wait = match action.spec().creates_task {

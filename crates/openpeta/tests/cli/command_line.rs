@@ -82,13 +82,3 @@ fn without_arguments_the_next_step_is_shown() {
     let shown = service.run(&[]).success();
     assert!(shown.contains("\n    openpeta connect pd-a\n"), "{shown}");
 }
-
-#[test]
-fn completion_knows_actions_flags_and_values() {
-    for shell in ["bash", "zsh", "fish"] {
-        let script = run(&["completion", shell]).success();
-        for word in ["describe-security-ips", "vswitch-id", "PostPaid"] {
-            assert!(script.contains(word), "{shell} {word}");
-        }
-    }
-}

@@ -3,6 +3,7 @@
 
 mod api_calls;
 mod command_line;
+mod completing;
 mod connecting;
 mod operator;
 mod prompting;
