@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -10,6 +11,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+# Where `npm install` of the tests put the SDKs.
+NODE_MODULES = pathlib.Path(__file__).parent / "node_modules"
 
 
 @pytest.fixture
@@ -79,3 +82,59 @@ def test_order_and_query(environment):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["ordered", "listens", "answers", "deleted"]
+
+
+@pytest.fixture(scope="module")
+def go_post(tmp_path_factory):
+    program = tmp_path_factory.mktemp("go") / "post"
+    go = shutil.which("go") or "/usr/local/go/bin/go"
+    environment = {**os.environ, "GO111MODULE": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
+    subprocess.run([go, "build", "-o", program, EXAMPLES / "go/main.go"], env=environment, timeout=120, check=True)
+    return [program]
+
+
+@pytest.fixture(scope="module")
+def java_get(tmp_path_factory):
+    classes = tmp_path_factory.mktemp("java")
+    subprocess.run(["javac", "-d", classes, EXAMPLES / "java/Main.java"], timeout=120, check=True)
+    return ["java", "-cp", classes, "Main"]
+
+
+def run(command, environment, **extra):
+    """Exit code and what was printed."""
+    done = subprocess.run(
+        command, env={**environment, **extra}, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("program", ["java_get", "go_post"])
+def test_a_call_signed_with_the_standard_library(program, environment, api, instance, request):
+    command = request.getfixturevalue(program)
+    name = "a b*~/+%&=(x)!'中文" + program
+    code, answer = run([*command, "ModifyInstanceName", f"InstanceId={instance.id}", f"NewInstanceName={name}"], environment)
+    assert code == 0, answer
+    assert api.info(instance.id)["InstanceName"] == name
+    code, answer = run([*command, "DescribeInstances", "PageSize=50"], environment)
+    assert instance.id in [item["InstanceId"] for item in json.loads(answer)["Instances"]["Instance"]]
+    code, answer = run([*command, "DescribeInstanceInfo", "InstanceId=pd-nobody"], environment)
+    assert (code, json.loads(answer)["Code"]) == (1, "InvalidDBInstanceId.NotFound")
+
+
+def test_java_without_compiling(environment):
+    assert run(["java", EXAMPLES / "java/Main.java", "DescribeRegions"], environment)[0] == 0
+
+
+def node(example, environment):
+    code, printed = run(["node", EXAMPLES / "node" / example], environment, NODE_PATH=str(NODE_MODULES))
+    assert code == 0, printed
+    return [line.split() for line in printed.splitlines()]
+
+
+def test_node_pop_core(environment):
+    assert [words[0] for words in node("pop-core.js", environment)] == ["ordered", "listens", "deleted"]
+
+
+def test_node_openapi_client(environment, instance):
+    assert [instance.id, "ACTIVE", "shop", "127.0.0.1"] in node("openapi-client.js", environment)
