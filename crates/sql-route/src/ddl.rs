@@ -1,0 +1,273 @@
+//! What a definition statement is about: which table, and whether it is one statement at all.
+//!
+//! The rest of the statement is the server's to judge.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use crate::{Dialect, Lexer, Token, TokenKind};
+
+/// A statement that defines a table or an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ddl<'a> {
+    /// What it does.
+    pub kind: DdlKind,
+    /// The database that it names before the table, if it does.
+    pub schema: Option<Cow<'a, str>>,
+    /// The table.
+    pub table: Cow<'a, str>,
+    /// The statement alone, without a semicolon at its end.
+    pub statement: &'a str,
+    /// Whether it says how rows are distributed over nodes (`DISTRIBUTE BY`, `DISTRIBUTE_KEY`),
+    /// which the server does not know.
+    pub distributes: bool,
+}
+
+/// What a statement does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DdlKind {
+    /// `CREATE TABLE`.
+    CreateTable,
+    /// `ALTER TABLE`.
+    AlterTable,
+    /// `CREATE INDEX`, also `UNIQUE`, `FULLTEXT` and `SPATIAL`.
+    CreateIndex,
+    /// `DROP INDEX`.
+    DropIndex,
+}
+
+impl DdlKind {
+    /// The words that it begins with.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateTable => "CREATE TABLE",
+            Self::AlterTable => "ALTER TABLE",
+            Self::CreateIndex => "CREATE INDEX",
+            Self::DropIndex => "DROP INDEX",
+        }
+    }
+}
+
+/// Why a text is not taken for a definition statement. The texts are for whoever wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DdlError {
+    /// Nothing but white space and comments.
+    #[error("It holds no statement.")]
+    Empty,
+    /// The lexer already sees that the server will refuse it.
+    #[error("It ends within quotes or a comment, or holds a NUL byte.")]
+    Unreadable,
+    /// Something stands behind the first statement.
+    #[error("It holds more than one statement.")]
+    SeveralStatements,
+    /// Some other statement.
+    #[error("It is not CREATE TABLE, ALTER TABLE, CREATE INDEX or DROP INDEX.")]
+    OtherStatement,
+    /// `CREATE TEMPORARY TABLE`.
+    #[error("A temporary table would end with the statement.")]
+    Temporary,
+    /// `CREATE OR REPLACE`.
+    #[error("OR REPLACE is not supported; drop it first.")]
+    OrReplace,
+    /// No name where the table's name should be.
+    #[error("It names no table where the name should be.")]
+    NoTable,
+}
+
+/// Reads what a definition statement is about.
+///
+/// # Errors
+/// [`DdlError`] when it is no such statement, or not one alone.
+pub fn parse_ddl(text: &str, dialect: Dialect) -> Result<Ddl<'_>, DdlError> {
+    let statement = single_statement(text, dialect)?;
+    let mut head = Head::new(statement, dialect);
+    let kind = head.kind()?;
+    let (schema, table) = head.table_name()?;
+    Ok(Ddl {
+        kind,
+        schema,
+        table,
+        statement,
+        distributes: head.distributes(),
+    })
+}
+
+/// The text up to the semicolon that ends its first statement, if nothing stands behind it.
+fn single_statement(text: &str, dialect: Dialect) -> Result<&str, DdlError> {
+    let mut lexer = Lexer::new(text.as_bytes(), dialect);
+    let mut end = None;
+    let mut is_empty = true;
+    loop {
+        let begin = lexer.position();
+        let Some(token) = lexer.next() else { break };
+        if token.kind == TokenKind::Invalid {
+            return Err(DdlError::Unreadable);
+        } else if token.is_symbol(";") {
+            if lexer.in_executable_comment() {
+                return Err(DdlError::SeveralStatements);
+            }
+            end.get_or_insert(begin);
+        } else if !matches!(token.kind, TokenKind::Space | TokenKind::Comment) {
+            if end.is_some() {
+                return Err(DdlError::SeveralStatements);
+            }
+            is_empty &= !token.kind.is_significant();
+        }
+    }
+    if is_empty {
+        return Err(DdlError::Empty);
+    }
+    if lexer.in_executable_comment() {
+        return Err(DdlError::Unreadable);
+    }
+    Ok(text[..end.unwrap_or(text.len())].trim_ascii())
+}
+
+/// Reads a statement from its first word on.
+struct Head<'a> {
+    lexer: Lexer<'a>,
+    dialect: Dialect,
+    /// The next token.
+    next: Option<Token<'a>>,
+}
+
+impl<'a> Head<'a> {
+    fn new(statement: &'a str, dialect: Dialect) -> Self {
+        let mut lexer = Lexer::new(statement.as_bytes(), dialect);
+        let next = lexer.next_significant();
+        Self {
+            lexer,
+            dialect,
+            next,
+        }
+    }
+
+    /// Takes the next token.
+    fn take(&mut self) -> Option<Token<'a>> {
+        std::mem::replace(&mut self.next, self.lexer.next_significant())
+    }
+
+    /// Takes the next token if it is that word.
+    fn take_word(&mut self, word: &str) -> bool {
+        let is_it = self.next.is_some_and(|token| token.is_word(word));
+        if is_it {
+            self.take();
+        }
+        is_it
+    }
+
+    /// What the statement does; leaves off where the table's name begins.
+    fn kind(&mut self) -> Result<DdlKind, DdlError> {
+        if self.take_word("CREATE") {
+            self.after_create()
+        } else if self.take_word("ALTER") {
+            while self.take_word("ONLINE") || self.take_word("IGNORE") {}
+            if !self.take_word("TABLE") {
+                return Err(DdlError::OtherStatement);
+            }
+            self.skip_if_exists();
+            Ok(DdlKind::AlterTable)
+        } else if self.take_word("DROP") {
+            if !self.take_word("INDEX") {
+                return Err(DdlError::OtherStatement);
+            }
+            self.skip_if_exists();
+            self.skip_index_name()?;
+            Ok(DdlKind::DropIndex)
+        } else {
+            Err(DdlError::OtherStatement)
+        }
+    }
+
+    fn after_create(&mut self) -> Result<DdlKind, DdlError> {
+        let replaces = self.take_word("OR") && self.take_word("REPLACE");
+        if self.take_word("TEMPORARY") {
+            return Err(DdlError::Temporary);
+        }
+        let kind = if self.take_word("TABLE") {
+            DdlKind::CreateTable
+        } else {
+            let _ =
+                self.take_word("UNIQUE") || self.take_word("FULLTEXT") || self.take_word("SPATIAL");
+            if !self.take_word("INDEX") {
+                return Err(DdlError::OtherStatement);
+            }
+            DdlKind::CreateIndex
+        };
+        if replaces {
+            return Err(DdlError::OrReplace);
+        }
+        self.skip_if_exists();
+        if kind == DdlKind::CreateIndex {
+            self.skip_index_name()?;
+        }
+        Ok(kind)
+    }
+
+    /// `IF EXISTS` and `IF NOT EXISTS`.
+    fn skip_if_exists(&mut self) {
+        if self.take_word("IF") {
+            self.take_word("NOT");
+            self.take_word("EXISTS");
+        }
+    }
+
+    /// An index's name, perhaps its algorithm, and `ON`.
+    fn skip_index_name(&mut self) -> Result<(), DdlError> {
+        self.take();
+        if self.take_word("USING") || self.take_word("TYPE") {
+            self.take();
+        }
+        if self.take_word("ON") {
+            Ok(())
+        } else {
+            Err(DdlError::NoTable)
+        }
+    }
+
+    /// A table's name, with the database before it if it is there.
+    fn table_name(&mut self) -> Result<(Option<Cow<'a, str>>, Cow<'a, str>), DdlError> {
+        let first = self.name()?;
+        if !self.next.is_some_and(|token| token.is_symbol(".")) {
+            return Ok((None, first));
+        }
+        self.take();
+        Ok((Some(first), self.name()?))
+    }
+
+    fn name(&mut self) -> Result<Cow<'a, str>, DdlError> {
+        let token = self.take().ok_or(DdlError::NoTable)?;
+        let name = token.name(&self.dialect).ok_or(DdlError::NoTable)?;
+        match name {
+            Cow::Borrowed(name) => std::str::from_utf8(name).map(Cow::Borrowed).ok(),
+            Cow::Owned(name) => String::from_utf8(name).map(Cow::Owned).ok(),
+        }
+        .ok_or(DdlError::NoTable)
+    }
+
+    /// Whether a clause of the statement itself, outside its parentheses and before the query of
+    /// `CREATE TABLE … SELECT`, says how rows are distributed.
+    fn distributes(&mut self) -> bool {
+        let mut depth = 0_usize;
+        while let Some(token) = self.take() {
+            let next_is =
+                |matches: &dyn Fn(&Token<'_>) -> bool| self.next.as_ref().is_some_and(matches);
+            if token.is_symbol("(") {
+                depth += 1;
+            } else if token.is_symbol(")") {
+                depth = depth.saturating_sub(1);
+            } else if depth > 0 {
+                continue;
+            } else if token.is_word("SELECT") {
+                return false;
+            } else if token.is_word("DISTRIBUTE") && next_is(&|next| next.is_word("BY"))
+                || token.is_word("DISTRIBUTE_KEY") && next_is(&|next| next.is_symbol("("))
+            {
+                return true;
+            }
+        }
+        false
+    }
+}

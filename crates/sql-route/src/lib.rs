@@ -1,0 +1,19 @@
+//! Reads SQL statements as MariaDB does, as far as it must be known what a statement is and what
+//! it is about: a lexer, and on top of it the classifier of table and index definitions.
+//!
+//! The lexer follows the server's own (`sql_lex.cc` of MariaDB 10.6 to 11) token by token, because
+//! whoever judges a statement must not see another one than the server runs. It takes any bytes,
+//! never panics and allocates nothing.
+//!
+//! Pure: nothing here reads a clock, a socket, a disk or a random source.
+
+mod ddl;
+mod dialect;
+mod lexer;
+mod scan;
+mod token;
+
+pub use ddl::{Ddl, DdlError, DdlKind, parse_ddl};
+pub use dialect::{Dialect, Encoding};
+pub use lexer::Lexer;
+pub use token::{Token, TokenKind};
