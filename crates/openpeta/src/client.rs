@@ -135,6 +135,7 @@ impl Client {
         let nonce = uuid::Uuid::new_v4().to_string();
         let (_, headers) = sign_acs3(&Acs3Request {
             method: "POST",
+            path: "/",
             host,
             action: &call.action,
             query: &[],

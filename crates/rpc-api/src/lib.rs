@@ -23,7 +23,7 @@ mod spec;
 pub use action::Action;
 pub use actions::{accounts, backups, databases, instances, regions};
 pub use api::{ApiRequest, ApiResponse, EmptyResponse};
-pub use call::{Failure, RawRequest, SignedCall, decode};
+pub use call::{Failure, RawRequest, SignedCall, action_of_path, decode};
 pub use client_token::ClientToken;
 pub use error::{ApiError, CatalogueEntry, ERRORS};
 pub use idempotency::parameter_digest;

@@ -241,6 +241,7 @@ fn damaged_acs3_requests() {
     let body = b"InstanceName=a%20b&DBInfo=%7B%7D";
     let (query, headers) = sign_acs3(&Acs3Request {
         method: "POST",
+        path: "/",
         host: "127.0.0.1:8080",
         action: "CreateInstance",
         query: &[PARAMETERS[0], PARAMETERS[2]],

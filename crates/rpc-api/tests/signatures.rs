@@ -154,6 +154,7 @@ fn acs3_vectors_are_signed() {
         let query = pairs(&vector["query"]);
         let (_, headers) = sign_acs3(&Acs3Request {
             method: text(vector, "method"),
+            path: "/",
             host: find("host").expect("a host"),
             action: find("x-acs-action").expect("an action"),
             query: &query,
@@ -280,6 +281,7 @@ fn temporary_credentials_carry_their_token() {
 fn acs3(body: &[u8]) -> (String, Vec<(String, String)>) {
     sign_acs3(&Acs3Request {
         method: "POST",
+        path: "/",
         host: "127.0.0.1:8080",
         action: "ModifyInstanceName",
         query: &[("InstanceId", "pd-1")],

@@ -5,7 +5,7 @@ mod support;
 use jiff::Timestamp;
 use openpeta_rpc_api::Format;
 use support::client::{Connection, exchange};
-use support::{TestService, acs3, code_of, form, nonce};
+use support::{TestService, acs3, acs3_at, code_of, form, nonce};
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";
 
@@ -142,6 +142,60 @@ fn acs3_in_every_place() {
         (reply.status, code_of(&reply).as_str()),
         (400, "IncompleteSignature")
     );
+}
+
+#[test]
+fn the_path_may_name_the_action() {
+    let service = TestService::start();
+    let v1 = |method, path: &str, action| {
+        let form = service.form(method, action, &[("RegionId", "cn-hangzhou")]);
+        let (target, body) = match method {
+            "GET" => (format!("{path}?{form}"), String::new()),
+            _ => (path.to_owned(), form),
+        };
+        format!(
+            "{method} {target} HTTP/1.1\r\nhost: a\r\n{FORM}content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
+    };
+    let v3 = |path: &str, action| acs3_at(path, &service.key, "POST", action, &[], b"", &[]);
+    let good = "/DescribeRegions";
+    for (request, status, code) in [
+        (v1("GET", good, "DescribeRegions"), 200, "OK"),
+        (v1("POST", good, "DescribeRegions"), 200, "OK"),
+        (v3(good, "DescribeRegions"), 200, "OK"),
+        (
+            v1("GET", good, "DescribeInstances"),
+            400,
+            "InvalidParameter",
+        ),
+        (v1("POST", good, "DeleteInstance"), 400, "InvalidParameter"),
+        (v3(good, "DescribeInstances"), 400, "InvalidParameter"),
+        (
+            v1("GET", "/Describeregions", "DescribeRegions"),
+            404,
+            "InvalidAction",
+        ),
+        (
+            v3("/DescribeRegions/", "DescribeRegions"),
+            404,
+            "InvalidAction",
+        ),
+    ] {
+        let reply = exchange(service.http, &request);
+        assert_eq!(
+            (reply.status, code_of(&reply).as_str()),
+            (status, code),
+            "{}",
+            request.escape_ascii()
+        );
+    }
+    // Signed for the one path, sent to the other.
+    let sent = String::from_utf8(v3("/", "DescribeRegions")).expect("text");
+    let moved = sent.replacen("POST /?", "POST /DescribeRegions?", 1);
+    let reply = exchange(service.http, moved.as_bytes());
+    assert_eq!(code_of(&reply), "IncompleteSignature");
 }
 
 #[test]

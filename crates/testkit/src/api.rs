@@ -202,6 +202,7 @@ impl Api {
     fn acs3(&self, request: &Request<'_>, host: SocketAddr) -> Vec<u8> {
         let (query, headers) = sign_acs3(&Acs3Request {
             method: request.method,
+            path: "/",
             host: &host.to_string(),
             action: request.action,
             query: request.parameters,

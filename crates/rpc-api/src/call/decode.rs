@@ -94,6 +94,7 @@ fn v1_call(
     params: Params,
 ) -> Result<SignedCall, ApiError> {
     let (action, action_name) = find_action(params.required("Action")?)?;
+    check_path(raw.path, action)?;
     check_version(params.required("Version")?)?;
     let format = asked.ok_or_else(|| ApiError::value_not_supported("Format"))?;
     let access_key_id = params.required("AccessKeyId")?.to_owned();
@@ -139,6 +140,7 @@ fn acs3_call(
     let header = |name: &str| (raw.header)(name).filter(|value| !value.is_empty());
     let required = |name: &str| header(name).ok_or_else(|| ApiError::missing_parameter(name));
     let (action, action_name) = find_action(required("x-acs-action")?)?;
+    check_path(raw.path, action)?;
     check_version(required("x-acs-version")?)?;
     let authorization =
         Authorization::parse(authorization).ok_or_else(|| ApiError::incomplete_signature(None))?;
@@ -178,6 +180,22 @@ fn acs3_call(
 
 fn find_action(name: &str) -> Result<(Action, &'static str), ApiError> {
     Action::find_spelling(name).ok_or_else(ApiError::invalid_action)
+}
+
+/// A path other than `/` names an action. It is only an alias: what is carried out is what was
+/// signed, and the two must not differ.
+fn check_path(path: &str, action: Action) -> Result<(), ApiError> {
+    if path == "/" || action_of_path(path) == Some(action) {
+        Ok(())
+    } else {
+        Err(ApiError::invalid_parameter("Action").with_detail("The path names another action."))
+    }
+}
+
+/// The action that a path names: `/CreateInstance` is an alias of `/` for calls of that action.
+#[must_use]
+pub fn action_of_path(path: &str) -> Option<Action> {
+    path.strip_prefix('/').and_then(Action::find)
 }
 
 fn check_version(version: &str) -> Result<(), ApiError> {

@@ -12,7 +12,7 @@ mod form;
 use jiff::{SignedDuration, Timestamp};
 use openpeta_types::{AccountId, parse_time};
 
-pub use decode::decode;
+pub use decode::{action_of_path, decode};
 
 use crate::signature::{acs3, string_to_sign_v1, v1};
 use crate::{Action, ActionSpec, ApiError, Format, Params};

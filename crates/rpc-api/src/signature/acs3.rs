@@ -110,11 +110,13 @@ fn key(access_key_secret: &str) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, access_key_secret.as_bytes())
 }
 
-/// A request to be signed with ACS3-HMAC-SHA256; the path is `/`.
+/// A request to be signed with ACS3-HMAC-SHA256.
 #[derive(Clone, Copy, Debug)]
 pub struct Acs3Request<'a> {
     /// GET or POST.
     pub method: &'a str,
+    /// The path: `/`, or `/` and the action.
+    pub path: &'a str,
     /// Host header, with the port when the URL has one.
     pub host: &'a str,
     /// The action.
@@ -162,8 +164,15 @@ pub fn sign_acs3(request: &Acs3Request<'_>) -> (String, Vec<(String, String)>) {
             .find(|(other, _)| *other == name)
             .map(|pair| pair.1)
     };
-    let text = string_to_sign(request.method, "/", &query, &names, &body_hash, find)
-        .expect("the signed headers are the ones just collected");
+    let text = string_to_sign(
+        request.method,
+        request.path,
+        &query,
+        &names,
+        &body_hash,
+        find,
+    )
+    .expect("the signed headers are the ones just collected");
     let signature = hmac::sign(&key(request.credentials.access_key_secret), text.as_bytes());
     let authorization = format!(
         "{ALGORITHM} Credential={},SignedHeaders={names},Signature={}",

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use openpeta_control::Control;
-use openpeta_rpc_api::Format;
+use openpeta_rpc_api::{Format, action_of_path};
 use openpeta_types::{RequestId, Secret};
 
 use crate::config::ApiConfig;
@@ -75,6 +75,7 @@ impl Handler for Api {
                 let trusted = &self.config.trusted_proxies;
                 self.metrics(Source::of(request.headers(), peer, trusted))
             }
+            path if action_of_path(path).is_some() => self.call(request, peer).await,
             _ => refusal::no_such_path(&request),
         }
     }

@@ -201,7 +201,10 @@ fn seed() -> PathBuf {
     lock.lock().expect("lock");
     let seed = base.join("server-seed");
     let complete = base.join("server-seed.complete");
-    if !complete.exists() {
+    // A seed of another schema cannot be opened.
+    let schema = include_str!("../../../store/migrations/schema.sql");
+    if std::fs::read_to_string(&complete).ok().as_deref() != Some(schema) {
+        let _ = std::fs::remove_file(&complete);
         let _ = std::fs::remove_dir_all(&seed);
         let runtime = runtime();
         runtime.block_on(async {
@@ -211,7 +214,7 @@ fn seed() -> PathBuf {
             service.stop().await;
         });
         drop(runtime);
-        std::fs::write(complete, "").expect("mark");
+        std::fs::write(complete, schema).expect("mark");
     }
     seed
 }
@@ -268,8 +271,22 @@ pub fn acs3(
     body: &[u8],
     headers: &[(&str, &str)],
 ) -> Vec<u8> {
+    acs3_at("/", key, method, action, query, body, headers)
+}
+
+/// As [`acs3`], to another path.
+pub fn acs3_at(
+    path: &str,
+    key: &Key,
+    method: &str,
+    action: &str,
+    query: &[(&str, &str)],
+    body: &[u8],
+    headers: &[(&str, &str)],
+) -> Vec<u8> {
     let (query, headers) = sign_acs3(&Acs3Request {
         method,
+        path,
         host: "api.test:80",
         action,
         query,
@@ -279,7 +296,7 @@ pub fn acs3(
         timestamp: Timestamp::now(),
         nonce: &nonce(),
     });
-    let mut request = format!("{method} /?{query} HTTP/1.1\r\n");
+    let mut request = format!("{method} {path}?{query} HTTP/1.1\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
