@@ -32,6 +32,7 @@ mod regions;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod user_info;
 mod whitelists;
 mod workflows;
 

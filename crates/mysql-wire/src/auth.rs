@@ -84,6 +84,13 @@ pub mod sha2 {
         hash(SHA256, &[&*single])
     }
 
+    /// Whether a password is the one behind `verifier`; the comparison takes the same time
+    /// wherever they differ.
+    #[must_use]
+    pub fn is_password(password: &[u8], verifier: &[u8; LEN]) -> bool {
+        self::verifier(password).ct_eq(verifier).into()
+    }
+
     /// What a client answers to a nonce: a NUL for an empty password.
     #[must_use]
     pub fn response(password: &[u8], nonce: &[u8; NONCE_LEN]) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! Checks that several actions make of their parameters, with the code that each answers.
 
+use std::collections::BTreeSet;
+
 use openpeta_types::{
     AccountDescription, AccountName, DbName, InstanceName, Password, WhitelistEntry,
     WhitelistError, parse_entries,
@@ -55,6 +57,20 @@ pub(crate) fn new_account_name(text: &str) -> Result<AccountName, ApiError> {
         true => ApiError::account_name_keyword(),
         false => ApiError::malformed("AccountName"),
     })
+}
+
+/// The account that a call is about.
+pub(crate) fn account_name(params: &Params) -> Result<AccountName, ApiError> {
+    AccountName::parse_lookup(params.required("AccountName")?)
+        .map_err(|_| ApiError::account_not_found())
+}
+
+/// Comma-separated names of databases that exist; one that occurs twice is meant once.
+pub(crate) fn db_names(text: &str) -> Result<BTreeSet<DbName>, ApiError> {
+    text.split(',')
+        .map(|name| DbName::parse(name.trim()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| ApiError::db_not_found())
 }
 
 /// A password to be set, from the parameter of that name.

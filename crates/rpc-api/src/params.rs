@@ -163,6 +163,17 @@ impl Params {
         InstanceId::parse(text).map_err(|_| ApiError::instance_not_found())
     }
 
+    /// As [`instance_id`](Self::instance_id), for the newer actions: they call it DBInstanceId
+    /// and take the usual name as well.
+    ///
+    /// # Errors
+    /// The same; `InvalidParameter` when both are given and differ.
+    pub fn db_instance_id(&self) -> Result<InstanceId, ApiError> {
+        let text = self.any_of("DBInstanceId", &["InstanceId"])?;
+        let text = text.ok_or_else(|| ApiError::missing_parameter("DBInstanceId"))?;
+        InstanceId::parse(text).map_err(|_| ApiError::instance_not_found())
+    }
+
     /// A page number: 1 to 2147483647, by default 1.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use openpeta_rpc_api::{
 use serde_json::Value;
 
 /// Errors that an action's own checks can answer although the description lacks them.
-const ADDED_ERRORS: [(&str, &str); 13] = [
+const ADDED_ERRORS: &[(&str, &str)] = &[
     ("CreateInstance", "InvalidSecurityIPList.Duplicate"),
     ("CreateInstance", "InvalidSecurityIPListLength.Malformed"),
     ("CreateInstance", "InvalidInstanceName.Malformed"),
@@ -26,6 +26,17 @@ const ADDED_ERRORS: [(&str, &str); 13] = [
         "InvalidSecurityIPListAttribute.Malformed",
     ),
     ("ModifyBackupPolicy", "OperationDenied.DBStatus"),
+    // An account that is made or dropped is not changed; one of type Super has everything;
+    // a database that is dropped gets no new grants; and a failed change is undone.
+    ("GrantAccountPrivilege", "OperationDenied.AccountStatus"),
+    ("GrantAccountPrivilege", "OperationDenied.AccountType"),
+    ("GrantAccountPrivilege", "OperationDenied.DBStatus"),
+    ("GrantAccountPrivilege", "ServiceUnavailable"),
+    ("RevokeAccountPrivilege", "OperationDenied.AccountStatus"),
+    ("RevokeAccountPrivilege", "OperationDenied.AccountType"),
+    ("RevokeAccountPrivilege", "OperationDenied.DBStatus"),
+    ("RevokeAccountPrivilege", "ServiceUnavailable"),
+    ("ModifyAccountDescription", "OperationDenied.AccountStatus"),
 ];
 
 /// Parameters marked as required that have a default or can be told without: clients of the

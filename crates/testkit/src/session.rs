@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
-use openpeta_mysql_wire::auth::native;
+use openpeta_mysql_wire::auth::{native, sha2};
 use openpeta_mysql_wire::{Capabilities, Greeting, HEADER_LEN, put_packet};
 use rustix::net::{AddressFamily, SocketType};
 
@@ -50,7 +50,15 @@ impl Login {
     /// # Errors
     /// [`SqlError`].
     pub fn connect(&self) -> Result<Session, SqlError> {
-        Session::open(self)
+        Session::open(self, native::NAME)
+    }
+
+    /// Logs in with `caching_sha2_password`.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub fn connect_with_sha2(&self) -> Result<Session, SqlError> {
+        Session::open(self, sha2::NAME)
     }
 
     /// Logs in as soon as that is possible.
@@ -63,6 +71,9 @@ impl Login {
         wait_for("a session", || self.connect().ok())
     }
 }
+
+/// First byte of a packet that goes on with the authentication.
+const AUTH_MORE_DATA: u8 = 1;
 
 /// Why a statement, or a login, has no result.
 #[derive(Debug)]
@@ -112,7 +123,7 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    fn open(login: &Login) -> Result<Self, SqlError> {
+    fn open(login: &Login, plugin: &[u8]) -> Result<Self, SqlError> {
         let stream = connect(login)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -123,6 +134,11 @@ impl Session {
         let payload = session.receive()?;
         let greeting = Greeting::parse(&payload).map_err(io::Error::other)?;
         session.connection_id = greeting.connection_id;
+        let (password, nonce) = (login.password.as_bytes(), &greeting.nonce);
+        let auth_response = match plugin {
+            sha2::NAME => sha2::response(password, nonce),
+            _ => native::response(password, nonce),
+        };
         let mut answer = Vec::new();
         openpeta_mysql_wire::Login {
             capabilities: capabilities(),
@@ -130,15 +146,18 @@ impl Session {
             charset: 45,
             filler: [0; 19],
             user: login.user.clone().into_bytes(),
-            auth_response: native::response(login.password.as_bytes(), &greeting.nonce),
+            auth_response,
             database: (!login.database.is_empty()).then(|| login.database.clone().into_bytes()),
-            plugin: Some(native::NAME.into()),
+            plugin: Some(plugin.into()),
             attributes: None,
             zstd_level: None,
         }
         .encode(&mut answer);
         session.send(1, &answer)?;
-        session.receive()?;
+        if session.receive()?[0] == AUTH_MORE_DATA {
+            // The proof was right; the OK follows.
+            session.receive()?;
+        }
         Ok(session)
     }
 

@@ -8,6 +8,14 @@ pub(super) const REQUEST_ID: FieldSpec =
 pub(super) const INSTANCE_ID: ParameterSpec =
     ParameterSpec::text("InstanceId", "Instance identifier.").required();
 
+/// How the newer actions spell it.
+pub(super) const DB_INSTANCE_ID: ParameterSpec = ParameterSpec::text(
+    "DBInstanceId",
+    "Instance identifier (these newer actions use the name DBInstanceId).",
+)
+.required()
+.aliases(&["InstanceId"]);
+
 pub(super) const CLIENT_TOKEN: ParameterSpec =
     ParameterSpec::text("ClientToken", "Client-chosen idempotency key.")
         .constraints("<= 64 ASCII characters, case-sensitive");
@@ -32,6 +40,12 @@ pub(super) const INSTANCE_STATUS: ErrorSpec = ErrorSpec::new(
 
 pub(super) const INSTANCE_LOCKED: ErrorSpec =
     ErrorSpec::new("OperationDenied.LockMode", 403, "instance is locked");
+
+pub(super) const ACCOUNT_NOT_FOUND: ErrorSpec =
+    ErrorSpec::new("InvalidAccountName.NotFound", 404, "no such account");
+
+pub(super) const ACCOUNT_STATUS: ErrorSpec =
+    ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE");
 
 pub(super) const DB_NOT_FOUND: ErrorSpec = ErrorSpec::new(
     "InvalidDBName.NotFound",

@@ -87,6 +87,11 @@ impl FieldWriter for JsonWriter {
         self.out.push_str(if value { "true" } else { "false" });
     }
 
+    fn object(&mut self, name: &'static str, fields: impl FnOnce(&mut Self)) {
+        self.name(name);
+        self.braced(fields);
+    }
+
     fn list<T>(
         &mut self,
         name: &'static str,
@@ -173,11 +178,13 @@ mod tests {
                 });
                 writer.integer("Y", number);
             });
+            writer.object("O", |writer| writer.integer("X", 3));
+            writer.object("P", |_| {});
             writer.text("Z", "");
         });
         let expected = concat!(
             r#"{"A":true,"L":{"I":[{"M":{"J":[{"X":1}]},"Y":1},"#,
-            r#"{"M":{"J":[{"X":2}]},"Y":2}]},"Z":""}"#
+            r#"{"M":{"J":[{"X":2}]},"Y":2}]},"O":{"X":3},"P":{},"Z":""}"#
         );
         assert_eq!(text, expected);
     }

@@ -68,6 +68,9 @@ pub trait FieldWriter {
     /// `true` or `false`.
     fn boolean(&mut self, name: &'static str, value: bool);
 
+    /// An object; `fields` writes what is in it.
+    fn object(&mut self, name: &'static str, fields: impl FnOnce(&mut Self));
+
     /// A list of objects; `each` writes the fields of one.
     fn list<T>(
         &mut self,

@@ -79,6 +79,10 @@ impl FieldWriter for XmlWriter {
         });
     }
 
+    fn object(&mut self, name: &'static str, fields: impl FnOnce(&mut Self)) {
+        self.element(name, fields);
+    }
+
     fn list<T>(
         &mut self,
         name: &'static str,
@@ -148,10 +152,11 @@ mod tests {
                 writer.integer("N", number)
             });
             writer.boolean("B", false);
+            writer.object("O", |writer| writer.integer("N", 3));
         });
         let expected = concat!(
             "<XResponse><Tasks></Tasks><L><I><N>1</N></I><I><N>2</N></I></L>",
-            "<B>false</B></XResponse>"
+            "<B>false</B><O><N>3</N></O></XResponse>"
         );
         assert_eq!(text, expected);
     }

@@ -23,6 +23,10 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::DescribeAccounts => SlowRead(accounts::describe_accounts::handle),
         Action::ModifyBackupPolicy => Change(backups::modify_backup_policy::handle),
         Action::DescribeBackupPolicy => Read(backups::describe_backup_policy::handle),
+        Action::ModifyAccountPassword => Change(accounts::modify_account_password::handle),
+        Action::ResetAccountPassword => Change(accounts::reset_account_password::handle),
+        Action::ModifyAccountDescription => Change(accounts::modify_account_description::handle),
+        Action::DescribeUserInfo => Read(accounts::describe_user_info::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
         Action::SwitchInstanceNetType
         | Action::AllocateInstancePublicConnection
@@ -35,12 +39,8 @@ pub(super) fn handler(action: Action) -> Handler {
         | Action::ModifyDatabaseNodesNumber
         | Action::ModifyDatabaseNodesSpec
         | Action::DescribeDatabaseList
-        | Action::ModifyAccountPassword
-        | Action::ResetAccountPassword
-        | Action::DescribeUserInfo
         | Action::GrantAccountPrivilege
         | Action::RevokeAccountPrivilege
-        | Action::ModifyAccountDescription
         | Action::DescribeMonitorItems
         | Action::DescribeInstancePerformance
         | Action::DescribeDatabasePerformance

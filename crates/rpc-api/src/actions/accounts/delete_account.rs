@@ -3,12 +3,11 @@
 use openpeta_types::{AccountName, InstanceId};
 
 use crate::actions::common::{
-    FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
+    ACCOUNT_NOT_FOUND, ACCOUNT_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND,
+    INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
-use crate::checks::check_required;
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::checks::{account_name, check_required};
+use crate::spec::{ActionSpec, Availability, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -37,8 +36,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         MISSING_PARAMETER,
         INSTANCE_NOT_FOUND,
         INSTANCE_STATUS,
-        ErrorSpec::new("InvalidAccountName.NotFound", 404, "no such account"),
-        ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE"),
+        ACCOUNT_NOT_FOUND,
+        ACCOUNT_STATUS,
         FORBIDDEN_RAM,
     ],
     example: &[
@@ -63,11 +62,9 @@ impl ApiRequest for DeleteAccountRequest {
 
     fn from_params(params: &Params) -> Result<Self, ApiError> {
         check_required(Self::ACTION, params)?;
-        let account_name = params.required("AccountName")?;
         Ok(Self {
             instance_id: params.instance_id()?,
-            account_name: AccountName::parse_lookup(account_name)
-                .map_err(|_| ApiError::account_not_found())?,
+            account_name: account_name(params)?,
         })
     }
 }

@@ -7,6 +7,7 @@ use openpeta_types::{DbName, PrivilegeSet};
 use serde::Deserializer;
 use serde::de::{Error, MapAccess, Visitor};
 
+use crate::checks::db_names;
 use crate::{ApiError, Params};
 
 /// What a new account may do.
@@ -59,7 +60,10 @@ impl AccountGrants {
         } else if let Some(names) = params.get("DBName") {
             let privilege = privilege.unwrap_or(PrivilegeSet::ReadWrite);
             Self::Databases {
-                databases: db_names(names, privilege)?,
+                databases: db_names(names)?
+                    .into_iter()
+                    .map(|name| (name, privilege))
+                    .collect(),
                 source: GrantSource::DbName,
             }
         } else if old {
@@ -86,19 +90,8 @@ fn version(text: &str) -> Option<bool> {
 }
 
 /// Reads a privilege set that may be asked for.
-fn grantable(text: &str) -> Option<PrivilegeSet> {
+pub(super) fn grantable(text: &str) -> Option<PrivilegeSet> {
     PrivilegeSet::parse(text).filter(|set| set.is_grantable())
-}
-
-/// Reads comma-separated names; one that occurs twice is meant once.
-fn db_names(
-    text: &str,
-    privilege: PrivilegeSet,
-) -> Result<BTreeMap<DbName, PrivilegeSet>, ApiError> {
-    text.split(',')
-        .map(|name| DbName::parse(name.trim()).map(|name| (name, privilege)))
-        .collect::<Result<_, _>>()
-        .map_err(|_| ApiError::db_not_found())
 }
 
 /// Reads `{"ReadWrite":["db1"],"ReadOnly":["db2"]}`.

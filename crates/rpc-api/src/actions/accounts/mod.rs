@@ -16,4 +16,10 @@ pub use delete_account::DeleteAccountRequest;
 pub use describe_accounts::{
     AccountItem, DatabasePrivilegeItem, DescribeAccountsRequest, DescribeAccountsResponse,
 };
+pub use describe_user_info::{DescribeUserInfoRequest, DescribeUserInfoResponse};
+pub use grant_account_privilege::GrantAccountPrivilegeRequest;
 pub use grants::{AccountGrants, GrantSource};
+pub use modify_account_description::ModifyAccountDescriptionRequest;
+pub use modify_account_password::ModifyAccountPasswordRequest;
+pub use reset_account_password::ResetAccountPasswordRequest;
+pub use revoke_account_privilege::RevokeAccountPrivilegeRequest;

@@ -1,12 +1,16 @@
 //! ModifyAccountDescription.
 
-use crate::Action;
+use openpeta_types::{AccountDescription, AccountName, InstanceId};
+
 use crate::actions::common::{
-    FORBIDDEN_RAM, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
+    ACCOUNT_NOT_FOUND, ACCOUNT_STATUS, DB_INSTANCE_ID, FORBIDDEN_RAM, INSTANCE_NOT_FOUND,
+    INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::{account_description, account_name, check_required};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -21,12 +25,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     resource: RamResource::Instance,
     preconditions: &["instance status is ACTIVE"],
     parameters: &[
-        ParameterSpec::text(
-            "DBInstanceId",
-            "Instance identifier (these newer actions use the name DBInstanceId).",
-        )
-        .required()
-        .aliases(&["InstanceId"]),
+        DB_INSTANCE_ID,
         ParameterSpec::text("AccountName", "Account.").required(),
         ParameterSpec::text("AccountDescription", "New remark.")
             .required()
@@ -37,7 +36,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         MISSING_PARAMETER,
         INSTANCE_NOT_FOUND,
         INSTANCE_STATUS,
-        ErrorSpec::new("InvalidAccountName.NotFound", 404, "no such account"),
+        ACCOUNT_NOT_FOUND,
+        ACCOUNT_STATUS,
         ErrorSpec::new("InvalidAccountDescription.Malformed", 400, "bad remark"),
         FORBIDDEN_RAM,
     ],
@@ -46,5 +46,31 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("AccountName", "{AccountName}"),
         ("AccountDescription", "Orders-team"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked ModifyAccountDescription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModifyAccountDescriptionRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The account.
+    pub account_name: AccountName,
+    /// Its new remark.
+    pub account_description: AccountDescription,
+}
+
+impl ApiRequest for ModifyAccountDescriptionRequest {
+    const ACTION: Action = Action::ModifyAccountDescription;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            instance_id: params.db_instance_id()?,
+            account_name: account_name(params)?,
+            account_description: account_description(params)?
+                .ok_or_else(|| ApiError::missing_parameter("AccountDescription"))?,
+        })
+    }
+}

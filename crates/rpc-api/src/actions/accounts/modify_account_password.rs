@@ -1,12 +1,16 @@
 //! ModifyAccountPassword.
 
-use crate::Action;
+use openpeta_types::{AccountName, InstanceId, Password, Secret};
+
 use crate::actions::common::{
-    FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
+    ACCOUNT_NOT_FOUND, ACCOUNT_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND,
+    INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::{account_name, check_required, new_password};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -39,14 +43,14 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         MISSING_PARAMETER,
         INSTANCE_NOT_FOUND,
         INSTANCE_STATUS,
-        ErrorSpec::new("InvalidAccountName.NotFound", 404, "no such account"),
+        ACCOUNT_NOT_FOUND,
         ErrorSpec::new("InvalidOldPassword.Malformed", 400, "old password wrong"),
         ErrorSpec::new(
             "InvalidNewPassword.Malformed",
             400,
             "new password breaks the rules",
         ),
-        ErrorSpec::new("OperationDenied.AccountStatus", 403, "account not ACTIVE"),
+        ACCOUNT_STATUS,
         FORBIDDEN_RAM,
     ],
     example: &[
@@ -55,5 +59,33 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("OldPassword", "Passw0rd!"),
         ("NewPassword", "N3w-Passw0rd!"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked ModifyAccountPassword.
+#[derive(Clone, Debug)]
+pub struct ModifyAccountPasswordRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The account.
+    pub account_name: AccountName,
+    /// What is claimed to be its password.
+    pub old_password: Secret,
+    /// Its new password.
+    pub new_password: Password,
+}
+
+impl ApiRequest for ModifyAccountPasswordRequest {
+    const ACTION: Action = Action::ModifyAccountPassword;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            account_name: account_name(params)?,
+            old_password: Secret::new(params.required("OldPassword")?),
+            new_password: new_password(params, "NewPassword")?,
+        })
+    }
+}

@@ -1,13 +1,18 @@
 //! RevokeAccountPrivilege.
 
-use crate::Action;
+use std::collections::BTreeSet;
+
+use openpeta_types::{AccountName, DbName, InstanceId};
+
 use crate::actions::common::{
-    DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
-    MISSING_PARAMETER, REQUEST_ID,
+    ACCOUNT_NOT_FOUND, ACCOUNT_STATUS, DB_INSTANCE_ID, DB_NOT_FOUND, DB_STATUS, FORBIDDEN_RAM,
+    INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::{account_name, check_required, db_names};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -22,12 +27,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     resource: RamResource::Instance,
     preconditions: &["instance status is ACTIVE", "instance is not locked"],
     parameters: &[
-        ParameterSpec::text(
-            "DBInstanceId",
-            "Instance identifier (these newer actions use the name DBInstanceId).",
-        )
-        .required()
-        .aliases(&["InstanceId"]),
+        DB_INSTANCE_ID,
         ParameterSpec::text("AccountName", "Account.").required(),
         ParameterSpec::text("DBName", "Databases, comma-separated.").required(),
     ],
@@ -37,8 +37,20 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_NOT_FOUND,
         INSTANCE_STATUS,
         INSTANCE_LOCKED,
-        ErrorSpec::new("InvalidAccountName.NotFound", 404, "no such account"),
+        ACCOUNT_NOT_FOUND,
+        ACCOUNT_STATUS,
+        ErrorSpec::new(
+            "OperationDenied.AccountType",
+            403,
+            "the account is of type Super, which has all privileges on all databases",
+        ),
         DB_NOT_FOUND,
+        DB_STATUS,
+        ErrorSpec::new(
+            "ServiceUnavailable",
+            503,
+            "the node could not be told and all was undone; the same call may be sent again",
+        ),
         FORBIDDEN_RAM,
     ],
     example: &[
@@ -48,3 +60,28 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     availability: Availability::Planned,
 };
+
+/// A checked RevokeAccountPrivilege.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokeAccountPrivilegeRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The account.
+    pub account_name: AccountName,
+    /// The databases.
+    pub db_names: BTreeSet<DbName>,
+}
+
+impl ApiRequest for RevokeAccountPrivilegeRequest {
+    const ACTION: Action = Action::RevokeAccountPrivilege;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            instance_id: params.db_instance_id()?,
+            account_name: account_name(params)?,
+            db_names: db_names(params.required("DBName")?)?,
+        })
+    }
+}

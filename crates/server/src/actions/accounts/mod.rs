@@ -3,3 +3,7 @@
 pub(super) mod create_account;
 pub(super) mod delete_account;
 pub(super) mod describe_accounts;
+pub(super) mod describe_user_info;
+pub(super) mod modify_account_description;
+pub(super) mod modify_account_password;
+pub(super) mod reset_account_password;

@@ -1,0 +1,12 @@
+//! ModifyAccountDescription.
+
+use openpeta_control::MutatingCall;
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>, change: &MutatingCall) -> Outcome {
+    let response = call
+        .control
+        .modify_account_description(change, &call.parse()?)?;
+    Ok(call.render(&response))
+}
