@@ -219,15 +219,21 @@ impl Session {
         self.close(CloseReason::Kicked, out);
     }
 
-    /// The instance's route changed: kicks if the account is gone or has another password, and
-    /// uses the new write lock and accounts from now on. The whitelist is the shell's to check.
+    /// The instance's route changed: kicks if the account is gone, and uses the new write lock and
+    /// accounts from now on. A new password concerns new logins alone. The whitelist is the
+    /// shell's to check.
     pub fn route_changed(&mut self, _now: Duration, route: Arc<InstanceRoute>, out: &mut Outbox) {
         let shared = &mut self.shared;
         let old = std::mem::replace(&mut shared.params.route, route);
         let mut in_use = shared.account.iter().chain(&shared.next_account);
-        let changed =
-            in_use.any(|name| old.accounts.get(name) != shared.params.route.accounts.get(name));
-        if changed {
+        // The node password comes with the account: another one means another account, which got
+        // the name of one that was dropped.
+        let on_node = |route: &InstanceRoute, name: &str| {
+            let login = route.accounts.get(name);
+            login.map(|login| login.backend_password.clone())
+        };
+        let new = &shared.params.route;
+        if in_use.any(|name| on_node(&old, name) != on_node(new, name)) {
             self.close(CloseReason::Kicked, out);
         }
     }

@@ -324,6 +324,24 @@ fn a_dropped_account_is_kicked_even_while_the_node_thinks() {
 }
 
 #[test]
+fn a_new_password_kicks_nobody_and_a_new_account_of_the_name_does() {
+    let (mut rig, greeting) = Rig::greeted(params(route()));
+    let response = native::response(PASSWORD, &greeting.nonce);
+    rig.client_login(1, &login(mysql_client(), "app", response));
+    let mut changed = route();
+    for (backend, closed) in [
+        (BACKEND_PASSWORD, None),
+        ("random-of-another", Some(CloseReason::Kicked)),
+    ] {
+        let login = account(b"new password", backend);
+        changed.accounts.insert("app".into(), login);
+        let route = Arc::new(changed.clone());
+        rig.event(|session, now, out| session.route_changed(now, route, out));
+        assert_eq!(rig.closed, closed);
+    }
+}
+
+#[test]
 fn a_client_with_an_old_route_is_checked_against_the_new_one() {
     let (mut rig, greeting) = Rig::greeted(params(route()));
     let mut changed = route();
