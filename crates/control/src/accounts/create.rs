@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use openpeta_rpc_api::accounts::{AccountGrants, CreateAccountRequest};
 use openpeta_rpc_api::{ApiError, EmptyResponse};
 use openpeta_store::{Account, Reader, Writer};
-use openpeta_types::{AccountId, AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet, TaskId};
+use openpeta_types::{
+    AccountId, AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet, TaskId,
+};
 
 use crate::authorize::require_unlocked;
 use crate::instances::account_login;
