@@ -63,7 +63,7 @@ impl Examples {
     pub fn parameters(&mut self, action: Action) -> Vec<(&'static str, String)> {
         let spec = action.spec();
         if spec.availability == Availability::Planned {
-            return self.planned(spec);
+            return self.presumed(spec);
         }
         self.settle();
         self.arrange(action);
@@ -76,13 +76,18 @@ impl Examples {
         filled
     }
 
-    fn planned(&self, spec: &'static ActionSpec) -> Vec<(&'static str, String)> {
+    /// The parameters of an action's example with what is there anyway, the instance and its
+    /// first database and account, and in the place of others what the docs show.
+    #[must_use]
+    pub fn presumed(&self, spec: &'static ActionSpec) -> Vec<(&'static str, String)> {
         let shown = docs::example_parameters(spec).into_iter();
         spec.example
             .iter()
             .zip(shown)
             .map(|((name, template), (_, shown))| match *template {
                 "{InstanceId}" => (*name, self.instance.clone()),
+                "{DBName}" => (*name, DATABASE.to_owned()),
+                "{AccountName}" => (*name, USER.to_owned()),
                 _ => (*name, shown.to_owned()),
             })
             .collect()
