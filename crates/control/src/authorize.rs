@@ -29,8 +29,15 @@ impl Control {
         if caller.ram_user.is_none() {
             return Ok(());
         }
-        // A list names an instance as a filter only; what it may show is decided row by row.
-        if action == Action::DescribeInstances {
+        // A list names an instance as a filter only; what it may show is decided row by row. A
+        // call about several instances asks for each of them.
+        if matches!(
+            action,
+            Action::DescribeInstances
+                | Action::ListTagResources
+                | Action::TagResources
+                | Action::UntagResources
+        ) {
             let permission = self.permission(caller, action)?;
             return permission.for_instances(caller).map(drop);
         }

@@ -29,6 +29,7 @@ mod ram;
 mod random;
 mod reconcilers;
 mod regions;
+mod tags;
 mod tasks;
 #[cfg(test)]
 mod testing;

@@ -8,7 +8,7 @@ use openpeta_types::{
 };
 
 use crate::params::decimal;
-use crate::{Action, ApiError, Params};
+use crate::{Action, ApiError, ParameterKind, Params};
 
 /// The default whitelist group of an instance that was ordered without one.
 pub(crate) const DEFAULT_ENTRIES: &str = "127.0.0.1";
@@ -21,7 +21,14 @@ pub(crate) fn check_required(action: Action, params: &Params) -> Result<(), ApiE
         .iter()
         .filter(|parameter| parameter.required)
     {
-        if params.aliased(parameter)?.is_none() {
+        if let Some((before, after)) = parameter.name.split_once('N')
+            && parameter.kind == ParameterKind::Repeated
+        {
+            if params.numbered(before, after).is_empty() {
+                let first = format!("{before}1{after}");
+                return Err(ApiError::missing_parameter(&first));
+            }
+        } else if params.aliased(parameter)?.is_none() {
             return Err(ApiError::missing_parameter(parameter.name));
         }
     }

@@ -19,9 +19,10 @@ mod ram;
 mod render;
 mod signature;
 mod spec;
+mod tag_parameters;
 
 pub use action::Action;
-pub use actions::{accounts, backups, databases, instances, regions};
+pub use actions::{accounts, backups, databases, instances, regions, tags};
 pub use api::{ApiRequest, ApiResponse, EmptyResponse};
 pub use call::{Failure, RawRequest, SignedCall, action_of_path, decode};
 pub use client_token::ClientToken;
@@ -37,6 +38,7 @@ pub use spec::{
     ActionSpec, Availability, ErrorSpec, FieldKind, FieldSpec, HttpsRule, ParameterKind,
     ParameterSpec, RamResource, Section,
 };
+pub use tag_parameters::MAX_TAGS;
 
 /// The API version that this crate speaks.
 pub const API_VERSION: &str = "2016-01-01";

@@ -43,6 +43,8 @@ pub struct InstanceFilter<'a> {
     pub charge_type: Option<ChargeType>,
     /// With a tag like each of these.
     pub tags: &'a [TagFilter],
+    /// With any tag at all.
+    pub is_tagged: bool,
     /// Those that the caller may see, by id and region. It must not use the store.
     pub allowed: Option<&'a AllowList<'a>>,
 }
@@ -57,6 +59,7 @@ impl InstanceFilter<'_> {
             && self.status.is_none()
             && self.charge_type.is_none()
             && self.tags.is_empty()
+            && !self.is_tagged
             && self.allowed.is_none()
     }
 
@@ -73,6 +76,7 @@ impl InstanceFilter<'_> {
             && self
                 .instance_id
                 .is_none_or(|id| instance.instance_id == *id)
+            && (!self.is_tagged || !detail.tags.is_empty())
             && self.tags.iter().all(|tag| tag.passes(&detail.tags))
             && self
                 .allowed

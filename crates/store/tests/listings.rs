@@ -4,7 +4,9 @@ mod common;
 
 use common::*;
 use openpeta_store::{InstanceDetail, InstanceFilter, Reader, Store, StoreError, Writer};
-use openpeta_types::{ChargeType, EndpointType, InstanceId, ObjectStatus};
+use openpeta_types::{
+    ChargeType, EndpointType, InstanceId, ObjectStatus, Tag, TagFilter, TagKey, TagValue,
+};
 use proptest::prelude::*;
 
 /// A change to the instances of two tenants.
@@ -17,6 +19,9 @@ enum Change {
     DropDatabase(u64, ChargeType),
     AddEndpoint(u64),
     DropEndpoint(u64),
+    PutTag(u64, bool),
+    DropTag(u64, bool),
+    DropTags(u64),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -30,13 +35,23 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (number.clone(), charge.clone()).prop_map(|(number, charge)| Change::AddDatabase(number, charge)),
         1 => (number.clone(), charge).prop_map(|(number, charge)| Change::DropDatabase(number, charge)),
         2 => number.clone().prop_map(Change::AddEndpoint),
-        1 => number.prop_map(Change::DropEndpoint),
+        1 => number.clone().prop_map(Change::DropEndpoint),
+        2 => (number.clone(), any::<bool>()).prop_map(|(number, first)| Change::PutTag(number, first)),
+        1 => (number.clone(), any::<bool>()).prop_map(|(number, first)| Change::DropTag(number, first)),
+        1 => number.prop_map(Change::DropTags),
     ]
 }
 
 fn endpoint_of(number: u64) -> openpeta_store::Endpoint {
     let port = 4_000 + u16::try_from(number).unwrap();
     endpoint(&number.to_string(), number, EndpointType::Internal, port)
+}
+
+fn tag_of(first: bool) -> Tag {
+    Tag {
+        key: TagKey::parse(if first { "team" } else { "env" }).unwrap(),
+        value: TagValue::parse("shop").unwrap(),
+    }
 }
 
 /// Makes the change if it can be made.
@@ -56,6 +71,11 @@ fn apply(writer: &Writer<'_>, change: &Change) -> Result<(), StoreError> {
         }
         Change::AddEndpoint(number) => writer.insert_endpoint(&endpoint_of(*number)),
         Change::DropEndpoint(number) => writer.delete_endpoint(&endpoint_of(*number).endpoint_id),
+        Change::PutTag(number, first) => writer.put_tag(&instance_id(*number), &tag_of(*first)),
+        Change::DropTag(number, first) => {
+            writer.delete_tag(&instance_id(*number), &tag_of(*first).key)
+        }
+        Change::DropTags(number) => writer.delete_tags(&instance_id(*number)),
     };
     match made {
         Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => Ok(()),
@@ -130,6 +150,21 @@ fn compare(reader: &Reader<'_>) -> Result<(), StoreError> {
             },
             &|row| row.instance.instance_id == fourth,
         )?;
+        let both = [true, false].map(|first| TagFilter {
+            key: tag_of(first).key,
+            value: first.then(|| tag_of(first).value),
+        });
+        check(
+            InstanceFilter {
+                tags: &both,
+                ..none
+            },
+            &|row| row.tags.len() == 2,
+        )?;
+        let is_tagged = true;
+        check(InstanceFilter { is_tagged, ..none }, &|row| {
+            !row.tags.is_empty()
+        })?;
         let allowed = Some(&even as _);
         check(InstanceFilter { allowed, ..none }, &|row| {
             even(&row.instance.instance_id, &row.instance.region_id)
@@ -166,6 +201,36 @@ proptest! {
         drop(store);
         Store::open(directory.path()).unwrap().read(compare).unwrap();
     }
+}
+
+#[test]
+fn pages_by_place_follow_each_other() {
+    let (_directory, store) = open();
+    write(&store, |writer| {
+        writer.insert_tenant(&tenant(1))?;
+        for number in 0..7 {
+            writer.insert_instance(&instance(1, number))?;
+        }
+        writer.put_tag(&instance_id(3), &tag_of(true))
+    });
+    let page = |filter: &InstanceFilter<'_>, after, limit| {
+        let (rows, last) = store.instances_after(account_id(1), filter, after, limit);
+        let ids = rows.iter().map(|row| row.instance.instance_id.to_string());
+        (ids.collect::<Vec<_>>(), last)
+    };
+    let all = InstanceFilter::default();
+    let (first, last) = page(&all, None, 3);
+    assert_eq!(first, ["pd-6", "pd-5", "pd-4"]);
+    write(&store, |writer| writer.delete_instance(&instance_id(4)));
+    let (second, last) = page(&all, last, 3);
+    assert_eq!(second, ["pd-3", "pd-2", "pd-1"]);
+    assert_eq!(page(&all, last, 1), (vec!["pd-0".to_owned()], None));
+    assert_eq!(page(&all, Some(i64::MIN), 3), (vec![], None));
+    let tagged = InstanceFilter {
+        is_tagged: true,
+        ..all
+    };
+    assert_eq!(page(&tagged, None, 1), (vec!["pd-3".to_owned()], None));
 }
 
 #[test]

@@ -40,7 +40,8 @@ impl Control {
             instance_id: instance_id.as_ref(),
             status: request.instance_status,
             charge_type: request.charge_type,
-            tags: &[],
+            tags: &request.tags,
+            is_tagged: false,
             allowed: if visible.passes_all() {
                 None
             } else {

@@ -10,4 +10,4 @@ pub(crate) mod monitoring;
 pub(crate) mod orders;
 pub mod regions;
 pub(crate) mod tables;
-pub(crate) mod tags;
+pub mod tags;

@@ -203,5 +203,9 @@ pub static ERRORS: &[CatalogueEntry] = &[
     added("InvalidAccountName.NotFound", 404, "The specified account does not exist."),
     added("InvalidSecurityToken.Expired", 400, "The security token has expired."),
     added("InvalidSecurityToken.Malformed", 400, "The security token is malformed."),
+    // By analogy with QuotaExceeded.AccountName.
+    added("QuotaExceeded.Tag", 403, "The quota of tags exceeds."),
+    // By analogy with InvalidAccountName.Duplicate.
+    added("InvalidTagKey.Duplicate", 400, "The specified tag key occurs twice."),
     added("InvalidTableName.NotFound", 404, "The specified table does not exist."),
 ];

@@ -227,6 +227,12 @@ constructors! {
     account_type = "OperationDenied.AccountType";
     /// The instance's quota of accounts is used up.
     account_quota_exceeded = "QuotaExceeded.AccountName";
+    /// The call names too many instances.
+    instance_ids_exceeded = "InvalidDBInstanceId.QuotaExceeded";
+    /// An instance would have too many tags, or the call names too many.
+    tag_quota_exceeded = "QuotaExceeded.Tag";
+    /// A tag's key occurs twice.
+    tag_key_duplicate = "InvalidTagKey.Duplicate";
     /// The ClientToken was used with other parameters.
     idempotent_parameter_mismatch = "IdempotentParameterMismatch";
     /// The call may succeed later.

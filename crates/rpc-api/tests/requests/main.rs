@@ -15,6 +15,7 @@ use openpeta_rpc_api::instances::{
     NetworkPlacement,
 };
 use openpeta_rpc_api::regions::DescribeRegionsRequest;
+use openpeta_rpc_api::tags::{ListTagResourcesRequest, TagResourcesRequest, UntagResourcesRequest};
 use openpeta_rpc_api::{Action, ApiError, ApiRequest, Availability, Params};
 use openpeta_types::{ChargeType, ObjectStatus, TaskId, TaskStatus, VSwitchId, VpcId, format_time};
 
@@ -435,6 +436,9 @@ fn every_available_action_has_a_typed_request() {
         DescribeRegionsRequest::ACTION,
         ModifyBackupPolicyRequest::ACTION,
         DescribeBackupPolicyRequest::ACTION,
+        TagResourcesRequest::ACTION,
+        UntagResourcesRequest::ACTION,
+        ListTagResourcesRequest::ACTION,
     ];
     for &action in Action::ALL {
         let available = action.spec().availability == Availability::Available;

@@ -9,6 +9,7 @@ mod databases;
 mod instances;
 mod regions;
 mod table;
+mod tags;
 
 use futures_util::future::BoxFuture;
 use openpeta_control::{Caller, Control, ControlError, MutatingCall};

@@ -3,7 +3,7 @@
 use openpeta_rpc_api::Action;
 
 use super::Handler::{self, Change, Planned, Read, SlowChange, SlowRead};
-use super::{accounts, backups, databases, instances, regions};
+use super::{accounts, backups, databases, instances, regions, tags};
 
 /// How an action is carried out.
 pub(super) fn handler(action: Action) -> Handler {
@@ -27,6 +27,9 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::ResetAccountPassword => Change(accounts::reset_account_password::handle),
         Action::ModifyAccountDescription => Change(accounts::modify_account_description::handle),
         Action::DescribeUserInfo => Read(accounts::describe_user_info::handle),
+        Action::ListTagResources => Read(tags::list_tag_resources::handle),
+        Action::TagResources => Change(tags::tag_resources::handle),
+        Action::UntagResources => Change(tags::untag_resources::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
         Action::SwitchInstanceNetType
         | Action::AllocateInstancePublicConnection
@@ -58,9 +61,6 @@ pub(super) fn handler(action: Action) -> Handler {
         | Action::TruncateTable
         | Action::CreateIndex
         | Action::DeleteIndex
-        | Action::ListTagResources
-        | Action::TagResources
-        | Action::UntagResources
         | Action::DescribePrice
         | Action::DescribeCommodity => Planned,
     }

@@ -2,13 +2,18 @@
 
 use jiff::Timestamp;
 use openpeta_types::{
-    ChargeType, DbName, InstanceId, InstanceName, NetworkType, ObjectStatus, VSwitchId, VpcId,
+    ChargeType, DbName, InstanceId, InstanceName, NetworkType, ObjectStatus, TagFilter, VSwitchId,
+    VpcId,
 };
 use std::net::IpAddr;
 
 use crate::actions::common::{FORBIDDEN_RAM, REQUEST_ID};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+};
+use crate::tag_parameters::{
+    KEY_OF_FILTER, TAG_KEY_DUPLICATE, TAG_KEY_MALFORMED, TAG_VALUE_MALFORMED,
+    TAG_VALUE_WITHOUT_KEY, TOO_MANY_TAG_FILTERS, VALUE_OF_FILTER, tag_filters,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -36,6 +41,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::integer("PageSize", "Records per page.")
             .default("10")
             .allowed(&["10", "20", "30", "40", "50"]),
+        KEY_OF_FILTER,
+        VALUE_OF_FILTER,
     ],
     response: &[
         REQUEST_ID,
@@ -97,6 +104,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             400,
             "unknown billing mode",
         ),
+        TAG_VALUE_WITHOUT_KEY,
+        TAG_KEY_MALFORMED,
+        TAG_VALUE_MALFORMED,
+        TAG_KEY_DUPLICATE,
+        TOO_MANY_TAG_FILTERS,
         FORBIDDEN_RAM,
     ],
     example: &[("PageSize", "30")],
@@ -115,6 +127,8 @@ pub struct DescribeInstancesRequest {
     pub instance_status: Option<ObjectStatus>,
     /// Only instances with a database of this billing mode.
     pub charge_type: Option<ChargeType>,
+    /// Only instances with a tag like each of these.
+    pub tags: Vec<TagFilter>,
     /// Page, from 1.
     pub page_number: u32,
     /// Records per page: 10, 20, 30, 40 or 50.
@@ -132,6 +146,7 @@ impl ApiRequest for DescribeInstancesRequest {
             charge_type: params.choice("ChargeType", ChargeType::parse)?,
             page_number: params.page_number("PageNumber")?,
             page_size: params.page_size("PageSize", &PAGE_SIZES)?,
+            tags: tag_filters(params)?,
         })
     }
 }

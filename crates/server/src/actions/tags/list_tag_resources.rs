@@ -1,0 +1,10 @@
+//! ListTagResources.
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>) -> Outcome {
+    let response = call
+        .control
+        .list_tag_resources(call.caller, &call.parse()?)?;
+    Ok(call.render(&response))
+}

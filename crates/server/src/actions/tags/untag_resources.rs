@@ -1,0 +1,10 @@
+//! UntagResources.
+
+use openpeta_control::MutatingCall;
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>, change: &MutatingCall) -> Outcome {
+    let response = call.control.untag_resources(change, &call.parse()?)?;
+    Ok(call.render(&response))
+}
