@@ -104,18 +104,9 @@ fn loser(told: [(Told, Value); 2]) -> Told {
     }
 }
 
-/// Prints how often each outcome came, for whoever reads the log.
-fn print_tally(outcomes: &mut [Told]) {
-    outcomes.sort();
-    for same in outcomes.chunk_by(|one, other| one == other) {
-        eprintln!("{} times {}", same.len(), same[0]);
-    }
-}
-
 #[test]
 fn two_deletions_of_an_account() {
     let arena = Arena::new();
-    let mut outcomes = Vec::new();
     for round in 0..ROUNDS {
         let name = format!("acc_{round}");
         arena.create_account(&name);
@@ -131,9 +122,7 @@ fn two_deletions_of_an_account() {
         ];
         assert!(documented.contains(&loser.as_str()), "{loser}");
         arena.wait_without_account(&name);
-        outcomes.push(loser);
     }
-    print_tally(&mut outcomes);
     arena.end();
 }
 
