@@ -1,0 +1,109 @@
+"""Objects that the examples of actions are about: with what is made here, the call that an
+action's page shows succeeds."""
+
+import pymysql
+
+from .api import endpoint_of, poll
+
+PASSWORD = "Passw0rd!"
+DATABASE = "shop"
+USER = "alice"
+TABLE = "CREATE TABLE orders (id INT PRIMARY KEY, total DECIMAL(10,2))"
+NEEDS_TABLE = {
+    "ModifyTable", "DeleteTable", "TruncateTable", "DescribeTables", "DescribeTableInfo", "CreateIndex", "DeleteIndex",
+}  # fmt: skip
+INSTANCE_PARAMETERS = {"InstanceId", "DBInstanceId", "SrcInstanceId", "SourceInstanceId", "ResourceId.1"}
+
+
+class Examples:
+    """A tenant's instance, with what else the examples of actions need."""
+
+    def __init__(self, service, api):
+        self.service = service
+        self.api = api
+        self.instance = api.order(DBName=DATABASE, AccountName=USER, AccountPassword=PASSWORD)["InstanceId"]
+        self.info = api.wait_active(self.instance)
+        self.names = 0
+
+    def parameters(self, action):
+        """The parameters of an action's example, with objects that exist and are at rest."""
+        self.settle()
+        self.arrange(action)
+        filled = {name: self.value(action, name, value) for name, value in action.example.items()}
+        self.settle()
+        return filled
+
+    def settle(self):
+        """Waits until nothing is being done to the instance."""
+        poll(
+            lambda: all(task["FinishTime"] for task in self.api.tasks(self.instance)),
+            60, lambda: f"still at work: {self.api.tasks(self.instance)}",
+        )  # fmt: skip
+
+    def arrange(self, action):
+        """What an example presumes besides the objects that it names."""
+        if action.name == "CreateTable":
+            self.sql("DROP TABLE IF EXISTS orders")
+        elif action.name in NEEDS_TABLE:
+            self.sql("DROP TABLE IF EXISTS orders", TABLE)
+            if action.name == "DeleteIndex":
+                self.sql("CREATE INDEX by_total ON orders (total)")
+
+    def value(self, action, name, shown):
+        """What stands in the place of a value that the page shows."""
+        if name in INSTANCE_PARAMETERS:
+            return self.another_instance() if action.name == "DeleteInstance" else self.instance
+        if name in ("DBName", "SrcDBName") and action.name != "CreateInstance":
+            return DATABASE
+        if name == "AccountName" and action.name == "CreateAccount":
+            self.delete_other_accounts()
+            return self.name("new")
+        if name == "AccountName" and action.name != "CreateInstance":
+            return self.account()
+        if name == "TaskId":
+            return self.api.tasks(self.instance)[-1]["TaskId"]
+        return shown
+
+    def another_instance(self):
+        instance = self.api.order()["InstanceId"]
+        self.api.wait_active(instance)
+        return instance
+
+    def account(self):
+        """An account without any history."""
+        self.delete_other_accounts()
+        name = self.name("acc")
+        self.call(
+            "CreateAccount", AccountName=name, AccountPassword=PASSWORD, DBName=DATABASE, AccountPrivilege="ReadOnly"
+        )
+        return name
+
+    def delete_other_accounts(self):
+        for account in self.call("DescribeAccounts")["AccountList"]["Account"]:
+            if account["AccountName"] != USER:
+                self.call("DeleteAccount", AccountName=account["AccountName"])
+        self.settle()
+
+    def name(self, stem):
+        self.names += 1
+        return f"{stem}_{self.names}"
+
+    def call(self, action, **parameters):
+        return self.api.call(action, InstanceId=self.instance, **parameters)
+
+    def sql(self, *statements):
+        host, port = endpoint_of(self.info)
+        with pymysql.connect(host=host, port=port, user=USER, password=PASSWORD, database=DATABASE) as session:
+            for statement in statements:
+                session.cursor().execute(statement)
+
+    def end(self):
+        """Deletes all instances of the tenant, once nothing is being done to them."""
+        for instance in self.api.instances():
+            poll(
+                lambda instance=instance: not self.api.exists(instance)
+                or self.api.info(instance)["InstanceStatus"] == "ACTIVE",
+                60, f"{instance} is not at rest",
+            )  # fmt: skip
+            if self.api.exists(instance):
+                self.api.delete(instance)
