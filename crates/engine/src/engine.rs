@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openpeta_types::{NodeId, NodeSettings};
+use openpeta_types::{NodeId, NodeSettings, Secret};
 use rustix::process::Signal;
 
 use crate::config::EngineConfig;
@@ -441,6 +441,11 @@ impl Engine {
         NodeSql::connect(&socket, &config.admin_password, limit, config.sql_timeout).await
     }
 
+    /// The password of administration.
+    pub(crate) fn admin_password(&self) -> &Secret {
+        &self.inner.config.admin_password
+    }
+
     fn node_dir(&self, node: &NodeId) -> Result<PathBuf> {
         let dir = self.inner.layout.node(node);
         if dir.is_dir() {
@@ -472,7 +477,7 @@ fn is_starting(error: &mysql_async::Error) -> bool {
 }
 
 /// Runs file work off the async threads.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {

@@ -155,6 +155,50 @@ pub enum EngineError {
         /// What was tried, as a verb.
         action: &'static str,
     },
+    /// An object was made, changed or dropped while a backup was being taken.
+    #[error("{object} was changed while the backup was being taken")]
+    SchemaChanged {
+        /// The object, in words.
+        object: String,
+    },
+    /// A column has a type whose values nobody here knows how to keep.
+    #[error("column {column} of table {table} has the type {data_type}, which backups do not know")]
+    UnknownColumnType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        data_type: String,
+    },
+    /// The server answered with bytes that are no text.
+    #[error("cannot {action}: the answer is not UTF-8")]
+    NotText {
+        /// What was tried, as a verb.
+        action: &'static str,
+    },
+    /// A file of a backup set is not what was written.
+    #[error("the backup set is damaged: {path} {what}")]
+    DamagedSet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, as the rest of a sentence.
+        what: String,
+    },
+    /// The server did not take a statement of a backup set.
+    #[error("{what} was not loaded: {source}")]
+    NotLoaded {
+        /// What the statement is about.
+        what: String,
+        /// Why not.
+        source: Box<EngineError>,
+    },
+    /// What was loaded is not what the backup set says.
+    #[error("what was restored differs from the backup set in {what}")]
+    RestoreDiffers {
+        /// In which object.
+        what: String,
+    },
     /// The account belongs to the server or to OpenPeta itself.
     #[error("{name:?} is an internal account")]
     InternalAccount {

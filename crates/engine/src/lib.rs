@@ -1,5 +1,6 @@
 //! Life of a MariaDB node: a pre-initialised template, a data directory made from it, the
-//! process that serves it, its administration over SQL, and what it uses of disk and memory.
+//! process that serves it, its administration over SQL, what it uses of disk and memory, and
+//! backup sets of its databases.
 //!
 //! A node is one `mariadbd` with its own data directory, its own configuration file and a unix
 //! socket; it never reads `/etc/mysql` and never listens on the network. It runs in a session
@@ -11,6 +12,7 @@
 //!
 //! No limit is put on a node's memory beyond MariaDB's own settings.
 
+mod backup;
 mod config;
 mod config_file;
 mod copy;
@@ -28,6 +30,10 @@ mod template;
 mod user;
 mod version;
 
+pub use backup::{
+    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, EventEntry, Manifest, Progress,
+    SequenceEntry, TableEntry, TakenSet,
+};
 pub use config::EngineConfig;
 pub use disk::DiskUsage;
 pub use engine::{Applied, Engine, StopOutcome};

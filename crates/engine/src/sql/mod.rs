@@ -160,6 +160,18 @@ impl NodeSql {
         Ok(())
     }
 
+    /// Gets a node ready to be loaded, or has it back as usual: whether events run, and how long
+    /// a statement of a new connection may be. Lost at the node's next restart.
+    pub(crate) async fn set_loading(&mut self, is_loading: bool, max_packet: usize) -> Result<()> {
+        let scheduler = if is_loading { "OFF" } else { "ON" };
+        let statement = format!(
+            "SET GLOBAL event_scheduler={scheduler}, GLOBAL max_allowed_packet={max_packet}"
+        );
+        self.execute("prepare for a load", &statement)
+            .await
+            .map(drop)
+    }
+
     /// Whether the server refuses writes.
     ///
     /// # Errors

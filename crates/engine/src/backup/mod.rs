@@ -1,0 +1,202 @@
+//! Backup sets of one database: taken down as SQL text with a manifest, loaded into another
+//! node, compared with the manifest.
+//!
+//! MariaDB's own `mariadb-dump` would not do: it writes a `FLOAT` with six digits, so that what
+//! is loaded is not what was there; it stops at a view that refers to something that is gone;
+//! and nobody counts the rows that it wrote. What is written here can be loaded with MariaDB's
+//! own client, see docs/backup.md.
+
+mod checksum;
+mod columns;
+mod definer;
+mod dump;
+mod entries;
+mod load;
+mod manifest;
+mod schema;
+mod session;
+mod set_dir;
+mod verify;
+mod views;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use openpeta_types::{DbName, NodeId};
+
+pub use manifest::{
+    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, EventEntry, Manifest, SequenceEntry,
+    TableEntry,
+};
+
+use self::session::{MAX_PACKET, Session};
+use self::writer::DumpWriter;
+use crate::engine::{Engine, blocking};
+use crate::error::Result;
+
+/// The name of the file with the data.
+const DUMP: &str = "dump.sql.zst";
+
+/// `max_allowed_packet` of nodes, as their configuration has it.
+const USUAL_PACKET: usize = 64 << 20;
+
+/// Is told how much is done: bytes so far, about how many in all, and what is at work.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64, &str) + Send + Sync);
+
+/// A set that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenSet {
+    /// What is told of it.
+    pub manifest: Manifest,
+    /// SHA-256 of the file that the manifest is in.
+    pub manifest_sha256: String,
+    /// What the set takes on disk.
+    pub bytes: u64,
+}
+
+impl Engine {
+    /// Takes a backup set of a database into a directory that then is exactly that set. Nobody
+    /// is kept from working with the database meanwhile. Dropping the future leaves leftovers
+    /// that [`destroy_set`](Self::destroy_set) or another attempt removes.
+    ///
+    /// # Errors
+    /// [`EngineError::SchemaChanged`](crate::EngineError::SchemaChanged) when somebody changed
+    /// the definition of an object meanwhile;
+    /// [`EngineError::UnknownColumnType`](crate::EngineError::UnknownColumnType); a file error,
+    /// or one of the connection.
+    pub async fn take_set(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        set: &Path,
+        source: &BackupSource,
+        progress: Progress<'_>,
+    ) -> Result<TakenSet> {
+        let mut session = self.session(node, database).await?;
+        let set = set.to_owned();
+        let directory = set.clone();
+        let directory = blocking(move || set_dir::begin(&directory)).await?;
+        let mut writer = DumpWriter::create(&directory, DUMP)?;
+        let manifest =
+            dump::take_down(&mut session, database, source, &mut writer, progress).await?;
+        session.close().await;
+        let manifest = Manifest {
+            dump: writer.finish().await?,
+            ..manifest
+        };
+        blocking(move || {
+            let (bytes, manifest_sha256) = set_dir::finish(&set, &manifest)?;
+            Ok(TakenSet {
+                bytes: bytes + manifest.dump.bytes,
+                manifest,
+                manifest_sha256,
+            })
+        })
+        .await
+    }
+
+    /// Checks that the files of a set are those that were written, and returns its manifest.
+    ///
+    /// # Errors
+    /// [`EngineError::DamagedSet`](crate::EngineError::DamagedSet), naming the file; a file
+    /// error.
+    pub async fn check_set(&self, set: &Path, manifest_sha256: &str) -> Result<Manifest> {
+        let (set, manifest_sha256) = (set.to_owned(), manifest_sha256.to_owned());
+        blocking(move || {
+            let manifest = set_dir::read_manifest(&set, &manifest_sha256)?;
+            set_dir::check_dump(&set, &manifest)?;
+            Ok(manifest)
+        })
+        .await
+    }
+
+    /// Makes a database anew out of a set, on a node that nobody else uses. The node runs no
+    /// events from here on until [`finish_load`](Self::finish_load).
+    ///
+    /// # Errors
+    /// [`EngineError::NotLoaded`](crate::EngineError::NotLoaded) when the server refuses a
+    /// statement; [`EngineError::DamagedSet`](crate::EngineError::DamagedSet); a file error, or
+    /// one of the connection.
+    pub async fn load_set(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        set: &Path,
+        manifest: &Manifest,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        let mut sql = self.sql(node).await?;
+        sql.drop_database(database).await?;
+        sql.create_database(database).await?;
+        sql.set_loading(true, MAX_PACKET).await?;
+        sql.close().await;
+        let mut session = self.session(node, database).await?;
+        // What is loaded is where the binary log of this node begins.
+        session
+            .run("load a backup", b"SET SESSION sql_log_bin=0")
+            .await?;
+        load::load(&mut session, set, manifest, progress).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Compares a database with the manifest of the set that it was loaded from: every object,
+    /// and the rows of every table.
+    ///
+    /// # Errors
+    /// [`EngineError::RestoreDiffers`](crate::EngineError::RestoreDiffers), naming a difference;
+    /// [`EngineError::UnknownColumnType`](crate::EngineError::UnknownColumnType); one of the
+    /// connection.
+    pub async fn verify_set(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        manifest: &Manifest,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        let mut session = self.session(node, database).await?;
+        verify::verify(&mut session, database, manifest, progress).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Lets a node that was loaded run events and have its usual limits.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn finish_load(&self, node: &NodeId) -> Result<()> {
+        let mut sql = self.sql(node).await?;
+        sql.set_loading(false, USUAL_PACKET).await?;
+        sql.close().await;
+        Ok(())
+    }
+
+    /// Removes a set and what attempts to take it left, and the directory above if it was the
+    /// last one there. One that does not exist is no error.
+    ///
+    /// # Errors
+    /// A file error.
+    pub async fn destroy_set(&self, set: &Path) -> Result<()> {
+        let set = set.to_owned();
+        blocking(move || set_dir::destroy(&set)).await
+    }
+
+    /// The sets in a directory that has one directory for each group of sets: group and name
+    /// of each, leftovers included.
+    ///
+    /// # Errors
+    /// A file error.
+    pub fn list_sets(&self, directory: &Path) -> Result<Vec<(String, String)>> {
+        let mut sets = Vec::new();
+        for group in set_dir::list(directory)? {
+            let names = set_dir::list(&directory.join(&group))?;
+            sets.extend(names.into_iter().map(|name| (group.clone(), name)));
+        }
+        Ok(sets)
+    }
+
+    async fn session(&self, node: &NodeId, database: &DbName) -> Result<Session> {
+        let socket: PathBuf = self.socket_path(node)?;
+        Session::open(&socket, self.admin_password(), database).await
+    }
+}

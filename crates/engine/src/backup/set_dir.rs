@@ -1,0 +1,204 @@
+//! Backup sets on disk.
+//!
+//! A set is made in `<id>.new` and renamed when it is whole; it is renamed to `<id>.del` before
+//! it is removed. So `<id>` is always a whole set, and the others are leftovers.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context, SHA256};
+
+use super::manifest::{FORMAT, Manifest};
+use crate::error::{AtPath, EngineError, Result};
+use crate::template::{remove, sync_dir};
+
+/// The manifest's name in the directory of a set.
+const MANIFEST: &str = "manifest.json";
+
+/// Bytes read at once where a file is read for its digest alone.
+const CHUNK: usize = 256 << 10;
+
+/// Where the parts of a set are while it is being made.
+pub(super) fn unfinished(set: &Path) -> PathBuf {
+    with_ending(set, "new")
+}
+
+/// Makes the directory in which a set is made, without what an interrupted attempt left.
+pub(super) fn begin(set: &Path) -> Result<PathBuf> {
+    let new = unfinished(set);
+    remove(&new)?;
+    let parent = set.parent().unwrap_or(Path::new("/"));
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+    made.at("create", parent)?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&new)
+        .at("create", &new)?;
+    Ok(new)
+}
+
+/// Writes the manifest and gives the directory its name; what a former attempt finished is
+/// replaced. Returns the manifest's length and SHA-256.
+pub(super) fn finish(set: &Path, manifest: &Manifest) -> Result<(u64, String)> {
+    let new = unfinished(set);
+    let mut text = serde_json::to_vec_pretty(manifest).expect("plain data is JSON");
+    text.push(b'\n');
+    let path = new.join(MANIFEST);
+    let mut file = create_file(&path)?;
+    file.write_all(&text).at("write", &path)?;
+    file.sync_all().at("sync", &path)?;
+    sync_dir(&new)?;
+    discard(set)?;
+    fs::rename(&new, set).at("rename", &new)?;
+    let parent = set.parent().unwrap_or(Path::new("/"));
+    sync_dir(parent)?;
+    // The directory above may be new as well.
+    sync_dir(parent.parent().unwrap_or(Path::new("/")))?;
+    let mut digest = Context::new(&SHA256);
+    digest.update(&text);
+    Ok((text.len() as u64, hex(digest)))
+}
+
+/// Removes a set and its leftovers, and the directory above when it is the last one in there.
+pub(super) fn destroy(set: &Path) -> Result<()> {
+    remove(&unfinished(set))?;
+    discard(set)?;
+    let parent = set.parent().unwrap_or(Path::new("/"));
+    match fs::remove_dir(parent) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Err(error).at("remove", parent)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn discard(set: &Path) -> Result<()> {
+    let del = with_ending(set, "del");
+    remove(&del)?;
+    match fs::rename(set, &del) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => {
+            result.at("rename", set)?;
+            remove(&del)
+        }
+    }
+}
+
+/// Reads the manifest of a set, after a check that it is the one that was written.
+///
+/// # Errors
+/// [`EngineError::DamagedSet`] when it is not, or is of a form that is not known here.
+pub(super) fn read_manifest(set: &Path, sha256: &str) -> Result<Manifest> {
+    let path = set.join(MANIFEST);
+    let damaged = |what: String| EngineError::DamagedSet {
+        path: path.clone(),
+        what,
+    };
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(damaged("is not there".to_owned()));
+        }
+        result => result.at("read", &path)?,
+    };
+    let mut digest = Context::new(&SHA256);
+    digest.update(&text);
+    let found = hex(digest);
+    if found != sha256 {
+        return Err(damaged(format!("has the SHA-256 {found}, not {sha256}")));
+    }
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    if manifest.format != FORMAT {
+        return Err(damaged(format!("is of format {}", manifest.format)));
+    }
+    Ok(manifest)
+}
+
+/// Checks length and digest of a set's data.
+///
+/// # Errors
+/// [`EngineError::DamagedSet`] when one is not that of the manifest.
+pub(super) fn check_dump(set: &Path, manifest: &Manifest) -> Result<()> {
+    let path = set.join(&manifest.dump.name);
+    let damaged = |what: String| EngineError::DamagedSet {
+        path: path.clone(),
+        what,
+    };
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(damaged("is not there".to_owned()));
+        }
+        result => result.at("open", &path)?,
+    };
+    let mut digest = Context::new(&SHA256);
+    let mut length = 0;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = file.read(&mut chunk).at("read", &path)?;
+        if read == 0 {
+            break;
+        }
+        length += read as u64;
+        digest.update(&chunk[..read]);
+    }
+    if length != manifest.dump.bytes {
+        let expected = manifest.dump.bytes;
+        return Err(damaged(format!("has {length} bytes, not {expected}")));
+    }
+    let found = hex(digest);
+    if found != manifest.dump.sha256 {
+        let expected = &manifest.dump.sha256;
+        return Err(damaged(format!("has the SHA-256 {found}, not {expected}")));
+    }
+    Ok(())
+}
+
+/// A new file that nobody else may read.
+pub(super) fn create_file(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .at("create", path)
+}
+
+/// A digest in hexadecimal.
+pub(super) fn hex(digest: Context) -> String {
+    let digest = digest.finish();
+    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
+/// The names below a directory of sets, each without its ending, sorted; none when the
+/// directory does not exist.
+pub(super) fn list(dir: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result.at("list", dir)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.at("list", dir)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+        names.push(stem.to_owned());
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
+}

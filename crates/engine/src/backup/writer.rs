@@ -1,0 +1,155 @@
+//! The file of a set being written: text in, compressed and hashed on a thread of its own.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context, SHA256};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::manifest::DumpFile;
+use super::set_dir::{create_file, hex};
+use crate::error::{AtPath, Result};
+
+/// Text that is handed to the thread at once.
+const CHUNK: usize = 512 << 10;
+/// Chunks that may wait for the thread.
+const QUEUE: usize = 4;
+/// Zstandard's own default: about as quick as a disk.
+const LEVEL: i32 = 3;
+
+/// Takes the text of a dump.
+pub(super) struct DumpWriter {
+    pub(super) buffer: Vec<u8>,
+    sql_bytes: u64,
+    name: &'static str,
+    chunks: mpsc::Sender<Chunk>,
+    thread: JoinHandle<Result<Option<(u64, String)>>>,
+}
+
+enum Chunk {
+    Text(Vec<u8>),
+    /// There is no more; without it the file is not whole.
+    End,
+}
+
+impl DumpWriter {
+    /// Makes the file.
+    pub(super) fn create(dir: &Path, name: &'static str) -> Result<Self> {
+        let path = dir.join(name);
+        let file = create_file(&path)?;
+        let (chunks, queue) = mpsc::channel(QUEUE);
+        let thread = tokio::task::spawn_blocking(move || compress(file, path, queue));
+        Ok(Self {
+            buffer: Vec::with_capacity(CHUNK + CHUNK / 4),
+            sql_bytes: 0,
+            name,
+            chunks,
+            thread,
+        })
+    }
+
+    /// Whether there is enough in the buffer to hand it over.
+    pub(super) fn is_full(&self) -> bool {
+        self.buffer.len() >= CHUNK
+    }
+
+    /// Hands over what is in the buffer when that is enough.
+    pub(super) async fn flush_if_full(&mut self) -> Result<()> {
+        if self.is_full() {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.sql_bytes += self.buffer.len() as u64;
+        let text = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK + CHUNK / 4));
+        // When the thread has ended, finishing tells why.
+        let _ = self.chunks.send(Chunk::Text(text)).await;
+        if self.chunks.is_closed() {
+            return self.failure().await;
+        }
+        Ok(())
+    }
+
+    /// Writes text.
+    pub(super) async fn write(&mut self, text: &str) -> Result<()> {
+        self.buffer.extend_from_slice(text.as_bytes());
+        self.flush_if_full().await
+    }
+
+    /// Writes the rest and waits until all is on disk.
+    pub(super) async fn finish(mut self) -> Result<DumpFile> {
+        self.flush().await?;
+        let _ = self.chunks.send(Chunk::End).await;
+        let (bytes, sha256) = joined((&mut self.thread).await)?
+            .expect("a thread that was told of the end reached it");
+        Ok(DumpFile {
+            name: self.name.to_owned(),
+            bytes,
+            sha256,
+            sql_bytes: self.sql_bytes,
+        })
+    }
+
+    /// Why the thread ended early.
+    async fn failure(&mut self) -> Result<()> {
+        joined((&mut self.thread).await).map(drop)
+    }
+}
+
+fn joined<T>(ended: std::result::Result<T, tokio::task::JoinError>) -> T {
+    match ended {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Compresses chunks into the file until the end; gives length and digest of the file, or
+/// nothing when the chunks stopped coming.
+fn compress(
+    file: File,
+    path: PathBuf,
+    mut queue: mpsc::Receiver<Chunk>,
+) -> Result<Option<(u64, String)>> {
+    let hashing = Hashing {
+        file,
+        digest: Context::new(&SHA256),
+        bytes: 0,
+    };
+    let mut encoder = zstd::Encoder::new(hashing, LEVEL).at("compress", &path)?;
+    encoder.include_checksum(true).at("compress", &path)?;
+    while let Some(chunk) = queue.blocking_recv() {
+        match chunk {
+            Chunk::Text(text) => encoder.write_all(&text).at("write", &path)?,
+            Chunk::End => {
+                let written = encoder.finish().at("write", &path)?;
+                written.file.sync_all().at("sync", &path)?;
+                return Ok(Some((written.bytes, hex(written.digest))));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Writes a file and computes its digest.
+struct Hashing {
+    file: File,
+    digest: Context,
+    bytes: u64,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
