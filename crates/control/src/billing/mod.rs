@@ -6,6 +6,7 @@
 
 mod orders;
 mod prices;
+mod quotes;
 #[cfg(test)]
 mod tests;
 

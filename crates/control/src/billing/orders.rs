@@ -105,7 +105,7 @@ impl Parts {
     }
 
     /// What a sale costs: an hour of it when it is PostPaid, all of it when it is PrePaid.
-    fn quote(&self, sale: &Sale<'_>, now: Timestamp) -> Quote<'_> {
+    pub(super) fn quote(&self, sale: &Sale<'_>, now: Timestamp) -> Quote<'_> {
         const HOUR: Term = Term::Used(3_600);
         let rest = |expires_at: Timestamp| {
             let left: SignedDuration = expires_at.duration_since(now);

@@ -12,7 +12,7 @@ use crate::BillingConfig;
 const SHIPPED: &str = include_str!("prices.toml");
 
 /// Highest price that a list may have, so that no sum leaves its type.
-const MAX_PRICE_CENTS: i64 = 100_000_000_000;
+const MAX_PRICE_CENTS: i64 = 10_000_000_000;
 const SECONDS_PER_HOUR: i64 = 3_600;
 /// What is left of a PrePaid period costs its share of a year of this length.
 const SECONDS_PER_YEAR: i64 = 365 * 24 * SECONDS_PER_HOUR;
@@ -221,7 +221,6 @@ impl Term {
     }
 }
 
-#[allow(dead_code, reason = "for DescribePrice")]
 impl<'p> Quote<'p> {
     /// So many of the same.
     pub(crate) fn times(mut self, quantity: u32) -> Self {

@@ -1,6 +1,7 @@
 //! Orders with and without charges.
 
-use openpeta_rpc_api::Action;
+use openpeta_rpc_api::orders::{DescribeCommodityRequest, DescribePriceRequest};
+use openpeta_rpc_api::{Action, ApiRequest, Format, Params, render_response};
 use openpeta_store::{Order, OrderFilter, Tenant};
 use openpeta_types::{ChargeType, NodeSpecCatalogue, ObjectStatus};
 
@@ -170,4 +171,67 @@ async fn what_comes_into_a_paid_instance_costs_its_share() {
     assert_eq!(resize(ChargeType::PrePaid, small, large), added);
     assert_eq!(resize(ChargeType::PrePaid, large, small), 0);
     assert_eq!(resize(ChargeType::PostPaid, small, large), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_can_be_described_and_priced() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let owner = world.caller();
+    let instance_id = create(&world, "PrePaid").expect("right");
+    let describe = |db_name: &str| {
+        let pairs = [("InstanceId", instance_id.as_str()), ("DBName", db_name)];
+        let request = DescribeCommodityRequest::from_params(&params(&pairs)).expect("right");
+        world.control.describe_commodity(&owner, &request)
+    };
+    let described = describe("shop").expect("it exists");
+    let text = render_response(Format::Json, "X", owner.request_id, &described);
+    let text: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let commodities = text["Commodity"].as_str().expect("a text").to_owned();
+    assert_eq!(describe("").expect("all").databases, described.databases);
+    let missing = describe("shop,none").expect_err("one is missing");
+    assert_eq!(missing.api.code, "InvalidDBName.NotFound");
+
+    let price = |order_type: &str, commodities: &str| {
+        let pairs = [("OrderType", order_type), ("Commodities", commodities)];
+        let request = DescribePriceRequest::from_params(&params(&pairs)).expect("right");
+        let price = world.control.describe_price(&owner, &request);
+        price.map_err(|error| error.api.code.into_owned())
+    };
+    for order_type in ["BUY", "renew"] {
+        let price = price(order_type, &commodities).expect("right");
+        assert_eq!((price.original_cents, price.trade_cents), (YEAR, YEAR));
+        assert_eq!((price.discount_cents, &*price.currency), (0, "CNY"));
+    }
+    let larger = commodities.replace("xlarge", "2xlarge");
+    let upgrade = price("UPGRADE", &larger).expect("right").trade_cents;
+    assert!(
+        (YEAR - 10..=YEAR + YEAR / 365).contains(&upgrade),
+        "{upgrade}"
+    );
+    assert_eq!(
+        price("UPGRADE", &commodities).expect("right").trade_cents,
+        0
+    );
+
+    let hours = r#"[{"NodeSpec":"petadata.s2.large","NodeNumber":2,"Quantity":3},
+                    {"NodeSpec":"petadata.c2.large"}]"#;
+    assert_eq!(
+        price("BUY", hours).expect("right").trade_cents,
+        6 * 150 + 210
+    );
+    let unknown = r#"{"NodeSpec":"petadata.s9"}"#;
+    assert_eq!(
+        price("BUY", unknown),
+        Err("InvalidNodeSpec.ValueNotSupported".into())
+    );
+    let gone = larger.replace(instance_id.as_str(), "pd-none");
+    assert_eq!(
+        price("UPGRADE", &gone),
+        Err("InvalidDBInstanceId.NotFound".into())
+    );
+}
+
+fn params(pairs: &[(&str, &str)]) -> Params {
+    Params::from_pairs(pairs.iter().copied()).expect("unique names")
 }

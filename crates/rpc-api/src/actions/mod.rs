@@ -7,7 +7,7 @@ mod common;
 pub mod databases;
 pub mod instances;
 pub(crate) mod monitoring;
-pub(crate) mod orders;
+pub mod orders;
 pub mod regions;
 pub(crate) mod tables;
 pub mod tags;

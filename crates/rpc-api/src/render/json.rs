@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::FieldWriter;
-use super::number::{push_address, push_integer, push_time};
+use super::number::{push_address, push_hundredths, push_integer, push_time};
 
 /// Writes one JSON object, field by field.
 #[derive(Debug)]
@@ -82,6 +82,11 @@ impl FieldWriter for JsonWriter {
         push_integer(&mut self.out, value);
     }
 
+    fn hundredths(&mut self, name: &'static str, value: i64) {
+        self.name(name);
+        push_hundredths(&mut self.out, value);
+    }
+
     fn boolean(&mut self, name: &'static str, value: bool) {
         self.name(name);
         self.out.push_str(if value { "true" } else { "false" });
@@ -113,6 +118,25 @@ impl FieldWriter for JsonWriter {
         }
         self.out.push_str("]}");
         self.follows = true;
+    }
+
+    fn texts<T: Display>(
+        &mut self,
+        name: &'static str,
+        item: &'static str,
+        items: impl IntoIterator<Item = T>,
+    ) {
+        self.name(name);
+        self.out.push_str("{\"");
+        self.out.push_str(item);
+        self.out.push_str("\":[");
+        for (index, value) in items.into_iter().enumerate() {
+            self.out.push_str(if index == 0 { "\"" } else { ",\"" });
+            // Writing to a string cannot fail.
+            let _ = write!(Escaped(&mut self.out), "{value}");
+            self.out.push('"');
+        }
+        self.out.push_str("]}");
     }
 }
 
@@ -180,11 +204,15 @@ mod tests {
             });
             writer.object("O", |writer| writer.integer("X", 3));
             writer.object("P", |_| {});
+            writer.texts("T", "I", ["a", "\""]);
+            writer.texts("U", "I", [(); 0].map(|()| ""));
+            writer.hundredths("H", 7);
             writer.text("Z", "");
         });
         let expected = concat!(
             r#"{"A":true,"L":{"I":[{"M":{"J":[{"X":1}]},"Y":1},"#,
-            r#"{"M":{"J":[{"X":2}]},"Y":2}]},"O":{"X":3},"P":{},"Z":""}"#
+            r#"{"M":{"J":[{"X":2}]},"Y":2}]},"O":{"X":3},"P":{},"T":{"I":["a","\""]},"#,
+            r#""U":{"I":[]},"H":0.07,"Z":""}"#
         );
         assert_eq!(text, expected);
     }

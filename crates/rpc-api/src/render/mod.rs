@@ -65,6 +65,9 @@ pub trait FieldWriter {
     /// A whole number.
     fn integer(&mut self, name: &'static str, value: i64);
 
+    /// A number with two digits after the point, given in hundredths.
+    fn hundredths(&mut self, name: &'static str, value: i64);
+
     /// `true` or `false`.
     fn boolean(&mut self, name: &'static str, value: bool);
 
@@ -78,6 +81,14 @@ pub trait FieldWriter {
         item: &'static str,
         items: impl IntoIterator<Item = T>,
         each: impl FnMut(&mut Self, T),
+    );
+
+    /// A list of texts.
+    fn texts<T: Display>(
+        &mut self,
+        name: &'static str,
+        item: &'static str,
+        items: impl IntoIterator<Item = T>,
     );
 
     /// A text that is left out when there is none.

@@ -54,6 +54,14 @@ pub(super) fn push_integer(out: &mut String, number: i64) {
     let _ = write!(out, "{number}");
 }
 
+/// Appends a number of hundredths with its point.
+pub(super) fn push_hundredths(out: &mut String, hundredths: i64) {
+    let sign = if hundredths < 0 { "-" } else { "" };
+    let size = hundredths.unsigned_abs();
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{sign}{}.{:02}", size / 100, size % 100);
+}
+
 #[cfg(test)]
 mod tests {
     use openpeta_types::{POSTPAID_EXPIRY, format_time, parse_time};
@@ -87,6 +95,21 @@ mod tests {
             let mut out = String::new();
             push_time(&mut out, time);
             assert_eq!(out, format_time(time));
+        }
+    }
+
+    #[test]
+    fn hundredths_have_two_digits_after_the_point() {
+        for (hundredths, text) in [
+            (0, "0.00"),
+            (5, "0.05"),
+            (-5, "-0.05"),
+            (1_468_800, "14688.00"),
+            (i64::MIN, "-92233720368547758.08"),
+        ] {
+            let mut out = String::new();
+            push_hundredths(&mut out, hundredths);
+            assert_eq!(out, text);
         }
     }
 }

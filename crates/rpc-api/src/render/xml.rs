@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::FieldWriter;
-use super::number::{push_address, push_integer, push_time};
+use super::number::{push_address, push_hundredths, push_integer, push_time};
 
 /// Writes the children of one XML element, field by field.
 #[derive(Debug)]
@@ -73,6 +73,10 @@ impl FieldWriter for XmlWriter {
         self.element(name, |writer| push_integer(&mut writer.out, value));
     }
 
+    fn hundredths(&mut self, name: &'static str, value: i64) {
+        self.element(name, |writer| push_hundredths(&mut writer.out, value));
+    }
+
     fn boolean(&mut self, name: &'static str, value: bool) {
         self.element(name, |writer| {
             writer.out.push_str(if value { "true" } else { "false" })
@@ -93,6 +97,22 @@ impl FieldWriter for XmlWriter {
         self.element(name, |writer| {
             for value in items {
                 writer.element(item, |writer| each(writer, value));
+            }
+        });
+    }
+
+    fn texts<T: Display>(
+        &mut self,
+        name: &'static str,
+        item: &'static str,
+        items: impl IntoIterator<Item = T>,
+    ) {
+        self.element(name, |writer| {
+            for value in items {
+                writer.element(item, |writer| {
+                    // Writing to a string cannot fail.
+                    let _ = write!(Escaped(&mut writer.out), "{value}");
+                });
             }
         });
     }
@@ -153,10 +173,12 @@ mod tests {
             });
             writer.boolean("B", false);
             writer.object("O", |writer| writer.integer("N", 3));
+            writer.texts("T", "I", ["a", "<"]);
+            writer.hundredths("H", -105);
         });
         let expected = concat!(
             "<XResponse><Tasks></Tasks><L><I><N>1</N></I><I><N>2</N></I></L>",
-            "<B>false</B><O><N>3</N></O></XResponse>"
+            "<B>false</B><O><N>3</N></O><T><I>a</I><I>&lt;</I></T><H>-1.05</H></XResponse>"
         );
         assert_eq!(text, expected);
     }

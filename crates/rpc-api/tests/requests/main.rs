@@ -14,6 +14,7 @@ use openpeta_rpc_api::instances::{
     DescribeTasksRequest, ModifyInstanceNameRequest, ModifyMode, ModifySecurityIPsRequest,
     NetworkPlacement,
 };
+use openpeta_rpc_api::orders::{DescribeCommodityRequest, DescribePriceRequest};
 use openpeta_rpc_api::regions::DescribeRegionsRequest;
 use openpeta_rpc_api::tags::{ListTagResourcesRequest, TagResourcesRequest, UntagResourcesRequest};
 use openpeta_rpc_api::{Action, ApiError, ApiRequest, Availability, Params};
@@ -439,6 +440,8 @@ fn every_available_action_has_a_typed_request() {
         TagResourcesRequest::ACTION,
         UntagResourcesRequest::ACTION,
         ListTagResourcesRequest::ACTION,
+        DescribePriceRequest::ACTION,
+        DescribeCommodityRequest::ACTION,
     ];
     for &action in Action::ALL {
         let available = action.spec().availability == Availability::Available;

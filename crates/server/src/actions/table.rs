@@ -3,7 +3,7 @@
 use openpeta_rpc_api::Action;
 
 use super::Handler::{self, Change, Planned, Read, SlowChange, SlowRead};
-use super::{accounts, backups, databases, instances, regions, tags};
+use super::{accounts, backups, databases, instances, orders, regions, tags};
 
 /// How an action is carried out.
 pub(super) fn handler(action: Action) -> Handler {
@@ -27,6 +27,8 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::ResetAccountPassword => Change(accounts::reset_account_password::handle),
         Action::ModifyAccountDescription => Change(accounts::modify_account_description::handle),
         Action::DescribeUserInfo => Read(accounts::describe_user_info::handle),
+        Action::DescribePrice => Read(orders::describe_price::handle),
+        Action::DescribeCommodity => Read(orders::describe_commodity::handle),
         Action::ListTagResources => Read(tags::list_tag_resources::handle),
         Action::TagResources => Change(tags::tag_resources::handle),
         Action::UntagResources => Change(tags::untag_resources::handle),
@@ -60,8 +62,6 @@ pub(super) fn handler(action: Action) -> Handler {
         | Action::DeleteTable
         | Action::TruncateTable
         | Action::CreateIndex
-        | Action::DeleteIndex
-        | Action::DescribePrice
-        | Action::DescribeCommodity => Planned,
+        | Action::DeleteIndex => Planned,
     }
 }

@@ -1,0 +1,8 @@
+//! DescribePrice.
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>) -> Outcome {
+    let response = call.control.describe_price(call.caller, &call.parse()?)?;
+    Ok(call.render(&response))
+}
