@@ -84,6 +84,7 @@ impl Control {
     pub(crate) fn without_workers(parts: &Arc<Parts>) -> Self {
         let config = TasksConfig {
             max_running: 0,
+            max_long: 0,
             ..TasksConfig::default()
         };
         Self {

@@ -98,7 +98,9 @@ impl Runner {
                         Err(error) => self.fail(step, error).await,
                     };
                 }
-                Err(StepError::Transient { cause }) if attempt < policy.attempts => {
+                Err(StepError::Transient { cause })
+                    if attempt < policy.attempts || self.is_cancel_requested() =>
+                {
                     self.record_failed_attempt(step, &cause).await?;
                     self.pause(policy.delay(attempt)).await?;
                 }
@@ -180,7 +182,20 @@ impl Runner {
         }
         let progress = self.progress(step);
         let run = self.workflow.run(step, &self.record, &progress);
-        let output = match AssertUnwindSafe(run).catch_unwind().await {
+        let run = AssertUnwindSafe(run).catch_unwind();
+        let ended = if self.workflow.specs()[step].is_interruptible {
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                ended = run => ended,
+                _ = stop.wait_for(|&stop| stop) => return Err(Halt::Stopped),
+                () = self.cancel_requested() => {
+                    return Ok(Err(StepError::transient("cancelled while it ran")));
+                }
+            }
+        } else {
+            run.await
+        };
+        let output = match ended {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => return Ok(Err(error)),
             Err(panic) => return Ok(Err(panicked(&*panic))),

@@ -206,8 +206,19 @@ impl Runner {
         }
     }
 
+    /// Waits until somebody asks to cancel the task.
+    pub(crate) async fn cancel_requested(&self) {
+        let mut changes = self.store.watch(Topic::Tasks);
+        loop {
+            changes.borrow_and_update();
+            if self.is_cancel_requested() || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// A store that cannot be read now says no; the next transaction will see it.
-    fn is_cancel_requested(&self) -> bool {
+    pub(crate) fn is_cancel_requested(&self) -> bool {
         let task = self.store.read(|reader| reader.task(self.task_id()));
         task.is_ok_and(|task| task.is_some_and(|task| task.cancel_requested))
     }

@@ -1,4 +1,5 @@
-//! Which task runs when: in order, one at a time for an instance, not too many at once.
+//! Which task runs when: in order, one at a time for an instance, not too many at once. Tasks
+//! that take long are counted apart, and some run beside the others of their instance.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,10 +25,17 @@ pub(crate) struct Scheduler {
     config: TasksConfig,
     stop: watch::Receiver<bool>,
     running: JoinSet<Result<(), Halt>>,
-    running_ids: HashMap<Id, TaskId>,
+    running_ids: HashMap<Id, Running>,
     /// Tasks not to begin: those that run, and those that a crash was played in or that
-    /// panicked; with their instances, that others wait for.
+    /// panicked; with the instances that others wait for.
     held: BTreeMap<TaskId, Option<InstanceId>>,
+}
+
+/// A task that runs.
+#[derive(Clone, Copy)]
+struct Running {
+    task_id: TaskId,
+    is_long: bool,
 }
 
 impl Scheduler {
@@ -75,22 +83,32 @@ impl Scheduler {
         let unfinished = self.store.read(|reader| reader.unfinished_tasks())?;
         let mut busy: BTreeSet<InstanceId> = self.held.values().flatten().cloned().collect();
         for task in unfinished {
-            if self.running.len() >= self.config.max_running {
-                break;
-            }
             if self.held.contains_key(&task.task_id) {
                 continue;
             }
+            let workflow = self.workflows.find(&task.workflow);
+            let is_long = workflow.is_some_and(|workflow| workflow.is_long());
             let waits = match &task.instance_id {
+                Some(_) if workflow.is_some_and(|workflow| workflow.runs_beside_others()) => false,
                 // Whether it can begin or not: those behind it wait for it.
                 Some(instance_id) => !busy.insert(instance_id.clone()),
                 None => false,
             };
-            if !waits {
+            if !waits && self.has_room(is_long) {
                 self.begin(task)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether one more task of that kind may run.
+    fn has_room(&self, is_long: bool) -> bool {
+        let of_kind = |running: &&Running| running.is_long == is_long;
+        let limit = match is_long {
+            true => self.config.max_long,
+            false => self.config.max_running,
+        };
+        self.running_ids.values().filter(of_kind).count() < limit
     }
 
     fn begin(&mut self, task: Task) -> Result<(), StoreError> {
@@ -105,6 +123,7 @@ impl Scheduler {
             }
             Err(error) => return Err(error),
         };
+        let (is_long, beside) = (workflow.is_long(), workflow.runs_beside_others());
         let runner = Runner {
             store: self.store.clone(),
             workflow: Arc::clone(workflow),
@@ -113,8 +132,11 @@ impl Scheduler {
             record,
         };
         let handle = self.running.spawn(runner.run());
-        self.running_ids.insert(handle.id(), task.task_id);
-        self.held.insert(task.task_id, task.instance_id);
+        let task_id = task.task_id;
+        let running = Running { task_id, is_long };
+        self.running_ids.insert(handle.id(), running);
+        self.held
+            .insert(task_id, task.instance_id.filter(|_| !beside));
         Ok(())
     }
 
@@ -134,7 +156,7 @@ impl Scheduler {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
-        let task_id = self.running_ids.remove(&id);
+        let task_id = self.running_ids.remove(&id).map(|running| running.task_id);
         match (ended, task_id) {
             (Ok((_, Ok(()) | Err(Halt::Stopped))), Some(task_id)) => {
                 self.held.remove(&task_id);

@@ -18,7 +18,8 @@ use crate::{
 pub struct NewTask<W: Workflow> {
     /// Whose task.
     pub account_id: AccountId,
-    /// The instance that it is about; its tasks run one after the other.
+    /// The instance that it is about; its tasks run one after the other, unless a workflow says
+    /// otherwise.
     pub instance_id: Option<InstanceId>,
     /// The database that it is about.
     pub db_name: Option<DbName>,
@@ -31,8 +32,10 @@ pub struct NewTask<W: Workflow> {
 /// How tasks are run.
 #[derive(Clone)]
 pub struct TasksConfig {
-    /// Tasks that run at the same time at most.
+    /// Tasks that run at the same time at most, those that take long left out.
     pub max_running: usize,
+    /// Tasks that take long that run at the same time at most.
+    pub max_long: usize,
     /// How often steps are tried that do not say it themselves.
     pub retry: RetryPolicy,
     /// Asked at each point of each step.
@@ -43,6 +46,7 @@ impl Default for TasksConfig {
     fn default() -> Self {
         Self {
             max_running: 8,
+            max_long: 2,
             retry: RetryPolicy::default(),
             hooks: Arc::new(NoHooks),
         }
@@ -130,7 +134,8 @@ impl Tasks {
         }
     }
 
-    /// Asks that a task be undone and end as cancelled: before its next step begins.
+    /// Asks that a task be undone and end as cancelled: before its next step begins, or within
+    /// one that can be interrupted.
     ///
     /// # Errors
     /// [`TaskError::NotCancellable`] when it ended or is past what can be undone;
@@ -188,7 +193,7 @@ impl Tasks {
         Ok(writer.update_task(&task)?)
     }
 
-    /// Begins no further step, waits for those that run, and returns. What is not finished is
+    /// Begins no further step, waits for those that run and cannot be interrupted, and returns. What is not finished is
     /// taken up by the next start.
     pub async fn shutdown(&self) {
         self.stop.send_replace(true);

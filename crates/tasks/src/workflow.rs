@@ -20,6 +20,14 @@ pub trait Workflow: Send + Sync + Sized + 'static {
     /// in the store were begun with it.
     const NAME: &'static str;
 
+    /// Whether its tasks take long. Such tasks have places of their own among those that run, so
+    /// that short ones need not wait for them.
+    const IS_LONG: bool = false;
+
+    /// Whether its tasks run beside others about the same instance. Otherwise these are run one
+    /// after the other.
+    const RUNS_BESIDE_OTHERS: bool = false;
+
     /// What a task of this kind is told. May hold secrets: it is encrypted in the store.
     type Params: Serialize + DeserializeOwned + Send + Sync + 'static;
 
@@ -66,6 +74,10 @@ pub trait Step<W: Workflow>: Send + Sync + 'static {
     /// How often it is tried; `None` for the usual.
     const RETRY: Option<RetryPolicy> = None;
 
+    /// Whether its run may be dropped at any await, which leaves what a crash would leave, when
+    /// the task is cancelled or the worker stops. For a step that takes long.
+    const IS_INTERRUPTIBLE: bool = false;
+
     /// What later steps and the undo may need of it; encrypted in the store.
     type Output: Serialize + DeserializeOwned + Send;
 
@@ -102,6 +114,8 @@ pub struct StepSpec {
     pub kind: StepKind,
     /// [`Step::RETRY`].
     pub retry: Option<RetryPolicy>,
+    /// [`Step::IS_INTERRUPTIBLE`].
+    pub is_interruptible: bool,
 }
 
 /// How often something is tried, and how long to wait between: twice as long each time.
@@ -166,6 +180,7 @@ fn entry<W: Workflow, S: Step<W>>(step: S, kind: StepKind) -> StepEntry<W> {
             weight: S::WEIGHT,
             kind,
             retry: S::RETRY,
+            is_interruptible: S::IS_INTERRUPTIBLE,
         },
         step: Box::new(step),
     }
@@ -248,6 +263,8 @@ impl Workflows {
 #[async_trait]
 pub(crate) trait ErasedWorkflow: Send + Sync {
     fn specs(&self) -> &[StepSpec];
+    fn is_long(&self) -> bool;
+    fn runs_beside_others(&self) -> bool;
     async fn run(
         &self,
         step: usize,
@@ -279,6 +296,14 @@ struct Registered<W: Workflow> {
 impl<W: Workflow> ErasedWorkflow for Registered<W> {
     fn specs(&self) -> &[StepSpec] {
         &self.specs
+    }
+
+    fn is_long(&self) -> bool {
+        W::IS_LONG
+    }
+
+    fn runs_beside_others(&self) -> bool {
+        W::RUNS_BESIDE_OTHERS
     }
 
     async fn run(

@@ -369,3 +369,56 @@ async fn a_rolled_back_call_adds_no_task() {
     let task_id = added.lock().unwrap().unwrap();
     assert!(store.read(|reader| reader.task(task_id)).unwrap().is_none());
 }
+
+fn on_guard(task: &Task) -> bool {
+    task.current_step.as_deref() == Some("Stand guard")
+}
+
+#[tokio::test]
+async fn long_tasks_keep_nobody_waiting() {
+    let (_directory, store) = open();
+    let (build, watch) = (Build::new(&Arc::default()), Watch::new());
+    let limited = TasksConfig {
+        max_running: 1,
+        max_long: 2,
+        ..config()
+    };
+    let workflows = Workflows::new().with(build).with(watch.clone());
+    let tasks = Tasks::start(store.clone(), workflows, limited);
+    let watches: Vec<_> = (1..=3)
+        .map(|number| enqueue::<Watch>(&store, number, Some("pd-1")))
+        .collect();
+    until(&store, watches[0], on_guard).await;
+    until(&store, watches[1], on_guard).await;
+    assert_eq!(task(&store, watches[2]).status, TaskStatus::Pending);
+    let built = enqueue::<Build>(&store, 4, Some("pd-1"));
+    let built = tasks.wait(built).await.unwrap();
+    assert_eq!(built.status, TaskStatus::Succeeded);
+    watch.permits.add_permits(3);
+    for id in watches {
+        assert_eq!(tasks.wait(id).await.unwrap().status, TaskStatus::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_can_be_interrupted_holds_up_neither_a_stop_nor_a_cancel() {
+    let (_directory, store) = open();
+    let watch = Watch::new();
+    let start = || {
+        let workflows = Workflows::new().with(watch.clone());
+        Tasks::start(store.clone(), workflows, config())
+    };
+    let tasks = start();
+    let id = enqueue::<Watch>(&store, 1, None);
+    until(&store, id, on_guard).await;
+    tasks.shutdown().await;
+    let steps = store.read(|reader| reader.task_steps(id)).unwrap();
+    assert_eq!(steps[0].state, StepState::Running);
+
+    let tasks = start();
+    until(&store, id, on_guard).await;
+    tasks.cancel(id).unwrap();
+    let ended = tasks.wait(id).await.unwrap();
+    assert_eq!(ended.status, TaskStatus::Cancelled);
+    assert_eq!(watch.things.all(), []);
+}

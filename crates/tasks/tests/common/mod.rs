@@ -291,3 +291,66 @@ pub fn open() -> (tempfile::TempDir, Store) {
     let store = Store::open(directory.path()).unwrap();
     (directory, store)
 }
+
+/// Keeps watch over a house: long, beside others, and to be interrupted at any time.
+#[derive(Clone)]
+pub struct Watch {
+    pub things: Arc<Things>,
+    /// The watch ends when there is one.
+    pub permits: Arc<Semaphore>,
+}
+
+impl Watch {
+    pub fn new() -> Self {
+        Self {
+            things: Arc::default(),
+            permits: Arc::new(Semaphore::new(0)),
+        }
+    }
+}
+
+impl Workflow for Watch {
+    const NAME: &'static str = "watch";
+    const IS_LONG: bool = true;
+    const RUNS_BESIDE_OTHERS: bool = true;
+    type Params = House;
+
+    fn steps() -> Vec<StepEntry<Self>> {
+        vec![undoable(StandGuard)]
+    }
+
+    fn on_success(
+        &self,
+        _writer: &Writer<'_>,
+        _task: &TaskContext<'_, Self>,
+    ) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+pub struct StandGuard;
+#[async_trait]
+impl Step<Watch> for StandGuard {
+    const NAME: &'static str = "stand-guard";
+    const TITLE: &'static str = "Stand guard";
+    const IS_INTERRUPTIBLE: bool = true;
+    const RETRY: Option<openpeta_tasks::RetryPolicy> = Some(openpeta_tasks::RetryPolicy {
+        attempts: 1,
+        first_delay: Duration::ZERO,
+        max_delay: Duration::ZERO,
+    });
+    type Output = ();
+
+    async fn run(&self, flow: &Watch, task: &TaskContext<'_, Watch>) -> Result<(), StepError> {
+        flow.things
+            .ensure(format!("guard {}", task.params().number));
+        flow.permits.acquire().await.unwrap().forget();
+        Ok(())
+    }
+
+    async fn undo(&self, flow: &Watch, task: &TaskContext<'_, Watch>) -> Result<(), StepError> {
+        flow.things
+            .remove(&format!("guard {}", task.params().number));
+        Ok(())
+    }
+}
