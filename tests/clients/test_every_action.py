@@ -125,7 +125,7 @@ def alone():
 
 @pytest.fixture(scope="module")
 def examples(alone):
-    made = Examples(alone, own.api())
+    made = Examples(alone, alone.api())
     yield made
     made.end()
     made.api.close()
