@@ -24,6 +24,8 @@ mod instances;
 mod locks;
 mod network;
 mod node_accounts;
+mod node_size;
+mod ordering;
 mod parts;
 mod ram;
 mod random;

@@ -4,6 +4,9 @@ use ring::{digest, hmac};
 
 use crate::{Action, ApiError, Params};
 
+/// The parameter whose value stands for a call, whatever an action calls it.
+const TOKEN: &str = "ClientToken";
+
 /// A digest over the action's own parameters; equal for calls that ask for the same thing.
 ///
 /// Common and unknown parameters do not count, ClientToken itself neither. An empty value
@@ -24,7 +27,7 @@ pub fn parameter_digest(action: Action, params: &Params, key: &[u8]) -> Result<[
         .spec()
         .parameters
         .iter()
-        .filter(|spec| spec.name != "ClientToken");
+        .filter(|spec| spec.name != TOKEN && !spec.aliases.contains(&TOKEN));
     for spec in counted {
         let Some(value) = params.aliased(spec)? else {
             continue;
@@ -85,6 +88,18 @@ mod tests {
             ("AccountPassword", "Passw0rd"),
         ];
         assert_eq!(digest_of(&alias), base);
+    }
+
+    #[test]
+    fn a_token_by_another_name_makes_no_difference() {
+        let digest = |pairs: &[(&str, &str)]| {
+            let params = Params::from_pairs(pairs.iter().copied()).expect("unique names");
+            parameter_digest(Action::CreateDatabase, &params, b"key").expect("agreeing aliases")
+        };
+        let base = digest(&[("DBName", "a")]);
+        assert_eq!(digest(&[("DBName", "a"), ("Token", "t")]), base);
+        assert_eq!(digest(&[("DBName", "a"), ("ClientToken", "t")]), base);
+        assert_ne!(digest(&[("DBName", "b"), ("Token", "t")]), base);
     }
 
     #[test]

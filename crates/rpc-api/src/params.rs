@@ -235,6 +235,18 @@ impl Params {
     pub fn client_token(&self) -> Result<Option<ClientToken>, ApiError> {
         self.get("ClientToken").map(ClientToken::parse).transpose()
     }
+
+    /// As [`client_token`](Self::client_token), for an action that calls it Token and takes the
+    /// usual name as well.
+    ///
+    /// # Errors
+    /// `InvalidToken.Malformed` as above; `InvalidParameter` when both are given and differ.
+    pub fn token(&self) -> Result<Option<ClientToken>, ApiError> {
+        let text = self.any_of("Token", &["ClientToken"])?;
+        let malformed = |_| ApiError::malformed("Token");
+        text.map(|text| ClientToken::parse(text).map_err(malformed))
+            .transpose()
+    }
 }
 
 impl fmt::Debug for Params {

@@ -75,6 +75,30 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     ("DescribePrice", "InvalidDBName.NotFound"),
     ("DescribeCommodity", "InvalidOrderType.ValueNotSupported"),
     ("DescribeCommodity", "InvalidDBName.NotFound"),
+    // An order of a database is checked as that of an instance is.
+    ("CreateDatabase", "InvalidNodeSpec.ValueNotSupported"),
+    (
+        "CreateDatabase",
+        "InvalidDBInstanceClassInRegion.NotAvailable",
+    ),
+    ("CreateDatabase", "InvalidNodeNumber.Malformed"),
+    ("CreateDatabase", "InvalidNodeNumber.ValueNotSupported"),
+    ("CreateDatabase", "Forbidden.Authentication"),
+    ("CreateDatabase", "InsufficientBalance"),
+    ("CreateDatabase", "InvalidToken.Malformed"),
+    // Changes of a database are checked as DeleteDatabase's are, their parameters by type.
+    ("ModifyDatabaseNodesNumber", "OperationDenied.DBStatus"),
+    ("ModifyDatabaseNodesNumber", "InvalidParameter.Malformed"),
+    (
+        "ModifyDatabaseNodesNumber",
+        "InvalidNodeNumber.ValueNotSupported",
+    ),
+    ("ModifyDatabaseNodesNumber", "InvalidActionType.Malformed"),
+    (
+        "ModifyDatabaseNodesNumber",
+        "InvalidAutoPay.ValueNotSupported",
+    ),
+    ("ModifyDatabaseNodesNumber", "InvalidClientToken.Malformed"),
 ];
 
 /// Fields of answers that the description lacks, at the end of their object.

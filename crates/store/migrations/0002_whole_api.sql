@@ -13,6 +13,13 @@ CREATE UNIQUE INDEX endpoints_default ON endpoints (instance_id)
 
 ALTER TABLE instances ADD COLUMN business_unit TEXT;
 
+-- What a database adds to its node. Until now an instance had one database, whose worth is
+-- all that the node has.
+ALTER TABLE databases ADD COLUMN settings TEXT NOT NULL DEFAULT
+    '{"buffer_pool_bytes":0,"redo_log_bytes":0,"max_connections":0,"disk_quota_bytes":0}';
+UPDATE databases SET settings = nodes.settings
+    FROM nodes WHERE nodes.instance_id = databases.instance_id;
+
 CREATE TABLE tags (
     instance_id  TEXT NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
     tag_key      TEXT NOT NULL,

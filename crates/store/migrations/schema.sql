@@ -70,7 +70,8 @@ CREATE TABLE databases (
     status              TEXT    NOT NULL,
     created_at          INTEGER NOT NULL,
     expires_at          INTEGER NOT NULL,
-    source_instance_id  TEXT,
+    source_instance_id  TEXT, settings TEXT NOT NULL DEFAULT
+    '{"buffer_pool_bytes":0,"redo_log_bytes":0,"max_connections":0,"disk_quota_bytes":0}',
     PRIMARY KEY (instance_id, db_name)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE endpoints (

@@ -1,10 +1,11 @@
 //! Databases of instances.
 
 use jiff::Timestamp;
-use openpeta_types::{ChargeType, DbName, InstanceId, NodeSpec, ObjectStatus};
+use openpeta_types::{ChargeType, DbName, InstanceId, NodeSettings, NodeSpec, ObjectStatus};
 use rusqlite::params;
 
 use crate::column::{Columns, P};
+use crate::nodes::{settings, settings_text};
 use crate::{Reader, StoreError, Writer};
 
 const TABLE: &str = "databases";
@@ -18,6 +19,9 @@ pub struct Database {
     pub db_name: DbName,
     /// The node spec that it was ordered with.
     pub node_spec: NodeSpec,
+    /// What each of its nodes got for that spec when it was ordered. The configuration may
+    /// mean something else by the spec since, or no longer know it.
+    pub settings: NodeSettings,
     /// Nodes that it is spread over.
     pub node_number: u32,
     /// Billing mode.
@@ -37,6 +41,8 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<Database, StoreError> {
         instance_id: columns.get()?,
         db_name: columns.get()?,
         node_spec: columns.get()?,
+        settings: settings(&columns.get::<String>()?)
+            .ok_or_else(|| StoreError::bad_row(TABLE, 3))?,
         node_number: columns.get()?,
         charge_type: columns.get()?,
         status: columns.get()?,
@@ -58,8 +64,8 @@ impl Reader<'_> {
     ) -> Result<Option<Database>, StoreError> {
         self.one(
             TABLE,
-            "SELECT instance_id, db_name, node_spec, node_number, charge_type, status, created_at,
-                    expires_at, source_instance_id
+            "SELECT instance_id, db_name, node_spec, settings, node_number, charge_type, status,
+                    created_at, expires_at, source_instance_id
              FROM databases WHERE instance_id = ? AND db_name = ?",
             params![P(instance_id), P(db_name)],
             read,
@@ -73,8 +79,8 @@ impl Reader<'_> {
     pub fn databases(&self, instance_id: &InstanceId) -> Result<Vec<Database>, StoreError> {
         self.all(
             TABLE,
-            "SELECT instance_id, db_name, node_spec, node_number, charge_type, status, created_at,
-                    expires_at, source_instance_id
+            "SELECT instance_id, db_name, node_spec, settings, node_number, charge_type, status,
+                    created_at, expires_at, source_instance_id
              FROM databases WHERE instance_id = ? ORDER BY db_name",
             [P(instance_id)],
             read,
@@ -90,13 +96,15 @@ impl Writer<'_> {
     pub fn insert_database(&self, database: &Database) -> Result<(), StoreError> {
         self.touch_instance(&database.instance_id);
         self.execute(
-            "INSERT INTO databases (instance_id, db_name, node_spec, node_number, charge_type,
-                                    status, created_at, expires_at, source_instance_id)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO databases (instance_id, db_name, node_spec, settings, node_number,
+                                    charge_type, status, created_at, expires_at,
+                                    source_instance_id)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 P(&database.instance_id),
                 P(&database.db_name),
                 P(&database.node_spec),
+                settings_text(&database.settings),
                 P(&database.node_number),
                 P(&database.charge_type),
                 P(&database.status),
@@ -116,13 +124,14 @@ impl Writer<'_> {
         self.touch_instance(&database.instance_id);
         self.change(
             TABLE,
-            "UPDATE databases SET node_spec = ?3, node_number = ?4, charge_type = ?5, status = ?6,
-                                  expires_at = ?7, source_instance_id = ?8
+            "UPDATE databases SET node_spec = ?3, settings = ?4, node_number = ?5, charge_type = ?6,
+                                  status = ?7, expires_at = ?8, source_instance_id = ?9
              WHERE instance_id = ?1 AND db_name = ?2",
             params![
                 P(&database.instance_id),
                 P(&database.db_name),
                 P(&database.node_spec),
+                settings_text(&database.settings),
                 P(&database.node_number),
                 P(&database.charge_type),
                 P(&database.status),

@@ -128,6 +128,24 @@ mod tests {
     }
 
     #[test]
+    fn databases_of_the_first_release_are_worth_what_their_node_has() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &MIGRATIONS[..1]).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA foreign_keys = OFF;
+                 INSERT INTO nodes VALUES ('nd-1', 'pd-1', NULL, '{\"it\":\"has\"}', 'running', 0, 0);
+                 INSERT INTO databases VALUES
+                     ('pd-1', 'shop', 'petadata.s2.large', 1, 'PostPaid', 'ACTIVE', 0, 0, NULL);",
+            )
+            .unwrap();
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        let query = "SELECT settings FROM databases";
+        let settings: String = connection.query_row(query, [], |row| row.get(0)).unwrap();
+        assert_eq!(settings, "{\"it\":\"has\"}");
+    }
+
+    #[test]
     fn applied_steps_are_not_applied_again() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, MIGRATIONS).unwrap();

@@ -48,8 +48,8 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<Node, StoreError> {
         node_id: columns.get()?,
         instance_id: columns.get()?,
         node_spec: columns.get()?,
-        settings: serde_json::from_str(&columns.get::<String>()?)
-            .map_err(|_| StoreError::bad_row(TABLE, 3))?,
+        settings: settings(&columns.get::<String>()?)
+            .ok_or_else(|| StoreError::bad_row(TABLE, 3))?,
         state: columns.get()?,
         restarts: columns.get()?,
         created_at: columns.get()?,
@@ -183,6 +183,12 @@ impl Writer<'_> {
     }
 }
 
-fn settings_text(settings: &NodeSettings) -> String {
+/// Settings as a column has them; `None` for a text that [`settings_text`] did not make.
+pub(crate) fn settings(text: &str) -> Option<NodeSettings> {
+    serde_json::from_str(text).ok()
+}
+
+/// Settings as a column keeps them.
+pub(crate) fn settings_text(settings: &NodeSettings) -> String {
     serde_json::to_string(settings).expect("numbers by name are JSON")
 }

@@ -41,6 +41,7 @@ fn tenants() {
     let mut changed = tenant(1);
     changed.balance_cents = -5;
     changed.instance_quota = None;
+    changed.database_quota = None;
     write(&store, |writer| writer.update_tenant(&changed));
     store
         .read(|reader| {

@@ -132,6 +132,7 @@ impl Examples {
             "{InstanceId}" if action == Action::DeleteInstance => self.instance_to_delete(),
             "{InstanceId}" => self.instance.clone(),
             "{DBName}" => DATABASE.to_owned(),
+            "{NewDBName}" => self.name("db"),
             "{AccountName}" => self.account(),
             "{NewAccountName}" => {
                 self.delete_other_accounts();

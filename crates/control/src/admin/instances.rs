@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::AdminChange;
 use crate::instances::release;
+use crate::node_size::spread_disk_quota;
 use crate::{Control, ControlError};
 
 impl Control {
@@ -109,6 +110,11 @@ impl Control {
             let instance = writer
                 .instance(id)?
                 .ok_or_else(ApiError::instance_not_found)?;
+            let mut databases = writer.databases(id)?;
+            spread_disk_quota(&mut databases, disk_quota_bytes);
+            for database in &databases {
+                writer.update_database(database)?;
+            }
             for mut node in writer.nodes_of(id)? {
                 node.settings.disk_quota_bytes = disk_quota_bytes;
                 writer.update_node(&node)?;

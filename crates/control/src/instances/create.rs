@@ -7,18 +7,16 @@ use openpeta_rpc_api::instances::{
     CreateInstanceRequest, CreateInstanceResponse, NetworkPlacement,
 };
 use openpeta_rpc_api::{Action, ApiError};
-use openpeta_store::{
-    Account, Database, Endpoint, Instance, Node, NodeState, Reader, Tenant, Writer,
-};
+use openpeta_store::{Account, Database, Endpoint, Instance, Node, NodeState, Reader, Writer};
 use openpeta_types::route::AccountLogin;
 use openpeta_types::{
-    AccountStatus, AccountType, ChargeType, DEFAULT_GROUP, InstanceId, LockMode, NodeFamily,
-    NodeSettings, NodeSpec, ObjectStatus, OrderId, POSTPAID_EXPIRY, Password, PrivilegeSet,
-    WhitelistGroup,
+    AccountStatus, AccountType, ChargeType, DEFAULT_GROUP, InstanceId, LockMode, NodeSettings,
+    NodeSpec, ObjectStatus, OrderId, POSTPAID_EXPIRY, Password, PrivilegeSet, WhitelistGroup,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::billing::{Lot, Purchase, Sale};
+use crate::node_size::node_settings;
 use crate::workflows::create_instance::{CreateInstance, CreateInstanceParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency, random};
 
@@ -51,7 +49,7 @@ impl Control {
                 audit::record(writer, call, Some(&answer.instance_id), None)?;
                 return Ok::<_, ControlError>(answer);
             }
-            let (spec, settings) = self.orderable_spec(request)?;
+            let (spec, settings) = self.orderable_spec(&request.node_spec, request.node_number)?;
             self.check_order(writer, call)?;
             let order = Order {
                 control: self,
@@ -75,40 +73,13 @@ impl Control {
         })
     }
 
-    /// The ordered spec, if a node of it can be made.
-    fn orderable_spec(
-        &self,
-        request: &CreateInstanceRequest,
-    ) -> Result<(NodeSpec, NodeSettings), ControlError> {
-        let found = self.parts.config.node_specs.find(&request.node_spec);
-        let (spec, settings) = found.ok_or_else(|| ApiError::value_not_supported("NodeSpec"))?;
-        if spec.family() == NodeFamily::Columnar {
-            return Err(ApiError::node_spec_not_available().into());
-        }
-        if request.node_number > 1 {
-            let detail = "Databases over several nodes are not available yet; order NodeNumber=1.";
-            return Err(ApiError::value_not_supported("NodeNumber")
-                .with_detail(detail)
-                .into());
-        }
-        Ok((spec.clone(), settings.clone()))
-    }
-
     /// Whether the tenant may order one more, and the host can carry it.
     fn check_order(&self, reader: &Reader<'_>, call: &MutatingCall) -> Result<(), ControlError> {
         let quotas = &self.parts.config.quotas;
-        let tenant: Tenant = reader
-            .tenant(call.caller.account_id)?
-            .ok_or_else(|| ControlError::internal("the caller's tenant is gone"))?;
-        if !tenant.real_name_verified {
-            return Err(ApiError::forbidden_authentication().into());
-        }
+        let tenant = self.buyer(reader, call.caller.account_id)?;
         let quota = u64::from(quotas.instances_of(&tenant));
         if reader.instance_count(tenant.account_id)? >= quota {
             return Err(ApiError::instance_quota_exceeded().into());
-        }
-        if tenant.balance_cents < quotas.minimum_balance_cents {
-            return Err(ApiError::insufficient_balance().into());
         }
         let serving = reader
             .nodes()?
@@ -249,7 +220,7 @@ impl Order<'_> {
             node_id,
             instance_id: Some(instance.instance_id.clone()),
             node_spec: Some(self.spec.clone()),
-            settings: self.settings.clone(),
+            settings: node_settings([&self.settings]),
             state: NodeState::Creating,
             restarts: 0,
             created_at: instance.created_at,
@@ -262,6 +233,7 @@ impl Order<'_> {
             instance_id: instance.instance_id.clone(),
             db_name: self.request.db_name.clone(),
             node_spec: self.spec.clone(),
+            settings: self.settings.clone(),
             node_number: self.request.node_number,
             charge_type: self.request.charge_type,
             status: ObjectStatus::Create,

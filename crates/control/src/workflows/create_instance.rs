@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openpeta_engine::Applied;
 use openpeta_rpc_api::Action;
 use openpeta_store::{NodeState, Writer};
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable};
 use openpeta_types::{AccountStatus, InstanceId, NodeId, NodeSettings, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
-use super::{FAILED_INSIDE, engine_error, instance};
+use super::resize_node::apply_settings;
+use super::{FAILED_INSIDE, engine_error, instance, stop_node};
 use crate::OpenEndpointError;
 use crate::network::{check_reachable, socket_address};
 use crate::parts::Parts;
@@ -148,16 +148,7 @@ impl Step<CreateInstance> for StartNode {
             .await
             .map_err(engine_error)?;
         if task.params().is_spare {
-            let settings = settings(parts, node_id)?;
-            let applied = parts.engine.apply_settings(node_id, &settings).await;
-            if applied.map_err(engine_error)? == Applied::AfterRestart {
-                stop_node(parts, node_id).await?;
-                parts
-                    .engine
-                    .start_node(node_id)
-                    .await
-                    .map_err(engine_error)?;
-            }
+            apply_settings(parts, node_id, &settings(parts, node_id)?).await?;
         }
         Ok(())
     }
@@ -301,14 +292,4 @@ fn settings(parts: &Parts, node_id: &NodeId) -> Result<NodeSettings, StepError> 
     let node = parts.store.read(|reader| reader.node(node_id))?;
     let node = node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the node's row is gone"))?;
     Ok(node.settings)
-}
-
-async fn stop_node(parts: &Parts, node_id: &NodeId) -> Result<(), StepError> {
-    let deadline = parts.config.nodes.stop_timeout();
-    parts
-        .engine
-        .stop_node(node_id, deadline)
-        .await
-        .map(drop)
-        .map_err(engine_error)
 }

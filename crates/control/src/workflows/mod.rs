@@ -5,19 +5,21 @@
 //! so. What a workflow decides (ids, ports, passwords) was decided before it began.
 
 pub(crate) mod create_account;
+pub(crate) mod create_database;
 pub(crate) mod create_instance;
 pub(crate) mod delete_account;
 pub(crate) mod delete_instance;
+mod resize_node;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::sync::Arc;
 
-use openpeta_engine::EngineError;
+use openpeta_engine::{EngineError, NodeSql};
 use openpeta_store::Instance;
 use openpeta_tasks::{StepError, Workflows};
-use openpeta_types::InstanceId;
+use openpeta_types::{InstanceId, NodeId};
 
 use crate::ControlError;
 use crate::parts::Parts;
@@ -30,6 +32,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
     Workflows::new()
         .with(create_instance::CreateInstance(Arc::clone(parts)))
         .with(delete_instance::DeleteInstance(Arc::clone(parts)))
+        .with(create_database::CreateDatabase(Arc::clone(parts)))
         .with(create_account::CreateAccount(Arc::clone(parts)))
         .with(delete_account::DeleteAccount(Arc::clone(parts)))
 }
@@ -41,6 +44,21 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
 fn instance(parts: &Parts, id: &InstanceId) -> Result<Instance, StepError> {
     let found = parts.store.read(|reader| reader.instance(id))?;
     found.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the instance is gone"))
+}
+
+/// An administration connection to the node of an instance.
+async fn sql_of(parts: &Parts, id: &InstanceId) -> Result<NodeSql, StepError> {
+    let node = instance(parts, id)?.node_id;
+    let node =
+        node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the instance has no node"))?;
+    parts.engine.sql(&node).await.map_err(engine_error)
+}
+
+/// Stops a node, by force if need be.
+async fn stop_node(parts: &Parts, node_id: &NodeId) -> Result<(), StepError> {
+    let deadline = parts.config.nodes.stop_timeout();
+    let stopped = parts.engine.stop_node(node_id, deadline).await;
+    stopped.map(drop).map_err(engine_error)
 }
 
 impl From<ControlError> for StepError {

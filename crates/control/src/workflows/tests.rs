@@ -358,6 +358,8 @@ checks!(delete_account: DroppingAccount {
     ends_well_whatever_happens: schedules;
 });
 
+mod databases;
+
 /// Whoever adds a workflow adds its checks above.
 #[tokio::test]
 async fn every_workflow_has_its_checks() {
@@ -365,6 +367,7 @@ async fn every_workflow_has_its_checks() {
     let names: Vec<_> = super::all(&world.parts).names().collect();
     let checked = [
         "create-account",
+        "create-database",
         "create-instance",
         "delete-account",
         "delete-instance",

@@ -48,6 +48,26 @@ impl NodeSql {
         self.revoke_on(database).await
     }
 
+    /// Drops a database with everything granted on it if there is nothing in it; whether it is
+    /// gone.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn drop_empty_database(&mut self, database: &DbName) -> Result<bool> {
+        let name = quote::string(database.as_str());
+        let query = format!(
+            "SELECT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {name}) \
+                 OR EXISTS (SELECT 1 FROM mysql.proc WHERE db = {name}) \
+                 OR EXISTS (SELECT 1 FROM mysql.event WHERE db = {name})"
+        );
+        let is_used: Vec<bool> = self.rows("look into a database", &query).await?;
+        if is_used == [true] {
+            return Ok(false);
+        }
+        self.drop_database(database).await?;
+        Ok(true)
+    }
+
     /// The databases of users, sorted; also those that were made by SQL.
     ///
     /// # Errors

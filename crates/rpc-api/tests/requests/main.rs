@@ -7,7 +7,10 @@ use openpeta_rpc_api::accounts::{
     ModifyAccountDescriptionRequest, ModifyAccountPasswordRequest, ResetAccountPasswordRequest,
 };
 use openpeta_rpc_api::backups::{DescribeBackupPolicyRequest, ModifyBackupPolicyRequest};
-use openpeta_rpc_api::databases::DescribeDatabasesRequest;
+use openpeta_rpc_api::databases::{
+    CreateDatabaseRequest, DescribeDatabasePartitionsRequest, DescribeDatabasesRequest,
+    ModifyDatabaseNodesNumberRequest,
+};
 use openpeta_rpc_api::instances::{
     CreateInstanceRequest, DeleteInstanceRequest, DescribeInstanceInfoRequest,
     DescribeInstancesRequest, DescribeSecurityIPsRequest, DescribeTaskStatusRequest,
@@ -427,6 +430,9 @@ fn every_available_action_has_a_typed_request() {
         DescribeSecurityIPsRequest::ACTION,
         ModifySecurityIPsRequest::ACTION,
         DescribeDatabasesRequest::ACTION,
+        CreateDatabaseRequest::ACTION,
+        DescribeDatabasePartitionsRequest::ACTION,
+        ModifyDatabaseNodesNumberRequest::ACTION,
         CreateAccountRequest::ACTION,
         DeleteAccountRequest::ACTION,
         DescribeAccountsRequest::ACTION,

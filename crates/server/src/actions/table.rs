@@ -17,6 +17,13 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::DescribeTaskStatus => Read(instances::describe_task_status::handle),
         Action::DescribeSecurityIPs => Read(instances::describe_security_ips::handle),
         Action::ModifySecurityIPs => Change(instances::modify_security_ips::handle),
+        Action::CreateDatabase => SlowChange(databases::create_database::handle),
+        Action::ModifyDatabaseNodesNumber => {
+            Change(databases::modify_database_nodes_number::handle)
+        }
+        Action::DescribeDatabasePartitions => {
+            SlowRead(databases::describe_database_partitions::handle)
+        }
         Action::DescribeDatabases => Read(databases::describe_databases::handle),
         Action::CreateAccount => SlowChange(accounts::create_account::handle),
         Action::DeleteAccount => SlowChange(accounts::delete_account::handle),
@@ -39,9 +46,6 @@ pub(super) fn handler(action: Action) -> Handler {
         | Action::AddBuDBInstanceRelation
         | Action::DescribeInstanceInfoByConnection
         | Action::DeleteDatabase
-        | Action::DescribeDatabasePartitions
-        | Action::CreateDatabase
-        | Action::ModifyDatabaseNodesNumber
         | Action::ModifyDatabaseNodesSpec
         | Action::DescribeDatabaseList
         | Action::GrantAccountPrivilege

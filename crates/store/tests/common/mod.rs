@@ -132,11 +132,12 @@ pub fn db(name: &str) -> DbName {
 
 pub fn database(instance: u64, name: &str, charge_type: ChargeType) -> Database {
     let catalogue = NodeSpecCatalogue::default();
-    let (spec, _) = catalogue.find("petadata.s2.xlarge").unwrap();
+    let (spec, settings) = catalogue.find("petadata.s2.xlarge").unwrap();
     Database {
         instance_id: instance_id(instance),
         db_name: db(name),
         node_spec: spec.clone(),
+        settings: settings.clone(),
         node_number: 1,
         charge_type,
         status: ObjectStatus::Active,

@@ -8,4 +8,9 @@ pub(crate) mod describe_databases;
 pub(crate) mod modify_database_nodes_number;
 pub(crate) mod modify_database_nodes_spec;
 
+pub use create_database::{CreateDatabaseRequest, CreateDatabaseResponse};
+pub use describe_database_partitions::{
+    DescribeDatabasePartitionsRequest, DescribeDatabasePartitionsResponse, PartitionItem,
+};
 pub use describe_databases::{DatabaseItem, DescribeDatabasesRequest, DescribeDatabasesResponse};
+pub use modify_database_nodes_number::ModifyDatabaseNodesNumberRequest;

@@ -1,3 +1,6 @@
 //! Databases of an instance.
 
+pub(super) mod create_database;
+pub(super) mod describe_database_partitions;
 pub(super) mod describe_databases;
+pub(super) mod modify_database_nodes_number;

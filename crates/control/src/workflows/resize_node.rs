@@ -1,0 +1,50 @@
+//! A node gets the sizes that its databases add up to.
+
+use openpeta_engine::Applied;
+use openpeta_store::Database;
+use openpeta_types::{InstanceId, NodeId, NodeSettings};
+
+use super::{FAILED_INSIDE, engine_error, stop_node};
+use crate::node_size::node_settings;
+use crate::parts::Parts;
+use openpeta_tasks::StepError;
+
+/// Gives an instance's node what those of its databases need that are `wanted`; that may set
+/// right what a database needs. Tasks of an instance run one after the other, and nobody else
+/// does this. May be repeated.
+pub(super) async fn resize_node(
+    parts: &Parts,
+    instance_id: &InstanceId,
+    wanted: impl Fn(&mut Database) -> bool,
+) -> Result<(), StepError> {
+    let gone = || StepError::permanent(FAILED_INSIDE, "the instance or its node is gone");
+    let node = parts.store.write(|writer| {
+        let instance = writer.instance(instance_id)?.ok_or_else(gone)?;
+        let node_id = instance.node_id.ok_or_else(gone)?;
+        let mut node = writer.node(&node_id)?.ok_or_else(gone)?;
+        let mut databases = writer.databases(instance_id)?;
+        databases.retain_mut(|database| wanted(database));
+        node.settings = node_settings(databases.iter().map(|database| &database.settings));
+        writer.update_node(&node)?;
+        Ok::<_, StepError>(node)
+    })?;
+    apply_settings(parts, &node.node_id, &node.settings).await?;
+    // The gateway admits as many connections as there are now.
+    Ok(parts.publish(instance_id)?)
+}
+
+/// Makes a node have these settings, by a restart if the server cannot do without.
+pub(super) async fn apply_settings(
+    parts: &Parts,
+    node_id: &NodeId,
+    settings: &NodeSettings,
+) -> Result<(), StepError> {
+    let applied = parts.engine.apply_settings(node_id, settings).await;
+    if applied.map_err(engine_error)? == Applied::AfterRestart {
+        tracing::warn!(node = %node_id, "restarting the node: the server cannot change its sizes while it runs");
+        stop_node(parts, node_id).await?;
+        let started = parts.engine.start_node(node_id).await;
+        started.map_err(engine_error)?;
+    }
+    Ok(())
+}

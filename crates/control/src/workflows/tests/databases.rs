@@ -1,0 +1,126 @@
+//! Workflows of databases.
+
+use openpeta_rpc_api::databases::CreateDatabaseRequest;
+use openpeta_store::Database;
+
+use super::*;
+use crate::workflows::create_database::CreateDatabase;
+
+/// Orders a database of the smallest spec.
+fn order_database(world: &World, name: &str) -> TaskId {
+    let id = only_instance(world);
+    let request = CreateDatabaseRequest::from_params(&params(&[
+        ("InstanceId", id.as_str()),
+        ("DBName", name),
+        ("NodeSpec", "petadata.s2.large"),
+        ("NodeNumber", "1"),
+    ]));
+    let request = request.expect("well formed");
+    let call = world.call(Action::CreateDatabase);
+    let ordered = world.control.order_database(&call, &request, false);
+    ordered.expect("it can be ordered");
+    newest_task(world)
+}
+
+/// The instance's databases of those specs and no other are ACTIVE in the store and there on
+/// the node, whose sizes are their sum, in the store, in its file, on the server and in the
+/// gateway.
+async fn assert_databases(world: &World, specs: &[(&str, &str)]) {
+    let id = only_instance(world);
+    let store = &world.parts.store;
+    let databases = store.read(|reader| reader.databases(&id));
+    let databases = databases.expect("the store works");
+    let shown = |database: &Database| {
+        assert_eq!(database.status, ObjectStatus::Active);
+        let spec = database.node_spec.as_str().to_owned();
+        (database.db_name.as_str().to_owned(), spec)
+    };
+    let shown: Vec<_> = databases.iter().map(shown).collect();
+    let expected: Vec<_> = specs
+        .iter()
+        .map(|(name, size)| ((*name).to_owned(), format!("petadata.s2.{size}")))
+        .collect();
+    assert_eq!(shown, expected);
+
+    let nodes = store.read(|reader| reader.nodes_of(&id));
+    let node = nodes.expect("the store works").remove(0);
+    let catalogue = &world.parts.config.node_specs;
+    let sum = |of: &dyn Fn(&openpeta_types::NodeSettings) -> u64| -> u64 {
+        let settings = databases
+            .iter()
+            .map(|database| catalogue.find(database.node_spec.as_str()));
+        settings.map(|found| of(found.expect("on offer").1)).sum()
+    };
+    let settings = &node.settings;
+    assert_eq!(settings.disk_quota_bytes, sum(&|one| one.disk_quota_bytes));
+    assert_eq!(
+        settings.buffer_pool_bytes,
+        sum(&|one| one.buffer_pool_bytes)
+    );
+    let connections = sum(&|one| one.max_connections.into());
+    assert_eq!(u64::from(settings.max_connections), connections);
+    let route = world.gateway.route(&id).expect("clients are let in");
+    assert_eq!(route.max_connections, settings.max_connections);
+
+    let engine = &world.parts.engine;
+    let file = engine
+        .nodes_dir()
+        .join(node.node_id.as_str())
+        .join("my.cnf");
+    let file = std::fs::read_to_string(file).expect("the node's file");
+    let pool = settings.buffer_pool_bytes;
+    assert!(file.contains(&format!("innodb_buffer_pool_size={pool}\n")));
+    let mut sql = engine.sql(&node.node_id).await.expect("it accepts");
+    let names = sql.databases().await.expect("listable");
+    let expected: Vec<_> = specs.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names, expected);
+    let status = sql.status().await.expect("readable");
+    sql.close().await;
+    let pages: u64 = status["Innodb_buffer_pool_pages_total"]
+        .parse()
+        .expect("a number");
+    // A page is 16 KiB; one in a hundred describes the others.
+    assert!((pool * 98 / 100..=pool).contains(&(pages << 14)), "{pages}");
+}
+
+struct AddingDatabase(TestEngine);
+
+#[async_trait]
+impl Scenario for AddingDatabase {
+    type Workflow = CreateDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_with_instance(&self.0).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> CreateDatabase {
+        CreateDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        order_database(world, "shop2")
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_databases(world, &[("shop", "xlarge"), ("shop2", "large")]).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_databases(world, &[("shop", "xlarge")]).await;
+    }
+}
+
+checks!(create_database: AddingDatabase {
+    succeeds: check_success;
+    bears_each_step_twice: check_repeated_steps;
+    leaves_nothing_when_a_step_fails: check_failed_steps;
+    bears_each_undo_twice: check_repeated_undos;
+    is_stuck_when_an_undo_fails: check_failed_undos;
+    leaves_nothing_when_cancelled: check_cancels;
+    ends_well_whatever_happens: schedules;
+});

@@ -1,0 +1,12 @@
+//! ModifyDatabaseNodesNumber.
+
+use openpeta_control::MutatingCall;
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>, change: &MutatingCall) -> Outcome {
+    let response = call
+        .control
+        .modify_database_nodes_number(change, &call.parse()?)?;
+    Ok(call.render(&response))
+}
