@@ -1,7 +1,7 @@
 //! Accounts of the store on the node that serves them.
 
 use openpeta_store::{Account, Grant, Instance};
-use openpeta_types::{AccountStatus, DbName, InstanceId, PrivilegeSet};
+use openpeta_types::{AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet};
 
 use crate::ControlError;
 use crate::parts::Parts;
@@ -39,7 +39,8 @@ impl Parts {
 
     /// Makes accounts that the node lacks, drops those that the store does not know, and sets
     /// right how the others log in. Privileges of accounts that are there are left alone: users
-    /// may change them by SQL.
+    /// may change them by SQL. Those of Super accounts follow the databases there are, which they
+    /// may make by SQL.
     ///
     /// # Errors
     /// [`ControlError`] when store or node fail.
@@ -61,7 +62,13 @@ impl Parts {
             let restored = match row {
                 Some((account, _)) => {
                     let password = &account.login.backend_password;
-                    sql.ensure_login(name, password).await
+                    match account.account_type {
+                        AccountType::Normal => sql.ensure_login(name, password).await,
+                        AccountType::Super => {
+                            sql.ensure_account(name, password, AccountType::Super, &[])
+                                .await
+                        }
+                    }
                 }
                 None => {
                     tracing::warn!(instance = %instance.instance_id, account = %name, "dropping an account that the store does not know");

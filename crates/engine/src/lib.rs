@@ -40,4 +40,6 @@ pub use engine::{Applied, Engine, StopOutcome};
 pub use error::EngineError;
 pub use node_dir::{NodeEntry, NodeEntryState};
 pub use process::{NodeProcess, RunningNode};
-pub use sql::{ADMIN_ACCOUNT, AccountGrants, DatabaseGrant, NodeSql, native_password_hash};
+pub use sql::{
+    ADMIN_ACCOUNT, AccountGrants, DatabaseGrant, HeldPrivileges, NodeSql, native_password_hash,
+};

@@ -6,7 +6,7 @@
 #![cfg(debug_assertions)]
 
 use openpeta_testkit::{
-    Api, CallError, Login, PASSWORD, Service, Session, USER, is_alive, wait_for,
+    Api, CallError, DATABASE, Login, PASSWORD, Service, Session, USER, is_alive, wait_for,
 };
 use serde_json::{Value, json};
 
@@ -20,6 +20,7 @@ const CREATE_INSTANCE: [&str; 5] = [
 const DELETE_INSTANCE: [&str; 3] = ["close-endpoints", "stop-node", "destroy-node"];
 const CREATE_ACCOUNT: [&str; 1] = ["create-on-node"];
 const DELETE_ACCOUNT: [&str; 2] = ["withdraw-from-gateway", "drop-on-node"];
+const CHANGE_PRIVILEGES: [&str; 2] = ["remember-held", "change-on-node"];
 const FORWARD: [&str; 3] = ["before-run", "after-run", "after-record"];
 const BACK: [&str; 2] = ["before-undo", "after-undo"];
 
@@ -361,6 +362,101 @@ fn account_workflows_are_finished_or_undone() {
         .expect("nodes");
     assert_eq!(node[0]["restarts"], 0);
     session.query("SELECT 1").expect("a session");
+    service.api().delete(&instance);
+    service.assert_nothing_left();
+}
+
+/// What DescribeAccounts says that an account has on [`DATABASE`]; empty for nothing.
+fn privilege(api: &Api, instance: &str, account: &str) -> String {
+    let answer = api.call("DescribeAccounts", &[("InstanceId", instance)]);
+    let answer = answer.expect("accounts can be listed");
+    let mut accounts = answer["AccountList"]["Account"]
+        .as_array()
+        .expect("a list")
+        .iter();
+    let account = accounts.find(|item| item["AccountName"] == account);
+    let privileges = &account.expect("the account exists")["DatabasePrivileges"];
+    let first = &privileges["DatabasePrivilege"][0]["AccountPrivilege"];
+    first.as_str().expect("a text").to_owned()
+}
+
+#[test]
+fn changes_of_privileges_are_finished_or_undone() {
+    let mut service = prepared();
+    service.start();
+    let api = service.api();
+    let instance = api.order(&[]).expect("an order is taken");
+    let login = api.wait_active(&instance);
+    let id = ("InstanceId", instance.as_str());
+    for (name, kind) in [("bob", "Normal"), ("boss", "Super")] {
+        let parameters = [
+            id,
+            ("AccountName", name),
+            ("AccountPassword", PASSWORD),
+            ("AccountType", kind),
+        ];
+        api.call("CreateAccount", &parameters)
+            .expect("there is room");
+    }
+    let on_bob = [id, ("AccountName", "bob"), ("DBName", DATABASE)];
+    let grant = |api: &Api| {
+        let parameters = [&on_bob[..], &[("AccountPrivilege", "DMLOnly")]].concat();
+        api.call("GrantAccountPrivilege", &parameters)
+    };
+    let revoke = |api: &Api| api.call("RevokeAccountPrivilege", &on_bob);
+    let by_sql = || {
+        let mut session = login
+            .as_user("boss", PASSWORD)
+            .connect()
+            .expect("a session");
+        let statement = format!("GRANT SELECT, REFERENCES ON {DATABASE}.* TO bob@'%'");
+        session.query(&statement).expect("a Super account may");
+    };
+    let has = |api: &Api, set: &str| {
+        wait_for(set, || {
+            (privilege(api, &instance, "bob") == set).then_some(())
+        });
+    };
+
+    // Done in spite of a crash: given, then taken away.
+    for step in CHANGE_PRIVILEGES {
+        for point in FORWARD {
+            assert_eq!(service.stop(), Some(0));
+            let at = format!("grant-account-privilege/{step}/{point}");
+            die_in(&mut service, &at, grant);
+            service.start();
+            has(&service.api(), "DMLOnly");
+            assert_eq!(service.stop(), Some(0));
+            let at = format!("revoke-account-privilege/{step}/{point}");
+            die_in(&mut service, &at, revoke);
+            service.start();
+            has(&service.api(), "");
+        }
+    }
+    // Or undone, also in spite of a crash: what was made by SQL is there again.
+    by_sql();
+    has(&service.api(), "Custom");
+    for workflow in ["grant-account-privilege", "revoke-account-privilege"] {
+        let change: &dyn Fn(&Api) -> Result<Value, CallError> = match workflow {
+            "grant-account-privilege" => &grant,
+            _ => &revoke,
+        };
+        assert_eq!(service.stop(), Some(0));
+        let failure = format!("{workflow}/change-on-node/after-run=fail");
+        service.start_with(&[("OPENPETA_FAIL_POINT", &failure)]);
+        let error = change(&service.api()).expect_err("it is undone");
+        assert_eq!(error.code(), Some("ServiceUnavailable"), "{error:?}");
+        assert_eq!(privilege(&service.api(), &instance, "bob"), "Custom");
+        for point in BACK {
+            assert_eq!(service.stop(), Some(0));
+            let points = format!("{failure},{workflow}/change-on-node/{point}=abort");
+            die_in(&mut service, &points, change);
+            service.start();
+            has(&service.api(), "Custom");
+        }
+    }
+    grant(&service.api()).expect("nothing is in the way");
+    assert_eq!(privilege(&service.api(), &instance, "bob"), "DMLOnly");
     service.api().delete(&instance);
     service.assert_nothing_left();
 }

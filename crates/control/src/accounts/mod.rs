@@ -5,6 +5,7 @@ mod delete;
 mod describe;
 mod modify_description;
 mod passwords;
+mod privileges;
 #[cfg(test)]
 mod tests;
 

@@ -2,12 +2,13 @@
 
 use openpeta_mysql_wire::auth;
 use openpeta_rpc_api::accounts::{
-    DeleteAccountRequest, DescribeAccountsRequest, ModifyAccountDescriptionRequest,
-    ModifyAccountPasswordRequest, ResetAccountPasswordRequest,
+    CreateAccountRequest, DeleteAccountRequest, DescribeAccountsRequest,
+    GrantAccountPrivilegeRequest, ModifyAccountDescriptionRequest, ModifyAccountPasswordRequest,
+    ResetAccountPasswordRequest, RevokeAccountPrivilegeRequest,
 };
 use openpeta_rpc_api::{Action, ApiRequest, Params};
-use openpeta_store::Account;
-use openpeta_types::{AccountName, InstanceId, ObjectStatus};
+use openpeta_store::{Account, TaskFilter, Writer};
+use openpeta_types::{AccountName, DbName, InstanceId, LockMode, ObjectStatus, TaskStatus};
 
 use crate::ControlError;
 use crate::testing::{TestEngine, World};
@@ -42,6 +43,25 @@ fn describe(world: &World, id: &InstanceId, text: &str) -> Result<(), ControlErr
     let call = world.call(Action::ModifyAccountDescription);
     let done = world.control.modify_account_description(&call, &request);
     done.map(drop)
+}
+
+fn grant(world: &World, id: &InstanceId, others: &[(&str, &str)]) -> Result<(), ControlError> {
+    let base = [("DBName", "shop"), ("AccountPrivilege", "ReadOnly")];
+    let mut all: Vec<_> = others.to_vec();
+    all.extend(
+        base.iter()
+            .filter(|(name, _)| !others.iter().any(|(other, _)| other == name)),
+    );
+    let request: GrantAccountPrivilegeRequest = request(id, &all);
+    let call = world.call(Action::GrantAccountPrivilege);
+    world.control.begin_grant(&call, &request).map(drop)
+}
+
+fn revoke(world: &World, id: &InstanceId, name: &str, db_name: &str) -> Result<(), ControlError> {
+    let others = [("AccountName", name), ("DBName", db_name)];
+    let request: RevokeAccountPrivilegeRequest = request(id, &others);
+    let call = world.call(Action::RevokeAccountPrivilege);
+    world.control.begin_revoke(&call, &request).map(drop)
 }
 
 fn drop_account(world: &World, id: &InstanceId) -> Result<(), ControlError> {
@@ -126,6 +146,134 @@ async fn nothing_below_an_object_changes_that_is_not_active() {
     assert_refused(reset(&world, &id, "alice"), status);
     assert_refused(describe(&world, &id, "orders"), status);
     assert_refused(drop_account(&world, &id), status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_are_for_active_normal_accounts_on_active_databases() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let id = world.order();
+    assert_refused(grant(&world, &id, &[]), "OperationDenied.DBInstanceStatus");
+    world.run_tasks().await;
+    let boss = [
+        ("AccountName", "boss"),
+        ("AccountPassword", "Passw0rd!"),
+        ("AccountType", "Super"),
+    ];
+    let boss: CreateAccountRequest = request(&id, &boss);
+    let call = world.call(Action::CreateAccount);
+    world
+        .control
+        .add_account(&call, &boss)
+        .expect("there is room");
+    assert_refused(
+        grant(&world, &id, &[("AccountName", "boss")]),
+        "OperationDenied.AccountStatus",
+    );
+    world.run_tasks().await;
+
+    for name in ["boss", "nobody"] {
+        let code = match name {
+            "boss" => "OperationDenied.AccountType",
+            _ => "InvalidAccountName.NotFound",
+        };
+        assert_refused(grant(&world, &id, &[("AccountName", name)]), code);
+        assert_refused(revoke(&world, &id, name, "shop"), code);
+    }
+    for names in ["none", "shop,none"] {
+        let code = "InvalidDBName.NotFound";
+        assert_refused(grant(&world, &id, &[("DBName", names)]), code);
+        assert_refused(revoke(&world, &id, "alice", names), code);
+    }
+
+    let db_name = DbName::parse("shop").expect("valid");
+    let set_database = |status| {
+        let set = |writer: &Writer<'_>| writer.set_database_status(&id, &db_name, status);
+        world.parts.store.write(set).expect("it exists");
+    };
+    set_database(ObjectStatus::Delete);
+    assert_refused(grant(&world, &id, &[]), "OperationDenied.DBStatus");
+    assert_refused(
+        revoke(&world, &id, "alice", "shop"),
+        "OperationDenied.DBStatus",
+    );
+    set_database(ObjectStatus::Active);
+    let set_lock = |mode| {
+        let lock = |writer: &Writer<'_>| writer.set_instance_lock(&id, mode, None);
+        world.parts.store.write(lock).expect("it exists");
+    };
+    set_lock(LockMode::LockByDiskQuota);
+    assert_refused(grant(&world, &id, &[]), "OperationDenied.LockMode");
+    assert_refused(
+        revoke(&world, &id, "alice", "shop"),
+        "OperationDenied.LockMode",
+    );
+    set_lock(LockMode::Unlock);
+    grant(&world, &id, &[]).expect("all is ACTIVE");
+
+    // The delete waits for the grant; nothing follows it.
+    drop_account(&world, &id).expect("the account is ACTIVE");
+    assert_refused(grant(&world, &id, &[]), "OperationDenied.AccountStatus");
+    assert_refused(
+        revoke(&world, &id, "alice", "shop"),
+        "OperationDenied.AccountStatus",
+    );
+    world.run_tasks().await;
+    let tasks = world.parts.store.read(|reader| {
+        let all = TaskFilter::default();
+        reader.task_page(&all, 0, 10)
+    });
+    let (_, tasks) = tasks.expect("the store works");
+    assert!(
+        tasks
+            .iter()
+            .all(|task| task.status == TaskStatus::Succeeded),
+        "{tasks:?}"
+    );
+    assert_refused(grant(&world, &id, &[]), "InvalidAccountName.NotFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_that_a_super_account_makes_by_sql_become_its_own() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let id = active(&world).await;
+    let boss = [
+        ("AccountName", "boss"),
+        ("AccountPassword", "Passw0rd!"),
+        ("AccountType", "Super"),
+    ];
+    let call = world.call(Action::CreateAccount);
+    let boss: CreateAccountRequest = request(&id, &boss);
+    world
+        .control
+        .add_account(&call, &boss)
+        .expect("there is room");
+    world.run_tasks().await;
+    let instance = world.parts.store.read(|reader| reader.instance(&id));
+    let instance = instance.expect("the store works").expect("it exists");
+    let node = instance.node_id.clone().expect("a node");
+    let mut sql = engine.engine.sql(&node).await.expect("the node accepts");
+    let name = AccountName::parse_new("boss").expect("valid");
+    let by_sql = DbName::parse("by_sql").expect("valid");
+    sql.create_database(&by_sql).await.expect("it can be made");
+    // As the server leaves it when the account makes the database itself.
+    sql.set_privileges(&name, &by_sql, None)
+        .await
+        .expect("the account exists");
+
+    world
+        .parts
+        .restore_accounts(&instance)
+        .await
+        .expect("the node accepts");
+    let held = sql
+        .privileges(&name)
+        .await
+        .expect("readable")
+        .expect("it exists");
+    assert!(held.databases.contains_key("by_sql"), "{held:?}");
+    sql.close().await;
 }
 
 #[tokio::test]

@@ -4,12 +4,15 @@
 //! A step may be repeated at any time: it looks at the store for what should be and makes it
 //! so. What a workflow decides (ids, ports, passwords) was decided before it began.
 
+pub(crate) mod account_privileges;
 pub(crate) mod create_account;
 pub(crate) mod create_database;
 pub(crate) mod create_instance;
 pub(crate) mod delete_account;
 pub(crate) mod delete_instance;
+pub(crate) mod grant_account_privilege;
 mod resize_node;
+pub(crate) mod revoke_account_privilege;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +38,12 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(create_database::CreateDatabase(Arc::clone(parts)))
         .with(create_account::CreateAccount(Arc::clone(parts)))
         .with(delete_account::DeleteAccount(Arc::clone(parts)))
+        .with(grant_account_privilege::GrantAccountPrivilege(Arc::clone(
+            parts,
+        )))
+        .with(revoke_account_privilege::RevokeAccountPrivilege(
+            Arc::clone(parts),
+        ))
 }
 
 /// The instance that a task is about.

@@ -324,6 +324,8 @@ async fn schedules<S: Scenario>(scenario: &S) {
     check_random_schedules(scenario, SEEDS).await;
 }
 
+mod account_privileges;
+
 checks!(create_instance: Creating {
     succeeds: check_success;
     bears_each_step_twice: check_repeated_steps;
@@ -371,6 +373,8 @@ async fn every_workflow_has_its_checks() {
         "create-instance",
         "delete-account",
         "delete-instance",
+        "grant-account-privilege",
+        "revoke-account-privilege",
     ];
     assert_eq!(names, checked);
 }

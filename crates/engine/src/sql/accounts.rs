@@ -74,20 +74,16 @@ impl NodeSql {
             AccountType::Super => self.databases().await?,
             AccountType::Normal => Vec::new(),
         };
-        let actual = self.grants(account.as_str()).await?;
+        let actual = self.grants(account).await?;
         let desired = grants::desired(account_type, granted, &existing);
-        let quoted = quote::account(account.as_str(), ANY_HOST);
-        for statement in grants::plan(&quoted, &actual, &desired) {
-            self.execute("change grants", &statement).await?;
-        }
-        let routines_stay = |database: &str| {
-            let row = desired.databases.get(&quote::grant_pattern(database));
-            row.is_some_and(|row| row.privileges.contains("CREATE ROUTINE"))
-        };
-        for grant in self.object_grants(account.as_str()).await? {
+        self.change_grants(account, &actual, &desired).await?;
+        for grant in self.object_grants(account).await? {
             // Whoever makes a routine gets the rights on it from the server.
-            if !(grant.is_routine() && routines_stay(&grant.database)) {
-                self.execute("change grants", &grant.revocation()).await?;
+            let row = desired
+                .databases
+                .get(&quote::grant_pattern(&grant.database));
+            if !(grant.is_routine() && row.is_some_and(grants::may_create_routines)) {
+                self.revoke_object(account, &grant).await?;
             }
         }
         Ok(())
@@ -169,8 +165,8 @@ impl NodeSql {
         if found.is_empty() {
             return Ok(None);
         }
-        let grants = self.grants(account.as_str()).await?;
-        let objects = self.object_grants(account.as_str()).await?;
+        let grants = self.grants(account).await?;
+        let objects = self.object_grants(account).await?;
         let account_type = if grants.databases.contains_key(ALL_DATABASES) {
             AccountType::Super
         } else {
@@ -214,27 +210,29 @@ impl NodeSql {
 
     /// Takes away everything that is granted on a database or in it.
     pub(super) async fn revoke_on(&mut self, database: &DbName) -> Result<()> {
-        let pattern = quote::grant_pattern(database.as_str());
         for account in self.accounts().await? {
-            let actual = self.grants(account.as_str()).await?;
-            let mut desired = actual.clone();
-            desired.databases.remove(&pattern);
-            let quoted = quote::account(account.as_str(), ANY_HOST);
-            for statement in grants::plan(&quoted, &actual, &desired) {
-                self.execute("revoke", &statement).await?;
-            }
-            for grant in self.object_grants(account.as_str()).await? {
-                if grant.database == database.as_str() {
-                    self.execute("revoke", &grant.revocation()).await?;
-                }
-            }
+            self.set_privileges(&account, database, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Turns what an account has on the server and on databases into something else.
+    pub(super) async fn change_grants(
+        &mut self,
+        account: &AccountName,
+        actual: &Grants,
+        desired: &Grants,
+    ) -> Result<()> {
+        let quoted = quote::account(account.as_str(), ANY_HOST);
+        for statement in grants::plan(&quoted, actual, desired) {
+            self.execute("change grants", &statement).await?;
         }
         Ok(())
     }
 
     /// Everything granted on the server and on databases.
-    async fn grants(&mut self, account: &str) -> Result<Grants> {
-        let grantee = grantee(account);
+    pub(super) async fn grants(&mut self, account: &AccountName) -> Result<Grants> {
+        let grantee = grantee(account.as_str());
         let query = format!(
             "SELECT TABLE_SCHEMA, PRIVILEGE_TYPE, IS_GRANTABLE = 'YES' \
              FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE = {grantee} \
@@ -257,85 +255,7 @@ impl NodeSql {
         }
         Ok(grants)
     }
-
-    /// Everything granted on tables, columns and routines, one entry for each object.
-    async fn object_grants(&mut self, account: &str) -> Result<Vec<ObjectGrant>> {
-        let user = quote::string(account);
-        let host = quote::string(ANY_HOST);
-        let query = format!(
-            "SELECT Db, Table_name, '', FIND_IN_SET('Grant', Table_priv) > 0 \
-             FROM mysql.tables_priv WHERE User = {user} AND Host = {host} \
-             UNION ALL \
-             SELECT Db, Routine_name, Routine_type, FIND_IN_SET('Grant', Proc_priv) > 0 \
-             FROM mysql.procs_priv WHERE User = {user} AND Host = {host}"
-        );
-        let rows: Vec<(String, String, String, bool)> = self.rows("read grants", &query).await?;
-        let account = quote::account(account, ANY_HOST);
-        Ok(rows
-            .into_iter()
-            .map(|(database, object, kind, grantable)| ObjectGrant {
-                account: account.clone(),
-                database,
-                object,
-                kind,
-                grantable,
-            })
-            .collect())
-    }
 }
-
-/// A grant on a table (with its columns) or a routine.
-#[derive(Debug)]
-struct ObjectGrant {
-    account: String,
-    database: String,
-    object: String,
-    /// `PROCEDURE`, `FUNCTION`, `PACKAGE`, `PACKAGE BODY`; empty for tables.
-    kind: String,
-    grantable: bool,
-}
-
-impl ObjectGrant {
-    const fn is_routine(&self) -> bool {
-        !self.kind.is_empty()
-    }
-
-    /// The statement that takes it away.
-    fn revocation(&self) -> String {
-        let option = if self.grantable { ", GRANT OPTION" } else { "" };
-        // "ALL PRIVILEGES, GRANT OPTION" would mean all grants of the account.
-        let what = if self.is_routine() {
-            format!("EXECUTE, ALTER ROUTINE{option}")
-        } else if self.grantable {
-            format!("{}{option}", TABLE_PRIVILEGES.join(", "))
-        } else {
-            "ALL PRIVILEGES".to_owned()
-        };
-        format!(
-            "REVOKE {what} ON {} {}.{} FROM {}",
-            self.kind,
-            quote::identifier(&self.database),
-            quote::identifier(&self.object),
-            self.account,
-        )
-    }
-}
-
-/// Privileges that MariaDB knows on a table.
-const TABLE_PRIVILEGES: [&str; 12] = [
-    "SELECT",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "CREATE",
-    "DROP",
-    "INDEX",
-    "ALTER",
-    "CREATE VIEW",
-    "SHOW VIEW",
-    "TRIGGER",
-    "REFERENCES",
-];
 
 /// An account as the information schema writes it.
 fn grantee(account: &str) -> String {
@@ -392,26 +312,5 @@ mod tests {
         }
         let account = AccountName::parse_lookup("bob").expect("well formed");
         assert!(refuse_internal(&account).is_ok());
-    }
-
-    #[test]
-    fn revocations_name_the_object_in_quotes() {
-        let mut grant = ObjectGrant {
-            account: "`bob`@`%`".to_owned(),
-            database: "a`b".to_owned(),
-            object: "t".to_owned(),
-            kind: String::new(),
-            grantable: false,
-        };
-        assert_eq!(
-            grant.revocation(),
-            "REVOKE ALL PRIVILEGES ON  `a``b`.`t` FROM `bob`@`%`"
-        );
-        grant.kind = "PROCEDURE".to_owned();
-        grant.grantable = true;
-        assert_eq!(
-            grant.revocation(),
-            "REVOKE EXECUTE, ALTER ROUTINE, GRANT OPTION ON PROCEDURE `a``b`.`t` FROM `bob`@`%`"
-        );
     }
 }

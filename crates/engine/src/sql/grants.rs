@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openpeta_types::{AccountType, DbName, PrivilegeSet};
+use serde::{Deserialize, Serialize};
 
 use super::ANY_HOST;
 use crate::quote;
@@ -61,7 +62,7 @@ const SHIELDS: [(&str, &str); 3] = [
 ];
 
 /// Privileges on one pattern of databases.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) privileges: BTreeSet<String>,
     pub(crate) grantable: bool,
@@ -80,6 +81,24 @@ pub(crate) fn is_shield(pattern: &str) -> bool {
     SHIELDS.iter().any(|(schema, _)| *schema == pattern)
 }
 
+/// The privileges of a named set.
+pub(crate) fn row_of(set: PrivilegeSet) -> Row {
+    row(set.privileges(), false)
+}
+
+/// Whether whoever has these privileges makes routines; the server then grants the rights on
+/// them.
+pub(crate) fn may_create_routines(row: &Row) -> bool {
+    row.privileges.contains("CREATE ROUTINE")
+}
+
+fn row(privileges: &[&str], grantable: bool) -> Row {
+    Row {
+        privileges: privileges.iter().map(|&word| word.to_owned()).collect(),
+        grantable,
+    }
+}
+
 /// What an account should have. For a Super account `granted` does not matter and `existing`
 /// are the databases there are.
 pub(crate) fn desired(
@@ -87,17 +106,12 @@ pub(crate) fn desired(
     granted: &[(DbName, PrivilegeSet)],
     existing: &[String],
 ) -> Grants {
-    let row = |privileges: &[&str], grantable| Row {
-        privileges: privileges.iter().map(|&word| word.to_owned()).collect(),
-        grantable,
-    };
     let mut grants = Grants::default();
     match account_type {
         AccountType::Normal => {
             for (database, set) in granted {
                 let pattern = quote::grant_pattern(database.as_str());
-                let row = row(set.privileges(), false);
-                grants.databases.insert(pattern, row);
+                grants.databases.insert(pattern, row_of(*set));
             }
         }
         AccountType::Super => {

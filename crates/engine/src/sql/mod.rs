@@ -1,8 +1,10 @@
 //! Administration of a node over SQL, through its unix socket.
 
 mod accounts;
+mod database_privileges;
 mod databases;
 mod grants;
+mod object_grants;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +17,7 @@ use ring::digest;
 use tokio::time::error::Elapsed;
 
 pub use accounts::{AccountGrants, DatabaseGrant};
+pub use database_privileges::HeldPrivileges;
 
 use crate::error::{EngineError, Result};
 

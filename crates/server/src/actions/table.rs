@@ -32,6 +32,8 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::DescribeBackupPolicy => Read(backups::describe_backup_policy::handle),
         Action::ModifyAccountPassword => Change(accounts::modify_account_password::handle),
         Action::ResetAccountPassword => Change(accounts::reset_account_password::handle),
+        Action::GrantAccountPrivilege => SlowChange(accounts::grant_account_privilege::handle),
+        Action::RevokeAccountPrivilege => SlowChange(accounts::revoke_account_privilege::handle),
         Action::ModifyAccountDescription => Change(accounts::modify_account_description::handle),
         Action::DescribeUserInfo => Read(accounts::describe_user_info::handle),
         Action::DescribePrice => Read(orders::describe_price::handle),
@@ -48,8 +50,6 @@ pub(super) fn handler(action: Action) -> Handler {
         | Action::DeleteDatabase
         | Action::ModifyDatabaseNodesSpec
         | Action::DescribeDatabaseList
-        | Action::GrantAccountPrivilege
-        | Action::RevokeAccountPrivilege
         | Action::DescribeMonitorItems
         | Action::DescribeInstancePerformance
         | Action::DescribeDatabasePerformance

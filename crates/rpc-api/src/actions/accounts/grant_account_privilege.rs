@@ -68,7 +68,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBName", "{DBName}"),
         ("AccountPrivilege", "ReadWrite"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
 
 /// A checked GrantAccountPrivilege.

@@ -58,7 +58,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("AccountName", "{AccountName}"),
         ("DBName", "{DBName}"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
 
 /// A checked RevokeAccountPrivilege.
