@@ -4,7 +4,8 @@ mod accounts;
 
 use openpeta_rpc_api::accounts::{
     CreateAccountRequest, DeleteAccountRequest, DescribeAccountsRequest, DescribeUserInfoRequest,
-    ModifyAccountDescriptionRequest, ModifyAccountPasswordRequest, ResetAccountPasswordRequest,
+    GrantAccountPrivilegeRequest, ModifyAccountDescriptionRequest, ModifyAccountPasswordRequest,
+    ResetAccountPasswordRequest, RevokeAccountPrivilegeRequest,
 };
 use openpeta_rpc_api::backups::{DescribeBackupPolicyRequest, ModifyBackupPolicyRequest};
 use openpeta_rpc_api::databases::{
@@ -440,6 +441,8 @@ fn every_available_action_has_a_typed_request() {
         ResetAccountPasswordRequest::ACTION,
         DescribeUserInfoRequest::ACTION,
         ModifyAccountDescriptionRequest::ACTION,
+        GrantAccountPrivilegeRequest::ACTION,
+        RevokeAccountPrivilegeRequest::ACTION,
         DescribeRegionsRequest::ACTION,
         ModifyBackupPolicyRequest::ACTION,
         DescribeBackupPolicyRequest::ACTION,
