@@ -124,6 +124,6 @@ fn refuse_missing(call: &Invocation) -> Result<(), Failure> {
     Err(Failure::Usage(format!(
         "{} needs --{}{hint}",
         call.action,
-        crate::cli::naming::kebab_case(first.name)
+        openpeta_rpc_api::kebab_case(first.name)
     )))
 }

@@ -14,6 +14,7 @@ pub mod docs;
 mod encoding;
 mod error;
 mod idempotency;
+mod naming;
 mod params;
 mod ram;
 mod render;
@@ -28,6 +29,7 @@ pub use call::{Failure, RawRequest, SignedCall, action_of_path, decode};
 pub use client_token::ClientToken;
 pub use error::{ApiError, CatalogueEntry, ERRORS};
 pub use idempotency::parameter_digest;
+pub use naming::kebab_case;
 pub use params::Params;
 pub use ram::{ram_action, ram_resource};
 pub use render::{FieldWriter, Format, JsonWriter, XmlWriter, render_error, render_response};
@@ -36,7 +38,7 @@ pub use signature::{
 };
 pub use spec::{
     ActionSpec, Availability, ErrorSpec, FieldKind, FieldSpec, HttpsRule, ParameterKind,
-    ParameterSpec, RamResource, Section,
+    ParameterSpec, RamResource, Section, ValueRules,
 };
 pub use tag_parameters::MAX_TAGS;
 

@@ -200,6 +200,31 @@ pub struct ParameterSpec {
     pub description: &'static str,
     /// What its value must satisfy besides; may be empty.
     pub constraints: &'static str,
+    /// The part of that which a program can check.
+    pub rules: ValueRules,
+}
+
+/// Rules for a value in a form that a program can check; all of them are also said in words.
+/// A value that follows them may still be refused, one that breaks one of them always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueRules {
+    /// The smallest and the largest number.
+    pub range: Option<(u32, u32)>,
+    /// The fewest and the most characters.
+    pub length: Option<(u32, u32)>,
+    /// A regular expression (ECMA-262) that the whole value matches.
+    pub pattern: Option<&'static str>,
+    /// Whether the value is one or more of the allowed values, joined with commas.
+    pub is_list: bool,
+}
+
+impl ValueRules {
+    const NONE: Self = Self {
+        range: None,
+        length: None,
+        pattern: None,
+        is_list: false,
+    };
 }
 
 impl ParameterSpec {
@@ -214,6 +239,7 @@ impl ParameterSpec {
             allowed: &[],
             description,
             constraints: "",
+            rules: ValueRules::NONE,
         }
     }
 
@@ -265,6 +291,32 @@ impl ParameterSpec {
     pub(crate) const fn constraints(mut self, text: &'static str) -> Self {
         self.constraints = text;
         self
+    }
+
+    pub(crate) const fn range(mut self, least: u32, most: u32) -> Self {
+        self.rules.range = Some((least, most));
+        self
+    }
+
+    pub(crate) const fn length(mut self, least: u32, most: u32) -> Self {
+        self.rules.length = Some((least, most));
+        self
+    }
+
+    pub(crate) const fn pattern(mut self, expression: &'static str) -> Self {
+        self.rules.pattern = Some(expression);
+        self
+    }
+
+    pub(crate) const fn list(mut self) -> Self {
+        self.rules.is_list = true;
+        self
+    }
+
+    /// The name without the number that a repeated parameter has, and what follows it.
+    #[must_use]
+    pub fn base_name(&self) -> &'static str {
+        self.name.split(".N").next().unwrap_or(self.name)
     }
 }
 

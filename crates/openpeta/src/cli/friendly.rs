@@ -3,9 +3,10 @@
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
-use openpeta_rpc_api::{Action, ActionSpec, Availability, ParameterKind, ParameterSpec};
+use openpeta_rpc_api::{
+    Action, ActionSpec, Availability, ParameterKind, ParameterSpec, kebab_case,
+};
 
-use crate::cli::naming::kebab_case;
 use crate::cli::options::{OutputOptions, ServiceOptions, WaitOptions};
 use crate::failure::Failure;
 use crate::invocation::{Invocation, ORDER_DEFAULTS, Parameters, RESOURCE_TYPE};
@@ -129,11 +130,7 @@ impl Flag {
 
 /// The flag of a parameter, without the dashes.
 pub fn flag_name(parameter: &ParameterSpec) -> String {
-    kebab_case(base_name(parameter))
-}
-
-fn base_name(parameter: &ParameterSpec) -> &'static str {
-    parameter.name.split(".N").next().unwrap_or(parameter.name)
+    kebab_case(parameter.base_name())
 }
 
 fn argument(spec: &'static ActionSpec, parameter: &'static ParameterSpec) -> Option<Arg> {
@@ -141,7 +138,7 @@ fn argument(spec: &'static ActionSpec, parameter: &'static ParameterSpec) -> Opt
     if flag == Flag::PartOfPair {
         return None;
     }
-    let base = base_name(parameter);
+    let base = parameter.base_name();
     let long = flag_name(parameter);
     let filled_in = filled_in_from(spec.action, parameter);
     let required = parameter.required

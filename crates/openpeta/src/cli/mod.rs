@@ -2,7 +2,6 @@
 
 pub mod completion;
 pub mod friendly;
-pub mod naming;
 pub mod options;
 pub mod raw_call;
 
@@ -10,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use openpeta_rpc_api::{Action, Availability, Section};
+use openpeta_rpc_api::{Action, Availability, Section, kebab_case};
 
 use crate::admin::AdminArguments;
 use crate::call::{self, CallOptions};
@@ -18,7 +17,6 @@ use crate::connect::{self, ConnectArguments};
 use crate::failure::Failure;
 use crate::serve::{self, ServeArguments};
 use crate::{admin, next_step, output};
-use naming::kebab_case;
 use options::{OutputOptions, ServiceOptions, WaitOptions};
 
 /// The whole command line. The subcommands of actions are not in the list of the top-level

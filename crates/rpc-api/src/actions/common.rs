@@ -18,7 +18,17 @@ pub(super) const DB_INSTANCE_ID: ParameterSpec = ParameterSpec::text(
 
 pub(super) const CLIENT_TOKEN: ParameterSpec =
     ParameterSpec::text("ClientToken", "Client-chosen idempotency key.")
-        .constraints("<= 64 ASCII characters, case-sensitive");
+        .constraints("<= 64 ASCII characters, case-sensitive")
+        .pattern("^[ -~]{1,64}$");
+
+/// The name of a database to be made.
+pub(super) const DB_NAME_PATTERN: &str = "^[a-z][a-z0-9_]{0,63}$";
+
+/// The name of an account to be made.
+pub(super) const ACCOUNT_NAME_PATTERN: &str = "^[a-z][a-z0-9_]{1,9}$";
+
+/// A password to be set.
+pub(super) const PASSWORD_PATTERN: &str = "^[A-Za-z0-9!@#$%^&*()_+=-]{8,32}$";
 
 pub(super) const MISSING_PARAMETER: ErrorSpec = ErrorSpec::new(
     "MissingParameter",

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::escaped;
-use super::sample::{request_url, response_json};
+use super::sample::{answer, request_url};
+use super::snippets::snippets;
 use crate::{
     Action, ActionSpec, Availability, FieldKind, FieldSpec, HttpsRule, ParameterKind,
     ParameterSpec, RamResource,
@@ -26,8 +27,9 @@ pub fn action_page(action: Action) -> String {
          [common parameters](calling.md#common-parameters):\n\n```\n{}\n```\n\n\
          Answer with `Format=JSON`:\n\n```json\n{}\n```\n",
         request_url(spec),
-        response_json(spec.response),
+        answer(spec.response).pretty(),
     );
+    push_snippets(&mut page, spec);
     page
 }
 
@@ -184,6 +186,16 @@ fn push_errors(page: &mut String, spec: &ActionSpec) {
             error.code,
             error.http_status,
             escaped(error.when),
+        );
+    }
+}
+
+fn push_snippets(page: &mut String, spec: &ActionSpec) {
+    for snippet in snippets(spec) {
+        let _ = write!(
+            page,
+            "\nWith `{}`:\n\n```{}\n{}\n```\n",
+            snippet.label, snippet.language, snippet.source,
         );
     }
 }

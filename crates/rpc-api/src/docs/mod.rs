@@ -1,9 +1,14 @@
-//! The API reference, as Markdown, out of the table of actions.
+//! The API reference out of the table of actions: pages in Markdown, and a description that
+//! programs read.
 
 mod action_page;
+mod json;
+mod openapi;
 mod sample;
+mod snippets;
 
 pub use action_page::action_page;
+pub use openapi::{COMMON_ERRORS, openapi, openapi_compact};
 pub use sample::{PLACEHOLDERS, example_parameters};
 
 use std::fmt::Write;
@@ -13,7 +18,7 @@ use crate::{Action, Availability, ERRORS, Section};
 /// What all actions have in common; written by hand.
 const CALLING: &str = include_str!("calling.md");
 
-/// The pages of the reference: file name and text.
+/// The files of the reference: name and text.
 #[must_use]
 pub fn pages() -> Vec<(String, String)> {
     let actions = Action::ALL
@@ -23,6 +28,7 @@ pub fn pages() -> Vec<(String, String)> {
         ("README.md".to_owned(), index_page()),
         ("calling.md".to_owned(), CALLING.to_owned()),
         ("errors.md".to_owned(), errors_page()),
+        ("openapi.json".to_owned(), openapi()),
     ];
     others.into_iter().chain(actions).collect()
 }
@@ -33,7 +39,8 @@ pub fn index_page() -> String {
     let mut page = String::from(
         "# API reference\n\n\
          API version 2016-01-01. How to call it, what all actions have in common: \
-         [calling.md](calling.md). All error codes: [errors.md](errors.md).\n",
+         [calling.md](calling.md). All error codes: [errors.md](errors.md). The same for \
+         programs: [openapi.json](openapi.json), in OpenAPI 3.1.\n",
     );
     for &section in Section::ALL {
         let _ = write!(
@@ -103,7 +110,7 @@ mod tests {
     fn every_action_has_a_page_that_the_index_links() {
         let pages = pages();
         let names: HashSet<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names.len(), Action::ALL.len() + 3);
+        assert_eq!(names.len(), Action::ALL.len() + 4);
         let index = index_page();
         for &action in Action::ALL {
             assert!(index.contains(&format!("({}.md)", action.name())));

@@ -1,7 +1,6 @@
 //! Example values.
 
-use std::fmt::Write;
-
+use super::json::Json;
 use crate::encoding::push_encoded;
 use crate::{ActionSpec, FieldKind, FieldSpec};
 
@@ -108,13 +107,17 @@ pub fn example_parameters(spec: &ActionSpec) -> Vec<(&'static str, &'static str)
         .collect()
 }
 
-/// A URL with the action's example.
-pub(super) fn request_url(spec: &ActionSpec) -> String {
-    let scheme = match spec.parameters.iter().any(|parameter| parameter.secret) {
+/// Where examples send an action: over HTTPS if it carries a secret.
+pub(super) fn endpoint(spec: &ActionSpec) -> &'static str {
+    match spec.parameters.iter().any(|parameter| parameter.secret) {
         true => "https://127.0.0.1:8443",
         false => "http://127.0.0.1:8080",
-    };
-    let mut url = format!("{scheme}/?Action={}", spec.name);
+    }
+}
+
+/// A URL with the action's example.
+pub(super) fn request_url(spec: &ActionSpec) -> String {
+    let mut url = format!("{}/?Action={}", endpoint(spec), spec.name);
     for (name, value) in example_parameters(spec) {
         url.push('&');
         push_encoded(&mut url, name, "%");
@@ -131,62 +134,57 @@ fn listed(name: &str) -> Option<&'static str> {
         .map(|(_, value)| *value)
 }
 
-/// An answer with one item in every list, indented for reading; real answers are not.
-pub(super) fn response_json(fields: &[FieldSpec]) -> String {
-    let mut json = String::new();
-    push_object(&mut json, fields, 0);
-    json
+/// An answer with one item in every list.
+pub(super) fn answer(fields: &[FieldSpec]) -> Json {
+    fields.iter().fold(Json::object(), |json, field| {
+        json.with(field.name, value_of(field))
+    })
 }
 
-fn push_object(json: &mut String, fields: &[FieldSpec], depth: usize) {
-    json.push('{');
-    for (index, field) in fields.iter().enumerate() {
-        json.push_str(if index == 0 { "" } else { "," });
-        break_line(json, depth + 1);
-        let _ = write!(json, "\"{}\": ", field.name);
-        push_value(json, field, depth + 1);
-    }
-    break_line(json, depth);
-    json.push('}');
-}
-
-fn push_value(json: &mut String, field: &FieldSpec, depth: usize) {
-    let text = || {
-        let first = field.allowed.first().copied();
-        listed(field.name).or(first).unwrap_or_default()
-    };
-    // Writing to a string cannot fail.
-    let _ = match field.kind {
-        FieldKind::Text => write!(json, "\"{}\"", text()),
-        FieldKind::Time => {
-            write!(
-                json,
-                "\"{}\"",
-                listed(field.name).unwrap_or("2019-01-17T08:00:00Z")
-            )
+fn value_of(field: &FieldSpec) -> Json {
+    match field.kind {
+        FieldKind::Text => {
+            let first = field.allowed.first().copied();
+            listed(field.name).or(first).unwrap_or_default().into()
         }
-        FieldKind::Integer => write!(json, "1"),
-        FieldKind::Float => write!(json, "1.5"),
-        FieldKind::Boolean => write!(json, "true"),
-        FieldKind::Object(fields) => {
-            push_object(json, fields, depth);
-            Ok(())
-        }
+        FieldKind::Time => listed(field.name).unwrap_or("2019-01-17T08:00:00Z").into(),
+        FieldKind::Integer => 1.into(),
+        FieldKind::Float => Json::Number("1.5".to_owned()),
+        FieldKind::Boolean => true.into(),
+        FieldKind::Object(fields) => answer(fields),
         FieldKind::List { item, fields } => {
-            let _ = write!(json, "{{\"{item}\": [");
-            if fields.is_empty() {
-                json.push_str("\"text\"");
-            } else {
-                push_object(json, fields, depth);
-            }
-            write!(json, "]}}")
+            let one = match fields {
+                [] => "text".into(),
+                _ => answer(fields),
+            };
+            Json::object().with(item, Json::List(vec![one]))
         }
-    };
+    }
 }
 
-fn break_line(json: &mut String, depth: usize) {
-    json.push('\n');
-    json.extend(std::iter::repeat_n("  ", depth));
+/// A document as XML, as the service would write it.
+pub(super) fn xml(root: &str, document: &Json) -> String {
+    let mut out = String::new();
+    push_element(&mut out, root, document);
+    out
+}
+
+fn push_element(out: &mut String, name: &str, value: &Json) {
+    if let Json::List(items) = value {
+        items.iter().for_each(|item| push_element(out, name, item));
+        return;
+    }
+    out.push_str(&format!("<{name}>"));
+    match value {
+        Json::Object(members) => {
+            for (name, value) in members {
+                push_element(out, name, value);
+            }
+        }
+        Json::Text(text) => out.push_str(&text.replace('&', "&amp;").replace('<', "&lt;")),
+        scalar => out.push_str(&scalar.compact()),
+    }
+    out.push_str(&format!("</{name}>"));
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use openpeta_rpc_api::{Action, ActionSpec};
+use openpeta_rpc_api::{Action, ActionSpec, kebab_case};
 
 use crate::cli::friendly;
-use crate::cli::naming::kebab_case;
 
 /// What every instance's id begins with.
 const INSTANCE_PREFIX: &str = "pd-";

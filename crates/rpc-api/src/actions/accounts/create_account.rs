@@ -4,8 +4,9 @@ use openpeta_types::{AccountDescription, AccountName, AccountType, InstanceId, P
 
 use crate::actions::accounts::AccountGrants;
 use crate::actions::common::{
-    CLIENT_TOKEN, DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND,
-    INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
+    ACCOUNT_NAME_PATTERN, CLIENT_TOKEN, DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED,
+    INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, PASSWORD_PATTERN, REQUEST_ID,
+    TOKEN_MISMATCH,
 };
 use crate::checks::{account_description, check_required, new_account_name, new_password};
 use crate::spec::{
@@ -37,14 +38,16 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             .constraints(
                 "2-10 characters; first a lower-case letter; then lower-case letters, \
                 digits, underscore; not a reserved keyword; unique in the instance",
-            ),
+            )
+            .pattern(ACCOUNT_NAME_PATTERN),
         ParameterSpec::text("AccountPassword", "Password.")
             .required()
             .secret()
             .constraints(
                 "8-32 characters; at least three of the four classes upper-case, \
                 lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - =",
-            ),
+            )
+            .pattern(PASSWORD_PATTERN),
         ParameterSpec::text("AccountType", "Kind of account.")
             .default("Normal")
             .allowed(&["Normal", "Super"]),
@@ -63,11 +66,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         )
         .default("ReadWrite")
         .allowed(&["ReadWrite", "ReadOnly", "DDLOnly", "DMLOnly"]),
-        ParameterSpec::text("AccountDescription", "Remark.").constraints(
-            "2-256 characters; first a Chinese character or a letter; Chinese \
+        ParameterSpec::text("AccountDescription", "Remark.")
+            .length(2, 256)
+            .constraints(
+                "2-256 characters; first a Chinese character or a letter; Chinese \
                 characters, letters, digits, underscore, hyphen; not starting with http:// or \
                 https://",
-        ),
+            ),
         CLIENT_TOKEN,
         ParameterSpec::text(
             "AccountVersion",

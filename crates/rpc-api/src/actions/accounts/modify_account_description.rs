@@ -29,7 +29,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("AccountName", "Account.").required(),
         ParameterSpec::text("AccountDescription", "New remark.")
             .required()
-            .constraints("as in CreateAccount"),
+            .constraints("as in CreateAccount")
+            .length(2, 256),
     ],
     response: &[REQUEST_ID],
     errors: &[

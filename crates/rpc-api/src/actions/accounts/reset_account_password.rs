@@ -4,7 +4,7 @@ use openpeta_types::{AccountName, InstanceId, Password};
 
 use crate::actions::common::{
     ACCOUNT_NOT_FOUND, ACCOUNT_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND,
-    INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
+    INSTANCE_STATUS, MISSING_PARAMETER, PASSWORD_PATTERN, REQUEST_ID,
 };
 use crate::checks::{account_name, check_required, new_password};
 use crate::spec::{
@@ -33,7 +33,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             .constraints(
                 "8-32 characters; at least three of the four classes upper-case, \
                 lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - =",
-            ),
+            )
+            .pattern(PASSWORD_PATTERN),
     ],
     response: &[REQUEST_ID],
     errors: &[

@@ -34,7 +34,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             .allowed(&["30", "50", "100"]),
         ParameterSpec::integer("PageNumber", "Page, from 1.")
             .default("1")
-            .constraints("> 0, <= 2147483647"),
+            .constraints("> 0, <= 2147483647")
+            .range(1, i32::MAX as u32),
     ],
     response: &[
         REQUEST_ID,

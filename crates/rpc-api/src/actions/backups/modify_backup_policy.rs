@@ -13,6 +13,9 @@ use crate::spec::{
 };
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
+/// Days of the week with commas between, or the word for none of them.
+const PERIOD_PATTERN: &str = r"^\s*(None|(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\s*(,\s*(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\s*)*)\s*$";
+
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
     action: Action::ModifyBackupPolicy,
@@ -31,7 +34,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("DBName", "Database name.").required(),
         ParameterSpec::boolean("EnableBinlogBackup", "Back up the binary log."),
         ParameterSpec::text("PreferredBackupTime", "Daily window in UTC.")
-            .constraints("HH:mmZ-HH:mmZ"),
+            .constraints("HH:mmZ-HH:mmZ")
+            .pattern("^[0-9]{2}:[0-9]{2}Z- ?[0-9]{2}:[0-9]{2}Z$"),
         ParameterSpec::text("PreferredBackupPeriod", "Weekdays, comma-separated.")
             .allowed(&[
                 "Monday",
@@ -42,10 +46,12 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
                 "Saturday",
                 "Sunday",
             ])
-            .constraints("comma-separated; or None, which turns automatic backups off"),
+            .constraints("comma-separated; or None, which turns automatic backups off")
+            .pattern(PERIOD_PATTERN),
         ParameterSpec::text("BackupRetentionPeriod", "Days to keep backups.")
             .default("7")
-            .constraints("integer 7..730"),
+            .constraints("integer 7..730")
+            .range(7, 730),
     ],
     response: &[REQUEST_ID],
     errors: &[

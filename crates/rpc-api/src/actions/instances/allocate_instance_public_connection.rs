@@ -30,7 +30,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         .default("the InstanceId plus a suffix"),
         ParameterSpec::text("Port", "Port.")
             .default("3306")
-            .constraints("3200..3999"),
+            .constraints("3200..3999")
+            .range(3200, 3999),
     ],
     response: &[REQUEST_ID],
     errors: &[

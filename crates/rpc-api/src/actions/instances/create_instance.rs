@@ -7,7 +7,8 @@ use openpeta_types::{
 };
 
 use crate::actions::common::{
-    CLIENT_TOKEN, FORBIDDEN_RAM, MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
+    ACCOUNT_NAME_PATTERN, CLIENT_TOKEN, DB_NAME_PATTERN, FORBIDDEN_RAM, MISSING_PARAMETER,
+    PASSWORD_PATTERN, REQUEST_ID, TOKEN_MISMATCH,
 };
 use crate::checks::{
     DEFAULT_ENTRIES, check_required, choice_of, instance_name, new_account_name, new_db_name,
@@ -44,24 +45,28 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             .constraints(
                 "a lower-case letter, then up to 63 lower-case letters, digits and \
                 underscores; not a reserved keyword",
-            ),
+            )
+            .pattern(DB_NAME_PATTERN),
         ParameterSpec::text("NodeSpec", "Node class, e.g. petadata.s2.xlarge.").required(),
         ParameterSpec::text("NodeNumber", "Number of nodes.")
             .required()
-            .constraints("decimal integer, 1 to 128; above 1 is refused until databases over several nodes exist"),
+            .constraints("decimal integer, 1 to 128; above 1 is refused until databases over several nodes exist")
+            .range(1, 128),
         ParameterSpec::text("AccountName", "Name of the first account.")
             .required()
             .constraints(
                 "2-10 characters: a lower-case letter, then lower-case letters, digits \
                 and underscores; not a reserved keyword",
-            ),
+            )
+            .pattern(ACCOUNT_NAME_PATTERN),
         ParameterSpec::text("AccountPassword", "Password of the first account.")
             .required()
             .secret()
             .constraints(
                 "8-32 characters; at least three of the four classes upper-case, \
                 lower-case, digit, special; special characters are ! @ # $ % ^ & * ( ) _ + - =",
-            ),
+            )
+            .pattern(PASSWORD_PATTERN),
         ParameterSpec::text("ChargeType", "Billing mode.")
             .aliases(&["PayType"])
             .default("PostPaid")
@@ -79,7 +84,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "VSwitch; required when NetworkType=VPC, must be in ZoneId and in VpcId.",
         ),
         ParameterSpec::text("InstanceName", "Free-form display name.")
-            .constraints("<= 256 characters"),
+            .constraints("<= 256 characters")
+            .length(1, 256),
         ParameterSpec::text(
             "SecurityIPList",
             "Initial content of the default whitelist group.",

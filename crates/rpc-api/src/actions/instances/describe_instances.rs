@@ -37,7 +37,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("ChargeType", "Filter.").allowed(&["PrePaid", "PostPaid"]),
         ParameterSpec::integer("PageNumber", "Page, from 1.")
             .default("1")
-            .constraints("> 0, <= 2147483647"),
+            .constraints("> 0, <= 2147483647")
+            .range(1, i32::MAX as u32),
         ParameterSpec::integer("PageSize", "Records per page.")
             .default("10")
             .allowed(&["10", "20", "30", "40", "50"]),

@@ -33,12 +33,14 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("TaskStatus", "Comma-separated status filter.")
             .aliases(&["Status"])
             .default("0,1,3")
-            .allowed(&["0", "1", "2", "3", "4", "5"]),
+            .allowed(&["0", "1", "2", "3", "4", "5"])
+            .list(),
         ParameterSpec::time("StartTime", "Window start.").required(),
         ParameterSpec::time("EndTime", "Window end, after StartTime.").required(),
         ParameterSpec::integer("PageNumbers", "Page, from 1.")
             .default("1")
-            .constraints("> 0, <= 2147483647"),
+            .constraints("> 0, <= 2147483647")
+            .range(1, i32::MAX as u32),
         ParameterSpec::integer("MaxRecordsPerPage", "Records per page.")
             .default("30")
             .allowed(&["30", "50", "100", "200", "500", "1000"]),

@@ -29,7 +29,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_ID,
         ParameterSpec::text("NewInstanceName", "New display name.")
             .required()
-            .constraints("<= 256 characters"),
+            .constraints("<= 256 characters")
+            .length(1, 256),
     ],
     response: &[REQUEST_ID],
     errors: &[

@@ -45,11 +45,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ),
         ParameterSpec::text("SecurityIPListName", "Group to change.")
             .constraints("at most 64 letters, digits, underscores and hyphens")
+            .pattern("^[A-Za-z0-9_-]{1,64}$")
             .default("default"),
         ParameterSpec::text(
             "SecurityIPListAttribute",
             "Group label; hidden hides the group in a console.",
-        ),
+        )
+        .length(1, 64),
     ],
     response: &[
         REQUEST_ID,

@@ -1,10 +1,11 @@
-//! Names of the API as command line flags and subcommands.
+//! Names of the API as the command line spells them.
 
 /// The API's spellings that the general rule would cut in the wrong place.
 const SPELLINGS: &[(&str, &str)] = &[("IPs", "Ips"), ("VSwitch", "Vswitch")];
 
-/// `CreateInstance` becomes `create-instance`, `DBName` `db-name`, `SecurityIPList`
+/// A name as a flag or a subcommand: `CreateInstance` becomes `create-instance`, `DBName` `db-name`, `SecurityIPList`
 /// `security-ip-list`.
+#[must_use]
 pub fn kebab_case(name: &str) -> String {
     let mut name = name.to_owned();
     for (from, to) in SPELLINGS {
