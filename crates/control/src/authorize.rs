@@ -14,7 +14,8 @@ impl Control {
     /// Whether the caller may use an action at all, before its parameters are looked at:
     /// permission comes before parameters in the order of checks.
     ///
-    /// `instance` is the InstanceId parameter as the client sent it, if any. The tenant itself
+    /// `instance` is the parameter that names an instance, as the client sent it, if any: its id,
+    /// or for DescribeInstanceInfoByConnection one of its endpoints. The tenant itself
     /// always may; whether the instance exists is then told by the action itself.
     ///
     /// # Errors
@@ -46,12 +47,17 @@ impl Control {
         };
         let permission = self.permission(caller, action)?;
         let owned = |detail: &Arc<InstanceDetail>| detail.instance.account_id == caller.account_id;
-        let found = InstanceId::parse(text)
-            .ok()
-            .and_then(|id| self.parts.store.instance_detail(&id))
-            .filter(owned);
-        match found {
-            Some(found) => permission.check(caller, &found.instance.region_id, text),
+        let found = match action {
+            Action::DescribeInstanceInfoByConnection => self.at_connection(caller, text).ok(),
+            _ => InstanceId::parse(text)
+                .ok()
+                .and_then(|id| self.parts.store.instance_detail(&id))
+                .filter(owned),
+        };
+        match found.as_deref() {
+            Some(InstanceDetail { instance, .. }) => {
+                permission.check(caller, &instance.region_id, instance.instance_id.as_str())
+            }
             // The action itself tells that there is none.
             None => permission.for_instances(caller).map(drop),
         }

@@ -13,6 +13,13 @@ use serde::Deserialize;
 
 use crate::billing::PriceList;
 
+/// Ports that public endpoints may have (API document 7.11).
+pub(crate) const PUBLIC_PORTS: RangeInclusive<u16> = 3_200..=3_999;
+/// The port of a public endpoint for which none was asked for, if it is free.
+pub(crate) const USUAL_PUBLIC_PORT: u16 = 3_306;
+/// Ten years.
+const LONGEST_GRACE_SECONDS: u64 = 315_360_000;
+
 /// Sections of the configuration file that the control plane reads.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -38,6 +45,11 @@ impl ControlConfig {
         let network = &self.network;
         if network.classic_port_first > network.classic_port_last {
             return Err("network.classic_port_first is above classic_port_last".into());
+        }
+        if network.switch_grace_seconds > LONGEST_GRACE_SECONDS {
+            return Err(format!(
+                "network.switch_grace_seconds must not be above {LONGEST_GRACE_SECONDS}"
+            ));
         }
         let block = |key: &str, text: &str| {
             text.parse::<Ipv4Net>()
@@ -77,6 +89,14 @@ pub struct NetworkConfig {
     /// Domain below which endpoints are named `<InstanceId>.petadata.rds.<domain>`; DNS for
     /// it is the operator's. Without one, connection strings are addresses.
     pub domain: Option<String>,
+    /// Address of this host on which public endpoints listen; the Classic one by default. The
+    /// unspecified address (`0.0.0.0`) listens on all.
+    pub public_address: Option<IpAddr>,
+    /// What clients are told of a public endpoint when there is no domain; the address by
+    /// default.
+    pub public_host: Option<String>,
+    /// Seconds for which the old endpoint still works after a switch of the network type.
+    pub switch_grace_seconds: u64,
 }
 
 impl Default for NetworkConfig {
@@ -90,6 +110,9 @@ impl Default for NetworkConfig {
             default_vpc_cidr: "127.16.0.0/12".into(),
             default_vswitch_cidr: "127.16.0.0/20".into(),
             domain: None,
+            public_address: None,
+            public_host: None,
+            switch_grace_seconds: 86_400,
         }
     }
 }
@@ -99,6 +122,18 @@ impl NetworkConfig {
     #[must_use]
     pub const fn classic_ports(&self) -> RangeInclusive<u16> {
         self.classic_port_first..=self.classic_port_last
+    }
+
+    /// Where public endpoints listen.
+    #[must_use]
+    pub fn public_address(&self) -> IpAddr {
+        self.public_address.unwrap_or(self.classic_address)
+    }
+
+    /// For how long the old endpoint still works after a switch of the network type.
+    #[must_use]
+    pub fn switch_grace(&self) -> Duration {
+        Duration::from_secs(self.switch_grace_seconds)
     }
 }
 
@@ -291,5 +326,9 @@ mod tests {
         config = ControlConfig::default();
         config.network.classic_port_last = 1;
         assert!(config.check().is_err());
+        config = ControlConfig::default();
+        config.network.switch_grace_seconds = u64::MAX;
+        let error = config.check().expect_err("too long");
+        assert!(error.contains("switch_grace_seconds"), "{error}");
     }
 }

@@ -65,6 +65,7 @@ impl Control {
             engine,
             gateway,
             publishing: Mutex::default(),
+            opening: Mutex::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         reconcilers::first_round(&parts)?;

@@ -21,6 +21,8 @@ pub(crate) struct Parts {
     pub(crate) gateway: Arc<dyn Gateway>,
     /// Held from reading a route to publishing it.
     pub(crate) publishing: Mutex<()>,
+    /// Held from reading an endpoint to opening it, and while one is closed.
+    pub(crate) opening: Mutex<()>,
     /// Raised when reconcilers have something to do before their time.
     pub(crate) nodes_changed: watch::Sender<()>,
 }

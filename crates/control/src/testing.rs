@@ -11,20 +11,24 @@ use jiff::Timestamp;
 use openpeta_engine::{Engine, EngineConfig};
 use openpeta_rpc_api::instances::CreateInstanceRequest;
 use openpeta_rpc_api::{Action, ApiRequest, Params};
-use openpeta_store::Store;
+use openpeta_store::{Instance, InstanceDetail, Store};
 use openpeta_tasks::{Tasks, TasksConfig};
 use openpeta_types::route::InstanceRoute;
-use openpeta_types::{EndpointId, InstanceId, ObjectStatus, RequestId, Secret};
+use openpeta_types::{
+    ChargeType, EndpointId, InstanceId, LockMode, NetworkType, ObjectStatus, POSTPAID_EXPIRY,
+    RequestId, Secret,
+};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::billing::PriceList;
+use crate::network::Opened;
 use crate::parts::Parts;
 use crate::{
-    Caller, Control, ControlConfig, DefaultTenant, Gateway, MutatingCall, OpenEndpointError,
-    bootstrap, workflows,
+    Caller, Control, ControlConfig, ControlError, DefaultTenant, Gateway, MutatingCall,
+    OpenEndpointError, bootstrap, random, workflows,
 };
 
 /// An engine with its own directory; what it left running is destroyed with it.
@@ -110,6 +114,7 @@ impl World {
             engine: engine.engine.clone(),
             gateway: Arc::clone(&gateway) as _,
             publishing: Mutex::default(),
+            opening: Mutex::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         Self {
@@ -160,6 +165,52 @@ impl World {
             writer.set_instance_status(id, ObjectStatus::Active)
         });
         activated.expect("the store works");
+    }
+
+    /// An ACTIVE Classic instance of the default tenant that no node stands behind; its endpoint
+    /// is open. For what is not about nodes.
+    pub(crate) fn instance_without_node(&self) -> InstanceId {
+        let instance = Instance {
+            instance_id: random::instance_id().expect("random"),
+            account_id: self.tenant.account_id,
+            name: None,
+            region_id: self.tenant.region_id.to_owned(),
+            zone_id: self.tenant.zone_id.to_owned(),
+            network_type: NetworkType::Classic,
+            vpc_id: None,
+            vswitch_id: None,
+            charge_type: ChargeType::PostPaid,
+            status: ObjectStatus::Active,
+            lock_mode: LockMode::Unlock,
+            lock_reason: None,
+            node_id: None,
+            created_at: Timestamp::now(),
+            expires_at: POSTPAID_EXPIRY,
+            release_at: None,
+            business_unit: None,
+        };
+        let written = self.parts.store.write(|writer| {
+            let endpoint = self.parts.classic_endpoint(writer, &instance)?;
+            writer.insert_instance(&instance)?;
+            writer.insert_endpoint(&endpoint)?;
+            Ok::<_, ControlError>(endpoint)
+        });
+        let endpoint = written.expect("the store works");
+        // Tests that run at the same time take ports, too.
+        while let Opened::Failed(_) = self.open(&endpoint.endpoint_id) {
+            let moved = self.parts.move_endpoint(&endpoint.endpoint_id);
+            moved.expect("there are many ports");
+        }
+        instance.instance_id
+    }
+
+    pub(crate) fn open(&self, id: &EndpointId) -> Opened {
+        self.parts.open_endpoint(id).expect("the store works")
+    }
+
+    /// What clients are told of an instance.
+    pub(crate) fn detail(&self, id: &InstanceId) -> Arc<InstanceDetail> {
+        self.parts.store.instance_detail(id).expect("it exists")
     }
 
     /// Runs every task to its end.

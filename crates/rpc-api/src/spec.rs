@@ -53,11 +53,12 @@ impl ActionSpec {
     /// one.
     #[must_use]
     pub fn instance_parameter(&self) -> Option<&'static ParameterSpec> {
-        const SPELLINGS: [&str; 4] = [
+        const SPELLINGS: [&str; 5] = [
             "InstanceId",
             "DBInstanceId",
             "SrcInstanceId",
             "SourceInstanceId",
+            "ConnectionString",
         ];
         self.parameters
             .iter()

@@ -99,12 +99,32 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
         "InvalidAutoPay.ValueNotSupported",
     ),
     ("ModifyDatabaseNodesNumber", "InvalidClientToken.Malformed"),
+    ("AllocateInstancePublicConnection", "OperationDenied"),
+    (
+        "ReleaseInstancePublicConnection",
+        "OperationDenied.LockMode",
+    ),
+    (
+        "DescribeInstanceInfoByConnection",
+        "InvalidConnectionString.Malformed",
+    ),
+    (
+        "AddBuDBInstanceRelation",
+        "OperationDenied.DBInstanceStatus",
+    ),
+    ("AddBuDBInstanceRelation", "InvalidBusinessUnit.Malformed"),
 ];
 
-/// Fields of answers that the description lacks, at the end of their object.
+/// Fields of answers that the description lacks.
 const ADDED_FIELDS: &[(&str, &str)] = &[
     // As the vendor's relational service names it; amounts without one say little.
     ("DescribePrice.Order", "Currency"),
+    // When an old endpoint closes is not to be learnt otherwise.
+    ("DescribeInstanceInfo.NetworkInfoItems", "ExpiredTime"),
+    (
+        "DescribeInstanceInfoByConnection.NetworkInfoItems",
+        "ExpiredTime",
+    ),
 ];
 
 /// Parameters that an action takes although the description lacks them, at the end of its list.
@@ -226,12 +246,11 @@ fn compare_parameters(action: &str, table: &[ParameterSpec], described: &[Value]
 
 fn compare_fields(path: &str, table: &[FieldSpec], described: &[Value]) {
     let names: Vec<_> = described.iter().map(|field| text(field, "name")).collect();
+    let is_described = |ours: &&FieldSpec| !ADDED_FIELDS.contains(&(path, ours.name));
+    let table: Vec<_> = table.iter().filter(is_described).collect();
     let ours: Vec<_> = table.iter().map(|field| field.name).collect();
-    let (described_ones, added) = ours.split_at(names.len().min(ours.len()));
-    assert_eq!(described_ones, names, "{path}");
-    let is_added = |name| ADDED_FIELDS.contains(&(path, name));
-    assert!(added.iter().all(|name| is_added(name)), "{path}: {added:?}");
-    for (ours, described) in table.iter().zip(described) {
+    assert_eq!(ours, names, "{path}");
+    for (ours, described) in table.into_iter().zip(described) {
         let what = format!("{path}.{}", ours.name);
         assert_eq!(ours.optional, flag(described, "optional"), "{what}");
         assert_eq!(ours.allowed, texts(described, "allowed"), "{what}");

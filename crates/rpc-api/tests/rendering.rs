@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use openpeta_rpc_api::accounts::{AccountItem, DatabasePrivilegeItem, DescribeAccountsResponse};
 use openpeta_rpc_api::databases::{DatabaseItem, DescribeDatabasesResponse};
 use openpeta_rpc_api::instances::{
-    CreateInstanceResponse, DatabaseSummary, DescribeInstanceInfoResponse,
+    AddBuDBInstanceRelationResponse, CreateInstanceResponse, DatabaseSummary,
+    DescribeInstanceInfoByConnectionResponse, DescribeInstanceInfoResponse,
     DescribeInstancesResponse, DescribeSecurityIPsResponse, DescribeTaskStatusResponse,
     DescribeTasksResponse, InstanceItem, ModifySecurityIPsResponse, NetworkInfoItem, TaskItem,
 };
@@ -16,10 +17,10 @@ use openpeta_rpc_api::{
     ApiError, ApiResponse, EmptyResponse, Format, render_error, render_response,
 };
 use openpeta_types::{
-    AccountName, AccountStatus, AccountType, ChargeType, DbName, EndpointType, InstanceId,
-    InstanceName, NetworkType, NodeSpecCatalogue, ObjectStatus, OrderId, POSTPAID_EXPIRY,
-    PrivilegeSet, REGIONS, RequestId, TaskId, TaskStatus, VSwitchId, VpcId, WhitelistGroup,
-    parse_entries, parse_time,
+    AccountName, AccountStatus, AccountType, BusinessUnit, ChargeType, DbName, EndpointType,
+    InstanceId, InstanceName, NetworkType, NodeSpecCatalogue, ObjectStatus, OrderId,
+    POSTPAID_EXPIRY, PrivilegeSet, REGIONS, RequestId, TaskId, TaskStatus, VSwitchId, VpcId,
+    WhitelistGroup, parse_entries, parse_time,
 };
 use serde_json::Value;
 
@@ -203,9 +204,8 @@ fn describe_instances() {
     );
 }
 
-#[test]
-fn describe_instance_info() {
-    let response = DescribeInstanceInfoResponse {
+fn instance_info() -> DescribeInstanceInfoResponse {
+    DescribeInstanceInfoResponse {
         instance_id: instance_id(),
         instance_name: Some(name()),
         region_id: "cn-hangzhou".into(),
@@ -218,10 +218,35 @@ fn describe_instance_info() {
             vpc_id: vpc_id(),
             vswitch_id: vswitch_id(),
             private_ip_address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            expired_time: None,
         }],
         databases: databases(),
+    }
+}
+
+#[test]
+fn describe_instance_info() {
+    check("DescribeInstanceInfo", &instance_info());
+    let found = DescribeInstanceInfoByConnectionResponse(instance_info());
+    check("DescribeInstanceInfoByConnection", &found);
+
+    // The description lacks the time at which an old endpoint closes.
+    let mut retiring = instance_info();
+    retiring.network_info_items[0].expired_time = Some(time());
+    let xml = render_response(Format::Xml, "DescribeInstanceInfo", request_id(), &retiring);
+    assert!(
+        xml.contains("<ExpiredTime>2019-01-17T08:00:00Z</ExpiredTime>"),
+        "{xml}"
+    );
+}
+
+#[test]
+fn add_bu_db_instance_relation() {
+    let response = AddBuDBInstanceRelationResponse {
+        business_unit: BusinessUnit::parse("零售").expect("valid"),
+        db_instance_name: "orders".into(),
     };
-    check("DescribeInstanceInfo", &response);
+    check("AddBuDBInstanceRelation", &response);
 }
 
 #[test]

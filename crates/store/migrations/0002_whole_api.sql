@@ -1,11 +1,15 @@
 -- What the rest of the API needs: endpoints on their way, public endpoints, business units,
 -- tags, backup policies and sets, prices of orders, usage records, quotas of tenants.
 
--- OPENING endpoints are not shown yet; ACTIVE ones with expires_at are on their way out.
+-- OPENING endpoints are not shown yet, CLOSING ones no longer; ACTIVE ones with expires_at are
+-- on their way out.
 ALTER TABLE endpoints ADD COLUMN state TEXT NOT NULL DEFAULT 'ACTIVE';
 -- The first label of a public endpoint's name, unique among all endpoints.
 ALTER TABLE endpoints ADD COLUMN prefix TEXT;
 CREATE UNIQUE INDEX endpoints_prefix ON endpoints (prefix) WHERE prefix IS NOT NULL;
+CREATE INDEX endpoints_expiry ON endpoints (expires_at) WHERE expires_at IS NOT NULL;
+-- Instances are looked up by connection string in memory.
+DROP INDEX endpoints_connection_string;
 DROP INDEX endpoints_default;
 -- One default endpoint an instance: neither public, nor being opened, nor on its way out.
 CREATE UNIQUE INDEX endpoints_default ON endpoints (instance_id)

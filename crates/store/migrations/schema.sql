@@ -248,9 +248,9 @@ CREATE INDEX access_keys_owner ON access_keys (account_id, ram_user);
 CREATE INDEX audit_account ON audit (account_id);
 CREATE INDEX audit_instance ON audit (instance_id);
 CREATE INDEX backup_sets_database ON backup_sets (instance_id, db_name, started_at);
-CREATE INDEX endpoints_connection_string ON endpoints (connection_string);
 CREATE UNIQUE INDEX endpoints_default ON endpoints (instance_id)
     WHERE endpoint_type <> 'PUBLIC' AND state = 'ACTIVE' AND expires_at IS NULL;
+CREATE INDEX endpoints_expiry ON endpoints (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX endpoints_instance ON endpoints (instance_id);
 CREATE UNIQUE INDEX endpoints_prefix ON endpoints (prefix) WHERE prefix IS NOT NULL;
 CREATE INDEX endpoints_vswitch ON endpoints (vswitch_id) WHERE vswitch_id IS NOT NULL;

@@ -6,10 +6,10 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use openpeta_types::{
     AccessKeyId, AccountDescription, AccountId, AccountName, AccountStatus, AccountType, BackupId,
-    BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, ChargeType,
-    DbName, EndpointId, EndpointType, InstanceId, InstanceName, LockMode, NetworkType, NodeId,
-    NodeSpec, ObjectStatus, OrderId, PrivilegeSet, RetentionDays, TagKey, TagValue, TaskId,
-    TaskStatus, VSwitchId, VpcId,
+    BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, BusinessUnit,
+    ChargeType, ConnectionPrefix, DbName, EndpointId, EndpointType, InstanceId, InstanceName,
+    LockMode, NetworkType, NodeId, NodeSpec, ObjectStatus, OrderId, PrivilegeSet, RetentionDays,
+    TagKey, TagValue, TaskId, TaskStatus, VSwitchId, VpcId,
 };
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -89,6 +89,8 @@ text_columns! {
     InstanceName: |text| Self::parse(text).ok(), Self::as_str;
     TagKey: |text| Self::parse(text).ok(), Self::as_str;
     TagValue: |text| Self::parse(text).ok(), Self::as_str;
+    BusinessUnit: |text| Self::parse(text).ok(), Self::as_str;
+    ConnectionPrefix: |text| Self::parse(text).ok(), Self::as_str;
     AccountName: |text| Self::parse_lookup(text).ok(), Self::as_str;
     AccountDescription: |text| Self::parse(text).ok(), Self::as_str;
     NodeSpec: node_spec, Self::as_str;
@@ -106,6 +108,7 @@ text_columns! {
     PrivilegeSet: Self::parse, |value| value.as_str();
     TaskStatus: Self::parse, |value| value.as_str();
     crate::AccessKeyStatus: Self::parse, |value| value.as_str();
+    crate::EndpointState: Self::parse, |value| value.as_str();
     crate::NodeState: Self::parse, |value| value.as_str();
     crate::TaskPhase: Self::parse, |value| value.as_str();
     crate::StepState: Self::parse, |value| value.as_str();

@@ -12,7 +12,7 @@ use openpeta_types::{AccountId, InstanceId};
 
 use crate::column::P;
 use crate::instance_views::InstancePage;
-use crate::{InstanceDetail, InstanceFilter, Reader, StoreError};
+use crate::{Endpoint, InstanceDetail, InstanceFilter, Reader, StoreError};
 
 const TABLE: &str = "instances";
 
@@ -94,6 +94,17 @@ impl InstanceIndex {
         let entries = self.entries(*account_id);
         let place = entries.binary_search_by_key(seq, |entry| entry.seq).ok()?;
         Some(Arc::clone(&entries[place].detail))
+    }
+
+    /// The instances of a tenant with an endpoint as asked for, oldest first.
+    pub(crate) fn with_endpoint(
+        &self,
+        account_id: AccountId,
+        wanted: impl Fn(&Endpoint) -> bool,
+    ) -> Vec<Arc<InstanceDetail>> {
+        let has_it = |entry: &&Entry| entry.detail.endpoints.iter().any(&wanted);
+        let found = self.entries(account_id).iter().filter(has_it);
+        found.map(|entry| Arc::clone(&entry.detail)).collect()
     }
 
     /// The instances of a tenant, oldest first.

@@ -6,14 +6,15 @@ use openpeta_types::{
 
 use std::sync::Arc;
 
-use crate::{Database, Endpoint, Instance, Reader, Store, StoreError};
+use crate::{Database, Endpoint, EndpointState, Instance, Reader, Store, StoreError};
 
 /// An instance with all that belongs to its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceDetail {
     /// The instance.
     pub instance: Instance,
-    /// Its endpoints, in the order of [`Reader::endpoints_of`].
+    /// Its endpoints that clients are told of: the ACTIVE ones, in the order of
+    /// [`Reader::endpoints_of`].
     pub endpoints: Vec<Endpoint>,
     /// Its databases, by name.
     pub databases: Vec<Database>,
@@ -114,6 +115,17 @@ impl Store {
         self.index().after(account_id, filter, after, limit)
     }
 
+    /// The instances of a tenant with an endpoint as asked for, oldest first, as of the last
+    /// commit. From memory.
+    #[must_use]
+    pub fn instances_with_endpoint(
+        &self,
+        account_id: AccountId,
+        wanted: impl Fn(&Endpoint) -> bool,
+    ) -> Vec<Arc<InstanceDetail>> {
+        self.index().with_endpoint(account_id, wanted)
+    }
+
     /// An instance with endpoints and databases, whoever owns it, as of the last commit. From
     /// memory.
     #[must_use]
@@ -134,9 +146,11 @@ impl Reader<'_> {
         let Some(instance) = self.instance(instance_id)? else {
             return Ok(None);
         };
+        let mut endpoints = self.endpoints_of(instance_id)?;
+        endpoints.retain(|endpoint| endpoint.state == EndpointState::Active);
         Ok(Some(InstanceDetail {
             instance,
-            endpoints: self.endpoints_of(instance_id)?,
+            endpoints,
             databases: self.databases(instance_id)?,
             tags: self.tags(instance_id)?,
         }))

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use openpeta_types::{
-    AccountId, ChargeType, InstanceId, InstanceName, LockMode, NetworkType, NodeId, ObjectStatus,
-    VSwitchId, VpcId,
+    AccountId, BusinessUnit, ChargeType, InstanceId, InstanceName, LockMode, NetworkType, NodeId,
+    ObjectStatus, VSwitchId, VpcId,
 };
 use rusqlite::params;
 
@@ -18,7 +18,7 @@ macro_rules! columns {
     () => {
         "i.instance_id, i.account_id, i.name, i.region_id, i.zone_id, i.network_type, i.vpc_id, \
          i.vswitch_id, i.charge_type, i.status, i.lock_mode, i.lock_reason, i.node_id, \
-         i.created_at, i.expires_at, i.release_at"
+         i.created_at, i.expires_at, i.release_at, i.business_unit"
     };
 }
 
@@ -57,6 +57,8 @@ pub struct Instance {
     pub expires_at: Timestamp,
     /// When it is released with its data, while it is locked because it expired.
     pub release_at: Option<Timestamp>,
+    /// The business unit that it belongs to.
+    pub business_unit: Option<BusinessUnit>,
 }
 
 pub(crate) fn read(columns: &mut Columns<'_, '_>) -> Result<Instance, StoreError> {
@@ -77,6 +79,7 @@ pub(crate) fn read(columns: &mut Columns<'_, '_>) -> Result<Instance, StoreError
         created_at: columns.get()?,
         expires_at: columns.get()?,
         release_at: columns.get()?,
+        business_unit: columns.get()?,
     })
 }
 
@@ -123,8 +126,8 @@ impl Writer<'_> {
         self.execute(
             "INSERT INTO instances (instance_id, account_id, name, region_id, zone_id,
                 network_type, vpc_id, vswitch_id, charge_type, status, lock_mode, lock_reason,
-                node_id, created_at, expires_at, release_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                node_id, created_at, expires_at, release_at, business_unit)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 P(&instance.instance_id),
                 P(&instance.account_id),
@@ -142,6 +145,7 @@ impl Writer<'_> {
                 P(&instance.created_at),
                 P(&instance.expires_at),
                 P(&instance.release_at),
+                P(&instance.business_unit),
             ],
         )?;
         Ok(())
@@ -157,7 +161,8 @@ impl Writer<'_> {
             TABLE,
             "UPDATE instances SET name = ?2, region_id = ?3, zone_id = ?4, network_type = ?5,
                 vpc_id = ?6, vswitch_id = ?7, charge_type = ?8, status = ?9, lock_mode = ?10,
-                lock_reason = ?11, node_id = ?12, expires_at = ?13, release_at = ?14
+                lock_reason = ?11, node_id = ?12, expires_at = ?13, release_at = ?14,
+                business_unit = ?15
              WHERE instance_id = ?1",
             params![
                 P(&instance.instance_id),
@@ -174,6 +179,7 @@ impl Writer<'_> {
                 P(&instance.node_id),
                 P(&instance.expires_at),
                 P(&instance.release_at),
+                P(&instance.business_unit),
             ],
         )
     }

@@ -55,7 +55,7 @@ pub use audit::{AuditEntry, AuditFilter, AuditRecord};
 pub use backup_policies::BackupPolicy;
 pub use changes::Topic;
 pub use databases::Database;
-pub use endpoints::Endpoint;
+pub use endpoints::{Endpoint, EndpointState};
 pub use error::StoreError;
 pub use idempotency::IdempotencyRecord;
 pub use instance_views::{AllowList, InstanceDetail, InstanceFilter, InstancePage};

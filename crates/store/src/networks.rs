@@ -114,13 +114,18 @@ impl Reader<'_> {
         )
     }
 
-    /// The lowest address of a VSwitch that no endpoint has, leaving out the network's own, the
-    /// first host (the gateway's by custom) and the broadcast address. `None` when all are
-    /// taken. Insert the endpoint in the same transaction.
+    /// The lowest address of a VSwitch that no endpoint has and `usable` admits (a caller may try
+    /// to bind it), leaving out the network's own, the first host (the gateway's by custom) and
+    /// the broadcast address. `None` when there is none. Insert the endpoint in the same
+    /// transaction.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such VSwitch.
-    pub fn free_address(&self, vswitch_id: &VSwitchId) -> Result<Option<Ipv4Addr>, StoreError> {
+    pub fn free_address(
+        &self,
+        vswitch_id: &VSwitchId,
+        mut usable: impl FnMut(Ipv4Addr) -> bool,
+    ) -> Result<Option<Ipv4Addr>, StoreError> {
         let table = "vswitches";
         let vswitch = self
             .vswitch(vswitch_id)?
@@ -138,7 +143,8 @@ impl Reader<'_> {
         let hosts = first..vswitch.cidr.broadcast().to_bits();
         Ok(hosts
             .map(Ipv4Addr::from_bits)
-            .find(|&address| !taken.contains(&IpAddr::V4(address))))
+            .filter(|&address| !taken.contains(&IpAddr::V4(address)))
+            .find(|&address| usable(address)))
     }
 }
 

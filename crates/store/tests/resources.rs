@@ -133,7 +133,7 @@ fn addresses_of_a_vswitch_run_out_and_come_back() {
     });
     let free = || {
         store
-            .read(|reader| reader.free_address(&vswitch.vswitch_id))
+            .read(|reader| reader.free_address(&vswitch.vswitch_id, |_| true))
             .unwrap()
     };
     // Of eight addresses network, gateway and broadcast are not handed out.
@@ -153,6 +153,8 @@ fn addresses_of_a_vswitch_run_out_and_come_back() {
     let third = endpoint("3", 1, EndpointType::Public, 0).endpoint_id;
     write(&store, |writer| writer.delete_endpoint(&third));
     assert_eq!(free(), Some(Ipv4Addr::new(127, 16, 8, 3)));
+    let none = store.read(|reader| reader.free_address(&vswitch.vswitch_id, |_| false));
+    assert_eq!(none.unwrap(), None);
     store
         .read(|reader| {
             assert_eq!(reader.vpcs()?, vec![vpc()]);
@@ -230,47 +232,6 @@ fn instances_databases_and_nodes() {
             assert_eq!(reader.instances()?, vec![]);
             assert_eq!(reader.databases(&changed.instance_id)?, vec![]);
             assert_eq!(reader.nodes()?, vec![node(2, None)]);
-            Ok::<_, StoreError>(())
-        })
-        .unwrap();
-}
-
-#[test]
-fn endpoints_are_unique_where_they_must_be() {
-    let (_directory, store) = with_instance();
-    let first = endpoint("a", 1, EndpointType::Internal, 4000);
-    write(&store, |writer| writer.insert_endpoint(&first));
-    let taken = endpoint("b", 1, EndpointType::Public, 4000);
-    assert!(matches!(
-        refused(&store, |writer| writer.insert_endpoint(&taken)),
-        StoreError::Conflict { .. }
-    ));
-    let second = endpoint("c", 1, EndpointType::Vpc, 4001);
-    assert!(matches!(
-        refused(&store, |writer| writer.insert_endpoint(&second)),
-        StoreError::Conflict { .. }
-    ));
-    let public = endpoint("p", 1, EndpointType::Public, 4003);
-    write(&store, |writer| {
-        writer.set_endpoint_expiry(&first.endpoint_id, Some(at(50)))?;
-        writer.insert_endpoint(&public)?;
-        writer.insert_endpoint(&second)
-    });
-    store
-        .read(|reader| {
-            let ports: Vec<_> = reader
-                .endpoints_of(&instance_id(1))?
-                .iter()
-                .map(|endpoint| endpoint.port)
-                .collect();
-            assert_eq!(ports, [4001, 4003, 4000]);
-            let same = reader.endpoints_by_connection_string("127.0.0.1")?;
-            assert_eq!(same.len(), 3);
-            let free =
-                |range, usable: fn(u16) -> bool| reader.free_port(first.address, range, usable);
-            assert_eq!(free(4000..=4009, |_| true)?, Some(4002));
-            assert_eq!(free(4000..=4009, |port| port > 4005)?, Some(4006));
-            assert_eq!(free(4000..=4001, |_| true)?, None);
             Ok::<_, StoreError>(())
         })
         .unwrap();

@@ -6,6 +6,7 @@
 //! in [`Examples::arrange`] when it presumes more than they say.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use openpeta_rpc_api::{Action, ActionSpec, Availability, docs};
 use serde_json::{Value, json};
@@ -14,6 +15,12 @@ use crate::{Api, DATABASE, Login, PASSWORD, Service, USER, admin, wait_for};
 
 /// The table that examples are about.
 const TABLE: &str = "CREATE TABLE orders (id INT PRIMARY KEY, total DECIMAL(10,2))";
+
+/// A port that no other public endpoint of these tests has: all instances share the address.
+fn next_public_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(3_400);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A tenant's instance, with what else the examples of actions need.
 pub struct Examples {
@@ -122,6 +129,8 @@ impl Examples {
                     self.sql("CREATE INDEX by_total ON orders (total)");
                 }
             }
+            Action::SwitchInstanceNetType => self.leave_vpc(),
+            Action::AllocateInstancePublicConnection => self.release_public_connection(),
             _ => {}
         }
     }
@@ -143,11 +152,73 @@ impl Examples {
                 let first = tasks.last().expect("the instance was ordered");
                 first["task_id"].as_str().expect("a text").to_owned()
             }
+            "{VpcId}" => self.network("vpc-list", "vpc_id"),
+            "{VSwitchId}" => self.network("vswitch-list", "vswitch_id"),
+            "{ConnectionString}" => {
+                let (host, port) = self
+                    .endpoint(|kind| kind != "PUBLIC")
+                    .expect("a default one");
+                format!("{host}:{port}")
+            }
+            "{ConnectionStringPrefix}" => format!("shop-{}", next_public_port()),
+            "{PublicPort}" => next_public_port().to_string(),
+            "{PublicConnectionString}" => self.public_connection(),
             placeholder if placeholder.starts_with('{') && !placeholder.contains('"') => {
                 panic!("say what {placeholder} stands for in {action:?}")
             }
             literal => literal.to_owned(),
         }
+    }
+
+    fn leave_vpc(&self) {
+        if self.endpoint(|kind| kind == "VPC").is_some() {
+            let classic = ("TargetNetworkType", "Classic");
+            self.call("SwitchInstanceNetType", &[classic]);
+            self.settle();
+        }
+    }
+
+    /// The public endpoint's host and port, made if there is none.
+    fn public_connection(&self) -> String {
+        let is_public = |kind: &str| kind == "PUBLIC";
+        if self.endpoint(is_public).is_none() {
+            self.call("AllocateInstancePublicConnection", &[]);
+            self.settle();
+        }
+        let (host, port) = self.endpoint(is_public).expect("it was made");
+        format!("{host}:{port}")
+    }
+
+    fn release_public_connection(&self) {
+        if let Some((host, port)) = self.endpoint(|kind| kind == "PUBLIC") {
+            let current = format!("{host}:{port}");
+            let parameters = [("CurrentConnectionString", &*current)];
+            self.call("ReleaseInstancePublicConnection", &parameters);
+            self.settle();
+        }
+    }
+
+    /// Host and port of the first endpoint whose kind is as asked for.
+    fn endpoint(&self, wanted: impl Fn(&str) -> bool) -> Option<(String, String)> {
+        let info = self.call("DescribeInstanceInfo", &[]);
+        let items = info["NetworkInfoItems"]["NetworkInfoItem"].as_array();
+        let text = |item: &Value, name: &str| item[name].as_str().expect("a text").to_owned();
+        let is_wanted =
+            |item: &&Value| item["ExpiredTime"].is_null() && wanted(&text(item, "NetworkType"));
+        let item = items.expect("a list").iter().find(is_wanted)?;
+        Some((text(item, "ConnectionString"), text(item, "Port")))
+    }
+
+    /// The default VPC or VSwitch.
+    fn network(&self, command: &str, id: &str) -> String {
+        let list = admin::ask(&self.data_dir, &json!({"command": command}));
+        let list = list.expect("networks can be listed");
+        let is_default = |item: &&Value| item["name"] == "default";
+        let default = list.as_array().expect("a list").iter().find(is_default);
+        default.expect("there is one")[id]
+            .as_str()
+            .expect("a text")
+            .to_owned()
     }
 
     fn instance_to_delete(&self) -> String {

@@ -13,7 +13,7 @@ const FIRST: u16 = 24_000;
 /// How many services may have their own.
 const BLOCKS: u16 = 240;
 
-/// A range of ports for Classic endpoints and a network for VPC endpoints.
+/// A range of ports for Classic endpoints and a network for VPC and public endpoints.
 pub(crate) struct Ports {
     block: u16,
     /// Tells other processes, for as long as it is open, that the block is taken.
@@ -49,7 +49,7 @@ impl Ports {
         first..=first + PER_SERVICE - 1
     }
 
-    /// The two leading numbers of every VPC address.
+    /// The two leading numbers of every VPC address, and of the address of public endpoints.
     pub(crate) fn network(&self) -> [u8; 2] {
         let second = u8::try_from(self.block).expect("few blocks");
         [127, second + 10]

@@ -500,6 +500,7 @@ fn default_config(ports: &Ports) -> Table {
          classic_port_last = {}\n\
          default_vpc_cidr = \"{first}.{second}.0.0/16\"\n\
          default_vswitch_cidr = \"{first}.{second}.16.0/20\"\n\
+         public_address = \"{first}.{second}.0.1\"\n\
          [nodes]\n\
          spare = 0\n\
          [gateway]\n\

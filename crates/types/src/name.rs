@@ -120,47 +120,115 @@ impl From<DbName> for String {
     }
 }
 
-/// The display name of an instance: at most 256 characters of any kind but controls.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct InstanceName(Box<str>);
+/// Declares a text that users choose freely: its documentation, the longest length in
+/// characters and the parameter named in errors.
+macro_rules! free_text {
+    ($(#[$doc:meta])* $name:ident, $longest:literal, $parameter:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
 
-impl InstanceName {
-    /// Checks a display name.
+        impl $name {
+            /// Checks such a text.
+            ///
+            /// # Errors
+            /// [`NameError`] when it is empty, too long, or has control characters.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                let length = text.chars().count();
+                if !(1..=$longest).contains(&length) || text.chars().any(char::is_control) {
+                    return Err(NameError::new($parameter, "is malformed"));
+                }
+                Ok(Self(text.into()))
+            }
+
+            /// It as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0.into()
+            }
+        }
+    };
+}
+
+free_text!(
+    /// The display name of an instance: at most 256 characters of any kind but controls.
+    InstanceName, 256, "InstanceName"
+);
+free_text!(
+    /// The part of a company that an instance belongs to: at most 64 characters of any kind
+    /// but controls.
+    BusinessUnit, 64, "BusinessUnit"
+);
+
+/// The first label of a public endpoint's name: 1 to 63 letters, digits and hyphens, no hyphen
+/// at either end. Kept in lower case, since host names are compared without case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ConnectionPrefix(Box<str>);
+
+impl ConnectionPrefix {
+    /// Checks a label.
     ///
     /// # Errors
-    /// [`NameError`] when it is empty, longer than 256 characters, or has control characters.
+    /// [`NameError`] when the text is no label of a host name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let length = text.chars().count();
-        if !(1..=256).contains(&length) || text.chars().any(char::is_control) {
-            return Err(NameError::new("InstanceName", "is malformed"));
+        let valid = (1..=63).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        if valid {
+            Ok(Self(text.to_ascii_lowercase().into()))
+        } else {
+            Err(NameError::new(
+                "ConnectionStringPrefix",
+                "is no label of a host name",
+            ))
         }
-        Ok(Self(text.into()))
     }
 
-    /// The name as text.
+    /// The label as text, in lower case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for InstanceName {
+impl fmt::Display for ConnectionPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl TryFrom<String> for InstanceName {
+impl TryFrom<String> for ConnectionPrefix {
     type Error = NameError;
     fn try_from(text: String) -> Result<Self, NameError> {
         Self::parse(&text)
     }
 }
 
-impl From<InstanceName> for String {
-    fn from(name: InstanceName) -> String {
-        name.0.into()
+impl From<ConnectionPrefix> for String {
+    fn from(prefix: ConnectionPrefix) -> String {
+        prefix.0.into()
     }
 }
 
@@ -208,5 +276,24 @@ mod tests {
         assert!(InstanceName::parse(&"库".repeat(256)).is_ok());
         assert!(InstanceName::parse(&"库".repeat(257)).is_err());
         assert!(InstanceName::parse("a\nb").is_err());
+    }
+
+    #[test]
+    fn prefixes_are_labels_of_host_names_without_case() {
+        for good in ["a", "Shop-1", "9to5", &"a".repeat(63)] {
+            let prefix = ConnectionPrefix::parse(good).expect(good);
+            assert_eq!(prefix.as_str(), good.to_ascii_lowercase());
+        }
+        for bad in ["", "-a", "a-", "a.b", "a_b", "a b", "店", &"a".repeat(64)] {
+            assert!(ConnectionPrefix::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn business_units_are_short_texts() {
+        assert!(BusinessUnit::parse(&"部".repeat(64)).is_ok());
+        for bad in ["", "a\nb", &"a".repeat(65)] {
+            assert!(BusinessUnit::parse(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -171,6 +171,7 @@ fn row(reader: &Reader<'_>, instance: &Instance) -> Result<Value, ControlError> 
         "status": instance.status.as_str(),
         "lock_mode": instance.lock_mode.as_str(),
         "lock_reason": instance.lock_reason,
+        "business_unit": instance.business_unit.as_ref().map(|unit| unit.as_str()),
         "node_id": instance.node_id.as_ref().map(|id| id.as_str()),
         "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
         "created_at": format_time(instance.created_at),

@@ -190,6 +190,7 @@ impl Order<'_> {
             created_at: now,
             expires_at: expiry(self.request.charge_type, now)?,
             release_at: None,
+            business_unit: None,
         })
     }
 

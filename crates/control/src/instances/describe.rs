@@ -70,16 +70,21 @@ impl Control {
     ) -> Result<DescribeInstanceInfoResponse, ControlError> {
         let action = Action::DescribeInstanceInfo;
         let detail = self.detail(caller, action, &request.instance_id)?;
-        let instance = &detail.instance;
-        Ok(DescribeInstanceInfoResponse {
-            instance_id: instance.instance_id.clone(),
-            instance_name: instance.name.clone(),
-            region_id: instance.region_id.clone(),
-            zone_id: instance.zone_id.clone(),
-            instance_status: instance.status,
-            network_info_items: detail.endpoints.iter().map(network_info).collect(),
-            databases: detail.databases.iter().map(database).collect(),
-        })
+        Ok(info(&detail))
+    }
+}
+
+/// What is told of an instance.
+pub(super) fn info(detail: &InstanceDetail) -> DescribeInstanceInfoResponse {
+    let instance = &detail.instance;
+    DescribeInstanceInfoResponse {
+        instance_id: instance.instance_id.clone(),
+        instance_name: instance.name.clone(),
+        region_id: instance.region_id.clone(),
+        zone_id: instance.zone_id.clone(),
+        instance_status: instance.status,
+        network_info_items: detail.endpoints.iter().map(network_info).collect(),
+        databases: detail.databases.iter().map(database).collect(),
     }
 }
 
@@ -112,6 +117,7 @@ fn network_info(endpoint: &Endpoint) -> NetworkInfoItem {
         port: endpoint.port,
         vpc_id: endpoint.vpc_id.clone(),
         vswitch_id: endpoint.vswitch_id.clone(),
+        expired_time: endpoint.expires_at,
     }
 }
 

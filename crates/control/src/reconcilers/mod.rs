@@ -7,6 +7,7 @@ mod disk_quota;
 mod endpoints;
 mod expiry;
 mod nodes;
+mod retiring;
 mod spares;
 mod sweep;
 
@@ -48,6 +49,7 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     repeat(&mut running, parts, "nodes", often, supervise);
     repeat(&mut running, parts, "spare nodes", often, spares::reconcile);
     repeat(&mut running, parts, "endpoints", SLOW, endpoints::reconcile);
+    running.spawn(retiring::run(Arc::clone(parts)));
     repeat(&mut running, parts, "accounts", SLOW, accounts::reconcile);
     repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
     repeat(

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use openpeta_rpc_api::Action;
-use openpeta_store::{NodeState, Writer};
+use openpeta_store::{Endpoint, NodeState, Writer};
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable};
 use openpeta_types::{AccountStatus, InstanceId, NodeId, NodeSettings, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
 use super::resize_node::apply_settings;
-use super::{FAILED_INSIDE, engine_error, instance, stop_node};
-use crate::OpenEndpointError;
-use crate::network::{check_reachable, socket_address};
+use super::{FAILED_INSIDE, engine_error, instance, opening, stop_node};
 use crate::parts::Parts;
 
 /// Makes an ordered instance real.
@@ -215,7 +213,13 @@ impl Step<CreateInstance> for OpenEndpoint {
         workflow: &CreateInstance,
         task: &TaskContext<'_, CreateInstance>,
     ) -> Result<(), StepError> {
-        open_endpoints(&workflow.0, &task.params().instance_id)
+        let parts = &workflow.0;
+        let instance_id = &task.params().instance_id;
+        parts.publish(instance_id)?;
+        for endpoint in endpoints(parts, instance_id)? {
+            opening::open(parts, &endpoint.endpoint_id, true)?;
+        }
+        Ok(())
     }
 
     async fn undo(
@@ -228,36 +232,7 @@ impl Step<CreateInstance> for OpenEndpoint {
     }
 }
 
-/// Publishes the route and listens; what is open already stays as it is.
-fn open_endpoints(parts: &Parts, instance_id: &InstanceId) -> Result<(), StepError> {
-    parts.publish(instance_id)?;
-    for endpoint in parts
-        .store
-        .read(|reader| reader.endpoints_of(instance_id))?
-    {
-        let address = socket_address(&endpoint);
-        let opened = parts
-            .gateway
-            .open_endpoint(&endpoint.endpoint_id, address, instance_id);
-        match opened {
-            Ok(()) => {}
-            // Taken since the order: another port does as well, and DescribeInstanceInfo
-            // tells it.
-            Err(OpenEndpointError::AddressInUse(_)) if parts.is_classic(&endpoint) => {
-                parts.move_to_free_port(&endpoint)?;
-                return Err(StepError::transient(format!("{address} is taken")));
-            }
-            Err(error) => {
-                let message = format!("The endpoint cannot be opened: {error}.");
-                return Err(StepError::permanent(message, error));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// ACTIVE means that a client connects: the endpoint answers. No login is made, since nobody
-/// but the client knows the password, and the whitelist may not admit this machine.
+/// ACTIVE means that a client connects: the endpoint answers.
 struct CheckLogin;
 
 #[async_trait]
@@ -273,18 +248,19 @@ impl Step<CreateInstance> for CheckLogin {
     ) -> Result<(), StepError> {
         let parts = &workflow.0;
         let instance_id = &task.params().instance_id;
-        // What the step before opened is gone if the process was restarted since.
-        open_endpoints(parts, instance_id)?;
-        for endpoint in parts
-            .store
-            .read(|reader| reader.endpoints_of(instance_id))?
-        {
-            check_reachable(socket_address(&endpoint))
-                .await
-                .map_err(StepError::transient)?;
+        // What the step before published is gone if the process was restarted since.
+        parts.publish(instance_id)?;
+        for endpoint in endpoints(parts, instance_id)? {
+            opening::check(parts, &endpoint.endpoint_id, true).await?;
         }
         Ok(())
     }
+}
+
+fn endpoints(parts: &Parts, instance_id: &InstanceId) -> Result<Vec<Endpoint>, StepError> {
+    Ok(parts
+        .store
+        .read(|reader| reader.endpoints_of(instance_id))?)
 }
 
 /// The settings that the store has for a node.

@@ -11,8 +11,11 @@ pub(crate) mod create_instance;
 pub(crate) mod delete_account;
 pub(crate) mod delete_instance;
 pub(crate) mod grant_account_privilege;
+mod opening;
+pub(crate) mod public_connection;
 mod resize_node;
 pub(crate) mod revoke_account_privilege;
+pub(crate) mod switch_net_type;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +47,13 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(revoke_account_privilege::RevokeAccountPrivilege(
             Arc::clone(parts),
         ))
+        .with(switch_net_type::SwitchNetType(Arc::clone(parts)))
+        .with(public_connection::AllocatePublicConnection(Arc::clone(
+            parts,
+        )))
+        .with(public_connection::ReleasePublicConnection(Arc::clone(
+            parts,
+        )))
 }
 
 /// The instance that a task is about.

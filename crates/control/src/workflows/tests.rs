@@ -361,6 +361,7 @@ checks!(delete_account: DroppingAccount {
 });
 
 mod databases;
+mod endpoints;
 
 /// Whoever adds a workflow adds its checks above.
 #[tokio::test]
@@ -368,13 +369,16 @@ async fn every_workflow_has_its_checks() {
     let world = World::new(&TestEngine::new().await);
     let names: Vec<_> = super::all(&world.parts).names().collect();
     let checked = [
+        "allocate-public-connection",
         "create-account",
         "create-database",
         "create-instance",
         "delete-account",
         "delete-instance",
         "grant-account-privilege",
+        "release-public-connection",
         "revoke-account-privilege",
+        "switch-instance-net-type",
     ];
     assert_eq!(names, checked);
 }

@@ -191,6 +191,22 @@ constructors! {
     vswitch_not_found = "InvalidVSwitchId.NotFound";
     /// The VSwitch is in another zone.
     vswitch_mismatch = "InvalidVSwitchId.Mismatch";
+    /// The instance has that network type already.
+    net_type_exists = "NetTypeExists";
+    /// The instance was switched too often today.
+    switch_quota_exceeded = "QuotaExceeded.SwitchTime";
+    /// The instance cannot be switched to that network type.
+    switch_denied = "OperationDenied.Switch";
+    /// The port is not one that a public endpoint may have, or it is taken.
+    port_malformed = "InvalidPort.Malformed";
+    /// The prefix of a connection string is taken.
+    connection_prefix_duplicate = "InvalidConnectionStringPrefix.Duplicate";
+    /// The instance has a public endpoint.
+    public_connection_exists = "PublicConnectionExists";
+    /// The instance has no such endpoint.
+    current_connection_string_not_found = "InvalidCurrentConnectionString.NotFound";
+    /// The endpoint is not a public one.
+    instance_net_type = "OperationDenied.DBInstanceNetType";
     /// A whitelist entry occurs twice.
     security_ip_duplicate = "InvalidSecurityIPList.Duplicate";
     /// A whitelist group would have too many entries.

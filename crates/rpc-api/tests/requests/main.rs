@@ -1,6 +1,7 @@
 //! Typed requests: what they read, and the exact error for each broken rule.
 
 mod accounts;
+mod endpoints;
 
 use openpeta_rpc_api::accounts::{
     CreateAccountRequest, DeleteAccountRequest, DescribeAccountsRequest, DescribeUserInfoRequest,
@@ -13,10 +14,11 @@ use openpeta_rpc_api::databases::{
     ModifyDatabaseNodesNumberRequest,
 };
 use openpeta_rpc_api::instances::{
-    CreateInstanceRequest, DeleteInstanceRequest, DescribeInstanceInfoRequest,
+    AddBuDBInstanceRelationRequest, AllocateInstancePublicConnectionRequest, CreateInstanceRequest,
+    DeleteInstanceRequest, DescribeInstanceInfoByConnectionRequest, DescribeInstanceInfoRequest,
     DescribeInstancesRequest, DescribeSecurityIPsRequest, DescribeTaskStatusRequest,
     DescribeTasksRequest, ModifyInstanceNameRequest, ModifyMode, ModifySecurityIPsRequest,
-    NetworkPlacement,
+    NetworkPlacement, ReleaseInstancePublicConnectionRequest, SwitchInstanceNetTypeRequest,
 };
 use openpeta_rpc_api::orders::{DescribeCommodityRequest, DescribePriceRequest};
 use openpeta_rpc_api::regions::DescribeRegionsRequest;
@@ -451,6 +453,11 @@ fn every_available_action_has_a_typed_request() {
         ListTagResourcesRequest::ACTION,
         DescribePriceRequest::ACTION,
         DescribeCommodityRequest::ACTION,
+        SwitchInstanceNetTypeRequest::ACTION,
+        AllocateInstancePublicConnectionRequest::ACTION,
+        ReleaseInstancePublicConnectionRequest::ACTION,
+        DescribeInstanceInfoByConnectionRequest::ACTION,
+        AddBuDBInstanceRelationRequest::ACTION,
     ];
     for &action in Action::ALL {
         let available = action.spec().availability == Availability::Available;

@@ -24,6 +24,17 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::DescribeDatabasePartitions => {
             SlowRead(databases::describe_database_partitions::handle)
         }
+        Action::SwitchInstanceNetType => Change(instances::switch_instance_net_type::handle),
+        Action::AllocateInstancePublicConnection => {
+            Change(instances::allocate_instance_public_connection::handle)
+        }
+        Action::ReleaseInstancePublicConnection => {
+            Change(instances::release_instance_public_connection::handle)
+        }
+        Action::AddBuDBInstanceRelation => Change(instances::add_bu_db_instance_relation::handle),
+        Action::DescribeInstanceInfoByConnection => {
+            Read(instances::describe_instance_info_by_connection::handle)
+        }
         Action::DescribeDatabases => Read(databases::describe_databases::handle),
         Action::CreateAccount => SlowChange(accounts::create_account::handle),
         Action::DeleteAccount => SlowChange(accounts::delete_account::handle),
@@ -42,12 +53,7 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::TagResources => Change(tags::tag_resources::handle),
         Action::UntagResources => Change(tags::untag_resources::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
-        Action::SwitchInstanceNetType
-        | Action::AllocateInstancePublicConnection
-        | Action::ReleaseInstancePublicConnection
-        | Action::AddBuDBInstanceRelation
-        | Action::DescribeInstanceInfoByConnection
-        | Action::DeleteDatabase
+        Action::DeleteDatabase
         | Action::ModifyDatabaseNodesSpec
         | Action::DescribeDatabaseList
         | Action::DescribeMonitorItems

@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use jiff::Timestamp;
 use openpeta_store::{
-    AccessKey, AccessKeyStatus, Account, Database, Endpoint, Instance, Node, NodeState, RamUser,
-    SessionToken, Store, StoreError, Tenant, VSwitch, Vpc, Writer,
+    AccessKey, AccessKeyStatus, Account, Database, Endpoint, EndpointState, Instance, Node,
+    NodeState, RamUser, SessionToken, Store, StoreError, Tenant, VSwitch, Vpc, Writer,
 };
 use openpeta_types::route::AccountLogin;
 use openpeta_types::{
     AccessKeyId, AccountDescription, AccountId, AccountName, AccountStatus, AccountType,
-    ChargeType, DbName, EndpointId, EndpointType, InstanceId, InstanceName, LockMode, NetworkType,
-    NodeId, NodeSpecCatalogue, ObjectStatus, Secret, VSwitchId, VpcId,
+    BusinessUnit, ChargeType, DbName, EndpointId, EndpointType, InstanceId, InstanceName, LockMode,
+    NetworkType, NodeId, NodeSpecCatalogue, ObjectStatus, Secret, VSwitchId, VpcId,
 };
 
 /// A store in a directory of its own.
@@ -123,6 +123,7 @@ pub fn instance(tenant: u64, number: u64) -> Instance {
         created_at: at(10),
         expires_at: at(20),
         release_at: None,
+        business_unit: Some(BusinessUnit::parse("零售").unwrap()),
     }
 }
 
@@ -171,6 +172,8 @@ pub fn endpoint(name: &str, instance: u64, kind: EndpointType, port: u16) -> End
         port,
         vpc_id: None,
         vswitch_id: None,
+        state: EndpointState::Active,
+        prefix: None,
         expires_at: None,
     }
 }

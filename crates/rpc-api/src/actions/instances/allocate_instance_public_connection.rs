@@ -1,13 +1,16 @@
 //! AllocateInstancePublicConnection.
 
-use crate::Action;
+use openpeta_types::{ConnectionPrefix, InstanceId};
+
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
     MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::params::decimal;
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -27,10 +30,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "ConnectionStringPrefix",
             "First label of the new host name.",
         )
-        .default("the InstanceId plus a suffix"),
+        .default("the InstanceId plus a suffix")
+        .constraints(
+            "1-63 letters, digits and hyphens, no hyphen at the ends; case does not matter",
+        ),
         ParameterSpec::text("Port", "Port.")
             .default("3306")
-            .constraints("3200..3999")
+            .constraints("3200..3999; left out, 3306 or the next one that is free")
             .range(3200, 3999),
     ],
     response: &[REQUEST_ID],
@@ -39,7 +45,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_NOT_FOUND,
         INSTANCE_STATUS,
         INSTANCE_LOCKED,
-        ErrorSpec::new("InvalidPort.Malformed", 400, "not an integer in 3200..3999"),
+        ErrorSpec::new(
+            "InvalidPort.Malformed",
+            400,
+            "not an integer in 3200..3999, or taken",
+        ),
         ErrorSpec::new(
             "InvalidConnectionStringPrefix.Malformed",
             400,
@@ -48,7 +58,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "InvalidConnectionStringPrefix.Duplicate",
             400,
-            "prefix taken",
+            "prefix taken, or it is an instance's id",
         ),
         ErrorSpec::new(
             "PublicConnectionExists",
@@ -56,6 +66,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "a public endpoint exists already",
         ),
         ErrorSpec::new("NetTypeExists", 403, "same meaning, older code"),
+        ErrorSpec::new("OperationDenied", 403, "no port is left"),
         FORBIDDEN_RAM,
     ],
     example: &[
@@ -63,5 +74,40 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("ConnectionStringPrefix", "{ConnectionStringPrefix}"),
         ("Port", "{PublicPort}"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked AllocateInstancePublicConnection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllocateInstancePublicConnectionRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The first label of the endpoint's name.
+    pub prefix: Option<ConnectionPrefix>,
+    /// The port, 3200 to 3999.
+    pub port: Option<u16>,
+}
+
+impl ApiRequest for AllocateInstancePublicConnectionRequest {
+    const ACTION: Action = Action::AllocateInstancePublicConnection;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        let prefix = "ConnectionStringPrefix";
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            prefix: params
+                .get(prefix)
+                .map(|text| ConnectionPrefix::parse(text).map_err(|_| ApiError::malformed(prefix)))
+                .transpose()?,
+            port: params.get("Port").map(public_port).transpose()?,
+        })
+    }
+}
+
+fn public_port(text: &str) -> Result<u16, ApiError> {
+    decimal(text)
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|port| (3_200..=3_999).contains(port))
+        .ok_or_else(ApiError::port_malformed)
+}

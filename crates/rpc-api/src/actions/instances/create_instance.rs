@@ -252,7 +252,10 @@ impl NetworkPlacement {
     }
 
     /// Reads the placement that goes with a network type; the two ids matter for VPC alone.
-    fn from_params(network_type: NetworkType, params: &Params) -> Result<Self, ApiError> {
+    pub(crate) fn from_params(
+        network_type: NetworkType,
+        params: &Params,
+    ) -> Result<Self, ApiError> {
         if network_type == NetworkType::Classic {
             return Ok(Self::Classic);
         }

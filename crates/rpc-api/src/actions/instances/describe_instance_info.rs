@@ -1,5 +1,6 @@
 //! DescribeInstanceInfo.
 
+use jiff::Timestamp;
 use openpeta_types::{EndpointType, InstanceId, InstanceName, ObjectStatus, VSwitchId, VpcId};
 use std::net::IpAddr;
 
@@ -9,6 +10,13 @@ use crate::actions::common::{
 use crate::actions::instances::describe_instances::{DatabaseSummary, write_databases};
 use crate::spec::{ActionSpec, Availability, FieldSpec, HttpsRule, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
+
+/// An extension: the vendor's relational service calls it so.
+pub(super) const EXPIRED_TIME: FieldSpec = FieldSpec::time(
+    "ExpiredTime",
+    "When the endpoint closes; only for the old one after SwitchInstanceNetType.",
+)
+.optional();
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -41,8 +49,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
                 FieldSpec::text("VpcId", "Only for VPC endpoints.").optional(),
                 FieldSpec::text("VSwitchId", "Only for VPC endpoints.").optional(),
                 FieldSpec::text("PrivateIpAddress", "Only for VPC endpoints.").optional(),
+                EXPIRED_TIME,
             ],
-            "Endpoints; PUBLIC appears after AllocateInstancePublicConnection.",
+            "Endpoints, the default one first; PUBLIC appears after \
+                AllocateInstancePublicConnection, one with ExpiredTime after \
+                SwitchInstanceNetType.",
         ),
         FieldSpec::list(
             "Databases",
@@ -112,6 +123,8 @@ pub struct NetworkInfoItem {
     pub vswitch_id: Option<VSwitchId>,
     /// Its address in the VSwitch, for kind VPC.
     pub private_ip_address: Option<IpAddr>,
+    /// When it closes, for the old one after a switch of the network type.
+    pub expired_time: Option<Timestamp>,
 }
 
 impl ApiResponse for DescribeInstanceInfoResponse {
@@ -124,19 +137,25 @@ impl ApiResponse for DescribeInstanceInfoResponse {
         writer.text("RegionId", &self.region_id);
         writer.text("ZoneId", &self.zone_id);
         writer.text("InstanceStatus", self.instance_status.as_str());
-        writer.list(
-            "NetworkInfoItems",
-            "NetworkInfoItem",
-            &self.network_info_items,
-            |writer, item| {
-                writer.text("NetworkType", item.network_type.as_str());
-                writer.text("ConnectionString", &item.connection_string);
-                writer.display("Port", &item.port);
-                writer.optional_text("VpcId", item.vpc_id.as_ref().map(VpcId::as_str));
-                writer.optional_text("VSwitchId", item.vswitch_id.as_ref().map(VSwitchId::as_str));
-                writer.optional_address("PrivateIpAddress", item.private_ip_address);
-            },
-        );
+        write_network_info(writer, &self.network_info_items);
         write_databases(writer, &self.databases);
     }
+}
+
+/// Writes the endpoints of an instance.
+pub(super) fn write_network_info<W: FieldWriter>(writer: &mut W, items: &[NetworkInfoItem]) {
+    writer.list(
+        "NetworkInfoItems",
+        "NetworkInfoItem",
+        items,
+        |writer, item| {
+            writer.text("NetworkType", item.network_type.as_str());
+            writer.text("ConnectionString", &item.connection_string);
+            writer.display("Port", &item.port);
+            writer.optional_text("VpcId", item.vpc_id.as_ref().map(VpcId::as_str));
+            writer.optional_text("VSwitchId", item.vswitch_id.as_ref().map(VSwitchId::as_str));
+            writer.optional_address("PrivateIpAddress", item.private_ip_address);
+            writer.optional_time("ExpiredTime", item.expired_time);
+        },
+    );
 }

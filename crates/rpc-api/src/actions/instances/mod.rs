@@ -15,10 +15,17 @@ pub(crate) mod modify_security_ips;
 pub(crate) mod release_instance_public_connection;
 pub(crate) mod switch_instance_net_type;
 
+pub use add_bu_db_instance_relation::{
+    AddBuDBInstanceRelationRequest, AddBuDBInstanceRelationResponse,
+};
+pub use allocate_instance_public_connection::AllocateInstancePublicConnectionRequest;
 pub use create_instance::{CreateInstanceRequest, CreateInstanceResponse, NetworkPlacement};
 pub use delete_instance::DeleteInstanceRequest;
 pub use describe_instance_info::{
     DescribeInstanceInfoRequest, DescribeInstanceInfoResponse, NetworkInfoItem,
+};
+pub use describe_instance_info_by_connection::{
+    DescribeInstanceInfoByConnectionRequest, DescribeInstanceInfoByConnectionResponse,
 };
 pub use describe_instances::{
     DatabaseSummary, DescribeInstancesRequest, DescribeInstancesResponse, InstanceItem,
@@ -28,3 +35,5 @@ pub use describe_task_status::{DescribeTaskStatusRequest, DescribeTaskStatusResp
 pub use describe_tasks::{DescribeTasksRequest, DescribeTasksResponse, TaskItem};
 pub use modify_instance_name::ModifyInstanceNameRequest;
 pub use modify_security_ips::{ModifyMode, ModifySecurityIPsRequest, ModifySecurityIPsResponse};
+pub use release_instance_public_connection::ReleaseInstancePublicConnectionRequest;
+pub use switch_instance_net_type::SwitchInstanceNetTypeRequest;

@@ -1,12 +1,16 @@
 //! ReleaseInstancePublicConnection.
 
-use crate::Action;
+use openpeta_types::InstanceId;
+
 use crate::actions::common::{
-    FORBIDDEN_RAM, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
+    FORBIDDEN_RAM, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER,
+    REQUEST_ID,
 };
+use crate::checks::check_required;
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -14,7 +18,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "ReleaseInstancePublicConnection",
     aliases: &[],
     section: Section::Instances,
-    description: "Removes the public endpoint of an instance.",
+    description: "Removes the public endpoint of an instance. Sessions that came through it are \
+        closed.",
     mutating: true,
     creates_task: true,
     https: HttpsRule::Optional,
@@ -29,7 +34,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         .aliases(&["InstanceId"]),
         ParameterSpec::text(
             "CurrentConnectionString",
-            "Host name of the endpoint to remove.",
+            "Host name of the endpoint to remove, or its address; with `:port` behind it where \
+                several endpoints share one.",
         )
         .required(),
     ],
@@ -38,6 +44,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         MISSING_PARAMETER,
         INSTANCE_NOT_FOUND,
         INSTANCE_STATUS,
+        INSTANCE_LOCKED,
         ErrorSpec::new(
             "InvalidCurrentConnectionString.NotFound",
             400,
@@ -54,5 +61,30 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBInstanceId", "{InstanceId}"),
         ("CurrentConnectionString", "{PublicConnectionString}"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked ReleaseInstancePublicConnection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseInstancePublicConnectionRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The endpoint, as the client names it.
+    pub current_connection_string: String,
+}
+
+impl ApiRequest for ReleaseInstancePublicConnectionRequest {
+    const ACTION: Action = Action::ReleaseInstancePublicConnection;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        let name = "DBInstanceId";
+        let instance = params.any_of(name, &["InstanceId"])?;
+        let instance = instance.ok_or_else(|| ApiError::missing_parameter(name))?;
+        Ok(Self {
+            instance_id: InstanceId::parse(instance).map_err(|_| ApiError::instance_not_found())?,
+            current_connection_string: params.required("CurrentConnectionString")?.to_owned(),
+        })
+    }
+}

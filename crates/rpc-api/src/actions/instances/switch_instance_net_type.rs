@@ -1,13 +1,17 @@
 //! SwitchInstanceNetType.
 
-use crate::Action;
+use openpeta_types::{InstanceId, NetworkType};
+
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
     MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::actions::instances::NetworkPlacement;
+use crate::checks::check_required;
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -15,7 +19,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "SwitchInstanceNetType",
     aliases: &[],
     section: Section::Instances,
-    description: "Moves an instance between the classic network and a VPC; its address changes.",
+    description: "Moves an instance between the classic network and a VPC. It gets a new \
+        endpoint; the old one still works for a while, by default for a day.",
     mutating: true,
     creates_task: true,
     https: HttpsRule::Optional,
@@ -29,8 +34,14 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("TargetNetworkType", "Network to move to.")
             .required()
             .allowed(&["VPC", "Classic"]),
-        ParameterSpec::text("VpcId", "Required for VPC."),
-        ParameterSpec::text("VSwitchId", "Required for VPC."),
+        ParameterSpec::text(
+            "VpcId",
+            "Required for VPC; must be in the instance's region.",
+        ),
+        ParameterSpec::text(
+            "VSwitchId",
+            "Required for VPC; must be in VpcId and in the instance's zone.",
+        ),
     ],
     response: &[REQUEST_ID],
     errors: &[
@@ -53,7 +64,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new("InvalidVSwitchId.NotFound", 400, "unknown VSwitch"),
         ErrorSpec::new("IncorrectVpcId.Mismatch", 400, "VPC in another region"),
         ErrorSpec::new("InvalidVSwitchId.Mismatch", 400, "VSwitch in another zone"),
-        ErrorSpec::new("OperationDenied.Switch", 403, "cannot be switched"),
+        ErrorSpec::new(
+            "OperationDenied.Switch",
+            403,
+            "no address of the VSwitch, or no port, is left",
+        ),
         FORBIDDEN_RAM,
     ],
     example: &[
@@ -62,5 +77,31 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("VpcId", "{VpcId}"),
         ("VSwitchId", "{VSwitchId}"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked SwitchInstanceNetType.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchInstanceNetTypeRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Where it goes.
+    pub target: NetworkPlacement,
+}
+
+impl ApiRequest for SwitchInstanceNetTypeRequest {
+    const ACTION: Action = Action::SwitchInstanceNetType;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        let name = "TargetNetworkType";
+        check_required(Self::ACTION, params)?;
+        let network_type = params
+            .choice(name, NetworkType::parse)?
+            .ok_or_else(|| ApiError::missing_parameter(name))?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            target: NetworkPlacement::from_params(network_type, params)?,
+        })
+    }
+}

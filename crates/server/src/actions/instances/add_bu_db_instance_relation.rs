@@ -1,0 +1,12 @@
+//! AddBuDBInstanceRelation.
+
+use openpeta_control::MutatingCall;
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>, change: &MutatingCall) -> Outcome {
+    let response = call
+        .control
+        .add_bu_db_instance_relation(change, &call.parse()?)?;
+    Ok(call.render(&response))
+}

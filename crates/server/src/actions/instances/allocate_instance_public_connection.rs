@@ -1,0 +1,12 @@
+//! AllocateInstancePublicConnection.
+
+use openpeta_control::MutatingCall;
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>, change: &MutatingCall) -> Outcome {
+    let response = call
+        .control
+        .allocate_instance_public_connection(change, &call.parse()?)?;
+    Ok(call.render(&response))
+}

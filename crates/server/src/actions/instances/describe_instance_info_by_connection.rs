@@ -1,0 +1,10 @@
+//! DescribeInstanceInfoByConnection.
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>) -> Outcome {
+    let response = call
+        .control
+        .describe_instance_info_by_connection(call.caller, &call.parse()?)?;
+    Ok(call.render(&response))
+}
