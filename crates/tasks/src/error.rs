@@ -23,6 +23,15 @@ pub enum StepError {
         /// What happened, for the operator.
         cause: String,
     },
+    /// It will not succeed, and it is certain that nothing was done: a forward step that is
+    /// refused leaves the way back open.
+    #[error("{cause}")]
+    Refused {
+        /// What the client is told.
+        message: String,
+        /// What happened, for the operator.
+        cause: String,
+    },
 }
 
 impl StepError {
@@ -36,6 +45,15 @@ impl StepError {
     /// A failure for good, with what the client is told and what the operator is.
     pub fn permanent(message: impl Display, cause: impl Display) -> Self {
         Self::Permanent {
+            message: message.to_string(),
+            cause: cause.to_string(),
+        }
+    }
+
+    /// A failure for good of a step that did nothing, with what the client is told and what the
+    /// operator is.
+    pub fn refused(message: impl Display, cause: impl Display) -> Self {
+        Self::Refused {
             message: message.to_string(),
             cause: cause.to_string(),
         }

@@ -113,8 +113,16 @@ impl Runner {
     /// A step failed for good: back, or, if there is no way back, stop here.
     async fn fail(&mut self, step: usize, error: StepError) -> Result<(), Halt> {
         let spec = self.workflow.specs()[step];
+        let earlier = &self.workflow.specs()[..step];
+        let can_go_back = earlier.iter().all(|spec| spec.kind == StepKind::Undoable);
         let (message, cause) = match error {
-            StepError::Permanent { message, cause } => (message, cause),
+            StepError::Refused { message, cause } if can_go_back => {
+                tracing::info!(task = %self.task_id(), step = spec.name, %cause, "a step was refused");
+                return self.record_refused(step, &message, &cause).await;
+            }
+            StepError::Permanent { message, cause } | StepError::Refused { message, cause } => {
+                (message, cause)
+            }
             StepError::Transient { cause } => (format!("{} did not succeed.", spec.title), cause),
         };
         tracing::warn!(task = %self.task_id(), step = spec.name, %cause, "a step failed for good");
@@ -137,7 +145,11 @@ impl Runner {
                     self.record_failed_attempt(step, &cause).await?;
                     self.pause(policy.delay(attempt)).await?;
                 }
-                Err(StepError::Transient { cause } | StepError::Permanent { cause, .. }) => {
+                Err(
+                    StepError::Transient { cause }
+                    | StepError::Permanent { cause, .. }
+                    | StepError::Refused { cause, .. },
+                ) => {
                     let name = self.workflow.specs()[step].name;
                     let message = "The operation failed and could not be undone completely.";
                     let cause = format!("undo of step {name}: {cause}");
@@ -164,7 +176,11 @@ impl Runner {
                     tracing::warn!(task = %self.task_id(), %cause, "a task could not be ended");
                     self.pause(policy.delay(attempt)).await?;
                 }
-                Err(StepError::Transient { cause } | StepError::Permanent { cause, .. }) => {
+                Err(
+                    StepError::Transient { cause }
+                    | StepError::Permanent { cause, .. }
+                    | StepError::Refused { cause, .. },
+                ) => {
                     let message = "The operation could not be completed.";
                     return self
                         .stick(message, &format!("end of the task: {cause}"))

@@ -99,6 +99,28 @@ impl Runner {
         .await
     }
 
+    /// Records that a step was refused, did nothing, and that the task turns around: in one
+    /// transaction, since the way back from a forward step is open only because it did nothing.
+    pub(crate) async fn record_refused(
+        &mut self,
+        index: usize,
+        message: &str,
+        cause: &str,
+    ) -> Result<(), Halt> {
+        let name = self.workflow.specs()[index].name;
+        self.change(|_, task, steps| {
+            let step = &mut steps[index];
+            step.state = StepState::Undone;
+            step.error = Some(cause.to_owned());
+            step.finished_at = Some(Timestamp::now());
+            task.phase = TaskPhase::Unwinding;
+            task.message = Some(message.to_owned());
+            task.cause = Some(format!("step {name}: {cause}"));
+            Ok(())
+        })
+        .await
+    }
+
     /// Records that a step is being undone.
     pub(crate) async fn record_undo(&mut self, index: usize) -> Result<(), Halt> {
         let title = self.workflow.specs()[index].title;

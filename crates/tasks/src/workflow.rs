@@ -97,7 +97,8 @@ pub trait Step<W: Workflow>: Send + Sync + 'static {
 pub enum StepKind {
     /// It can.
     Undoable,
-    /// It cannot: the task goes on from there until it is through.
+    /// It cannot: the task goes on from there until it is through, unless this is the first such
+    /// step and it is refused ([`StepError::Refused`]).
     Forward,
 }
 

@@ -96,6 +96,7 @@ impl Scenario for Razing {
     fn workflow(&self, world: &World) -> Raze {
         Raze {
             things: Arc::clone(&world.things),
+            refusal: None,
         }
     }
 

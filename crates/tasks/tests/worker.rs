@@ -207,7 +207,10 @@ async fn progress_follows_weights_and_reports_and_the_end_is_expected_from_exper
 async fn what_cannot_be_cancelled_or_retried_says_why() {
     let (_directory, store) = open();
     let things = Arc::new(Things::default());
-    let raze = Raze { things };
+    let raze = Raze {
+        things,
+        refusal: None,
+    };
     let workflows = || Workflows::new().with(raze.clone());
     let tasks = Tasks::start(store.clone(), workflows(), config());
     // The end of the task writes a tenant that does not exist: stuck behind forward steps.
@@ -240,6 +243,30 @@ async fn what_cannot_be_cancelled_or_retried_says_why() {
         tasks.wait(stuck.task_id).await.unwrap().status,
         TaskStatus::Succeeded
     );
+}
+
+#[tokio::test]
+async fn a_forward_step_that_was_refused_leaves_the_way_back_open() {
+    let (_directory, store) = open();
+    let things = Arc::new(Things::default());
+    things.ensure("walls on plot 1".to_owned());
+    let raze = Raze {
+        things: Arc::clone(&things),
+        refusal: Some(StepError::refused("The house is listed.", "list 7")),
+    };
+    let tasks = Tasks::start(store.clone(), Workflows::new().with(raze), config());
+    let ended = tasks.wait(enqueue::<Raze>(&store, 1, None)).await.unwrap();
+    assert_eq!(
+        (ended.status, ended.phase),
+        (TaskStatus::Failed, TaskPhase::Done)
+    );
+    assert_eq!(ended.message.as_deref(), Some("The house is listed."));
+    assert_eq!(ended.cause.as_deref(), Some("step pull-down-walls: list 7"));
+    assert_eq!(things.all(), [("walls on plot 1".to_owned(), 1)]);
+    let steps = store.read(|reader| reader.task_steps(ended.task_id));
+    let states: Vec<_> = steps.unwrap().iter().map(|step| step.state).collect();
+    use StepState::{Pending, Undone};
+    assert_eq!(states, [Undone, Undone, Pending]);
 }
 
 #[tokio::test]
@@ -348,7 +375,10 @@ async fn tasks_of_another_version_are_stuck_not_lost() {
     store
         .write(|writer| writer.insert_tenant(&tenant(1)))
         .unwrap();
-    let workflows = Workflows::new().with(Raze { things });
+    let workflows = Workflows::new().with(Raze {
+        things,
+        refusal: None,
+    });
     let tasks = Tasks::start(store.clone(), workflows, config());
     tasks.retry(unknown).unwrap();
     assert_eq!(

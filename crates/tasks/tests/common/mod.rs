@@ -163,6 +163,8 @@ impl Step<Build> for Inspect {
 #[derive(Clone)]
 pub struct Raze {
     pub things: Arc<Things>,
+    /// Why the walls stay, if they do.
+    pub refusal: Option<StepError>,
 }
 
 impl Workflow for Raze {
@@ -223,6 +225,9 @@ impl Step<Raze> for PullDownWalls {
     type Output = ();
 
     async fn run(&self, flow: &Raze, task: &TaskContext<'_, Raze>) -> Result<(), StepError> {
+        if let Some(refusal) = &flow.refusal {
+            return Err(refusal.clone());
+        }
         flow.things
             .remove(&format!("walls on plot {}", task.params().number));
         Ok(())
