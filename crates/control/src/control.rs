@@ -18,6 +18,9 @@ use crate::{
     reconcilers, workflows,
 };
 
+/// How long the end of the service waits for steps of tasks.
+const STEP_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The control plane. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Control {
@@ -96,13 +99,21 @@ impl Control {
         }
     }
 
-    /// Stops reconcilers and tasks, the latter between two steps. Nodes keep running.
+    /// Stops reconcilers and tasks, the latter between two steps if the one that runs ends soon.
+    /// One that does not is cut off as a crash would, and run again by the next start. Nodes
+    /// keep running.
     pub async fn shutdown(&self) {
         self.reconcilers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .abort_all();
-        self.tasks.shutdown().await;
+        let between_steps = tokio::time::timeout(STEP_PATIENCE, self.tasks.shutdown()).await;
+        if between_steps.is_err() {
+            tracing::warn!(
+                "steps of tasks that take long are cut off; the next start runs them again"
+            );
+            self.tasks.kill().await;
+        }
     }
 
     /// The store, for what the server needs of it: access keys and nonces.

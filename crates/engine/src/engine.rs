@@ -92,6 +92,10 @@ impl Engine {
         .await
     }
 
+    pub(crate) fn config(&self) -> &EngineConfig {
+        &self.inner.config
+    }
+
     /// The version of the installed server, for example `10.11.19-MariaDB`.
     #[must_use]
     pub fn server_version(&self) -> &str {

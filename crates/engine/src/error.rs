@@ -238,4 +238,16 @@ impl EngineError {
             _ => None,
         }
     }
+
+    /// What MariaDB says of a statement that it refused.
+    #[must_use]
+    pub fn server_message(&self) -> Option<&str> {
+        match self {
+            Self::Sql {
+                source: mysql_async::Error::Server(error),
+                ..
+            } => Some(&error.message),
+            _ => None,
+        }
+    }
 }

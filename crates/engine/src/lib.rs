@@ -16,6 +16,7 @@ mod backup;
 mod config;
 mod config_file;
 mod copy;
+mod definitions;
 mod disk;
 mod engine;
 mod error;
@@ -35,11 +36,13 @@ pub use backup::{
     SequenceEntry, TableEntry, TakenSet,
 };
 pub use config::EngineConfig;
+pub use definitions::{Defined, Refusal};
 pub use disk::DiskUsage;
 pub use engine::{Applied, Engine, StopOutcome};
 pub use error::EngineError;
 pub use node_dir::{NodeEntry, NodeEntryState};
 pub use process::{NodeProcess, RunningNode};
 pub use sql::{
-    ADMIN_ACCOUNT, AccountGrants, DatabaseGrant, HeldPrivileges, NodeSql, native_password_hash,
+    ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldPrivileges,
+    NodeSql, TableColumn, TableDetail, TableIndex, TableState, TableSummary, native_password_hash,
 };

@@ -27,7 +27,7 @@ pub use ids::{
     AccessKeyId, AccountId, BackupId, EndpointId, InstanceId, NodeId, OrderId, RequestId, TaskId,
     VSwitchId, VpcId,
 };
-pub use name::{BusinessUnit, ConnectionPrefix, DbName, InstanceName, NameError};
+pub use name::{BusinessUnit, ConnectionPrefix, DbName, InstanceName, NameError, TableName};
 pub use node_spec::{NodeFamily, NodeSettings, NodeSpec, NodeSpecCatalogue};
 pub use privilege::{PrivilegeSet, match_privilege_set};
 pub use region::{REGIONS, Region, Zone, region, zone};

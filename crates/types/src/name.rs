@@ -120,6 +120,55 @@ impl From<DbName> for String {
     }
 }
 
+/// A table of a database: 1 to 64 characters out of the Basic Multilingual Plane, no NUL, no white
+/// space at its end. Case matters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TableName(Box<str>);
+
+impl TableName {
+    /// Checks a table's name by MariaDB's rules for names in quotes.
+    ///
+    /// # Errors
+    /// [`NameError`] when no table can have that name.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let is_allowed = |character| matches!(character, '\u{1}'..='\u{ffff}');
+        let valid = (1..=64).contains(&text.chars().count())
+            && text.chars().all(is_allowed)
+            && !text.ends_with(|character: char| character.is_ascii_whitespace());
+        if valid {
+            Ok(Self(text.into()))
+        } else {
+            Err(NameError::new("TableName", "is malformed"))
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for TableName {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<TableName> for String {
+    fn from(name: TableName) -> String {
+        name.0.into()
+    }
+}
+
 /// Declares a text that users choose freely: its documentation, the longest length in
 /// characters and the parameter named in errors.
 macro_rules! free_text {
@@ -268,6 +317,25 @@ mod tests {
             "sys",
         ] {
             assert!(DbName::parse(word).expect_err(word).reserved, "{word}");
+        }
+    }
+
+    #[test]
+    fn table_names_are_what_mariadb_takes_in_quotes() {
+        for good in [
+            "t",
+            "My Table",
+            "a`b",
+            "a.b",
+            "表",
+            " a",
+            "1",
+            &"é".repeat(64),
+        ] {
+            assert!(TableName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a ", "a\0b", "😀", &"a".repeat(65)] {
+            assert!(TableName::parse(bad).is_err(), "{bad}");
         }
     }
 

@@ -45,7 +45,8 @@ impl NodeSql {
                 result?;
             }
         }
-        self.revoke_on(database).await
+        self.revoke_on(database).await?;
+        self.drop_ddl_account(database).await
     }
 
     /// Drops a database with everything granted on it if there is nothing in it; whether it is

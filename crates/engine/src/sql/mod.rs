@@ -3,8 +3,10 @@
 mod accounts;
 mod database_privileges;
 mod databases;
+mod ddl;
 mod grants;
 mod object_grants;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +20,9 @@ use tokio::time::error::Elapsed;
 
 pub use accounts::{AccountGrants, DatabaseGrant};
 pub use database_privileges::HeldPrivileges;
+pub(crate) use ddl::ddl_password;
+pub use ddl::{DDL_SECONDS, DDL_WAIT_SECONDS};
+pub use tables::{TableColumn, TableDetail, TableIndex, TableState, TableSummary};
 
 use crate::error::{EngineError, Result};
 
@@ -61,25 +66,26 @@ const PURGE_ATTEMPTS: u32 = 20;
 const PURGE_PAUSE: Duration = Duration::from_millis(50);
 
 impl NodeSql {
-    /// Connects within `limit`; each statement may then take `timeout`.
+    /// Connects as the administrator within `limit`; each statement may then take `timeout`.
     pub(crate) async fn connect(
         socket: &Path,
         password: &Secret,
         limit: Duration,
         timeout: Duration,
     ) -> Result<Self> {
-        let options = OptsBuilder::default()
-            .socket(Some(socket.to_string_lossy()))
-            .user(Some(ADMIN_ACCOUNT))
-            .pass(Some(password.expose()))
-            // Given, so that the driver does not ask the server for them.
-            .max_allowed_packet(Some(64 << 20))
-            .wait_timeout(Some(28_800))
-            .stmt_cache_size(0)
-            .setup(vec![format!(
-                "SET lock_wait_timeout={LOCK_WAIT_SECONDS}, \
-                 sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
-            )]);
+        let options = options(socket, ADMIN_ACCOUNT, password).setup(vec![format!(
+            "SET lock_wait_timeout={LOCK_WAIT_SECONDS}, \
+             sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+        )]);
+        Self::open(socket, options, limit, timeout).await
+    }
+
+    async fn open(
+        socket: &Path,
+        options: OptsBuilder,
+        limit: Duration,
+        timeout: Duration,
+    ) -> Result<Self> {
         match tokio::time::timeout(limit, Conn::new(options)).await {
             Ok(Ok(conn)) => Ok(Self {
                 conn: Some(conn),
@@ -274,6 +280,18 @@ impl NodeSql {
         }
         result.map_err(|source| EngineError::Sql { action, source })
     }
+}
+
+/// What all connections to a node have in common.
+fn options(socket: &Path, user: &str, password: &Secret) -> OptsBuilder {
+    OptsBuilder::default()
+        .socket(Some(socket.to_string_lossy()))
+        .user(Some(user))
+        .pass(Some(password.expose()))
+        // Given, so that the driver does not ask the server for them.
+        .max_allowed_packet(Some(64 << 20))
+        .wait_timeout(Some(28_800))
+        .stmt_cache_size(0)
 }
 
 #[cfg(test)]

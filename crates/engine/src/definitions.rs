@@ -1,0 +1,82 @@
+//! Definition statements of users, run once.
+
+use openpeta_types::{DbName, NodeId, TableName};
+
+use crate::Engine;
+use crate::error::{EngineError, Result};
+use crate::sql::{NodeSql, TableState, ddl_password};
+
+/// What became of a definition statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Defined {
+    /// It is carried out.
+    Done,
+    /// MariaDB refused it; nothing was done.
+    Refused(Refusal),
+}
+
+/// Why MariaDB refused a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// MariaDB's error number.
+    pub code: u16,
+    /// Its message, for whoever wrote the statement.
+    pub message: String,
+}
+
+/// MariaDB's errors after which it is open whether a statement was carried out: the session or
+/// the server ended meanwhile.
+const OPEN: [u16; 6] = [1053, 1152, 1159, 1161, 1317, 1927];
+
+impl Engine {
+    /// Runs a definition statement of a user about a table, unless that table is no longer what
+    /// it was before: then an earlier run, which was interrupted before it could tell, has done
+    /// it. The statement reaches the one database alone, whatever it says.
+    ///
+    /// A session that an interrupted run left is ended first, so that two never run at once.
+    ///
+    /// # Errors
+    /// Those of administration connections. It is open then whether the statement was carried
+    /// out; running it again finds out.
+    pub async fn run_ddl(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        table: &TableName,
+        before: &TableState,
+        statement: &str,
+    ) -> Result<Defined> {
+        let password = ddl_password(&self.config().admin_password, node, database);
+        let mut admin = self.sql(node).await?;
+        let is_due = async {
+            admin.end_ddl_sessions(database).await?;
+            if admin.table_state(database, table).await? != *before {
+                return Ok::<_, EngineError>(false);
+            }
+            admin.ensure_ddl_account(database, &password).await?;
+            Ok(true)
+        }
+        .await;
+        admin.close().await;
+        if !is_due? {
+            return Ok(Defined::Done);
+        }
+        let socket = self.socket_path(node)?;
+        let limit = self.config().sql_timeout;
+        let mut sql = NodeSql::connect_for_ddl(&socket, database, &password, limit).await?;
+        let result = sql.define(statement).await;
+        sql.close().await;
+        let Err(error) = result else {
+            return Ok(Defined::Done);
+        };
+        match (error.server_code(), error.server_message()) {
+            (Some(code), Some(message)) if !OPEN.contains(&code) => {
+                // Where nodes lie is nobody's business.
+                let nodes_dir = self.nodes_dir().to_string_lossy();
+                let message = message.replace(&*nodes_dir, "…");
+                Ok(Defined::Refused(Refusal { code, message }))
+            }
+            _ => Err(error),
+        }
+    }
+}
