@@ -31,6 +31,7 @@ mod ram;
 mod random;
 mod reconcilers;
 mod regions;
+mod tables;
 mod tags;
 mod tasks;
 #[cfg(test)]

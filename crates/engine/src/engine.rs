@@ -20,7 +20,7 @@ use crate::sql::NodeSql;
 use crate::template;
 use crate::user::{NodeUser, find_program};
 use crate::version::server_version;
-use crate::{config_file, start};
+use crate::{config_file, start, version};
 
 /// Pause between two attempts to connect to a server that is starting.
 const CONNECT_PAUSE: Duration = Duration::from_millis(2);
@@ -100,6 +100,12 @@ impl Engine {
     #[must_use]
     pub fn server_version(&self) -> &str {
         &self.inner.server_version
+    }
+
+    /// The same as one number, as executable comments compare it: 101119 for 10.11.19.
+    #[must_use]
+    pub fn server_version_number(&self) -> u32 {
+        version::comment_number(&self.inner.server_version)
     }
 
     /// Where nodes lie, without symlinks.

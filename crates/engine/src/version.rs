@@ -37,6 +37,14 @@ fn number(version: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
+/// A version as one number, with two digits each for its second and third part; what is no number
+/// counts as 0.
+pub(crate) fn comment_number(version: &str) -> u32 {
+    let part = |text: &str| text.parse().unwrap_or(0_u32);
+    let parts = version.split(['.', '-']).map(part).take(3);
+    parts.fold(0, |number, part| number * 100 + part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +55,11 @@ mod tests {
         assert!(number("11.4.2-MariaDB") >= number("10.6"));
         assert!(number("10.5.29-MariaDB") < number("10.6"));
         assert_eq!(number("nonsense"), None);
+    }
+
+    #[test]
+    fn a_version_is_a_number_as_in_executable_comments() {
+        assert_eq!(comment_number("10.11.19-MariaDB-0+deb12u1"), 101_119);
+        assert_eq!(comment_number("11.4.2-MariaDB"), 110_402);
     }
 }

@@ -113,6 +113,30 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
         "OperationDenied.DBInstanceStatus",
     ),
     ("AddBuDBInstanceRelation", "InvalidBusinessUnit.Malformed"),
+    // A table that cannot be defined so, is not there, or whose node does not answer.
+    ("CreateTable", "OperationDenied.LockMode"),
+    ("CreateTable", "InvalidTableDDL.Malformed"),
+    ("CreateTable", "UnsupportedParameter"),
+    ("CreateTable", "ServiceUnavailable"),
+    ("ModifyTable", "OperationDenied.LockMode"),
+    ("ModifyTable", "InvalidTableDDL.Malformed"),
+    ("ModifyTable", "ServiceUnavailable"),
+    ("DeleteTable", "OperationDenied.LockMode"),
+    ("DeleteTable", "InvalidTableName.NotFound"),
+    ("DeleteTable", "InvalidTableName.Malformed"),
+    ("DeleteTable", "ServiceUnavailable"),
+    ("TruncateTable", "OperationDenied.LockMode"),
+    ("TruncateTable", "InvalidTableName.NotFound"),
+    ("TruncateTable", "InvalidTableName.Malformed"),
+    ("TruncateTable", "ServiceUnavailable"),
+    ("CreateIndex", "OperationDenied.LockMode"),
+    ("CreateIndex", "InvalidIndexDDL.Malformed"),
+    ("CreateIndex", "ServiceUnavailable"),
+    ("DeleteIndex", "OperationDenied.LockMode"),
+    ("DeleteIndex", "InvalidIndexDDL.Malformed"),
+    ("DeleteIndex", "ServiceUnavailable"),
+    ("DescribeTables", "ServiceUnavailable"),
+    ("DescribeTableInfo", "ServiceUnavailable"),
 ];
 
 /// Fields of answers that the description lacks.
@@ -125,6 +149,12 @@ const ADDED_FIELDS: &[(&str, &str)] = &[
         "DescribeInstanceInfoByConnection.NetworkInfoItems",
         "ExpiredTime",
     ),
+    // What else is to be known of a table without a database account.
+    ("DescribeTableInfo", "Engine"),
+    ("DescribeTableInfo", "TableRows"),
+    ("DescribeTableInfo", "DataBytes"),
+    ("DescribeTableInfo", "IndexBytes"),
+    ("DescribeTableInfo", "Indexes"),
 ];
 
 /// Parameters that an action takes although the description lacks them, at the end of its list.

@@ -17,6 +17,7 @@ fn seed(world: &World, account_id: AccountId, count: usize, prefix: &str) -> Vec
     let seeded = world.parts.store.write(|writer| {
         for id in &ids {
             writer.insert_instance(&Instance {
+                business_unit: None,
                 instance_id: id.clone(),
                 account_id,
                 name: None,

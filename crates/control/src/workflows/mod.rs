@@ -5,6 +5,7 @@
 //! so. What a workflow decides (ids, ports, passwords) was decided before it began.
 
 pub(crate) mod account_privileges;
+pub(crate) mod change_table;
 pub(crate) mod create_account;
 pub(crate) mod create_database;
 pub(crate) mod create_instance;
@@ -54,6 +55,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(public_connection::ReleasePublicConnection(Arc::clone(
             parts,
         )))
+        .with(change_table::ChangeTable(Arc::clone(parts)))
 }
 
 /// The instance that a task is about.

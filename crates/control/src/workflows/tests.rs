@@ -5,13 +5,17 @@ use async_trait::async_trait;
 use openpeta_rpc_api::accounts::{CreateAccountRequest, DeleteAccountRequest};
 use openpeta_rpc_api::instances::DeleteInstanceRequest;
 use openpeta_rpc_api::{Action, ApiRequest, Params};
+use openpeta_sql_route::DdlKind;
 use openpeta_store::Store;
 use openpeta_tasks::test_util::{
     Scenario, check_cancels, check_failed_steps, check_failed_undos, check_random_schedules,
     check_repeated_steps, check_repeated_undos, check_success,
 };
-use openpeta_types::{AccountName, AccountStatus, InstanceId, ObjectStatus, TaskId};
+use openpeta_types::{
+    AccountName, AccountStatus, DbName, InstanceId, NodeId, ObjectStatus, TableName, TaskId,
+};
 
+use super::change_table::ChangeTable;
 use super::create_account::CreateAccount;
 use super::create_instance::CreateInstance;
 use super::delete_account::DeleteAccount;
@@ -303,6 +307,81 @@ impl Scenario for DroppingAccount {
     }
 }
 
+/// An index added to a table: run twice, the statement makes a second one.
+struct ChangingTable(TestEngine);
+
+impl ChangingTable {
+    fn names() -> (DbName, TableName) {
+        let table = TableName::parse("orders").expect("valid");
+        (DbName::parse("shop").expect("valid"), table)
+    }
+
+    fn node(world: &World) -> NodeId {
+        let id = only_instance(world);
+        let instance = world.parts.store.read(|reader| reader.instance(&id));
+        let instance = instance.expect("the store works").expect("it exists");
+        instance.node_id.expect("it has a node")
+    }
+
+    async fn assert_indexes(world: &World, expected: &[&str]) {
+        let (database, table) = Self::names();
+        let sql = world.parts.engine.sql(&Self::node(world)).await;
+        let mut sql = sql.expect("the node accepts");
+        let found = sql.table(&database, &table).await.expect("readable");
+        sql.close().await;
+        let indexes = found.expect("it exists").indexes;
+        let names: Vec<_> = indexes.iter().map(|index| index.name.as_str()).collect();
+        assert_eq!(names, expected);
+    }
+}
+
+#[async_trait]
+impl Scenario for ChangingTable {
+    type Workflow = ChangeTable;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        let world = world_with_instance(&self.0).await;
+        let (id, (database, _)) = (only_instance(&world), Self::names());
+        let call = world.call(Action::CreateTable);
+        let statement = "CREATE TABLE orders (id INT, total INT)";
+        let create = DdlKind::CreateTable;
+        let added = world
+            .control
+            .add_definition(&call, (&id, &database), create, statement);
+        added.expect("a right statement");
+        world.run_tasks().await;
+        world
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> ChangeTable {
+        ChangeTable(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let (id, (database, _)) = (only_instance(world), Self::names());
+        let call = world.call(Action::ModifyTable);
+        let statement = "ALTER TABLE orders ADD INDEX (total)";
+        let alter = DdlKind::AlterTable;
+        let added = world
+            .control
+            .add_definition(&call, (&id, &database), alter, statement);
+        added.expect("a right statement")
+    }
+
+    async fn assert_done(&self, world: &World) {
+        Self::assert_indexes(world, &["total"]).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        Self::assert_indexes(world, &[]).await;
+    }
+}
+
 /// One test a check, so that they share the cores.
 macro_rules! checks {
     ($module:ident: $scenario:ident { $($name:ident: $check:expr;)+ }) => {
@@ -362,6 +441,15 @@ checks!(delete_account: DroppingAccount {
 
 mod databases;
 mod endpoints;
+checks!(change_table: ChangingTable {
+    succeeds: check_success;
+    bears_each_step_twice: check_repeated_steps;
+    leaves_nothing_or_goes_on_when_a_step_fails: check_failed_steps;
+    bears_each_undo_twice: check_repeated_undos;
+    is_stuck_when_an_undo_fails: check_failed_undos;
+    leaves_nothing_when_cancelled: check_cancels;
+    ends_well_whatever_happens: schedules;
+});
 
 /// Whoever adds a workflow adds its checks above.
 #[tokio::test]
@@ -370,6 +458,7 @@ async fn every_workflow_has_its_checks() {
     let names: Vec<_> = super::all(&world.parts).names().collect();
     let checked = [
         "allocate-public-connection",
+        "change-table",
         "create-account",
         "create-database",
         "create-instance",

@@ -9,5 +9,5 @@ pub mod instances;
 pub(crate) mod monitoring;
 pub mod orders;
 pub mod regions;
-pub(crate) mod tables;
+pub mod tables;
 pub mod tags;

@@ -219,6 +219,8 @@ constructors! {
     incorrect_task_status = "OperationDenied.IncorrectTaskStatus";
     /// The end of a time window is before its start.
     end_before_start = "InvalidStartTimeAndEndTime.Malformed";
+    /// The table does not exist in the database.
+    table_not_found = "InvalidTableName.NotFound";
     /// The database name is reserved.
     db_name_keyword = "InvalidParameter.Keyword";
     /// The database name is taken.

@@ -10,6 +10,7 @@ mod instances;
 mod orders;
 mod regions;
 mod table;
+mod tables;
 mod tags;
 
 use futures_util::future::BoxFuture;

@@ -3,7 +3,7 @@
 use openpeta_rpc_api::Action;
 
 use super::Handler::{self, Change, Planned, Read, SlowChange, SlowRead};
-use super::{accounts, backups, databases, instances, orders, regions, tags};
+use super::{accounts, backups, databases, instances, orders, regions, tables, tags};
 
 /// How an action is carried out.
 pub(super) fn handler(action: Action) -> Handler {
@@ -52,6 +52,14 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::ListTagResources => Read(tags::list_tag_resources::handle),
         Action::TagResources => Change(tags::tag_resources::handle),
         Action::UntagResources => Change(tags::untag_resources::handle),
+        Action::DescribeTables => SlowRead(tables::describe_tables::handle),
+        Action::DescribeTableInfo => SlowRead(tables::describe_table_info::handle),
+        Action::CreateTable => SlowChange(tables::create_table::handle),
+        Action::ModifyTable => SlowChange(tables::modify_table::handle),
+        Action::DeleteTable => SlowChange(tables::delete_table::handle),
+        Action::TruncateTable => SlowChange(tables::truncate_table::handle),
+        Action::CreateIndex => SlowChange(tables::create_index::handle),
+        Action::DeleteIndex => SlowChange(tables::delete_index::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
         Action::DeleteDatabase
         | Action::ModifyDatabaseNodesSpec
@@ -64,14 +72,6 @@ pub(super) fn handler(action: Action) -> Handler {
         | Action::DescribeDatabaseBackup
         | Action::RestoreDatabase
         | Action::CreateDatabaseBackup
-        | Action::SwitchBackupDatabase
-        | Action::DescribeTables
-        | Action::DescribeTableInfo
-        | Action::CreateTable
-        | Action::ModifyTable
-        | Action::DeleteTable
-        | Action::TruncateTable
-        | Action::CreateIndex
-        | Action::DeleteIndex => Planned,
+        | Action::SwitchBackupDatabase => Planned,
     }
 }

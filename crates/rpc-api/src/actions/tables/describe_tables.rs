@@ -1,12 +1,16 @@
 //! DescribeTables.
 
-use crate::Action;
+use openpeta_types::{DbName, InstanceId, ObjectStatus};
+
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::actions::tables::UNAVAILABLE;
+use crate::checks::{check_required, db_name};
 use crate::spec::{
     ActionSpec, Availability, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -14,7 +18,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "DescribeTables",
     aliases: &[],
     section: Section::Tables,
-    description: "Lists the tables of a database.",
+    description: "Lists the tables of a database by name, without views and sequences.",
     mutating: false,
     creates_task: false,
     https: HttpsRule::Optional,
@@ -33,9 +37,17 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "Table",
             &[
                 FieldSpec::text("TableName", "Table name."),
-                FieldSpec::text("PartitionKey", "Column that distributes the rows."),
-                FieldSpec::text("PrimaryKey", "Primary key."),
-                FieldSpec::text("TableStatus", "Status of the table.").allowed(&[
+                FieldSpec::text(
+                    "PartitionKey",
+                    "Column that distributes the rows; empty, since databases have one node.",
+                ),
+                FieldSpec::text("PrimaryKey", "Columns of the primary key, comma-separated."),
+                FieldSpec::text(
+                    "TableStatus",
+                    "CREATE, MODIFY or DELETE while a task of CreateTable, DeleteTable or another \
+                     table action about it is not finished, else ACTIVE.",
+                )
+                .allowed(&[
                     "CREATE", "ACTIVE", "MODIFY", "DELETE", "MIGRATE", "APPEND", "INACTIVE",
                 ]),
             ],
@@ -46,8 +58,70 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         MISSING_PARAMETER,
         INSTANCE_NOT_FOUND,
         DB_NOT_FOUND,
+        UNAVAILABLE,
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked DescribeTables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeTablesRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The database.
+    pub db_name: DbName,
+}
+
+impl ApiRequest for DescribeTablesRequest {
+    const ACTION: Action = Action::DescribeTables;
+    type Response = DescribeTablesResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            db_name: db_name(params, "DBName")?,
+        })
+    }
+}
+
+/// The answer to DescribeTables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeTablesResponse {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The database.
+    pub db_name: DbName,
+    /// Its tables, by name.
+    pub tables: Vec<TableItem>,
+}
+
+/// A table in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableItem {
+    /// Its name.
+    pub table_name: String,
+    /// The columns of its primary key.
+    pub primary_key: Vec<String>,
+    /// Its status.
+    pub table_status: ObjectStatus,
+}
+
+impl ApiResponse for DescribeTablesResponse {
+    fn size_hint(&self) -> usize {
+        256 + 192 * self.tables.len()
+    }
+
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        writer.text("InstanceId", self.instance_id.as_str());
+        writer.text("DBName", self.db_name.as_str());
+        writer.list("Tables", "Table", &self.tables, |writer, table| {
+            writer.text("TableName", &table.table_name);
+            writer.text("PartitionKey", "");
+            writer.text("PrimaryKey", &table.primary_key.join(","));
+            writer.text("TableStatus", table.table_status.as_str());
+        });
+    }
+}
