@@ -3,27 +3,15 @@
 mod accounts;
 mod endpoints;
 
-use openpeta_rpc_api::accounts::{
-    CreateAccountRequest, DeleteAccountRequest, DescribeAccountsRequest, DescribeUserInfoRequest,
-    GrantAccountPrivilegeRequest, ModifyAccountDescriptionRequest, ModifyAccountPasswordRequest,
-    ResetAccountPasswordRequest, RevokeAccountPrivilegeRequest,
-};
-use openpeta_rpc_api::backups::{DescribeBackupPolicyRequest, ModifyBackupPolicyRequest};
-use openpeta_rpc_api::databases::{
-    CreateDatabaseRequest, DescribeDatabasePartitionsRequest, DescribeDatabasesRequest,
-    ModifyDatabaseNodesNumberRequest,
-};
+use openpeta_rpc_api::databases::DescribeDatabasesRequest;
 use openpeta_rpc_api::instances::{
-    AddBuDBInstanceRelationRequest, AllocateInstancePublicConnectionRequest, CreateInstanceRequest,
-    DeleteInstanceRequest, DescribeInstanceInfoByConnectionRequest, DescribeInstanceInfoRequest,
+    CreateInstanceRequest, DeleteInstanceRequest, DescribeInstanceInfoRequest,
     DescribeInstancesRequest, DescribeSecurityIPsRequest, DescribeTaskStatusRequest,
     DescribeTasksRequest, ModifyInstanceNameRequest, ModifyMode, ModifySecurityIPsRequest,
-    NetworkPlacement, ReleaseInstancePublicConnectionRequest, SwitchInstanceNetTypeRequest,
+    NetworkPlacement,
 };
-use openpeta_rpc_api::orders::{DescribeCommodityRequest, DescribePriceRequest};
 use openpeta_rpc_api::regions::DescribeRegionsRequest;
-use openpeta_rpc_api::tags::{ListTagResourcesRequest, TagResourcesRequest, UntagResourcesRequest};
-use openpeta_rpc_api::{Action, ApiError, ApiRequest, Availability, Params};
+use openpeta_rpc_api::{ApiError, ApiRequest, Params};
 use openpeta_types::{ChargeType, ObjectStatus, TaskId, TaskStatus, VSwitchId, VpcId, format_time};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -418,49 +406,4 @@ fn modify_security_ips_refuses() {
             ),
         ],
     );
-}
-
-#[test]
-fn every_available_action_has_a_typed_request() {
-    let typed = [
-        CreateInstanceRequest::ACTION,
-        DeleteInstanceRequest::ACTION,
-        ModifyInstanceNameRequest::ACTION,
-        DescribeInstancesRequest::ACTION,
-        DescribeInstanceInfoRequest::ACTION,
-        DescribeTasksRequest::ACTION,
-        DescribeTaskStatusRequest::ACTION,
-        DescribeSecurityIPsRequest::ACTION,
-        ModifySecurityIPsRequest::ACTION,
-        DescribeDatabasesRequest::ACTION,
-        CreateDatabaseRequest::ACTION,
-        DescribeDatabasePartitionsRequest::ACTION,
-        ModifyDatabaseNodesNumberRequest::ACTION,
-        CreateAccountRequest::ACTION,
-        DeleteAccountRequest::ACTION,
-        DescribeAccountsRequest::ACTION,
-        ModifyAccountPasswordRequest::ACTION,
-        ResetAccountPasswordRequest::ACTION,
-        DescribeUserInfoRequest::ACTION,
-        ModifyAccountDescriptionRequest::ACTION,
-        GrantAccountPrivilegeRequest::ACTION,
-        RevokeAccountPrivilegeRequest::ACTION,
-        DescribeRegionsRequest::ACTION,
-        ModifyBackupPolicyRequest::ACTION,
-        DescribeBackupPolicyRequest::ACTION,
-        TagResourcesRequest::ACTION,
-        UntagResourcesRequest::ACTION,
-        ListTagResourcesRequest::ACTION,
-        DescribePriceRequest::ACTION,
-        DescribeCommodityRequest::ACTION,
-        SwitchInstanceNetTypeRequest::ACTION,
-        AllocateInstancePublicConnectionRequest::ACTION,
-        ReleaseInstancePublicConnectionRequest::ACTION,
-        DescribeInstanceInfoByConnectionRequest::ACTION,
-        AddBuDBInstanceRelationRequest::ACTION,
-    ];
-    for &action in Action::ALL {
-        let available = action.spec().availability == Availability::Available;
-        assert_eq!(available, typed.contains(&action), "{action:?}");
-    }
 }
