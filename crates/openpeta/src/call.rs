@@ -39,6 +39,42 @@ const PREFERRED_COLUMNS: &[(&str, &[&str])] = &[
             "FinishTime",
         ],
     ),
+    (
+        "DescribeDatabases",
+        &[
+            "DBName",
+            "DBStatus",
+            "NodeSpec",
+            "NodeNumber",
+            "ChargeType",
+            "CreateTime",
+            "EndTime",
+        ],
+    ),
+    (
+        "DescribeDatabaseList",
+        &[
+            "InstanceId",
+            "DBName",
+            "InstanceStatus",
+            "NodeSpec",
+            "NodeNumber",
+            "ChargeType",
+        ],
+    ),
+    (
+        "DescribeAccounts",
+        &[
+            "AccountName",
+            "AccountStatus",
+            "AccountType",
+            "DatabasePrivileges",
+        ],
+    ),
+    (
+        "DescribeDatabaseBackup",
+        &["BackupId", "BackupStatus", "BackupEndTime", "BackupSize"],
+    ),
 ];
 
 /// How a call is made and shown.

@@ -186,11 +186,12 @@ fn inline(value: &Node) -> String {
     }
 }
 
-/// An item of a list: the values of its members, apart by blanks.
+/// An item of a list: the values of its members, apart by blanks, without details.
 fn inline_item(item: &Node) -> String {
     match item {
         Node::Object(members) if item.items().is_none() => {
-            let texts: Vec<String> = members.iter().map(|(_, value)| inline(value)).collect();
+            let shown = members.iter().filter(|(name, _)| !name.ends_with("Detail"));
+            let texts: Vec<String> = shown.map(|(_, value)| inline(value)).collect();
             texts.join(" ")
         }
         other => inline(other),
@@ -266,6 +267,17 @@ pd-b        s\u{fffd}[31mh       CREATE";
             View::default(),
         );
         assert_eq!(text, "RequestId  R\nA.B        1\nC");
+    }
+
+    #[test]
+    fn a_cell_has_no_details() {
+        let node = answer(
+            r#"{"D":{"P":[{"DBName":"shop","Privilege":"ReadOnly","PrivilegeDetail":"SELECT"}]}}"#,
+        );
+        assert_eq!(
+            render_rows(&[node], &[], View::default()),
+            "D\nshop ReadOnly"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use openpeta_rpc_api::{Action, Section};
 use openpeta_types::{ObjectStatus, TaskStatus, format_time};
 use serde_json::Value;
 
@@ -24,6 +25,7 @@ const ANSWER_FIELDS: &[&str] = &["InstanceId", "NewInstanceId"];
 /// What is needed to tell a call's own task from older ones; made before the call.
 pub struct Watch {
     action: String,
+    shows_endpoints: bool,
     instance_id: Option<String>,
     known_tasks: HashSet<String>,
     timeout: Duration,
@@ -31,7 +33,10 @@ pub struct Watch {
 
 /// How the task ended.
 pub struct Outcome {
+    action: String,
     instance_id: String,
+    /// Whether the endpoints may be what the caller waited for.
+    shows_endpoints: bool,
     /// The answer of DescribeInstanceInfo; `None` once the instance is gone.
     instance: Option<Answer>,
 }
@@ -64,6 +69,8 @@ impl Watch {
             .map(str::to_owned);
         let mut watch = Self {
             action: call.action.clone(),
+            shows_endpoints: spec.section == Section::Instances
+                || spec.action == Action::RestoreDatabase,
             instance_id,
             known_tasks: HashSet::new(),
             timeout,
@@ -161,6 +168,8 @@ impl Watch {
                     return Ok(Look::Working);
                 }
                 Ok(Look::Done(Outcome {
+                    action: self.action.clone(),
+                    shows_endpoints: self.shows_endpoints,
                     instance_id: instance_id.to_owned(),
                     instance: Some(instance),
                 }))
@@ -180,6 +189,8 @@ impl Watch {
             failure if is_passing(&failure) => Ok(Look::Away(failure)),
             failure if failure.api_code() != Some(NOT_FOUND) => Err(failure),
             _ if self.action == "DeleteInstance" => Ok(Look::Done(Outcome {
+                action: self.action.clone(),
+                shows_endpoints: self.shows_endpoints,
                 instance_id: instance_id.to_owned(),
                 instance: None,
             })),
@@ -258,6 +269,9 @@ impl Outcome {
         let Some(instance) = &self.instance else {
             return format!("{id} is gone");
         };
+        if !self.shows_endpoints {
+            return format!("{} of {id} is done", self.action);
+        }
         let mut text = format!("{id} is ACTIVE");
         for endpoint in instance.node.list("NetworkInfoItems") {
             let part = |name| endpoint.text(name).unwrap_or("?");
