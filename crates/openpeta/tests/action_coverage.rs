@@ -344,11 +344,13 @@ fn every_action_in_every_role() {
 }
 
 #[test]
-fn every_action_has_a_page_and_a_command() {
+fn every_action_has_a_page_a_command_and_a_place_in_the_fuzz() {
     let service = Service::new(env!("CARGO_BIN_EXE_openpeta"));
     let help = service.cli(&["--help"]);
     let help = String::from_utf8(help.stdout).expect("a text");
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api");
+    let description = std::fs::read(docs.join("openapi.json")).expect("it is checked in");
+    let description: Value = serde_json::from_slice(&description).expect("JSON");
     for action in Action::ALL {
         let spec = action.spec();
         let page = std::fs::read_to_string(docs.join(format!("{}.md", spec.name)));
@@ -360,6 +362,18 @@ fn every_action_has_a_page_and_a_command() {
                 spec.name,
                 parameter.name
             );
+        }
+        // What the fuzzer of the description sends.
+        let operation = &description["paths"][format!("/{}", spec.name)]["post"];
+        assert_eq!(operation["operationId"], spec.name);
+        let form = "application/x-www-form-urlencoded";
+        let example = &operation["requestBody"]["content"][form]["example"];
+        for (name, value) in docs::example_parameters(spec) {
+            let shown = match &example[name] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            assert_eq!(shown, value, "{} {name}", spec.name);
         }
         for (name, value) in docs::example_parameters(spec) {
             let percent = |byte: u8| match byte {

@@ -132,7 +132,9 @@ fn swapped_case(text: &str) -> String {
 
 /// Values below, at and above the bounds that the table names.
 fn boundaries(parameter: &ParameterSpec) -> Vec<Fault> {
-    let Some(bounds) = Bounds::of(parameter.constraints) else {
+    // The rule of a repeated one says how many there may be.
+    let bounds = Bounds::of(parameter.constraints);
+    let Some(bounds) = bounds.filter(|_| parameter.kind != ParameterKind::Repeated) else {
         return Vec::new();
     };
     let (low, high) = (bounds.low, bounds.high);

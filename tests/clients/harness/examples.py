@@ -1,6 +1,8 @@
 """Objects that the examples of actions are about: with what is made here, the call that an
 action's page shows succeeds."""
 
+import random
+
 import pymysql
 
 from .api import endpoint_of, poll
@@ -22,7 +24,7 @@ class Examples:
         self.service = service
         self.api = api
         self.instance = api.order(DBName=DATABASE, AccountName=USER, AccountPassword=PASSWORD)["InstanceId"]
-        self.info = api.wait_active(self.instance)
+        api.wait_active(self.instance)
         self.names = 0
 
     def parameters(self, action):
@@ -36,7 +38,7 @@ class Examples:
     def settle(self):
         """Waits until nothing is being done to the instance."""
         poll(
-            lambda: all(task["FinishTime"] for task in self.api.tasks(self.instance)),
+            lambda: all(task.get("FinishTime") for task in self.api.tasks(self.instance)),
             60, lambda: f"still at work: {self.api.tasks(self.instance)}",
         )  # fmt: skip
 
@@ -48,11 +50,19 @@ class Examples:
             self.sql("DROP TABLE IF EXISTS orders", TABLE)
             if action.name == "DeleteIndex":
                 self.sql("CREATE INDEX by_total ON orders (total)")
+        elif action.name == "SwitchInstanceNetType" and self.endpoint("VPC"):
+            self.call("SwitchInstanceNetType", TargetNetworkType="Classic")
+            self.settle()
+        elif action.name == "AllocateInstancePublicConnection" and self.endpoint("PUBLIC"):
+            self.call("ReleaseInstancePublicConnection", CurrentConnectionString=self.endpoint("PUBLIC"))
+            self.settle()
 
     def value(self, action, name, shown):
         """What stands in the place of a value that the page shows."""
         if name in INSTANCE_PARAMETERS:
             return self.another_instance() if action.name == "DeleteInstance" else self.instance
+        if name == "DBName" and action.name == "CreateDatabase":
+            return self.name("db")
         if name in ("DBName", "SrcDBName") and action.name != "CreateInstance":
             return DATABASE
         if name == "AccountName" and action.name == "CreateAccount":
@@ -62,7 +72,30 @@ class Examples:
             return self.account()
         if name == "TaskId":
             return self.api.tasks(self.instance)[-1]["TaskId"]
+        if name == "ConnectionString":
+            return self.endpoint("INTERNAL", "VPC")
+        if name == "ConnectionStringPrefix":
+            return self.name("shop").replace("_", "-")
+        if name == "Port" and action.name == "AllocateInstancePublicConnection":
+            # All instances of the machine share the address.
+            return random.randrange(3500, 3900)
+        if name == "CurrentConnectionString":
+            if not self.endpoint("PUBLIC"):
+                self.call("AllocateInstancePublicConnection")
+                self.settle()
+            return self.endpoint("PUBLIC")
+        if name == "VpcId":
+            return self.api.credentials["vpc_id"]
+        if name == "VSwitchId":
+            return self.api.credentials["vswitch_id"]
         return shown
+
+    def endpoint(self, *kinds):
+        """Host and port of an endpoint of one of these kinds that is there to stay, if there is one."""
+        for item in self.api.info(self.instance)["NetworkInfoItems"]["NetworkInfoItem"]:
+            if item["NetworkType"] in kinds and not item.get("ExpiredTime"):
+                return "{ConnectionString}:{Port}".format_map(item)
+        return None
 
     def another_instance(self):
         instance = self.api.order()["InstanceId"]
@@ -92,7 +125,7 @@ class Examples:
         return self.api.call(action, InstanceId=self.instance, **parameters)
 
     def sql(self, *statements):
-        host, port = endpoint_of(self.info)
+        host, port = endpoint_of(self.api.info(self.instance))
         with pymysql.connect(host=host, port=port, user=USER, password=PASSWORD, database=DATABASE) as session:
             for statement in statements:
                 session.cursor().execute(statement)
