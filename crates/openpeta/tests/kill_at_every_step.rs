@@ -21,6 +21,7 @@ const DELETE_INSTANCE: [&str; 3] = ["close-endpoints", "stop-node", "destroy-nod
 const CREATE_ACCOUNT: [&str; 1] = ["create-on-node"];
 const DELETE_ACCOUNT: [&str; 2] = ["withdraw-from-gateway", "drop-on-node"];
 const CHANGE_PRIVILEGES: [&str; 2] = ["remember-held", "change-on-node"];
+const CHANGE_TABLE: [&str; 2] = ["inspect", "define"];
 const FORWARD: [&str; 3] = ["before-run", "after-run", "after-record"];
 const BACK: [&str; 2] = ["before-undo", "after-undo"];
 
@@ -457,6 +458,59 @@ fn changes_of_privileges_are_finished_or_undone() {
     }
     grant(&service.api()).expect("nothing is in the way");
     assert_eq!(privilege(&service.api(), &instance, "bob"), "DMLOnly");
+    service.api().delete(&instance);
+    service.assert_nothing_left();
+}
+
+#[test]
+fn a_statement_about_a_table_is_carried_out_once() {
+    let mut service = prepared();
+    service.start();
+    let instance = service.api().order(&[]).expect("an order is taken");
+    let login = service.api().wait_active(&instance);
+    writing_session(&login);
+    assert_eq!(service.stop(), Some(0));
+
+    // Run twice it would make two indexes.
+    let add_index = |api: &Api| {
+        let parameters = [
+            ("InstanceId", instance.as_str()),
+            ("DBName", DATABASE),
+            ("TableDDL", "ALTER TABLE works ADD INDEX (id)"),
+        ];
+        api.call("ModifyTable", &parameters)
+    };
+    let settle = |service: &Service| {
+        wait_for("the end of the task", || {
+            let list = json!({"command": "task-list", "instance_id": instance, "limit": 1});
+            let tasks = service.admin(&list).expect("tasks can be listed");
+            (!tasks[0]["finish_at"].is_null()).then_some(())
+        });
+    };
+    let indexes = || {
+        let mut session = login.connect().expect("an account logs in");
+        let query = "SELECT COUNT(*) FROM information_schema.STATISTICS WHERE TABLE_NAME = 'works'";
+        session.value(query).expect("a number")
+    };
+    for step in CHANGE_TABLE {
+        for point in FORWARD {
+            let point = format!("change-table/{step}/{point}");
+            die_in(&mut service, &point, add_index);
+            service.start();
+            settle(&service);
+            assert_eq!(indexes(), "1", "{point}");
+            let mut session = login.connect().expect("an account logs in");
+            session
+                .query("DROP INDEX id ON works")
+                .expect("it is there");
+            assert_eq!(service.stop(), Some(0));
+        }
+    }
+    // What failed before it touched the table leaves the table alone, and the call says so.
+    service.start_with(&[("OPENPETA_FAIL_POINT", "change-table/inspect/after-run=fail")]);
+    let error = add_index(&service.api()).expect_err("it is undone");
+    assert_eq!(error.code(), Some("ServiceUnavailable"), "{error:?}");
+    assert_eq!(indexes(), "0");
     service.api().delete(&instance);
     service.assert_nothing_left();
 }

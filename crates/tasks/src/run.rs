@@ -117,7 +117,8 @@ impl Runner {
         let can_go_back = earlier.iter().all(|spec| spec.kind == StepKind::Undoable);
         let (message, cause) = match error {
             StepError::Refused { message, cause } if can_go_back => {
-                tracing::info!(task = %self.task_id(), step = spec.name, %cause, "a step was refused");
+                // The cause may quote what a user wrote: it belongs to the task, not into the log.
+                tracing::info!(task = %self.task_id(), step = spec.name, "a step was refused");
                 return self.record_refused(step, &message, &cause).await;
             }
             StepError::Permanent { message, cause } | StepError::Refused { message, cause } => {

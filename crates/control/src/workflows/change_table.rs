@@ -88,6 +88,8 @@ impl Step<ChangeTable> for Define {
     const NAME: &'static str = "define";
     const TITLE: &'static str = "Running the statement";
     const WEIGHT: u32 = 9;
+    // What runs on the node meanwhile is ended by the next run, or found to be done.
+    const IS_INTERRUPTIBLE: bool = true;
     type Output = ();
 
     async fn run(
