@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use openpeta_engine::{Engine, EngineConfig};
 use openpeta_rpc_api::instances::CreateInstanceRequest;
 use openpeta_rpc_api::{Action, ApiRequest, Params};
-use openpeta_store::{Instance, InstanceDetail, Store};
+use openpeta_store::{Database, Instance, InstanceDetail, Store};
 use openpeta_tasks::{Tasks, TasksConfig};
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{
-    ChargeType, EndpointId, InstanceId, LockMode, NetworkType, ObjectStatus, POSTPAID_EXPIRY,
-    RequestId, Secret,
+    AccountId, ChargeType, DbName, EndpointId, InstanceId, LockMode, NetworkType, ObjectStatus,
+    POSTPAID_EXPIRY, RequestId, Secret,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -211,6 +211,69 @@ impl World {
     /// What clients are told of an instance.
     pub(crate) fn detail(&self, id: &InstanceId) -> Arc<InstanceDetail> {
         self.parts.store.instance_detail(id).expect("it exists")
+    }
+
+    /// Adds an ACTIVE instance with a database `shop` that exist in the store alone, ordered at
+    /// that time.
+    pub(crate) fn seed(
+        &self,
+        account_id: AccountId,
+        id: &str,
+        charge_type: ChargeType,
+        created_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> InstanceId {
+        let instance_id = InstanceId::parse(id).expect("an id");
+        let instance = Instance {
+            instance_id: instance_id.clone(),
+            account_id,
+            name: None,
+            region_id: "cn-hangzhou".into(),
+            zone_id: "cn-hangzhou-b".into(),
+            network_type: NetworkType::Classic,
+            vpc_id: None,
+            vswitch_id: None,
+            charge_type,
+            status: ObjectStatus::Active,
+            lock_mode: LockMode::Unlock,
+            lock_reason: None,
+            node_id: None,
+            created_at,
+            expires_at,
+            release_at: None,
+            business_unit: None,
+        };
+        let specs = &self.parts.config.node_specs;
+        let (node_spec, settings) = specs.find("petadata.s2.xlarge").expect("on offer");
+        let database = Database {
+            instance_id: instance_id.clone(),
+            db_name: DbName::parse("shop").expect("a name"),
+            node_spec: node_spec.clone(),
+            settings: settings.clone(),
+            node_number: 1,
+            charge_type,
+            status: ObjectStatus::Active,
+            created_at,
+            expires_at,
+            source_instance_id: None,
+        };
+        let seeded = self.parts.store.write(|writer| {
+            writer.insert_instance(&instance)?;
+            writer.insert_database(&database)
+        });
+        seeded.expect("the store works");
+        instance_id
+    }
+
+    /// Adds another tenant.
+    pub(crate) fn add_tenant(&self, name: &str) -> AccountId {
+        let tenant = bootstrap::new_tenant(name, Timestamp::now()).expect("random numbers");
+        let added = self
+            .parts
+            .store
+            .write(|writer| writer.insert_tenant(&tenant));
+        added.expect("the store works");
+        tenant.account_id
     }
 
     /// Runs every task to its end.

@@ -139,7 +139,8 @@ impl Reader<'_> {
         )
     }
 
-    /// A database, if it is a PostPaid one, with up to when its usage is on record.
+    /// A database, if it is a PostPaid one that is not being made or deleted, with up to when its
+    /// usage is on record.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
@@ -150,8 +151,17 @@ impl Reader<'_> {
     ) -> Result<Option<Metered>, StoreError> {
         self.one(
             TABLE,
-            metered!("d.charge_type = ?1 AND d.instance_id = ?2 AND d.db_name = ?3"),
-            params![P(&ChargeType::PostPaid), P(instance_id), P(db_name)],
+            metered!(
+                "d.charge_type = ?1 AND d.status NOT IN (?2, ?3) AND d.instance_id = ?4 \
+                 AND d.db_name = ?5"
+            ),
+            params![
+                P(&ChargeType::PostPaid),
+                P(&ObjectStatus::Create),
+                P(&ObjectStatus::Delete),
+                P(instance_id),
+                P(db_name)
+            ],
             read_metered,
         )
     }

@@ -3,14 +3,17 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{Endpoint, Instance, Reader};
+use openpeta_store::{Database, Endpoint, Instance, Reader, Writer};
 use openpeta_types::{ChargeType, InstanceId, LockMode, ObjectStatus, format_time};
 use serde_json::{Value, json};
 
 use super::AdminChange;
-use crate::instances::release;
+use crate::billing::{Lot, Purchase, Sale};
 use crate::node_size::spread_disk_quota;
 use crate::{Control, ControlError};
+
+/// Name of renewals among the orders.
+const RENEWAL: &str = "admin:instance-renew";
 
 impl Control {
     pub(super) fn instance_list(&self) -> Result<Value, ControlError> {
@@ -56,7 +59,7 @@ impl Control {
             ) {
                 return Err(ApiError::instance_status().into());
             }
-            release(writer, &instance)?;
+            self.parts.release(writer, &instance, change.now)?;
             change.record(writer, Some(instance.account_id), Some(id))?;
             let status = ObjectStatus::Delete;
             row(writer, &Instance { status, ..instance })
@@ -87,17 +90,42 @@ impl Control {
             if instance.lock_mode == LockMode::LockByExpiration {
                 instance.lock_mode = LockMode::Unlock;
                 instance.lock_reason = None;
+                instance.release_at = None;
             }
             writer.update_instance(&instance)?;
             for mut database in writer.databases(id)? {
+                self.order_renewal(writer, &instance, &database, months, change.now)?;
                 database.expires_at = instance.expires_at;
                 writer.update_database(&database)?;
             }
             change.record(writer, Some(instance.account_id), Some(id))?;
             Ok(instance)
         })?;
-        self.parts.enforce_lock(&instance).await?;
+        self.parts.enforce_lock(id).await?;
         self.parts.store.read(|reader| row(reader, &instance))
+    }
+
+    fn order_renewal(
+        &self,
+        writer: &Writer<'_>,
+        instance: &Instance,
+        database: &Database,
+        months: u32,
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
+        let lot = Lot {
+            node_spec: &database.node_spec,
+            nodes: database.node_number,
+        };
+        let purchase = Purchase {
+            account_id: instance.account_id,
+            instance_id: &instance.instance_id,
+            db_name: Some(&database.db_name),
+            action: RENEWAL,
+            sale: Sale::Renewal { lot, months },
+            now,
+        };
+        self.parts.place_order(writer, &purchase).map(drop)
     }
 
     pub(super) fn instance_disk_quota(
@@ -145,10 +173,11 @@ impl Control {
             Ok(Instance {
                 lock_mode: mode,
                 lock_reason: reason.map(str::to_owned),
+                release_at: None,
                 ..instance
             })
         })?;
-        self.parts.enforce_lock(&instance).await?;
+        self.parts.enforce_lock(id).await?;
         self.parts.store.read(|reader| row(reader, &instance))
     }
 }
@@ -172,9 +201,11 @@ fn row(reader: &Reader<'_>, instance: &Instance) -> Result<Value, ControlError> 
         "lock_mode": instance.lock_mode.as_str(),
         "lock_reason": instance.lock_reason,
         "business_unit": instance.business_unit.as_ref().map(|unit| unit.as_str()),
+        "charge_type": instance.charge_type.as_str(),
         "node_id": instance.node_id.as_ref().map(|id| id.as_str()),
         "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
         "created_at": format_time(instance.created_at),
         "expires_at": format_time(instance.expires_at),
+        "release_at": instance.release_at.map(format_time),
     }))
 }

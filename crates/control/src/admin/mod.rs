@@ -2,6 +2,7 @@
 
 mod access_keys;
 mod audit;
+mod billing;
 mod instances;
 mod networks;
 mod nodes;
@@ -14,7 +15,7 @@ mod tests;
 
 use jiff::Timestamp;
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{AuditEntry, StoreError, Writer};
+use openpeta_store::{AuditEntry, StoreError, Tenant, Writer};
 use openpeta_types::{AccountId, InstanceId};
 use serde_json::Value;
 
@@ -61,14 +62,18 @@ impl Control {
                 instance_quota,
                 database_quota,
                 account_quota,
-            } => self.tenant_update(&change, account_id, |tenant| {
-                tenant.balance_cents = balance_cents.unwrap_or(tenant.balance_cents);
-                tenant.real_name_verified = real_name_verified.unwrap_or(tenant.real_name_verified);
-                tenant.finance = finance.unwrap_or(tenant.finance);
-                tenant.instance_quota = instance_quota.or(tenant.instance_quota);
-                tenant.database_quota = database_quota.or(tenant.database_quota);
-                tenant.account_quota = account_quota.or(tenant.account_quota);
-            }),
+            } => {
+                let update = |tenant: &mut Tenant| {
+                    tenant.balance_cents = balance_cents.unwrap_or(tenant.balance_cents);
+                    tenant.real_name_verified =
+                        real_name_verified.unwrap_or(tenant.real_name_verified);
+                    tenant.finance = finance.unwrap_or(tenant.finance);
+                    tenant.instance_quota = instance_quota.or(tenant.instance_quota);
+                    tenant.database_quota = database_quota.or(tenant.database_quota);
+                    tenant.account_quota = account_quota.or(tenant.account_quota);
+                };
+                self.tenant_update(&change, account_id, update).await
+            }
             C::TenantList => self.tenant_list(),
             C::AccessKeyCreate {
                 account_id,
@@ -141,6 +146,18 @@ impl Control {
             C::TaskShow { task_id } => self.task_show(task_id),
             C::TaskRetry { task_id } => self.task_retry(&change, task_id),
             C::TaskCancel { task_id } => self.task_cancel(&change, task_id),
+            C::OrderList {
+                account_id,
+                instance_id,
+                limit,
+            } => self.order_list(account_id, instance_id, limit),
+            C::UsageList {
+                account_id,
+                instance_id,
+                from,
+                until,
+                limit,
+            } => self.usage_list(account_id, instance_id, from, until, limit),
             C::AuditList {
                 account_id,
                 instance_id,

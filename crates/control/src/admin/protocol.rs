@@ -1,6 +1,7 @@
 //! The operator's commands as they travel over the admin socket: one JSON object a line each
 //! way. The CLI builds [`AdminCommand`]s, the server answers with an [`AdminReply`].
 
+use jiff::Timestamp;
 use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VpcId};
 use serde::{Deserialize, Serialize};
 
@@ -143,7 +144,7 @@ pub enum AdminCommand {
         instance_id: InstanceId,
     },
     /// Prolongs an instance by some months, from today if it has expired; a lock for that
-    /// reason goes.
+    /// reason goes. It is an order, taken from the tenant's balance where orders are.
     InstanceRenew {
         /// The instance.
         instance_id: InstanceId,
@@ -184,6 +185,28 @@ pub enum AdminCommand {
         /// The task.
         task_id: TaskId,
     },
+    /// Lists orders, newest first.
+    OrderList {
+        /// Only those of this tenant.
+        account_id: Option<AccountId>,
+        /// Only those about this instance.
+        instance_id: Option<InstanceId>,
+        /// Most rows.
+        limit: Option<u32>,
+    },
+    /// Lists usage records, newest first.
+    UsageList {
+        /// Only those of this tenant.
+        account_id: Option<AccountId>,
+        /// Only those of this instance.
+        instance_id: Option<InstanceId>,
+        /// Only those that begin at this time or later.
+        from: Option<Timestamp>,
+        /// Only those that begin before this time.
+        until: Option<Timestamp>,
+        /// Most rows.
+        limit: Option<u32>,
+    },
     /// Lists audit rows, newest first.
     AuditList {
         /// Only those of this tenant.
@@ -213,6 +236,8 @@ impl AdminCommand {
                 | Self::NodeList
                 | Self::TaskList { .. }
                 | Self::TaskShow { .. }
+                | Self::OrderList { .. }
+                | Self::UsageList { .. }
                 | Self::AuditList { .. }
         )
     }

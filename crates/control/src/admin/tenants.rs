@@ -31,13 +31,13 @@ impl Control {
         }))
     }
 
-    pub(super) fn tenant_update(
+    pub(super) async fn tenant_update(
         &self,
         change: &AdminChange,
         account_id: AccountId,
         update: impl FnOnce(&mut Tenant),
     ) -> Result<Value, ControlError> {
-        self.parts.store.write(|writer| {
+        let row = self.parts.store.write(|writer| {
             let mut tenant = writer
                 .tenant(account_id)?
                 .ok_or_else(|| not_found("account_id"))?;
@@ -45,7 +45,9 @@ impl Control {
             writer.update_tenant(&tenant)?;
             change.record(writer, Some(account_id), None)?;
             row(writer, &self.parts.config.quotas, &tenant)
-        })
+        })?;
+        self.parts.follow_balance(account_id, change.now).await?;
+        Ok(row)
     }
 
     pub(super) fn tenant_list(&self) -> Result<Value, ControlError> {

@@ -39,6 +39,8 @@ pub(crate) enum Sale<'a> {
     PrePaid { lot: Lot<'a>, months: u32 },
     /// A new database, PrePaid as long as the instance that it comes into.
     PrePaidUntil { lot: Lot<'a>, expires_at: Timestamp },
+    /// Some more months for a PrePaid database that there is.
+    Renewal { lot: Lot<'a>, months: u32 },
     /// Other nodes for a database that there is.
     Resize {
         from: Lot<'a>,
@@ -113,7 +115,9 @@ impl Parts {
         };
         match *sale {
             Sale::PostPaid(lot) => self.prices.quote(lot, HOUR),
-            Sale::PrePaid { lot, months } => self.prices.quote(lot, Term::Months(months)),
+            Sale::PrePaid { lot, months } | Sale::Renewal { lot, months } => {
+                self.prices.quote(lot, Term::Months(months))
+            }
             Sale::PrePaidUntil { lot, expires_at } => self.prices.quote(lot, rest(expires_at)),
             Sale::Resize {
                 to,
@@ -167,7 +171,9 @@ impl Sale<'_> {
     const fn charge_type(&self) -> ChargeType {
         match self {
             Self::PostPaid(_) => ChargeType::PostPaid,
-            Self::PrePaid { .. } | Self::PrePaidUntil { .. } => ChargeType::PrePaid,
+            Self::PrePaid { .. } | Self::PrePaidUntil { .. } | Self::Renewal { .. } => {
+                ChargeType::PrePaid
+            }
             Self::Resize { charge_type, .. } => *charge_type,
         }
     }
@@ -179,6 +185,7 @@ fn details(sale: &Sale<'_>, quote: &Quote<'_>) -> Value {
         Sale::PostPaid(lot) | Sale::PrePaid { lot, .. } | Sale::PrePaidUntil { lot, .. } => {
             ("BUY", lot)
         }
+        Sale::Renewal { lot, .. } => ("RENEW", lot),
         Sale::Resize { to, .. } => ("UPGRADE", to),
     };
     let mut details = json!({
@@ -188,7 +195,9 @@ fn details(sale: &Sale<'_>, quote: &Quote<'_>) -> Value {
         "rule_ids": quote.rules.iter().map(|rule| rule.id).collect::<Vec<_>>(),
     });
     match sale {
-        Sale::PrePaid { months, .. } => details["months"] = (*months).into(),
+        Sale::PrePaid { months, .. } | Sale::Renewal { months, .. } => {
+            details["months"] = (*months).into()
+        }
         Sale::Resize { from, .. } => {
             details["from_node_spec"] = from.node_spec.as_str().into();
             details["from_node_number"] = from.nodes.into();

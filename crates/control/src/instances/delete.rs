@@ -1,5 +1,6 @@
 //! DeleteInstance (API document 7.2).
 
+use jiff::Timestamp;
 use openpeta_rpc_api::instances::DeleteInstanceRequest;
 use openpeta_rpc_api::{Action, EmptyResponse};
 use openpeta_store::{Instance, NodeState, Writer};
@@ -7,6 +8,7 @@ use openpeta_tasks::{NewTask, Tasks};
 use openpeta_types::{ObjectStatus, TaskId};
 
 use crate::authorize::require_unlocked;
+use crate::parts::Parts;
 use crate::workflows::delete_instance::{DeleteInstance, DeleteInstanceParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
@@ -30,7 +32,7 @@ impl Control {
             }
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
-            let task = release(writer, &instance)?;
+            let task = self.parts.release(writer, &instance, call.caller.now)?;
             idempotency::remember(writer, call, token, &())?;
             audit::record(writer, call, Some(id), Some(task))
         })?;
@@ -38,24 +40,32 @@ impl Control {
     }
 }
 
-/// Writes that an instance goes, and the task that makes it go.
-pub(crate) fn release(writer: &Writer<'_>, instance: &Instance) -> Result<TaskId, ControlError> {
-    let id = &instance.instance_id;
-    writer.set_instance_status(id, ObjectStatus::Delete)?;
-    for database in writer.databases(id)? {
-        writer.set_database_status(id, &database.db_name, ObjectStatus::Delete)?;
+impl Parts {
+    /// Writes that an instance goes, and the task that makes it go.
+    pub(crate) fn release(
+        &self,
+        writer: &Writer<'_>,
+        instance: &Instance,
+        now: Timestamp,
+    ) -> Result<TaskId, ControlError> {
+        let id = &instance.instance_id;
+        for database in writer.databases(id)? {
+            self.settle_usage(writer, id, &database.db_name, now)?;
+            writer.set_database_status(id, &database.db_name, ObjectStatus::Delete)?;
+        }
+        writer.set_instance_status(id, ObjectStatus::Delete)?;
+        for node in writer.nodes_of(id)? {
+            writer.set_node_state(&node.node_id, NodeState::Destroying)?;
+        }
+        let task = NewTask::<DeleteInstance> {
+            account_id: instance.account_id,
+            instance_id: Some(id.clone()),
+            db_name: None,
+            action: Action::DeleteInstance.spec().name,
+            params: DeleteInstanceParams {
+                instance_id: id.clone(),
+            },
+        };
+        Ok(Tasks::enqueue(writer, &task)?)
     }
-    for node in writer.nodes_of(id)? {
-        writer.set_node_state(&node.node_id, NodeState::Destroying)?;
-    }
-    let task = NewTask::<DeleteInstance> {
-        account_id: instance.account_id,
-        instance_id: Some(id.clone()),
-        db_name: None,
-        action: Action::DeleteInstance.spec().name,
-        params: DeleteInstanceParams {
-            instance_id: id.clone(),
-        },
-    };
-    Ok(Tasks::enqueue(writer, &task)?)
 }

@@ -13,4 +13,3 @@ mod switch_net_type;
 mod tests;
 
 pub(crate) use create::account_login;
-pub(crate) use delete::release;

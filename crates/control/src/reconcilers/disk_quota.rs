@@ -83,15 +83,9 @@ async fn apply(
         }
         Ok::<_, ControlError>(unchanged)
     })?;
-    let Some(instance) = changed else {
+    if changed.is_none() {
         return Ok(());
-    };
-    tracing::warn!(instance = %instance.instance_id, lock = %mode, reason, used, "disk quota");
-    parts
-        .enforce_lock(&Instance {
-            lock_mode: mode,
-            lock_reason: reason,
-            ..instance
-        })
-        .await
+    }
+    tracing::warn!(instance = %id, lock = %mode, reason, used, "disk quota");
+    parts.enforce_lock(id).await
 }

@@ -3,6 +3,7 @@
 //! something wakes them, by one code path, and may be stopped at any moment.
 
 mod accounts;
+mod billing;
 mod disk_quota;
 mod endpoints;
 mod expiry;
@@ -38,6 +39,8 @@ pub(crate) async fn check_disk_quota(parts: &Arc<Parts>) -> Result<(), ControlEr
     disk_quota::reconcile(Arc::clone(parts)).await
 }
 
+pub(crate) use billing::Billing;
+
 /// Starts all reconcilers; they stop when the set is dropped.
 pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let mut running = JoinSet::new();
@@ -51,6 +54,9 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     repeat(&mut running, parts, "endpoints", SLOW, endpoints::reconcile);
     running.spawn(retiring::run(Arc::clone(parts)));
     repeat(&mut running, parts, "accounts", SLOW, accounts::reconcile);
+    let billing = Arc::new(Billing::default());
+    let bill = move |parts| Arc::clone(&billing).reconcile(parts);
+    repeat(&mut running, parts, "billing", SLOW, bill);
     repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
     repeat(
         &mut running,

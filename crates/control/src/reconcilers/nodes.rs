@@ -131,7 +131,7 @@ async fn recovered(parts: &Parts, node_id: &NodeId, adopted: bool) -> Result<(),
     if let Some(instance) = instance_of(parts, node_id)? {
         parts.restore_accounts(&instance).await?;
         if instance.lock_mode.is_locked() {
-            parts.enforce_lock(&instance).await?;
+            parts.enforce_lock(&instance.instance_id).await?;
         }
     }
     set_status(parts, node_id, ObjectStatus::Active)

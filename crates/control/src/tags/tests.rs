@@ -4,53 +4,20 @@ use openpeta_rpc_api::tags::{
     ListTagResourcesRequest, ListTagResourcesResponse, TagResourcesRequest, UntagResourcesRequest,
 };
 use openpeta_rpc_api::{Action, ApiRequest, Params};
-use openpeta_store::{Instance, PolicyAttachment, RamUser, Tenant};
-use openpeta_types::{AccountId, InstanceId, ObjectStatus};
+use openpeta_store::{PolicyAttachment, RamUser};
+use openpeta_types::{AccountId, ChargeType, InstanceId, ObjectStatus, POSTPAID_EXPIRY};
 
 use crate::testing::{TestEngine, World};
 use crate::{Caller, ControlError, MutatingCall};
 
 /// Adds instances that exist in the store alone.
 fn seed(world: &World, account_id: AccountId, count: usize, prefix: &str) -> Vec<InstanceId> {
-    let id = |number| InstanceId::parse(&format!("pd-{prefix}{number}")).expect("an id");
-    let ids: Vec<_> = (0..count).map(id).collect();
-    let seeded = world.parts.store.write(|writer| {
-        for id in &ids {
-            writer.insert_instance(&Instance {
-                business_unit: None,
-                instance_id: id.clone(),
-                account_id,
-                name: None,
-                region_id: "cn-hangzhou".into(),
-                zone_id: "cn-hangzhou-b".into(),
-                network_type: openpeta_types::NetworkType::Classic,
-                vpc_id: None,
-                vswitch_id: None,
-                charge_type: openpeta_types::ChargeType::PostPaid,
-                status: ObjectStatus::Active,
-                lock_mode: openpeta_types::LockMode::Unlock,
-                lock_reason: None,
-                node_id: None,
-                created_at: jiff::Timestamp::now(),
-                expires_at: openpeta_types::POSTPAID_EXPIRY,
-                release_at: None,
-            })?;
-        }
-        Ok::<_, ControlError>(())
-    });
-    seeded.expect("the store works");
-    ids
-}
-
-fn other_tenant(world: &World) -> AccountId {
-    let tenant = crate::bootstrap::new_tenant("other", jiff::Timestamp::now()).expect("made");
-    let Tenant { account_id, .. } = tenant;
-    let added = world
-        .parts
-        .store
-        .write(|writer| writer.insert_tenant(&tenant));
-    added.expect("the store works");
-    account_id
+    let add = |number| {
+        let id = format!("pd-{prefix}{number}");
+        let now = jiff::Timestamp::now();
+        world.seed(account_id, &id, ChargeType::PostPaid, now, POSTPAID_EXPIRY)
+    };
+    (0..count).map(add).collect()
 }
 
 /// A RAM user of the default tenant that may do what the statements say.
@@ -214,7 +181,7 @@ async fn all_or_nothing_is_tagged_and_only_what_is_the_callers() {
     let engine = TestEngine::new().await;
     let world = World::new(&engine);
     let owner = world.caller();
-    let other = other_tenant(&world);
+    let other = world.add_tenant("other");
     seed(&world, world.tenant.account_id, 2, "a");
     seed(&world, other, 1, "b");
     let team = [("Tag.1.Key", "team")];
@@ -351,7 +318,7 @@ async fn pages_follow_each_other_and_tokens_are_bound_to_their_question() {
     let other_filter = [("NextToken", token.as_str()), ("Tag.1.Key", "env")];
     assert_eq!(ask(&owner, &other_filter), refused);
     let stranger = Caller {
-        account_id: other_tenant(&world),
+        account_id: world.add_tenant("other"),
         ..owner.clone()
     };
     assert_eq!(ask(&stranger, &[("NextToken", &token)]), refused);

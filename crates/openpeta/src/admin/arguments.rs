@@ -1,6 +1,7 @@
 //! The operator's commands as they are typed.
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VpcId};
 
 /// Run the service: tenants, keys, networks, locks, tasks (over DIR/admin.sock)
@@ -48,6 +49,12 @@ pub(super) enum Subject {
     /// Tasks: work that goes on after the answer to a call
     #[command(subcommand)]
     Task(Task),
+    /// Orders: what was bought, and what it cost
+    #[command(subcommand)]
+    Order(Order),
+    /// Usage: PostPaid databases, hour by hour
+    #[command(subcommand)]
+    Usage(Usage),
     /// The record of every change
     #[command(subcommand)]
     Audit(Audit),
@@ -312,6 +319,50 @@ pub(super) enum Task {
         #[arg(value_parser = TaskId::parse)]
         task_id: TaskId,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Order {
+    /// List orders, newest first
+    List {
+        /// Only those of this tenant
+        #[arg(long, value_parser = AccountId::parse)]
+        account_id: Option<AccountId>,
+        /// Only those about this instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: Option<InstanceId>,
+        /// Most rows
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Usage {
+    /// List usage records, newest first
+    List {
+        /// Only those of this tenant
+        #[arg(long, value_parser = AccountId::parse)]
+        account_id: Option<AccountId>,
+        /// Only those of this instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: Option<InstanceId>,
+        /// Only those that begin at this time or later, for example 2026-01-01T00:00:00Z
+        #[arg(long, value_parser = time)]
+        from: Option<Timestamp>,
+        /// Only those that begin before this time
+        #[arg(long, value_parser = time)]
+        until: Option<Timestamp>,
+        /// Most rows
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
+/// A time as the API writes it.
+fn time(text: &str) -> Result<Timestamp, String> {
+    openpeta_types::parse_time(text)
+        .ok_or_else(|| "a time is written as 2026-01-01T00:00:00Z".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,8 +3,8 @@
 use openpeta_control::admin::protocol::AdminCommand;
 
 use crate::admin::arguments::{
-    AccessKey, AdminArguments, Audit, Instance, Node, Policy, RamUser, Sts, Subject, Task, Tenant,
-    Vpc, Vswitch,
+    AccessKey, AdminArguments, Audit, Instance, Node, Order, Policy, RamUser, Sts, Subject, Task,
+    Tenant, Usage, Vpc, Vswitch,
 };
 use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
@@ -223,6 +223,53 @@ impl AdminArguments {
             ),
             Subject::Task(Task::Retry { task_id }) => (C::TaskRetry { task_id }, FIELDS),
             Subject::Task(Task::Cancel { task_id }) => (C::TaskCancel { task_id }, FIELDS),
+            Subject::Order(Order::List {
+                account_id,
+                instance_id,
+                limit,
+            }) => (
+                C::OrderList {
+                    account_id,
+                    instance_id,
+                    limit,
+                },
+                rows(&[
+                    "order_id",
+                    "created_at",
+                    "action",
+                    "instance_id",
+                    "db_name",
+                    "charge_type",
+                    "amount_cents",
+                    "paid_cents",
+                    "currency",
+                ]),
+            ),
+            Subject::Usage(Usage::List {
+                account_id,
+                instance_id,
+                from,
+                until,
+                limit,
+            }) => (
+                C::UsageList {
+                    account_id,
+                    instance_id,
+                    from,
+                    until,
+                    limit,
+                },
+                rows(&[
+                    "started_at",
+                    "seconds",
+                    "instance_id",
+                    "db_name",
+                    "node_spec",
+                    "amount_cents",
+                    "paid_cents",
+                    "currency",
+                ]),
+            ),
             Subject::Audit(Audit::List {
                 account_id,
                 instance_id,

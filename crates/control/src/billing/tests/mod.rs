@@ -1,4 +1,7 @@
-//! Orders with and without charges.
+//! Orders with and without charges, and quotes.
+
+mod locks;
+mod usage;
 
 use openpeta_rpc_api::orders::{DescribeCommodityRequest, DescribePriceRequest};
 use openpeta_rpc_api::{Action, ApiRequest, Format, Params, render_response};
