@@ -80,22 +80,24 @@ CREATE TABLE backup_policies (
     FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- A set outlives nothing: its files go with the database.
+-- A set outlives nothing: it goes with the database, and its files follow.
 CREATE TABLE backup_sets (
-    backup_id     INTEGER PRIMARY KEY AUTOINCREMENT,
-    account_id    INTEGER NOT NULL,
-    instance_id   TEXT    NOT NULL,
-    db_name       TEXT    NOT NULL,
-    status        TEXT    NOT NULL,
-    backup_type   TEXT    NOT NULL,
-    mode          TEXT    NOT NULL,
-    method        TEXT    NOT NULL,
-    node_spec     TEXT    NOT NULL,
-    node_number   INTEGER NOT NULL,
-    size_bytes    INTEGER NOT NULL,
-    failure       TEXT,
-    started_at    INTEGER NOT NULL,
-    ended_at      INTEGER
+    backup_id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id       INTEGER NOT NULL,
+    instance_id      TEXT    NOT NULL,
+    db_name          TEXT    NOT NULL,
+    status           TEXT    NOT NULL,
+    backup_type      TEXT    NOT NULL,
+    mode             TEXT    NOT NULL,
+    method           TEXT    NOT NULL,
+    node_spec        TEXT    NOT NULL,
+    node_number      INTEGER NOT NULL,
+    size_bytes       INTEGER NOT NULL,
+    manifest_sha256  TEXT,
+    failure          TEXT,
+    started_at       INTEGER NOT NULL,
+    ended_at         INTEGER,
+    FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX backup_sets_database ON backup_sets (instance_id, db_name, started_at);
 INSERT INTO sqlite_sequence (name, seq) VALUES ('backup_sets', 100000);

@@ -46,20 +46,22 @@ CREATE TABLE backup_policies (
     FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE backup_sets (
-    backup_id     INTEGER PRIMARY KEY AUTOINCREMENT,
-    account_id    INTEGER NOT NULL,
-    instance_id   TEXT    NOT NULL,
-    db_name       TEXT    NOT NULL,
-    status        TEXT    NOT NULL,
-    backup_type   TEXT    NOT NULL,
-    mode          TEXT    NOT NULL,
-    method        TEXT    NOT NULL,
-    node_spec     TEXT    NOT NULL,
-    node_number   INTEGER NOT NULL,
-    size_bytes    INTEGER NOT NULL,
-    failure       TEXT,
-    started_at    INTEGER NOT NULL,
-    ended_at      INTEGER
+    backup_id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id       INTEGER NOT NULL,
+    instance_id      TEXT    NOT NULL,
+    db_name          TEXT    NOT NULL,
+    status           TEXT    NOT NULL,
+    backup_type      TEXT    NOT NULL,
+    mode             TEXT    NOT NULL,
+    method           TEXT    NOT NULL,
+    node_spec        TEXT    NOT NULL,
+    node_number      INTEGER NOT NULL,
+    size_bytes       INTEGER NOT NULL,
+    manifest_sha256  TEXT,
+    failure          TEXT,
+    started_at       INTEGER NOT NULL,
+    ended_at         INTEGER,
+    FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT;
 CREATE TABLE databases (
     instance_id         TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,

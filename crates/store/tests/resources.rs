@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use common::*;
 use jiff::{SignedDuration, Timestamp};
 use openpeta_store::{
-    AccessKeyStatus, AuditEntry, AuditFilter, BackupPolicy, Endpoint, IdempotencyRecord, NewOrder,
-    NewTask, NodeState, OrderFilter, PolicyAttachment, StepState, Store, StoreError, TaskFilter,
-    TaskPhase, Topic, Writer,
+    AccessKeyStatus, AuditEntry, AuditFilter, BackupOutcome, BackupPolicy, BackupSetFilter,
+    Endpoint, IdempotencyRecord, NewBackupSet, NewOrder, NewTask, NodeState, OrderFilter,
+    PolicyAttachment, StepState, Store, StoreError, TaskFilter, TaskPhase, Topic, Writer,
 };
 use openpeta_types::{
-    AccountStatus, BackupPeriod, BackupWindow, ChargeType, EndpointType, LockMode, NetworkType,
-    ObjectStatus, PrivilegeSet, RetentionDays, Secret, TaskId, TaskStatus, WhitelistGroup,
-    parse_entries,
+    AccountStatus, BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow,
+    ChargeType, EndpointType, LockMode, NetworkType, ObjectStatus, PrivilegeSet, RetentionDays,
+    Secret, TaskId, TaskStatus, WhitelistGroup, parse_entries,
 };
 
 /// A store with a tenant and an instance of it.
@@ -574,4 +574,86 @@ fn backup_policies_go_with_their_database() {
     assert_eq!(read().unwrap(), Some(policy));
     write(&store, |writer| writer.delete_database(&id, &name));
     assert_eq!(read().unwrap(), None);
+}
+
+#[test]
+fn backup_sets_are_listed_newest_first_and_go_with_their_database() {
+    let (_directory, store) = with_instance();
+    let (id, name) = (instance_id(1), db("shop"));
+    let new = |second, mode| NewBackupSet {
+        account_id: account_id(1),
+        instance_id: id.clone(),
+        db_name: name.clone(),
+        backup_type: BackupType::Full,
+        mode,
+        method: BackupMethod::Logical,
+        node_spec: database(1, "shop", ChargeType::PostPaid).node_spec,
+        node_number: 1,
+        started_at: at(second),
+    };
+    assert!(matches!(
+        refused(&store, |writer| writer
+            .insert_backup_set(&new(0, BackupMode::Manual))),
+        StoreError::Conflict { .. }
+    ));
+    let whole = BackupOutcome {
+        size_bytes: 1_000,
+        manifest_sha256: Some("ab".into()),
+        failure: None,
+        ended_at: Some(at(5)),
+    };
+    let (first, second) = write(&store, |writer| {
+        writer.insert_database(&database(1, "shop", ChargeType::PostPaid))?;
+        let first = writer.insert_backup_set(&new(1, BackupMode::Manual))?;
+        let second = writer.insert_backup_set(&new(2, BackupMode::Automated))?;
+        writer.finish_backup_set(first, BackupStatus::Success, &whole)?;
+        Ok((first, second))
+    });
+    assert!(second > first && first.number() > 100_000);
+    let all = BackupSetFilter {
+        instance_id: &id,
+        db_name: &name,
+        from: at(0),
+        to: at(9),
+        status: None,
+        mode: None,
+        backup_id: None,
+    };
+    let listed = |filter: &BackupSetFilter<'_>| {
+        let page = store.read(|reader| reader.backup_set_page(filter, 0, 30));
+        let page = page.unwrap();
+        let ids: Vec<_> = page.sets.iter().map(|set| set.backup_id).collect();
+        (page.total, page.total_bytes, ids)
+    };
+    assert_eq!(listed(&all), (2, 1_000, vec![second, first]));
+    let mut one = all.clone();
+    one.status = Some(BackupStatus::Success);
+    assert_eq!(listed(&one), (1, 1_000, vec![first]));
+    let mut one = all.clone();
+    one.mode = Some(BackupMode::Automated);
+    assert_eq!(listed(&one), (1, 0, vec![second]));
+    let mut one = all.clone();
+    one.to = at(1);
+    one.backup_id = Some(second);
+    assert_eq!(listed(&one), (0, 0, vec![]));
+    store
+        .read(|reader| {
+            let set = reader.backup_set(first)?.unwrap();
+            assert_eq!((set.status, set.outcome), (BackupStatus::Success, whole));
+            let running = reader.running_backups(&id)?;
+            assert_eq!(running[0].backup_id, second);
+            assert_eq!(running[0].set, new(2, BackupMode::Automated));
+            assert_eq!(
+                reader.backup_set_ids()?,
+                [(id.clone(), first), (id.clone(), second)]
+            );
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+    write(&store, |writer| {
+        writer.delete_database(&id, &name)?;
+        writer.finish_backup_set(second, BackupStatus::Failed, &BackupOutcome::default())
+    });
+    let left = store.read(|reader| reader.backup_set_ids());
+    assert_eq!(left.unwrap(), []);
 }

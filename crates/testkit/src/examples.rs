@@ -163,6 +163,7 @@ impl Examples {
             "{ConnectionStringPrefix}" => format!("shop-{}", next_public_port()),
             "{PublicPort}" => next_public_port().to_string(),
             "{PublicConnectionString}" => self.public_connection(),
+            "{BackupId}" => self.backup(),
             placeholder if placeholder.starts_with('{') && !placeholder.contains('"') => {
                 panic!("say what {placeholder} stands for in {action:?}")
             }
@@ -241,6 +242,13 @@ impl Examples {
             ],
         );
         name
+    }
+
+    /// A backup set of [`DATABASE`] that is whole.
+    fn backup(&self) -> String {
+        let set = self.call("CreateDatabaseBackup", &[("DBName", DATABASE)]);
+        self.settle();
+        set["BackupId"].as_str().expect("a text").to_owned()
     }
 
     /// Makes room for one more account.

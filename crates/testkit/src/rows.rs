@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 /// What an instance consists of: after the last one is gone these tables are empty.
-const TABLES_OF_INSTANCES: [&str; 7] = [
+const TABLES_OF_INSTANCES: [&str; 9] = [
     "instances",
     "databases",
     "nodes",
@@ -13,6 +13,8 @@ const TABLES_OF_INSTANCES: [&str; 7] = [
     "accounts",
     "grants",
     "whitelist_groups",
+    "backup_policies",
+    "backup_sets",
 ];
 
 /// Tables that still have rows of instances, and tasks that have not ended, in words.

@@ -433,8 +433,11 @@ impl Service {
     pub fn leftovers(&self) -> Vec<String> {
         assert!(self.process.is_none(), "stop it first");
         let processes = self.processes().into_iter();
-        let entries = fs::read_dir(self.nodes_dir()).into_iter().flatten();
-        let entries = entries.filter_map(|entry| Some(entry.ok()?.path().display().to_string()));
+        let directories = [self.nodes_dir(), self.data_dir.join("backups")];
+        let entries = directories.iter().filter_map(|dir| fs::read_dir(dir).ok());
+        let entries = entries
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path().display().to_string()));
         processes
             .map(|process| format!("process {} {}", process.pid, process.name))
             .chain(entries)

@@ -8,6 +8,7 @@ use openpeta_tasks::{NewTask, Tasks};
 use openpeta_types::{ObjectStatus, TaskId};
 
 use crate::authorize::require_unlocked;
+use crate::backups::cancel_backups;
 use crate::parts::Parts;
 use crate::workflows::delete_instance::{DeleteInstance, DeleteInstanceParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
@@ -54,6 +55,7 @@ impl Parts {
             writer.set_database_status(id, &database.db_name, ObjectStatus::Delete)?;
         }
         writer.set_instance_status(id, ObjectStatus::Delete)?;
+        cancel_backups(writer, id, None)?;
         for node in writer.nodes_of(id)? {
             writer.set_node_state(&node.node_id, NodeState::Destroying)?;
         }

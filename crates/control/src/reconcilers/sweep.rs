@@ -1,4 +1,5 @@
-//! Leftovers: directories and processes of nodes that the store does not know.
+//! Leftovers: directories and processes of nodes, and files of backup sets, that the store does
+//! not know.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -39,5 +40,5 @@ pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
             .await
             .map_err(ControlError::unavailable)?;
     }
-    Ok(())
+    parts.sweep_backups().await
 }

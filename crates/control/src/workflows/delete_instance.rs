@@ -29,6 +29,7 @@ impl Workflow for DeleteInstance {
             forward(CloseEndpoints),
             forward(StopNodes),
             forward(DestroyNodes),
+            forward(RemoveBackups),
         ]
     }
 
@@ -121,5 +122,25 @@ impl Step<DeleteInstance> for DestroyNodes {
                 .map_err(engine_error)?;
         }
         Ok(())
+    }
+}
+
+/// Nothing of the instance is left to restore.
+struct RemoveBackups;
+
+#[async_trait]
+impl Step<DeleteInstance> for RemoveBackups {
+    const NAME: &'static str = "remove-backups";
+    const TITLE: &'static str = "Removing the backups";
+    const IS_INTERRUPTIBLE: bool = true;
+    type Output = ();
+
+    async fn run(
+        &self,
+        workflow: &DeleteInstance,
+        task: &TaskContext<'_, DeleteInstance>,
+    ) -> Result<(), StepError> {
+        let instance_id = &task.params().instance_id;
+        Ok(workflow.0.remove_backups(instance_id, None).await?)
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod account_privileges;
 pub(crate) mod change_table;
 pub(crate) mod create_account;
 pub(crate) mod create_database;
+pub(crate) mod create_database_backup;
 pub(crate) mod create_instance;
 pub(crate) mod delete_account;
 pub(crate) mod delete_instance;
@@ -41,6 +42,9 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(delete_instance::DeleteInstance(Arc::clone(parts)))
         .with(create_database::CreateDatabase(Arc::clone(parts)))
         .with(create_account::CreateAccount(Arc::clone(parts)))
+        .with(create_database_backup::CreateDatabaseBackup(Arc::clone(
+            parts,
+        )))
         .with(delete_account::DeleteAccount(Arc::clone(parts)))
         .with(grant_account_privilege::GrantAccountPrivilege(Arc::clone(
             parts,
@@ -99,6 +103,36 @@ fn engine_error(error: EngineError) -> StepError {
         EngineError::Io { ref source, .. } if is_full(source) => {
             StepError::permanent("The host has no disk space left.", error)
         }
+        EngineError::SchemaChanged { ref object } => {
+            let message = format!(
+                "Definitions kept changing while the backup was taken, last of all: {object}."
+            );
+            StepError::permanent(message, error)
+        }
+        EngineError::UnknownColumnType {
+            ref table,
+            ref column,
+            ..
+        } => {
+            let message =
+                format!("Column {column} of table {table} has a type that backups do not know.");
+            StepError::permanent(message, error)
+        }
+        EngineError::NotText { .. } => {
+            StepError::permanent("A definition in the database is not readable.", error)
+        }
+        EngineError::DamagedSet { .. } => StepError::permanent("The backup set is damaged.", error),
+        EngineError::RestoreDiffers { ref what } => {
+            let message = format!("What was restored differs from the backup set in {what}.");
+            StepError::permanent(message, error)
+        }
+        EngineError::NotLoaded {
+            ref what,
+            ref source,
+        } if source.server_code().is_some() => {
+            let message = format!("The backup set could not be loaded: {what}.");
+            StepError::permanent(message, error)
+        }
         EngineError::BinaryMissing { .. }
         | EngineError::UnsupportedServer { .. }
         | EngineError::UnknownUser { .. }
@@ -111,6 +145,12 @@ fn engine_error(error: EngineError) -> StepError {
         | EngineError::InternalAccount { .. } => StepError::permanent(FAILED_INSIDE, error),
         _ => StepError::transient(error),
     }
+}
+
+/// How much is done, of about how much in all.
+fn fraction(done: u64, total: u64) -> f64 {
+    // The figures are estimates: no digit is lost that matters.
+    (done as f64 / total.max(1) as f64).min(0.99)
 }
 
 /// Whether a write failed for want of room, which no retry within seconds brings back.

@@ -439,6 +439,7 @@ checks!(delete_account: DroppingAccount {
     ends_well_whatever_happens: schedules;
 });
 
+mod backups;
 mod databases;
 mod endpoints;
 checks!(change_table: ChangingTable {
@@ -461,6 +462,7 @@ async fn every_workflow_has_its_checks() {
         "change-table",
         "create-account",
         "create-database",
+        "create-database-backup",
         "create-instance",
         "delete-account",
         "delete-instance",

@@ -233,6 +233,14 @@ constructors! {
     db_quota_exceeded = "QuotaExceeded.DBName";
     /// DBInfo is not such an object, or names a database that does not exist.
     db_info_malformed = "InvalidDBInfo.Malformed";
+    /// A backup of the database is being taken.
+    backup_job_exists = "OperationDenied.BackupJobExists";
+    /// The backup set does not exist.
+    backup_not_found = "InvalidBackupId.NotFound";
+    /// The backup set is not whole.
+    backup_status = "OperationDenied.BackupStatus";
+    /// There is no backup of that time.
+    no_backup = "OperationDenied.NotFoundBackup";
     /// The account name is reserved.
     account_name_keyword = "InvalidAccountName.keyword";
     /// The account name is taken.

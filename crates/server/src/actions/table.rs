@@ -39,6 +39,8 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::CreateAccount => SlowChange(accounts::create_account::handle),
         Action::DeleteAccount => SlowChange(accounts::delete_account::handle),
         Action::DescribeAccounts => SlowRead(accounts::describe_accounts::handle),
+        Action::CreateDatabaseBackup => Change(backups::create_database_backup::handle),
+        Action::DescribeDatabaseBackup => Read(backups::describe_database_backup::handle),
         Action::ModifyBackupPolicy => Change(backups::modify_backup_policy::handle),
         Action::DescribeBackupPolicy => Read(backups::describe_backup_policy::handle),
         Action::ModifyAccountPassword => Change(accounts::modify_account_password::handle),
@@ -69,9 +71,7 @@ pub(super) fn handler(action: Action) -> Handler {
         | Action::DescribeDatabasePerformance
         | Action::DescribeInstanceResourceUsage
         | Action::DescribeDatabaseResourceUsage
-        | Action::DescribeDatabaseBackup
         | Action::RestoreDatabase
-        | Action::CreateDatabaseBackup
         | Action::SwitchBackupDatabase => Planned,
     }
 }

@@ -1,12 +1,18 @@
 //! DescribeDatabaseBackup.
 
-use crate::Action;
+use jiff::Timestamp;
+use openpeta_types::{
+    BackupId, BackupMethod, BackupMode, BackupStatus, BackupType, DbName, InstanceId, NodeSpec,
+};
+
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::{check_required, db_name};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -113,5 +119,183 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("StartTime", "2019-01-01T00:00Z"),
         ("EndTime", "2999-01-01T00:00Z"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// The page sizes on offer; the first is the default.
+const PAGE_SIZES: [u32; 3] = [30, 50, 100];
+
+/// A checked DescribeDatabaseBackup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeDatabaseBackupRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The database.
+    pub db_name: DbName,
+    /// Only sets in this status.
+    pub status: Option<BackupStatus>,
+    /// Only sets asked for by this.
+    pub mode: Option<BackupMode>,
+    /// Only this set. As sent: one that there cannot be gives an empty page.
+    pub backup_id: Option<String>,
+    /// Start of the time window.
+    pub start_time: Timestamp,
+    /// End of the time window, not before its start.
+    pub end_time: Timestamp,
+    /// Page, from 1.
+    pub page_number: u32,
+    /// Records per page: 30, 50 or 100.
+    pub page_size: u32,
+}
+
+impl ApiRequest for DescribeDatabaseBackupRequest {
+    const ACTION: Action = Action::DescribeDatabaseBackup;
+    type Response = DescribeDatabaseBackupResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        let (start_time, end_time) = (params.time("StartTime")?, params.time("EndTime")?);
+        if end_time < start_time {
+            return Err(ApiError::end_before_start());
+        }
+        let ended = |text: &str| {
+            BackupStatus::parse(text).filter(|status| *status != BackupStatus::Progress)
+        };
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            db_name: db_name(params, "DBName")?,
+            status: params.choice("BackupStatus", ended)?,
+            mode: params.choice("BackupMode", BackupMode::parse)?,
+            backup_id: params.get("BackupId").map(str::to_owned),
+            start_time,
+            end_time,
+            page_number: params.page_number("PageNumber")?,
+            page_size: params.page_size("PageSize", &PAGE_SIZES)?,
+        })
+    }
+}
+
+/// The answer to DescribeDatabaseBackup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeDatabaseBackupResponse {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The database.
+    pub db_name: DbName,
+    /// Bytes of all matching sets.
+    pub total_size: u64,
+    /// Matching sets over all pages.
+    pub total_record_count: u32,
+    /// Page shown.
+    pub page_number: u32,
+    /// Sets on the page, newest first.
+    pub backups: Vec<BackupItem>,
+}
+
+/// A backup set in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupItem {
+    /// Its number.
+    pub backup_id: BackupId,
+    /// How far it is.
+    pub status: BackupStatus,
+    /// When it was asked for.
+    pub start_time: Timestamp,
+    /// When it was whole, or failed.
+    pub end_time: Option<Timestamp>,
+    /// What it holds.
+    pub backup_type: BackupType,
+    /// Who asked for it.
+    pub mode: BackupMode,
+    /// How it was taken.
+    pub method: BackupMethod,
+    /// Bytes on disk.
+    pub size: u64,
+    /// Nodes that the database had.
+    pub node_number: u32,
+    /// The spec of these nodes.
+    pub node_class: NodeSpec,
+}
+
+impl ApiResponse for DescribeDatabaseBackupResponse {
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        let bytes = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        writer.text("InstanceId", self.instance_id.as_str());
+        writer.text("DBName", self.db_name.as_str());
+        writer.integer("BackupTotalSize", bytes(self.total_size));
+        writer.integer("TotalRecordCount", self.total_record_count.into());
+        writer.integer("PageNumber", self.page_number.into());
+        let on_page = u32::try_from(self.backups.len()).unwrap_or(u32::MAX);
+        writer.integer("PageRecordCount", on_page.into());
+        writer.list("BackupItems", "Backup", &self.backups, |writer, item| {
+            writer.integer("BackupId", item.backup_id.number());
+            writer.text("BackupStatus", item.status.as_str());
+            writer.time("BackupStartTime", item.start_time);
+            writer.optional_time("BackupEndTime", item.end_time);
+            writer.text("BackupType", item.backup_type.as_str());
+            writer.text("BackupMode", item.mode.as_str());
+            writer.text("BackupMethod", item.method.as_str());
+            writer.integer("BackupSize", bytes(item.size));
+            writer.integer("BackupNodeNumber", item.node_number.into());
+            writer.text("BackupNodeClass", item.node_class.as_str());
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(changes: &[(&str, &str)]) -> Result<DescribeDatabaseBackupRequest, ApiError> {
+        let pairs = [
+            ("InstanceId", "pd-a"),
+            ("DBName", "shop"),
+            ("StartTime", "2019-01-01T00:00Z"),
+            ("EndTime", "2019-02-01T00:00:00Z"),
+        ];
+        let kept = pairs
+            .iter()
+            .filter(|(name, _)| changes.iter().all(|(other, _)| other != name));
+        let params = Params::from_pairs(kept.chain(changes).copied()).expect("unique names");
+        DescribeDatabaseBackupRequest::from_params(&params)
+    }
+
+    #[test]
+    fn both_forms_of_times_are_read_and_defaults_are_the_documented_ones() {
+        let read = request(&[]).expect("right");
+        assert_eq!((read.page_number, read.page_size), (1, 30));
+        assert_eq!((read.status, read.mode, read.backup_id), (None, None, None));
+        let read = request(&[("BackupId", "12x"), ("BackupStatus", "Failed")]).expect("right");
+        assert_eq!(read.backup_id.as_deref(), Some("12x"));
+        assert_eq!(read.status, Some(BackupStatus::Failed));
+    }
+
+    #[test]
+    fn wrong_values_have_their_codes() {
+        for (name, value, code) in [
+            ("StartTime", "yesterday", "InvalidStartTime.Malformed"),
+            ("EndTime", "2019", "InvalidEndTime.Malformed"),
+            (
+                "EndTime",
+                "2018-01-01T00:00Z",
+                "InvalidStartTimeAndEndTime.Malformed",
+            ),
+            (
+                "BackupStatus",
+                "Progress",
+                "InvalidBackupStatus.ValueNotSupported",
+            ),
+            (
+                "BackupMode",
+                "manual",
+                "InvalidBackupMode.ValueNotSupported",
+            ),
+            ("PageSize", "31", "InvalidPageSize.ValueNotSupported"),
+            ("PageNumber", "0", "InvalidPageNumber.Malformed"),
+            ("DBName", "Nope!", "InvalidDBName.NotFound"),
+        ] {
+            let error = request(&[(name, value)]).expect_err(value);
+            assert_eq!(error.code, code);
+        }
+    }
+}

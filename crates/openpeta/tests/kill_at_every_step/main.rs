@@ -5,6 +5,8 @@
 // Fail points exist in debug builds only.
 #![cfg(debug_assertions)]
 
+mod backups;
+
 use openpeta_testkit::{
     Api, CallError, DATABASE, Login, PASSWORD, Service, Session, USER, is_alive, wait_for,
 };
@@ -17,7 +19,12 @@ const CREATE_INSTANCE: [&str; 5] = [
     "open-endpoint",
     "check-login",
 ];
-const DELETE_INSTANCE: [&str; 3] = ["close-endpoints", "stop-node", "destroy-node"];
+const DELETE_INSTANCE: [&str; 4] = [
+    "close-endpoints",
+    "stop-node",
+    "destroy-node",
+    "remove-backups",
+];
 const CREATE_ACCOUNT: [&str; 1] = ["create-on-node"];
 const DELETE_ACCOUNT: [&str; 2] = ["withdraw-from-gateway", "drop-on-node"];
 const CHANGE_PRIVILEGES: [&str; 2] = ["remember-held", "change-on-node"];

@@ -1,0 +1,168 @@
+//! CreateDatabaseBackup: a set is taken, whole or not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use openpeta_engine::{BackupSource, EngineError, TakenSet};
+use openpeta_store::{BackupOutcome, Task, Writer};
+use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, undoable};
+use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, ObjectStatus};
+use serde::{Deserialize, Serialize};
+
+use super::{FAILED_INSIDE, engine_error, fraction, instance};
+use crate::parts::Parts;
+
+/// How often a backup is begun anew when a definition changed while it was taken.
+const ATTEMPTS: u32 = 3;
+
+/// Takes a full backup of a database.
+pub(crate) struct CreateDatabaseBackup(pub(super) Arc<Parts>);
+
+/// Of which one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CreateDatabaseBackupParams {
+    pub(crate) instance_id: InstanceId,
+    pub(crate) db_name: DbName,
+    pub(crate) backup_id: BackupId,
+}
+
+/// Whether a task takes a backup.
+pub(crate) fn is_backup(task: &Task) -> bool {
+    task.workflow == CreateDatabaseBackup::NAME
+}
+
+impl Workflow for CreateDatabaseBackup {
+    const NAME: &'static str = "create-database-backup";
+    const IS_LONG: bool = true;
+    const RUNS_BESIDE_OTHERS: bool = true;
+    type Params = CreateDatabaseBackupParams;
+
+    fn steps() -> Vec<StepEntry<Self>> {
+        vec![undoable(TakeSet)]
+    }
+
+    fn on_success(
+        &self,
+        writer: &Writer<'_>,
+        task: &TaskContext<'_, Self>,
+    ) -> Result<(), StepError> {
+        let taken = task.output::<TakeSet>()?;
+        let outcome = BackupOutcome {
+            size_bytes: i64::try_from(taken.bytes).unwrap_or(i64::MAX),
+            manifest_sha256: Some(taken.manifest_sha256),
+            failure: None,
+            ended_at: Some(Timestamp::now()),
+        };
+        let backup_id = task.params().backup_id;
+        Ok(writer.finish_backup_set(backup_id, BackupStatus::Success, &outcome)?)
+    }
+
+    fn on_unwound(
+        &self,
+        writer: &Writer<'_>,
+        task: &TaskContext<'_, Self>,
+        cancelled: bool,
+    ) -> Result<(), StepError> {
+        let failure = match cancelled {
+            true => Some("It was cancelled.".to_owned()),
+            false => writer.task(task.task_id())?.and_then(|task| task.message),
+        };
+        let outcome = BackupOutcome {
+            failure,
+            ended_at: Some(Timestamp::now()),
+            ..BackupOutcome::default()
+        };
+        let backup_id = task.params().backup_id;
+        Ok(writer.finish_backup_set(backup_id, BackupStatus::Failed, &outcome)?)
+    }
+}
+
+/// The set is on disk, whole.
+struct TakeSet;
+
+/// What the store notes of a set.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Taken {
+    bytes: u64,
+    manifest_sha256: String,
+}
+
+#[async_trait]
+impl Step<CreateDatabaseBackup> for TakeSet {
+    const NAME: &'static str = "take-set";
+    const TITLE: &'static str = "Taking the backup";
+    const IS_INTERRUPTIBLE: bool = true;
+    const RETRY: Option<RetryPolicy> = Some(RetryPolicy {
+        attempts: 5,
+        first_delay: Duration::from_secs(1),
+        max_delay: Duration::from_secs(30),
+    });
+    type Output = Taken;
+
+    async fn run(
+        &self,
+        workflow: &CreateDatabaseBackup,
+        task: &TaskContext<'_, CreateDatabaseBackup>,
+    ) -> Result<Taken, StepError> {
+        let taken = take(&workflow.0, task).await?;
+        Ok(Taken {
+            bytes: taken.bytes,
+            manifest_sha256: taken.manifest_sha256,
+        })
+    }
+
+    async fn undo(
+        &self,
+        workflow: &CreateDatabaseBackup,
+        task: &TaskContext<'_, CreateDatabaseBackup>,
+    ) -> Result<(), StepError> {
+        let params = task.params();
+        let parts = &workflow.0;
+        let set = parts.backup_dir(&params.instance_id, params.backup_id);
+        parts.engine.destroy_set(&set).await.map_err(engine_error)
+    }
+}
+
+/// Takes the set; anew when somebody changed a definition meanwhile.
+async fn take(
+    parts: &Parts,
+    task: &TaskContext<'_, CreateDatabaseBackup>,
+) -> Result<TakenSet, StepError> {
+    let CreateDatabaseBackupParams {
+        instance_id,
+        db_name,
+        backup_id,
+    } = task.params();
+    let set = parts.backup_dir(instance_id, *backup_id);
+    let source = BackupSource {
+        instance_id: instance_id.to_string(),
+        db_name: db_name.to_string(),
+        backup_id: backup_id.to_string(),
+    };
+    let progress = |done: u64, total: u64, what: &str| {
+        task.progress(fraction(done, total), &format!("Reading table {what}"));
+    };
+    for attempt in 1.. {
+        let instance = instance(parts, instance_id)?;
+        if instance.status == ObjectStatus::Delete {
+            let message = "The instance is being deleted.";
+            return Err(StepError::permanent(message, message));
+        }
+        let node = instance.node_id;
+        let node = node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "no node"))?;
+        let taken = parts
+            .engine
+            .take_set(&node, db_name, &set, &source, &progress)
+            .await;
+        match taken {
+            Ok(taken) => return Ok(taken),
+            Err(EngineError::SchemaChanged { object }) if attempt < ATTEMPTS => {
+                tracing::info!(instance = %instance_id, backup = %backup_id, object, "a definition changed during a backup; it begins anew");
+            }
+            Err(error) => return Err(engine_error(error)),
+        }
+    }
+    Err(StepError::permanent(FAILED_INSIDE, "no attempt was made"))
+}

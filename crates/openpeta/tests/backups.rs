@@ -1,0 +1,148 @@
+//! Backups over the whole program: taken while clients write, cut off by a kill, gone with
+//! their instance.
+
+use std::fs;
+use std::path::PathBuf;
+
+use openpeta_testkit::{Api, DATABASE, Service, wait_for};
+use serde_json::Value;
+
+/// The sets of the instance's database, newest first.
+fn sets(api: &Api, instance: &str) -> Vec<Value> {
+    let parameters = [
+        ("InstanceId", instance),
+        ("DBName", DATABASE),
+        ("StartTime", "2019-01-01T00:00Z"),
+        ("EndTime", "2999-01-01T00:00Z"),
+    ];
+    let answer = api.call("DescribeDatabaseBackup", &parameters);
+    let answer = answer.expect("sets can be listed");
+    let sets = answer["BackupItems"]["Backup"].as_array().expect("a list");
+    sets.clone()
+}
+
+/// Begins a backup; its number.
+fn begin(api: &Api, instance: &str) -> String {
+    let parameters = [("InstanceId", instance), ("DBName", DATABASE)];
+    let answer = api.call("CreateDatabaseBackup", &parameters);
+    let answer = answer.expect("a backup begins");
+    answer["BackupId"].as_str().expect("a text").to_owned()
+}
+
+/// Waits until the newest set has ended; its item.
+fn ended(api: &Api, instance: &str) -> Value {
+    wait_for("the end of the backup", || {
+        let newest = sets(api, instance).into_iter().next()?;
+        (newest["BackupStatus"] != "Progress").then_some(newest)
+    })
+}
+
+fn directory(service: &Service, instance: &str, backup: &str) -> PathBuf {
+    service
+        .data_dir()
+        .join("backups")
+        .join(instance)
+        .join(backup)
+}
+
+/// Bytes of a directory's files.
+fn size(directory: &PathBuf) -> u64 {
+    let files = fs::read_dir(directory).expect("it is there");
+    files
+        .map(|file| file.expect("a file").metadata().expect("a file").len())
+        .sum()
+}
+
+#[test]
+fn a_backup_is_listed_and_goes_with_its_instance() {
+    let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
+    let api = service.api();
+    let instance = api.order(&[]).expect("an order is taken");
+    let login = api.wait_active(&instance);
+    let mut session = login.connect().expect("it is ACTIVE");
+    session
+        .query("CREATE TABLE works (id INT)")
+        .expect("a table");
+    let backup = begin(&api, &instance);
+    let set = ended(&api, &instance);
+    assert_eq!(set["BackupStatus"], "Success", "{set}");
+    assert_eq!(set["BackupId"].to_string(), backup, "a number here");
+    let directory = directory(&service, &instance, &backup);
+    assert_eq!(set["BackupSize"], size(&directory));
+    assert_eq!(set["BackupMethod"], "Logical");
+    // Only the service's user gets at it.
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &PathBuf| {
+        fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+    };
+    assert_eq!(mode(&directory) & 0o777, 0o700);
+    assert_eq!(mode(&directory.join("dump.sql.zst")) & 0o777, 0o600);
+    api.delete(&instance);
+    service.assert_nothing_left();
+}
+
+#[test]
+fn a_backup_that_was_cut_off_is_taken_whole_or_leaves_nothing() {
+    let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
+    let api = service.api();
+    let instance = api.order(&[]).expect("an order is taken");
+    let mut session = api.wait_active(&instance).connect().expect("it is ACTIVE");
+    for statement in [
+        "CREATE TABLE works (id INT PRIMARY KEY, t VARCHAR(200))",
+        "INSERT INTO works SELECT seq, REPEAT('x', 200) FROM seq_1_to_150000",
+    ] {
+        session.query(statement).expect(statement);
+    }
+    drop(session);
+    let backup = begin(&api, &instance);
+    let whole = directory(&service, &instance, &backup);
+    let unfinished = whole.with_extension("new");
+    wait_for("the first bytes", || {
+        let dump = fs::metadata(unfinished.join("dump.sql.zst")).ok()?;
+        (dump.len() > 0).then_some(())
+    });
+    service.kill();
+    assert!(!whole.exists(), "the test came too late");
+
+    // The next start takes it up.
+    service.start();
+    let api = service.api();
+    let set = ended(&api, &instance);
+    assert_eq!(set["BackupStatus"], "Success", "{set}");
+    assert_eq!(set["BackupSize"], size(&whole));
+    assert!(!unfinished.exists());
+
+    // A stop does not wait for it either; a cancel leaves nothing.
+    let backup = begin(&api, &instance);
+    let whole = directory(&service, &instance, &backup);
+    let unfinished = whole.with_extension("new");
+    wait_for("the beginning", || unfinished.exists().then_some(()));
+    assert_eq!(service.stop(), Some(0));
+    service.start();
+    let api = service.api();
+    let list = serde_json::json!({"command": "task-list", "instance_id": instance, "limit": 1});
+    let tasks = service.admin(&list).expect("tasks can be listed");
+    let task: i64 = tasks[0]["task_id"]
+        .as_str()
+        .expect("a text")
+        .parse()
+        .expect("a number");
+    let cancel = serde_json::json!({"command": "task-cancel", "task_id": task});
+    let cancelled = service.admin(&cancel);
+    let set = ended(&api, &instance);
+    match cancelled {
+        Ok(_) => assert_eq!(set["BackupStatus"], "Failed", "{set}"),
+        // It was quicker.
+        Err(_) => assert_eq!(set["BackupStatus"], "Success", "{set}"),
+    }
+    assert!(!unfinished.exists());
+    assert_eq!(whole.exists(), set["BackupStatus"] == "Success");
+
+    // An instance can be deleted while a backup of it is taken.
+    begin(&api, &instance);
+    api.delete(&instance);
+    service.assert_nothing_left();
+}

@@ -1,0 +1,12 @@
+//! CreateDatabaseBackup.
+
+use openpeta_control::MutatingCall;
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>, change: &MutatingCall) -> Outcome {
+    let response = call
+        .control
+        .create_database_backup(change, &call.parse()?)?;
+    Ok(call.render(&response))
+}

@@ -1,0 +1,294 @@
+//! Backup sets of databases. The files of a set lie in the data directory and follow its row.
+
+use jiff::Timestamp;
+use openpeta_types::{
+    AccountId, BackupId, BackupMethod, BackupMode, BackupStatus, BackupType, DbName, InstanceId,
+    NodeSpec,
+};
+use rusqlite::params;
+
+use crate::column::{Columns, P};
+use crate::{Reader, StoreError, Writer};
+
+const TABLE: &str = "backup_sets";
+
+/// The columns that [`read`] reads, in its order.
+macro_rules! columns {
+    () => {
+        "backup_id, account_id, instance_id, db_name, backup_type, mode, method, node_spec, \
+         node_number, started_at, status, size_bytes, manifest_sha256, failure, ended_at"
+    };
+}
+
+/// Which sets a [`BackupSetFilter`] means.
+macro_rules! filter {
+    () => {
+        " FROM backup_sets WHERE instance_id = ?1 AND db_name = ?2 \
+         AND started_at >= ?3 AND started_at <= ?4 AND (?5 IS NULL OR status = ?5) \
+         AND (?6 IS NULL OR mode = ?6) AND (?7 IS NULL OR backup_id = ?7)"
+    };
+}
+
+/// A backup set to be added, in status Progress; the store hands out its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBackupSet {
+    /// Whose set.
+    pub account_id: AccountId,
+    /// Of which instance.
+    pub instance_id: InstanceId,
+    /// Of which database.
+    pub db_name: DbName,
+    /// What it holds.
+    pub backup_type: BackupType,
+    /// Who asked for it.
+    pub mode: BackupMode,
+    /// How it is taken.
+    pub method: BackupMethod,
+    /// The spec of the database's nodes.
+    pub node_spec: NodeSpec,
+    /// Nodes of the database.
+    pub node_number: u32,
+    /// When it was asked for.
+    pub started_at: Timestamp,
+}
+
+/// A backup set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupSet {
+    /// Its number.
+    pub backup_id: BackupId,
+    /// What was known when it was asked for.
+    pub set: NewBackupSet,
+    /// How far it is.
+    pub status: BackupStatus,
+    /// What came of it.
+    pub outcome: BackupOutcome,
+}
+
+/// What came of taking a backup set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupOutcome {
+    /// Bytes on disk.
+    pub size_bytes: i64,
+    /// SHA-256 of its manifest, in hexadecimal.
+    pub manifest_sha256: Option<String>,
+    /// Why it failed, as the client is told.
+    pub failure: Option<String>,
+    /// When it was whole, or failed.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Which sets of a database to list.
+#[derive(Clone, Debug)]
+pub struct BackupSetFilter<'a> {
+    /// Of this instance.
+    pub instance_id: &'a InstanceId,
+    /// Of this database.
+    pub db_name: &'a DbName,
+    /// Asked for not before.
+    pub from: Timestamp,
+    /// Asked for not after.
+    pub to: Timestamp,
+    /// In this status.
+    pub status: Option<BackupStatus>,
+    /// Asked for by this.
+    pub mode: Option<BackupMode>,
+    /// This one.
+    pub backup_id: Option<BackupId>,
+}
+
+/// A part of a list of sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupSetPage {
+    /// How many sets pass the filter.
+    pub total: u64,
+    /// What all these take.
+    pub total_bytes: u64,
+    /// Those of the page, newest first.
+    pub sets: Vec<BackupSet>,
+}
+
+fn read(columns: &mut Columns<'_, '_>) -> Result<BackupSet, StoreError> {
+    Ok(BackupSet {
+        backup_id: columns.get()?,
+        set: NewBackupSet {
+            account_id: columns.get()?,
+            instance_id: columns.get()?,
+            db_name: columns.get()?,
+            backup_type: columns.get()?,
+            mode: columns.get()?,
+            method: columns.get()?,
+            node_spec: columns.get()?,
+            node_number: columns.get()?,
+            started_at: columns.get()?,
+        },
+        status: columns.get()?,
+        outcome: BackupOutcome {
+            size_bytes: columns.get()?,
+            manifest_sha256: columns.get()?,
+            failure: columns.get()?,
+            ended_at: columns.get()?,
+        },
+    })
+}
+
+impl Reader<'_> {
+    /// The set of that number.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn backup_set(&self, backup_id: BackupId) -> Result<Option<BackupSet>, StoreError> {
+        self.one(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM backup_sets WHERE backup_id = ?"
+            ),
+            [P(&backup_id)],
+            read,
+        )
+    }
+
+    /// How many sets of a database pass the filter, and `limit` of them from `offset` on.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn backup_set_page(
+        &self,
+        filter: &BackupSetFilter<'_>,
+        offset: u64,
+        limit: u32,
+    ) -> Result<BackupSetPage, StoreError> {
+        let sums = self.one(
+            TABLE,
+            concat!(
+                "SELECT count(*), CAST(total(size_bytes) AS INTEGER)",
+                filter!()
+            ),
+            params![
+                P(filter.instance_id),
+                P(filter.db_name),
+                P(&filter.from),
+                P(&filter.to),
+                P(&filter.status),
+                P(&filter.mode),
+                P(&filter.backup_id),
+            ],
+            |columns| Ok((columns.get::<i64>()?, columns.get::<i64>()?)),
+        )?;
+        let (total, total_bytes) = sums.unwrap_or_default();
+        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        let sets = self.all(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                filter!(),
+                " ORDER BY backup_id DESC LIMIT ?8 OFFSET ?9"
+            ),
+            params![
+                P(filter.instance_id),
+                P(filter.db_name),
+                P(&filter.from),
+                P(&filter.to),
+                P(&filter.status),
+                P(&filter.mode),
+                P(&filter.backup_id),
+                P(&limit),
+                P(&offset),
+            ],
+            read,
+        )?;
+        Ok(BackupSetPage {
+            total: total.unsigned_abs(),
+            total_bytes: total_bytes.unsigned_abs(),
+            sets,
+        })
+    }
+
+    /// The sets that are being taken of an instance's databases, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn running_backups(&self, instance_id: &InstanceId) -> Result<Vec<BackupSet>, StoreError> {
+        self.all(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM backup_sets WHERE instance_id = ? AND status = 'Progress'
+                 ORDER BY backup_id"
+            ),
+            [P(instance_id)],
+            read,
+        )
+    }
+
+    /// Every set with its instance, for a look at what lies on disk.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn backup_set_ids(&self) -> Result<Vec<(InstanceId, BackupId)>, StoreError> {
+        self.all(
+            TABLE,
+            "SELECT instance_id, backup_id FROM backup_sets",
+            [],
+            |columns| Ok((columns.get()?, columns.get()?)),
+        )
+    }
+}
+
+impl Writer<'_> {
+    /// Adds a set in status Progress; returns its number: decimal digits, never used twice. It
+    /// goes with its database.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when there is no such database.
+    pub fn insert_backup_set(&self, set: &NewBackupSet) -> Result<BackupId, StoreError> {
+        self.execute(
+            "INSERT INTO backup_sets (account_id, instance_id, db_name, backup_type, mode, method,
+                                      node_spec, node_number, started_at, status, size_bytes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            params![
+                P(&set.account_id),
+                P(&set.instance_id),
+                P(&set.db_name),
+                P(&set.backup_type),
+                P(&set.mode),
+                P(&set.method),
+                P(&set.node_spec),
+                P(&set.node_number),
+                P(&set.started_at),
+                P(&BackupStatus::Progress),
+            ],
+        )?;
+        Ok(BackupId::from_number(self.last_number()))
+    }
+
+    /// Says what came of a set; one that is gone with its database is passed over.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn finish_backup_set(
+        &self,
+        backup_id: BackupId,
+        status: BackupStatus,
+        outcome: &BackupOutcome,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE backup_sets SET status = ?2, size_bytes = ?3, manifest_sha256 = ?4,
+                                    failure = ?5, ended_at = ?6
+             WHERE backup_id = ?1",
+            params![
+                P(&backup_id),
+                P(&status),
+                P(&outcome.size_bytes),
+                P(&outcome.manifest_sha256),
+                P(&outcome.failure),
+                P(&outcome.ended_at),
+            ],
+        )?;
+        Ok(())
+    }
+}
