@@ -31,15 +31,16 @@ impl Control {
     /// The ordered spec and what a node gets for it, if a database of it can be made.
     ///
     /// # Errors
-    /// `InvalidNodeSpec.ValueNotSupported`, `InvalidDBInstanceClassInRegion.NotAvailable`,
+    /// `Invalid<parameter>.ValueNotSupported`, `InvalidDBInstanceClassInRegion.NotAvailable`,
     /// `InvalidNodeNumber.ValueNotSupported`.
     pub(crate) fn orderable_spec(
         &self,
+        parameter: &str,
         node_spec: &str,
         node_number: u32,
     ) -> Result<(NodeSpec, NodeSettings), ControlError> {
         let found = self.parts.config.node_specs.find(node_spec);
-        let (spec, settings) = found.ok_or_else(|| ApiError::value_not_supported("NodeSpec"))?;
+        let (spec, settings) = found.ok_or_else(|| ApiError::value_not_supported(parameter))?;
         if spec.family() == NodeFamily::Columnar {
             return Err(ApiError::node_spec_not_available().into());
         }

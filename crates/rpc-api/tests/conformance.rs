@@ -99,6 +99,41 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
         "InvalidAutoPay.ValueNotSupported",
     ),
     ("ModifyDatabaseNodesNumber", "InvalidClientToken.Malformed"),
+    ("ModifyDatabaseNodesSpec", "OperationDenied.DBStatus"),
+    (
+        "ModifyDatabaseNodesSpec",
+        "InvalidAutoPay.ValueNotSupported",
+    ),
+    ("ModifyDatabaseNodesSpec", "InvalidClientToken.Malformed"),
+    ("DeleteDatabase", "InvalidClientToken.Malformed"),
+    // Another spec is ordered as a database is. A disk that would be too small at once is
+    // refused: the instance would be locked, and the call could not be taken back.
+    (
+        "ModifyDatabaseNodesSpec",
+        "InvalidNewNodeSpec.ValueNotSupported",
+    ),
+    (
+        "ModifyDatabaseNodesSpec",
+        "InvalidDBInstanceClassInRegion.NotAvailable",
+    ),
+    ("ModifyDatabaseNodesSpec", "Forbidden.Authentication"),
+    ("ModifyDatabaseNodesSpec", "InsufficientBalance"),
+    (
+        "ModifyDatabaseNodesSpec",
+        "OperationDenied.DBInstanceStorageReduce",
+    ),
+    ("DeleteDatabase", "OperationDenied.DBInstanceStorageReduce"),
+    // Pages and filters are those of DescribeInstances.
+    ("DescribeDatabaseList", "InvalidPageNumber.Malformed"),
+    ("DescribeDatabaseList", "InvalidPageSize.ValueNotSupported"),
+    (
+        "DescribeDatabaseList",
+        "InvalidInstanceStatus.ValueNotSupported",
+    ),
+    (
+        "DescribeDatabaseList",
+        "InvalidChargeType.ValueNotSupported",
+    ),
     ("AllocateInstancePublicConnection", "OperationDenied"),
     (
         "ReleaseInstancePublicConnection",

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use openpeta_types::{AccountId, InstanceId};
 
 use crate::column::P;
-use crate::instance_views::InstancePage;
+use crate::instance_views::{DatabasePage, InstancePage};
 use crate::{Endpoint, InstanceDetail, InstanceFilter, Reader, StoreError};
 
 const TABLE: &str = "instances";
@@ -86,6 +86,40 @@ impl InstanceIndex {
         let last = page.last().filter(|_| more).map(|entry| entry.seq);
         let details = page.into_iter().map(|entry| Arc::clone(&entry.detail));
         (details.collect(), last)
+    }
+
+    /// A page of a tenant's databases in instances that pass the filter, and their number.
+    pub(crate) fn databases(
+        &self,
+        account_id: AccountId,
+        filter: &InstanceFilter<'_>,
+        offset: u64,
+        limit: usize,
+    ) -> DatabasePage {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = offset.saturating_add(limit);
+        let mut total = 0;
+        let mut page = Vec::with_capacity(limit);
+        let newest_first = self.entries(account_id).iter().rev();
+        for detail in newest_first.map(|entry| &entry.detail) {
+            if !filter.passes(detail) {
+                continue;
+            }
+            for (place, database) in detail.databases.iter().enumerate() {
+                let charge_type = database.charge_type;
+                if filter
+                    .charge_type
+                    .is_some_and(|wanted| wanted != charge_type)
+                {
+                    continue;
+                }
+                if (offset..end).contains(&total) {
+                    page.push((Arc::clone(detail), place));
+                }
+                total += 1;
+            }
+        }
+        (total as u64, page)
     }
 
     /// One instance.

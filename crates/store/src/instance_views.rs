@@ -88,7 +88,25 @@ impl InstanceFilter<'_> {
 /// A page of a listing, and how many instances the listing has in all.
 pub type InstancePage = (u64, Vec<Arc<InstanceDetail>>);
 
+/// A page of a listing of databases, each with its instance and its place among that one's
+/// databases, and how many the listing has in all.
+pub type DatabasePage = (u64, Vec<(Arc<InstanceDetail>, usize)>);
+
 impl Store {
+    /// How many databases a tenant has in instances that pass the filter, themselves of its
+    /// billing mode, and `limit` of them from `offset` on: those of the newest instance first, by
+    /// name. As of the last commit; from memory.
+    #[must_use]
+    pub fn database_page(
+        &self,
+        account_id: AccountId,
+        filter: &InstanceFilter<'_>,
+        offset: u64,
+        limit: usize,
+    ) -> DatabasePage {
+        self.index().databases(account_id, filter, offset, limit)
+    }
+
     /// How many of a tenant's instances pass the filter, and `limit` of them from `offset` on,
     /// newest first, as of the last commit. From memory.
     #[must_use]

@@ -60,7 +60,7 @@ pub use databases::Database;
 pub use endpoints::{Endpoint, EndpointState};
 pub use error::StoreError;
 pub use idempotency::IdempotencyRecord;
-pub use instance_views::{AllowList, InstanceDetail, InstanceFilter, InstancePage};
+pub use instance_views::{AllowList, DatabasePage, InstanceDetail, InstanceFilter, InstancePage};
 pub use instances::Instance;
 pub use networks::{VSwitch, Vpc};
 pub use nodes::{Node, NodeState};

@@ -234,6 +234,55 @@ fn pages_by_place_follow_each_other() {
 }
 
 #[test]
+fn pages_of_databases_go_by_instance_and_name() {
+    use openpeta_types::ChargeType::{PostPaid, PrePaid};
+    let (_directory, store) = open();
+    write(&store, |writer| {
+        writer.insert_tenant(&tenant(1))?;
+        for number in 0..3 {
+            writer.insert_instance(&instance(1, number))?;
+        }
+        for (number, name, charge_type) in [
+            (0, "b", PostPaid),
+            (0, "a", PrePaid),
+            (2, "d", PostPaid),
+            (2, "c", PostPaid),
+        ] {
+            writer.insert_database(&database(number, name, charge_type))?;
+        }
+        Ok(())
+    });
+    let page = |filter: &InstanceFilter<'_>, offset, limit| {
+        let (total, rows) = store.database_page(account_id(1), filter, offset, limit);
+        let names = rows.iter().map(|(detail, place)| {
+            let id = &detail.instance.instance_id;
+            format!("{id}/{}", detail.databases[*place].db_name)
+        });
+        (total, names.collect::<Vec<_>>())
+    };
+    let all = InstanceFilter::default();
+    let names = ["pd-2/c", "pd-2/d", "pd-0/a", "pd-0/b"].map(str::to_owned);
+    assert_eq!(page(&all, 0, 10), (4, names.to_vec()));
+    assert_eq!(page(&all, 1, 2), (4, names[1..3].to_vec()));
+    assert_eq!(page(&all, 4, 2), (4, vec![]));
+    assert_eq!(page(&all, u64::MAX, 2), (4, vec![]));
+    let prepaid = InstanceFilter {
+        charge_type: Some(PrePaid),
+        ..all
+    };
+    assert_eq!(page(&prepaid, 0, 10), (1, names[2..3].to_vec()));
+    let one = InstanceFilter {
+        instance_id: Some(&instance_id(0)),
+        ..all
+    };
+    assert_eq!(page(&one, 0, 10), (2, names[2..].to_vec()));
+    write(&store, |writer| {
+        writer.delete_database(&instance_id(0), &db("a"))
+    });
+    assert_eq!(page(&one, 0, 10), (1, names[3..].to_vec()));
+}
+
+#[test]
 fn a_summary_has_the_default_endpoint() {
     let (_directory, store) = open();
     write(&store, |writer| {

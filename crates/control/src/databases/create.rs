@@ -63,7 +63,8 @@ impl Control {
             }
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
-            let (spec, settings) = self.orderable_spec(&request.node_spec, request.node_number)?;
+            let (spec, settings) =
+                self.orderable_spec("NodeSpec", &request.node_spec, request.node_number)?;
             self.check_new_database(writer, request, &instance)?;
             if is_on_node {
                 let detail = "It was made by SQL.";

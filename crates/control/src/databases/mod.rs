@@ -1,8 +1,11 @@
 //! Databases of an instance (API document 8): ordering, showing, resizing, dropping.
 
 mod create;
+mod delete;
 mod describe;
+mod list;
 mod resize;
+mod room;
 #[cfg(test)]
 mod tests;
 

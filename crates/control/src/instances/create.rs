@@ -49,7 +49,8 @@ impl Control {
                 audit::record(writer, call, Some(&answer.instance_id), None)?;
                 return Ok::<_, ControlError>(answer);
             }
-            let (spec, settings) = self.orderable_spec(&request.node_spec, request.node_number)?;
+            let (spec, settings) =
+                self.orderable_spec("NodeSpec", &request.node_spec, request.node_number)?;
             self.check_order(writer, call)?;
             let order = Order {
                 control: self,

@@ -9,7 +9,7 @@ use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable
 use openpeta_types::{DbName, InstanceId, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
-use super::resize_node::resize_node;
+use super::resize_node::{recount, resize_node};
 use super::{engine_error, sql_of};
 use crate::node_size::is_counted;
 use crate::parts::Parts;
@@ -53,7 +53,7 @@ impl Workflow for CreateDatabase {
         if database.is_some_and(|database| database.status == ObjectStatus::Create) {
             writer.set_database_status(instance_id, db_name, ObjectStatus::Active)?;
         }
-        Ok(())
+        recount(writer, instance_id)
     }
 
     fn on_unwound(
@@ -74,7 +74,7 @@ impl Workflow for CreateDatabase {
         if let Some(token) = client_token {
             writer.delete_idempotency(task.account_id(), action, token)?;
         }
-        Ok(())
+        recount(writer, instance_id)
     }
 }
 

@@ -1,13 +1,13 @@
 //! A node gets the sizes that its databases add up to.
 
 use openpeta_engine::Applied;
-use openpeta_store::Database;
+use openpeta_store::{Database, Node, Writer};
+use openpeta_tasks::StepError;
 use openpeta_types::{InstanceId, NodeId, NodeSettings};
 
 use super::{FAILED_INSIDE, engine_error, stop_node};
-use crate::node_size::node_settings;
+use crate::node_size::{is_counted, node_settings};
 use crate::parts::Parts;
-use openpeta_tasks::StepError;
 
 /// Gives an instance's node what those of its databases need that are `wanted`; that may set
 /// right what a database needs. Tasks of an instance run one after the other, and nobody else
@@ -17,20 +17,34 @@ pub(super) async fn resize_node(
     instance_id: &InstanceId,
     wanted: impl Fn(&mut Database) -> bool,
 ) -> Result<(), StepError> {
-    let gone = || StepError::permanent(FAILED_INSIDE, "the instance or its node is gone");
-    let node = parts.store.write(|writer| {
-        let instance = writer.instance(instance_id)?.ok_or_else(gone)?;
-        let node_id = instance.node_id.ok_or_else(gone)?;
-        let mut node = writer.node(&node_id)?.ok_or_else(gone)?;
-        let mut databases = writer.databases(instance_id)?;
-        databases.retain_mut(|database| wanted(database));
-        node.settings = node_settings(databases.iter().map(|database| &database.settings));
-        writer.update_node(&node)?;
-        Ok::<_, StepError>(node)
-    })?;
+    let node = parts
+        .store
+        .write(|writer| count(writer, instance_id, wanted))?;
     apply_settings(parts, &node.node_id, &node.settings).await?;
     // The gateway admits as many connections as there are now.
     Ok(parts.publish(instance_id)?)
+}
+
+/// Writes what an instance's node should have, as its databases are now. What an operator changed
+/// between a task's steps and its end counts.
+pub(super) fn recount(writer: &Writer<'_>, instance_id: &InstanceId) -> Result<(), StepError> {
+    count(writer, instance_id, |database| is_counted(database)).map(drop)
+}
+
+fn count(
+    writer: &Writer<'_>,
+    instance_id: &InstanceId,
+    wanted: impl Fn(&mut Database) -> bool,
+) -> Result<Node, StepError> {
+    let gone = || StepError::permanent(FAILED_INSIDE, "the instance or its node is gone");
+    let instance = writer.instance(instance_id)?.ok_or_else(gone)?;
+    let node_id = instance.node_id.ok_or_else(gone)?;
+    let mut node = writer.node(&node_id)?.ok_or_else(gone)?;
+    let mut databases = writer.databases(instance_id)?;
+    databases.retain_mut(|database| wanted(database));
+    node.settings = node_settings(databases.iter().map(|database| &database.settings));
+    writer.update_node(&node)?;
+    Ok(node)
 }
 
 /// Makes a node have these settings, by a restart if the server cannot do without.

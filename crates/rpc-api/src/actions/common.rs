@@ -5,6 +5,9 @@ use crate::spec::{ErrorSpec, FieldSpec, ParameterSpec};
 pub(super) const REQUEST_ID: FieldSpec =
     FieldSpec::text("RequestId", "Identifies the call; new for every one.");
 
+/// The page sizes of listings; the first is the default.
+pub(super) const PAGE_SIZES: [u32; 5] = [10, 20, 30, 40, 50];
+
 pub(super) const INSTANCE_ID: ParameterSpec =
     ParameterSpec::text("InstanceId", "Instance identifier.").required();
 

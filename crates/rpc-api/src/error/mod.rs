@@ -227,6 +227,10 @@ constructors! {
     db_name_duplicate = "InvalidDBName.Duplicate";
     /// The database does not exist.
     db_not_found = "InvalidDBName.NotFound";
+    /// The instance would be left without a database.
+    no_database = "OperationDenied.NoDatabase";
+    /// What is on disk would not fit any more.
+    storage_reduce = "OperationDenied.DBInstanceStorageReduce";
     /// The database is not ACTIVE.
     db_status = "OperationDenied.DBStatus";
     /// The instance's quota of databases is used up.

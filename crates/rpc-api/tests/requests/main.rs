@@ -1,6 +1,7 @@
 //! Typed requests: what they read, and the exact error for each broken rule.
 
 mod accounts;
+mod databases;
 mod endpoints;
 
 use openpeta_rpc_api::databases::DescribeDatabasesRequest;

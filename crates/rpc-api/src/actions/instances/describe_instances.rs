@@ -7,7 +7,7 @@ use openpeta_types::{
 };
 use std::net::IpAddr;
 
-use crate::actions::common::{FORBIDDEN_RAM, REQUEST_ID};
+use crate::actions::common::{FORBIDDEN_RAM, PAGE_SIZES, REQUEST_ID};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
@@ -115,9 +115,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     example: &[("PageSize", "30")],
     availability: Availability::Available,
 };
-
-/// The page sizes on offer; the first is the default.
-const PAGE_SIZES: [u32; 5] = [10, 20, 30, 40, 50];
 
 /// A checked DescribeInstances.
 #[derive(Clone, Debug, PartialEq, Eq)]

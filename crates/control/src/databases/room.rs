@@ -1,0 +1,93 @@
+//! Whether what is on disk fits when a node becomes smaller. An instance that has more than it may
+//! is locked for writes, out of which clients do not get by themselves; so it is refused before.
+
+use std::collections::BTreeMap;
+
+use openpeta_rpc_api::ApiError;
+use openpeta_store::{Database, Reader};
+use openpeta_types::{InstanceId, NodeId, ObjectStatus};
+
+use crate::node_size::node_settings;
+use crate::parts::Parts;
+use crate::{Control, ControlError, MutatingCall};
+
+/// What an instance has on disk.
+pub(super) struct Measured {
+    /// Without binary logs, which are purged when they are in the way.
+    bytes: u64,
+    by_database: BTreeMap<String, u64>,
+}
+
+impl Control {
+    /// What the instance has on disk; `None` when that cannot be measured. Nothing is measured
+    /// for those who may not know.
+    ///
+    /// # Errors
+    /// What keeps the caller from changing the instance at all.
+    pub(super) async fn measured(
+        &self,
+        call: &MutatingCall,
+        id: &InstanceId,
+    ) -> Result<Option<Measured>, ControlError> {
+        let instance = self
+            .parts
+            .store
+            .read(|reader| self.active_instance(reader, &call.caller, call.action, id))?;
+        match &instance.node_id {
+            Some(node) => Ok(measure(&self.parts, node).await),
+            None => Ok(None),
+        }
+    }
+}
+
+async fn measure(parts: &Parts, node: &NodeId) -> Option<Measured> {
+    let usage = parts.engine.usage(node).await;
+    let sizes = parts.engine.database_sizes(node).await;
+    match (usage, sizes) {
+        (Ok(usage), Ok(by_database)) => Some(Measured {
+            bytes: usage.data_bytes + usage.other_bytes,
+            by_database,
+        }),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(%node, %error, "cannot measure disk space");
+            None
+        }
+    }
+}
+
+impl Measured {
+    /// Refuses what would leave less disk than is in use. `stays` says which databases stay and
+    /// may set right what they get; those that are being dropped do not count.
+    ///
+    /// # Errors
+    /// `OperationDenied.DBInstanceStorageReduce`, with both numbers.
+    pub(super) fn check_room(
+        &self,
+        reader: &Reader<'_>,
+        id: &InstanceId,
+        stays: impl Fn(&mut Database) -> bool,
+    ) -> Result<(), ControlError> {
+        let mut databases = reader.databases(id)?;
+        databases.retain(|database| database.status != ObjectStatus::Delete);
+        let had = quota(&databases);
+        let mut gone = reader.databases(id)?;
+        databases.retain_mut(|database| stays(database));
+        gone.retain(|database| {
+            databases
+                .iter()
+                .all(|stays| stays.db_name != database.db_name)
+        });
+        let size = |database: &Database| self.by_database.get(database.db_name.as_str());
+        let freed: u64 = gone.iter().filter_map(size).sum();
+        let (used, quota) = (self.bytes.saturating_sub(freed), quota(&databases));
+        if quota < had && used > quota {
+            let detail = format!("{used} bytes are in use, and there would be room for {quota}.");
+            return Err(ApiError::storage_reduce().with_detail(&detail).into());
+        }
+        Ok(())
+    }
+}
+
+fn quota(databases: &[Database]) -> u64 {
+    node_settings(databases.iter().map(|database| &database.settings)).disk_quota_bytes
+}
