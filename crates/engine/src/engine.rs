@@ -445,6 +445,13 @@ impl Engine {
         self.connect(node, self.inner.config.sql_timeout).await
     }
 
+    /// As [`sql`](Self::sql), with a time of its own for each statement.
+    pub(crate) async fn sql_with_limit(&self, node: &NodeId, limit: Duration) -> Result<NodeSql> {
+        let config = &self.inner.config;
+        let socket = self.socket_path(node)?;
+        NodeSql::connect(&socket, &config.admin_password, config.sql_timeout, limit).await
+    }
+
     async fn connect(&self, node: &NodeId, limit: Duration) -> Result<NodeSql> {
         let config = &self.inner.config;
         let socket = self.socket_path(node)?;

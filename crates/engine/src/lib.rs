@@ -18,6 +18,7 @@ mod config_file;
 mod copy;
 mod definitions;
 mod disk;
+mod drop_database;
 mod engine;
 mod error;
 mod layout;

@@ -188,54 +188,6 @@ fn files_in(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_dropped_database_takes_its_grants_along_and_does_not_wait_for_idlers() {
-    let (bed, node) = Bed::with_node().await;
-    let mut sql = bed.engine.sql(&node).await.expect("connect");
-    let socket = bed.engine.socket_path(&node).expect("short enough");
-    sql.create_database(&db("a_b")).await.expect("create");
-    let (bob, boss, secret) = (account("bob"), account("boss"), Secret::new("secret"));
-    let granted = [(db("a_b"), PrivilegeSet::ReadWrite)];
-    sql.ensure_account(&bob, &secret, AccountType::Normal, &granted)
-        .await
-        .expect("ensure");
-    sql.ensure_account(&boss, &secret, AccountType::Super, &[])
-        .await
-        .expect("ensure");
-
-    // An open transaction holds the table, so the drop has to end it.
-    let mut idler = client(&socket, "bob", "secret").await.expect("log in");
-    for statement in [
-        "CREATE TABLE a_b.t (a INT) ENGINE=InnoDB",
-        "BEGIN",
-        "INSERT INTO a_b.t VALUES (1)",
-    ] {
-        try_sql(&mut idler, statement).await.expect(statement);
-    }
-    sql.drop_database(&db("a_b")).await.expect("drop");
-    sql.drop_database(&db("a_b")).await.expect("drop again");
-    assert!(
-        idler.query_drop("COMMIT").await.is_err(),
-        "its session is ended"
-    );
-    for name in [&bob, &boss] {
-        let grants = sql.privileges(name).await.expect("read").expect("there");
-        assert!(grants.databases.is_empty(), "{name}: {grants:?}");
-    }
-
-    // A new one of the same name belongs to the Super account alone, which may grant on it.
-    sql.create_database(&db("a_b")).await.expect("create");
-    let mut conn = client(&socket, "bob", "secret").await.expect("log in");
-    assert_eq!(try_sql(&mut conn, "USE a_b").await, Err(refused::DATABASE));
-    let mut conn = client(&socket, "boss", "secret").await.expect("log in");
-    assert_eq!(
-        try_sql(&mut conn, "GRANT SELECT ON `a\\_b`.* TO bob@'%'").await,
-        Ok(())
-    );
-    let grants = sql.privileges(&bob).await.expect("read").expect("there");
-    assert_eq!(grants.databases["a_b"].set, PrivilegeSet::Custom);
-}
-
 /// What an account with each set may do on a table that is there: one statement for each
 /// privilege, and which sets allow it.
 #[tokio::test]

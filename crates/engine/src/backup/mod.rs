@@ -125,8 +125,9 @@ impl Engine {
         manifest: &Manifest,
         progress: Progress<'_>,
     ) -> Result<()> {
+        // An interrupted load may still be at work in there.
+        self.drop_database(node, database).await?;
         let mut sql = self.sql(node).await?;
-        sql.drop_database(database).await?;
         sql.create_database(database).await?;
         sql.set_loading(true, MAX_PACKET).await?;
         sql.close().await;

@@ -209,7 +209,7 @@ impl NodeSql {
     }
 
     /// Takes away everything that is granted on a database or in it.
-    pub(super) async fn revoke_on(&mut self, database: &DbName) -> Result<()> {
+    pub(crate) async fn revoke_on(&mut self, database: &DbName) -> Result<()> {
         for account in self.accounts().await? {
             self.set_privileges(&account, database, None).await?;
         }

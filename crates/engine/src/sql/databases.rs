@@ -1,6 +1,8 @@
 //! Databases of a node.
 
-use super::{ANY_HOST, LOCK_WAIT_TIMEOUT, NodeSql};
+use std::time::Duration;
+
+use super::{ANY_HOST, NodeSql};
 use crate::error::Result;
 use crate::quote;
 use crate::sql::grants;
@@ -25,30 +27,6 @@ impl NodeSql {
         Ok(())
     }
 
-    /// Drops a database with everything granted on it, so that a new one of the same name does
-    /// not inherit. One that does not exist is no error. Sessions that hold locks in it are ended
-    /// when they do not give way.
-    ///
-    /// # Errors
-    /// As with all statements.
-    pub async fn drop_database(&mut self, database: &DbName) -> Result<()> {
-        let statement = format!(
-            "DROP DATABASE IF EXISTS {}",
-            quote::identifier(database.as_str())
-        );
-        match self.execute("drop a database", &statement).await {
-            Err(error) if error.server_code() == Some(LOCK_WAIT_TIMEOUT) => {
-                self.kill_users_of(database).await?;
-                self.execute("drop a database", &statement).await?;
-            }
-            result => {
-                result?;
-            }
-        }
-        self.revoke_on(database).await?;
-        self.drop_ddl_account(database).await
-    }
-
     /// Drops a database with everything granted on it if there is nothing in it; whether it is
     /// gone.
     ///
@@ -65,7 +43,9 @@ impl NodeSql {
         if is_used == [true] {
             return Ok(false);
         }
-        self.drop_database(database).await?;
+        let statement = drop_statement(database);
+        self.execute("drop a database", &statement).await?;
+        self.forget_database(database).await?;
         Ok(true)
     }
 
@@ -81,30 +61,77 @@ impl NodeSql {
         Ok(names)
     }
 
-    /// Ends the users' sessions that are in a transaction or use the database: one of them
-    /// holds the lock.
-    async fn kill_users_of(&mut self, database: &DbName) -> Result<()> {
-        let query = format!(
-            "SELECT p.ID FROM information_schema.PROCESSLIST p \
-             LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID \
-             WHERE p.USER IN (SELECT User FROM mysql.global_priv WHERE Host = {host}) \
-               AND (t.trx_id IS NOT NULL OR p.DB = {database})",
-            host = quote::string(ANY_HOST),
-            database = quote::string(database.as_str()),
+    /// Takes away what was granted on a database that is gone, and the account that runs its
+    /// users' definitions.
+    pub(crate) async fn forget_database(&mut self, database: &DbName) -> Result<()> {
+        self.revoke_on(database).await?;
+        self.drop_ddl_account(database).await
+    }
+
+    /// Drops a database if it exists, and whatever refers to it. The statement may wait as long
+    /// as it is given for each lock.
+    pub(crate) async fn drop_regardless(
+        &mut self,
+        database: &DbName,
+        limit: Duration,
+    ) -> Result<()> {
+        let settings = format!(
+            "SET lock_wait_timeout={}, foreign_key_checks=0",
+            limit.as_secs()
         );
-        let ids: Vec<u64> = self.rows("list sessions", &query).await?;
-        for id in ids {
-            let result = self.execute("end a session", &format!("KILL {id}")).await;
-            match result {
-                // It has ended by itself.
+        self.execute("set a timeout", &settings).await?;
+        let statement = drop_statement(database);
+        self.execute("drop a database", &statement).await.map(drop)
+    }
+
+    /// Ends the sessions that hold locks on a database or on something in it, except one.
+    pub(crate) async fn end_sessions_in(&mut self, database: &DbName, except: u64) -> Result<()> {
+        for session in self.sessions_in(database).await? {
+            if session == except {
+                continue;
+            }
+            let statement = format!("KILL {session}");
+            match self.execute("end a session", &statement).await {
+                // It has ended by itself, or is a thread of the server's own.
                 Err(error) if error.server_code() == Some(NO_SUCH_THREAD) => {}
                 result => {
                     result?;
+                    tracing::info!(session, database = %database, "ended a session that held up a drop");
                 }
             }
         }
         Ok(())
     }
+
+    /// The sessions that hold locks on a database or on something in it. Where the server cannot
+    /// tell, all users' sessions that may: those in a transaction and those in the database.
+    async fn sessions_in(&mut self, database: &DbName) -> Result<Vec<u64>> {
+        let name = quote::string(database.as_str());
+        let install = "INSTALL PLUGIN IF NOT EXISTS metadata_lock_info SONAME 'metadata_lock_info'";
+        let query = match self.execute("load a plugin", install).await {
+            Ok(_) => format!(
+                "SELECT DISTINCT THREAD_ID FROM information_schema.METADATA_LOCK_INFO \
+                 WHERE TABLE_SCHEMA = {name}"
+            ),
+            Err(error) if error.server_code().is_some() => {
+                tracing::warn!(%error, "the server cannot tell who holds locks");
+                format!(
+                    "SELECT p.ID FROM information_schema.PROCESSLIST p \
+                     LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID \
+                     WHERE p.USER IN (SELECT User FROM mysql.global_priv WHERE Host = {host}) \
+                       AND (t.trx_id IS NOT NULL OR p.DB = {name})",
+                    host = quote::string(ANY_HOST),
+                )
+            }
+            Err(error) => return Err(error),
+        };
+        self.rows("list sessions", &query).await
+    }
+}
+
+fn drop_statement(database: &DbName) -> String {
+    let name = quote::identifier(database.as_str());
+    format!("DROP DATABASE IF EXISTS {name}")
 }
 
 /// MariaDB's "unknown thread id".

@@ -32,9 +32,6 @@ pub const ADMIN_ACCOUNT: &str = "openpeta_admin";
 /// Where the accounts of users may come from: the gateway has checked that already.
 const ANY_HOST: &str = "%";
 
-/// MariaDB's "lock wait timeout exceeded".
-const LOCK_WAIT_TIMEOUT: u16 = 1205;
-
 /// How long a statement waits for a lock on a table or database, in seconds. Shorter than the
 /// time for the whole statement, so that MariaDB reports it.
 const LOCK_WAIT_SECONDS: u32 = 5;
@@ -108,6 +105,14 @@ impl NodeSql {
             // The server ends it anyway when the goodbye does not arrive.
             let _ = tokio::time::timeout(self.timeout, conn.disconnect()).await;
         }
+    }
+
+    /// The number by which the server knows this connection.
+    pub(crate) async fn connection_id(&mut self) -> Result<u64> {
+        let rows: Vec<u64> = self
+            .rows("ask for the connection's id", "SELECT CONNECTION_ID()")
+            .await?;
+        Ok(rows.into_iter().next().unwrap_or_default())
     }
 
     /// The server's version, for example `10.11.19-MariaDB-0+deb12u1-log`.
