@@ -35,6 +35,7 @@ impl Control {
         if matches!(
             action,
             Action::DescribeInstances
+                | Action::DescribeDatabaseList
                 | Action::ListTagResources
                 | Action::TagResources
                 | Action::UntagResources

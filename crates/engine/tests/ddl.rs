@@ -212,7 +212,8 @@ async fn the_account_is_the_nodes_own_and_goes_with_its_database() {
         .socket_path(&shop.node)
         .expect("short enough");
     assert!(client(&socket, "openpeta-ddl:shop", "").await.is_err());
-    sql.drop_database(&db("shop")).await.expect("drop");
+    let dropped = shop.bed.engine.drop_database(&shop.node, &db("shop")).await;
+    dropped.expect("drop");
     assert_eq!(shop.rows(ACCOUNTS).await, [] as [&str; 0]);
     sql.close().await;
 }

@@ -28,10 +28,6 @@ pub(crate) struct Purchase<'a> {
 
 /// What is sold.
 #[derive(Clone, Copy, Debug)]
-#[allow(
-    dead_code,
-    reason = "for the actions that order databases into an instance"
-)]
 pub(crate) enum Sale<'a> {
     /// A new database, PostPaid.
     PostPaid(Lot<'a>),

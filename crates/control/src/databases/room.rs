@@ -12,7 +12,7 @@ use crate::parts::Parts;
 use crate::{Control, ControlError, MutatingCall};
 
 /// What an instance has on disk.
-pub(super) struct Measured {
+pub(crate) struct Measured {
     /// Without binary logs, which are purged when they are in the way.
     bytes: u64,
     by_database: BTreeMap<String, u64>,

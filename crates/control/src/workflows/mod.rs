@@ -11,10 +11,12 @@ pub(crate) mod create_database;
 pub(crate) mod create_database_backup;
 pub(crate) mod create_instance;
 pub(crate) mod delete_account;
+pub(crate) mod delete_database;
 pub(crate) mod delete_instance;
 pub(crate) mod grant_account_privilege;
 mod opening;
 pub(crate) mod public_connection;
+pub(crate) mod resize_database;
 mod resize_node;
 pub(crate) mod revoke_account_privilege;
 pub(crate) mod switch_net_type;
@@ -41,6 +43,8 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(create_instance::CreateInstance(Arc::clone(parts)))
         .with(delete_instance::DeleteInstance(Arc::clone(parts)))
         .with(create_database::CreateDatabase(Arc::clone(parts)))
+        .with(resize_database::ResizeDatabase(Arc::clone(parts)))
+        .with(delete_database::DeleteDatabase(Arc::clone(parts)))
         .with(create_account::CreateAccount(Arc::clone(parts)))
         .with(create_database_backup::CreateDatabaseBackup(Arc::clone(
             parts,
@@ -71,11 +75,15 @@ fn instance(parts: &Parts, id: &InstanceId) -> Result<Instance, StepError> {
     found.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the instance is gone"))
 }
 
+/// The node of an instance.
+fn node_of(parts: &Parts, id: &InstanceId) -> Result<NodeId, StepError> {
+    let node = instance(parts, id)?.node_id;
+    node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the instance has no node"))
+}
+
 /// An administration connection to the node of an instance.
 async fn sql_of(parts: &Parts, id: &InstanceId) -> Result<NodeSql, StepError> {
-    let node = instance(parts, id)?.node_id;
-    let node =
-        node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the instance has no node"))?;
+    let node = node_of(parts, id)?;
     parts.engine.sql(&node).await.map_err(engine_error)
 }
 

@@ -465,9 +465,11 @@ async fn every_workflow_has_its_checks() {
         "create-database-backup",
         "create-instance",
         "delete-account",
+        "delete-database",
         "delete-instance",
         "grant-account-privilege",
         "release-public-connection",
+        "resize-database",
         "revoke-account-privilege",
         "switch-instance-net-type",
     ];

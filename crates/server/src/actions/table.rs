@@ -17,6 +17,11 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::DescribeTaskStatus => Read(instances::describe_task_status::handle),
         Action::DescribeSecurityIPs => Read(instances::describe_security_ips::handle),
         Action::ModifySecurityIPs => Change(instances::modify_security_ips::handle),
+        Action::DeleteDatabase => SlowChange(databases::delete_database::handle),
+        Action::ModifyDatabaseNodesSpec => {
+            SlowChange(databases::modify_database_nodes_spec::handle)
+        }
+        Action::DescribeDatabaseList => Read(databases::describe_database_list::handle),
         Action::CreateDatabase => SlowChange(databases::create_database::handle),
         Action::ModifyDatabaseNodesNumber => {
             Change(databases::modify_database_nodes_number::handle)
@@ -63,10 +68,7 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::CreateIndex => SlowChange(tables::create_index::handle),
         Action::DeleteIndex => SlowChange(tables::delete_index::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
-        Action::DeleteDatabase
-        | Action::ModifyDatabaseNodesSpec
-        | Action::DescribeDatabaseList
-        | Action::DescribeMonitorItems
+        Action::DescribeMonitorItems
         | Action::DescribeInstancePerformance
         | Action::DescribeDatabasePerformance
         | Action::DescribeInstanceResourceUsage

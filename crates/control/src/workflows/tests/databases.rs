@@ -1,10 +1,14 @@
 //! Workflows of databases.
 
-use openpeta_rpc_api::databases::CreateDatabaseRequest;
+use openpeta_rpc_api::databases::{
+    CreateDatabaseRequest, DeleteDatabaseRequest, ModifyDatabaseNodesSpecRequest,
+};
 use openpeta_store::Database;
 
 use super::*;
 use crate::workflows::create_database::CreateDatabase;
+use crate::workflows::delete_database::DeleteDatabase;
+use crate::workflows::resize_database::ResizeDatabase;
 
 /// Orders a database of the smallest spec.
 fn order_database(world: &World, name: &str) -> TaskId {
@@ -116,6 +120,123 @@ impl Scenario for AddingDatabase {
 }
 
 checks!(create_database: AddingDatabase {
+    succeeds: check_success;
+    bears_each_step_twice: check_repeated_steps;
+    leaves_nothing_when_a_step_fails: check_failed_steps;
+    bears_each_undo_twice: check_repeated_undos;
+    is_stuck_when_an_undo_fails: check_failed_undos;
+    leaves_nothing_when_cancelled: check_cancels;
+    ends_well_whatever_happens: schedules;
+});
+
+/// A world with one finished instance that has two databases.
+async fn world_with_two(engine: &TestEngine) -> World {
+    let world = world_with_instance(engine).await;
+    order_database(&world, "shop2");
+    world.run_tasks().await;
+    world
+}
+
+struct DroppingDatabase(TestEngine);
+
+#[async_trait]
+impl Scenario for DroppingDatabase {
+    type Workflow = DeleteDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_with_two(&self.0).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> DeleteDatabase {
+        DeleteDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let id = only_instance(world);
+        let pairs = [("InstanceId", id.as_str()), ("DBName", "shop")];
+        let request = DeleteDatabaseRequest::from_params(&params(&pairs)).expect("well formed");
+        let call = world.call(Action::DeleteDatabase);
+        let dropped = world.control.drop_database(&call, &request, None);
+        dropped.expect("it is ACTIVE");
+        newest_task(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_databases(world, &[("shop2", "large")]).await;
+        let id = only_instance(world);
+        let alice = AccountName::parse_new("alice").expect("valid");
+        let store = &world.parts.store;
+        let grants = store.read(|reader| reader.grants(&id, &alice));
+        assert_eq!(grants.expect("the store works"), []);
+        let instance = store.read(|reader| reader.instance(&id));
+        let instance = instance.expect("the store works").expect("it exists");
+        let node = instance.node_id.expect("a node");
+        let mut sql = world.parts.engine.sql(&node).await.expect("it accepts");
+        let privileges = sql.privileges(&alice).await.expect("readable");
+        assert!(privileges.expect("it exists").databases.is_empty());
+        sql.close().await;
+    }
+
+    async fn assert_unwound(&self, _world: &World) {
+        panic!("a delete is never unwound");
+    }
+}
+
+checks!(delete_database: DroppingDatabase {
+    succeeds: check_success;
+    bears_each_step_twice: check_repeated_steps;
+    goes_on_when_a_step_fails: check_failed_steps;
+    ends_well_whatever_happens: schedules;
+});
+
+struct ResizingDatabase(TestEngine);
+
+#[async_trait]
+impl Scenario for ResizingDatabase {
+    type Workflow = ResizeDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_with_two(&self.0).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> ResizeDatabase {
+        ResizeDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let id = only_instance(world);
+        let request = ModifyDatabaseNodesSpecRequest::from_params(&params(&[
+            ("InstanceId", id.as_str()),
+            ("DBName", "shop"),
+            ("NewNodeSpec", "petadata.s2.2xlarge"),
+        ]));
+        let request = request.expect("well formed");
+        let call = world.call(Action::ModifyDatabaseNodesSpec);
+        let ordered = world.control.order_spec(&call, &request, None);
+        ordered.expect("it is ACTIVE");
+        newest_task(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_databases(world, &[("shop", "2xlarge"), ("shop2", "large")]).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_databases(world, &[("shop", "xlarge"), ("shop2", "large")]).await;
+    }
+}
+
+checks!(resize_database: ResizingDatabase {
     succeeds: check_success;
     bears_each_step_twice: check_repeated_steps;
     leaves_nothing_when_a_step_fails: check_failed_steps;
