@@ -61,8 +61,15 @@ impl Service {
         let (http, https) = (local(&http_listener)?, local(&https_listener)?);
 
         let domain = config.network.domain.as_deref();
-        let names = [http.ip(), https.ip(), config.network.classic_address];
-        let tls = Arc::new(Tls::open(data_dir.tls(), domain, &names)?);
+        let network = &config.network;
+        let public = network.public_host();
+        let names = [
+            http.ip(),
+            https.ip(),
+            network.classic_address,
+            network.public_address(),
+        ];
+        let tls = Arc::new(Tls::open(data_dir.tls(), domain, Some(&public), &names)?);
         let acceptor = TlsAcceptor::from(tls.server_config(&[b"http/1.1"])?);
         let gateway = Arc::new(start_gateway(&config.gateway, &tls)?);
         let adapter = Arc::new(GatewayAdapter(Arc::clone(&gateway)));

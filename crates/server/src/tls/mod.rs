@@ -32,18 +32,20 @@ pub(crate) struct Tls {
 impl Tls {
     /// Reads the certificate in `dir`, making or renewing what is needed.
     ///
-    /// It is good for localhost, 127.0.0.1, ::1, this host's name, the `listen` addresses and
-    /// `domain` with all names below it that endpoints have.
+    /// It is good for localhost, 127.0.0.1, ::1, this host's name, the `listen` addresses, the
+    /// `public_host` that clients are told, and `domain` with all names below it that endpoints
+    /// have.
     ///
     /// # Errors
     /// [`ServeError::Tls`] when a file cannot be read, written or understood.
     pub(crate) fn open(
         dir: PathBuf,
         domain: Option<&str>,
+        public_host: Option<&str>,
         listen: &[IpAddr],
     ) -> Result<Self, ServeError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let names = certificate_names(domain, listen);
+        let names = certificate_names(domain, public_host, listen);
         let key = load(&dir, &names, &provider)?;
         let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(key))));
         Ok(Self {
@@ -99,16 +101,20 @@ impl ResolvesServerCert for CurrentCertificate {
     }
 }
 
-fn certificate_names(domain: Option<&str>, listen: &[IpAddr]) -> Vec<String> {
+fn certificate_names(
+    domain: Option<&str>,
+    public_host: Option<&str>,
+    listen: &[IpAddr],
+) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
     let host = rustix::system::uname()
         .nodename()
         .to_string_lossy()
         .into_owned();
     // A host name that DNS could not carry cannot be checked by a client either.
-    if ServerName::try_from(host.as_str()).is_ok() {
-        names.push(host);
-    }
+    let hosts = [Some(host), public_host.map(str::to_owned)];
+    let is_name = |host: &String| ServerName::try_from(host.as_str()).is_ok();
+    names.extend(hosts.into_iter().flatten().filter(is_name));
     names.extend(
         listen
             .iter()
@@ -198,7 +204,14 @@ mod tests {
     }
 
     fn open(dir: &Path, domain: Option<&str>) -> Tls {
-        Tls::open(dir.join("tls"), domain, &[IpAddr::from([10, 0, 0, 1])]).expect("open")
+        let address = [IpAddr::from([10, 0, 0, 1])];
+        Tls::open(
+            dir.join("tls"),
+            domain,
+            Some("public.example.com"),
+            &address,
+        )
+        .expect("open")
     }
 
     #[test]
@@ -220,6 +233,7 @@ mod tests {
             "by the same CA"
         );
         assert!(is_good(&named.dir, &named.names, &named.provider));
+        assert!(named.names.iter().any(|name| name == "public.example.com"));
 
         std::fs::remove_file(named.dir.join(issue::SERVER_KEY)).expect("remove");
         let before = leaf(&named);
