@@ -4,6 +4,8 @@
 mod names;
 mod opening;
 mod places;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use names::{ConnectionString, check_prefix, usual_prefix};
 pub(crate) use opening::{Opened, check_reachable, reachable_address};

@@ -33,6 +33,12 @@ pub(crate) fn first_round(parts: &Parts) -> Result<(), ControlError> {
     endpoints::reopen(parts)
 }
 
+/// One round of the reconciler of old endpoints; tells when the next one is due.
+#[cfg(test)]
+pub(crate) fn retire_endpoints(parts: &Parts) -> Result<Option<jiff::Timestamp>, ControlError> {
+    retiring::reconcile(parts)
+}
+
 /// One round of the disk quota's reconciler.
 #[cfg(test)]
 pub(crate) async fn check_disk_quota(parts: &Arc<Parts>) -> Result<(), ControlError> {
