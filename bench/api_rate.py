@@ -55,6 +55,8 @@ def seed(service, count):
                 " VALUES (?, ?, 'INTERNAL', ?, ?, 3306)",
                 [f"ep-bench{number:07d}", instance, address(number), address(number)],
             )
+            for key, value in [("team", f"team-{number % 10}"), ("env", "test")]:
+                store.execute("INSERT INTO tags (instance_id, tag_key, tag_value) VALUES (?, ?, ?)", [instance, key, value])
             store.execute(
                 "INSERT INTO whitelist_groups (instance_id, name, position, attribute, entries) VALUES (?, 'default', 0, '', '127.0.0.1')",
                 [instance],
@@ -138,24 +140,37 @@ class Bench:
         return median, p99
 
 
-def sub_user(service):
-    """Credentials of a RAM user whose right to read is the last of 100 statements."""
+def sub_user(service, name, statements):
+    """Credentials of a RAM user with these statements."""
 
     def admin(*arguments):
         command = [service.binary, "admin", *arguments, "--data-dir", service.data_dir, "--json"]
         return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     account = service.credentials["account_id"]
-    statements = [
-        {"Effect": "Allow", "Action": ["petadata:Describe*"], "Resource": [f"acs:petadata:cn-beijing:*:dbinstance/pd-other{number}*"]}
-        for number in range(99)
-    ]
-    statements.append({"Effect": "Allow", "Action": ["petadata:Describe*"], "Resource": ["acs:petadata:*:*:dbinstance/*"]})
     document = json.dumps({"Version": "1", "Statement": statements})
-    admin("ram-user", "create", "--account-id", str(account), "--user-name", "reader")
-    admin("policy", "attach", "--account-id", str(account), "--user-name", "reader", "--policy-name", "many", "--document", document)
-    key = admin("access-key", "create", "--account-id", str(account), "--user-name", "reader")
+    admin("ram-user", "create", "--account-id", str(account), "--user-name", name)
+    admin("policy", "attach", "--account-id", str(account), "--user-name", name, "--policy-name", "many", "--document", document)
+    key = admin("access-key", "create", "--account-id", str(account), "--user-name", name)
     return {**service.credentials, "access_key_id": key["access_key_id"], "access_key_secret": key["access_key_secret"]}
+
+
+def allow(*resources):
+    """A statement that allows reading."""
+    return {"Effect": "Allow", "Action": ["petadata:Describe*"], "Resource": [f"acs:petadata:{resource}" for resource in resources]}
+
+
+def foreign_statements():
+    """100 statements, of which the last alone allows something."""
+    return [allow(f"cn-beijing:*:dbinstance/pd-other{number}*") for number in range(99)] + [allow("*:*:dbinstance/*")]
+
+
+def naming_statements():
+    """100 statements, of which 50 name single instances, some to deny them."""
+    named = [allow(f"*:*:dbinstance/pd-bench{number:07d}") for number in range(40)]
+    denied = [{**allow(f"*:*:dbinstance/pd-bench{number:07d}"), "Effect": "Deny"} for number in range(40, 50)]
+    others = [allow(f"cn-beijing:*:dbinstance/pd-other{number}*") for number in range(49)]
+    return named + denied + others + [allow("*:*:dbinstance/*")]
 
 
 def pages(count):
@@ -182,13 +197,17 @@ def main():
             seed(service, 1000)
             service.start(timeout=120)
             bench = Bench(service, pathlib.Path(workplace), arguments.seconds, arguments.rounds)
-            owner, reader = service.credentials, sub_user(service)
+            owner = service.credentials
+            reader = sub_user(service, "reader", foreign_statements())
+            namer = sub_user(service, "namer", naming_statements())
             few = {}
             base, _ = bench.rate("health probe, HTTP (baseline)", owner, None, [], False, 100_000)
             for https, name in [(False, "HTTP"), (True, "HTTPS")]:
                 few["list", https] = bench.rate(f"list, 1,000 instances, {name}", owner, "DescribeInstances", pages(1000), https, 20_000)
                 few["info", https] = bench.rate(f"info, 1,000 instances, {name}", owner, "DescribeInstanceInfo", instances(1000), https, 60_000)
             few["list", "ram"] = bench.rate("list as a RAM user, 100 statements", reader, "DescribeInstances", pages(1000), False, 20_000)
+            few["list", "named"] = bench.rate("list as a RAM user, single instances named", namer, "DescribeInstances", pages(950), False, 20_000)
+            few["list", "tag"] = bench.rate("list by a tag", owner, "DescribeInstances", [{**page, "Tag.1.Key": "env"} for page in pages(1000)], False, 20_000)
             few["info", "ram"] = bench.rate("info as a RAM user, 100 statements", reader, "DescribeInstanceInfo", instances(1000), False, 60_000)
             service.stop()
             seed(service, arguments.many)
@@ -204,6 +223,9 @@ def main():
     for (kind, https), target in {("list", False): 7500, ("list", True): 6500, ("info", False): 25_000, ("info", True): 20_000}.items():
         rate, p99 = few[kind, https]
         print(f"{kind} over {'HTTPS' if https else 'HTTP'}: {rate:.0f} of {target}: {verdict(rate >= target)}; p99 below 10 ms: {verdict(p99 < 10)}")
+    for kind in ("named", "tag"):
+        share = few["list", kind][0] / few["list", False][0]
+        print(f"list, {kind}: {share:.2f} of the tenant's (0.8): {verdict(share >= 0.8)}")
     for kind in ("list", "info"):
         share, growth = few[kind, "ram"][0] / few[kind, False][0], many[kind][0] / few[kind, False][0]
         print(f"{kind}: RAM user {share:.2f} of the tenant (0.8): {verdict(share >= 0.8)}; {arguments.many:,} instances {growth:.2f} of 1,000 (0.85): {verdict(growth >= 0.85)}")

@@ -43,6 +43,11 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     ("DescribeInstances", "InvalidTagValue.Malformed"),
     ("DescribeInstances", "InvalidTagKey.Duplicate"),
     ("DescribeInstances", "QuotaExceeded.Tag"),
+    ("DescribeDatabaseList", "MissingParameter"),
+    ("DescribeDatabaseList", "InvalidTagKey.Malformed"),
+    ("DescribeDatabaseList", "InvalidTagValue.Malformed"),
+    ("DescribeDatabaseList", "InvalidTagKey.Duplicate"),
+    ("DescribeDatabaseList", "QuotaExceeded.Tag"),
     ("TagResources", "InvalidRegionId.NotFound"),
     ("TagResources", "InvalidResourceType.ValueNotSupported"),
     ("TagResources", "InvalidDBInstanceId.QuotaExceeded"),
@@ -193,10 +198,12 @@ const ADDED_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// Parameters that an action takes although the description lacks them, at the end of its list.
-const ADDED_PARAMETERS: [(&str, &str); 2] = [
+const ADDED_PARAMETERS: [(&str, &str); 4] = [
     // As the vendor's relational service filters its listings.
     ("DescribeInstances", "Tag.N.Key"),
     ("DescribeInstances", "Tag.N.Value"),
+    ("DescribeDatabaseList", "Tag.N.Key"),
+    ("DescribeDatabaseList", "Tag.N.Value"),
 ];
 
 /// Parameters marked as required that have a default or can be told without: clients of the

@@ -64,6 +64,7 @@ impl Control {
         id: &InstanceId,
         name: &DbName,
     ) -> Result<TaskId, ControlError> {
+        self.parts.settle_usage(writer, id, name, call.caller.now)?;
         writer.set_database_status(id, name, ObjectStatus::Delete)?;
         // An account that is made again meanwhile gets nothing on it any more.
         for account in writer.accounts(id)? {

@@ -39,6 +39,7 @@ impl Control {
             instance_id: instance_id.as_ref(),
             status: request.instance_status,
             charge_type: request.charge_type,
+            tags: &request.tags,
             allowed: if visible.passes_all() {
                 None
             } else {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use openpeta_rpc_api::Action;
 use openpeta_store::{Database, Writer};
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable};
@@ -42,6 +43,8 @@ impl Workflow for ResizeDatabase {
     ) -> Result<(), StepError> {
         let params = task.params();
         if let Some(database) = database(writer, params)? {
+            let (id, name) = (&params.instance_id, &params.db_name);
+            self.0.settle_usage(writer, id, name, Timestamp::now())?;
             writer.update_database(&Database {
                 node_spec: params.node_spec.clone(),
                 settings: params.settings.clone(),

@@ -2,13 +2,17 @@
 
 use jiff::Timestamp;
 use openpeta_types::{
-    ChargeType, DbName, InstanceId, InstanceName, NetworkType, NodeSpec, ObjectStatus, VSwitchId,
-    VpcId,
+    ChargeType, DbName, InstanceId, InstanceName, NetworkType, NodeSpec, ObjectStatus, TagFilter,
+    VSwitchId, VpcId,
 };
 
 use crate::actions::common::{FORBIDDEN_RAM, PAGE_SIZES, REQUEST_ID};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+};
+use crate::tag_parameters::{
+    KEY_OF_FILTER, TAG_KEY_DUPLICATE, TAG_KEY_MALFORMED, TAG_VALUE_MALFORMED,
+    TAG_VALUE_WITHOUT_KEY, TOO_MANY_TAG_FILTERS, VALUE_OF_FILTER, tag_filters,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -30,6 +34,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("ChargeType", "Filter."),
         ParameterSpec::integer("PageNumber", "Page, from 1."),
         ParameterSpec::integer("PageSize", "Records per page."),
+        KEY_OF_FILTER,
+        VALUE_OF_FILTER,
     ],
     response: &[
         REQUEST_ID,
@@ -79,6 +85,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             400,
             "unknown billing mode",
         ),
+        TAG_VALUE_WITHOUT_KEY,
+        TAG_KEY_MALFORMED,
+        TAG_VALUE_MALFORMED,
+        TAG_KEY_DUPLICATE,
+        TOO_MANY_TAG_FILTERS,
         FORBIDDEN_RAM,
     ],
     example: &[("PageNumber", "1"), ("PageSize", "30")],
@@ -98,6 +109,8 @@ pub struct DescribeDatabaseListRequest {
     pub page_number: u32,
     /// Records per page, as of DescribeInstances.
     pub page_size: u32,
+    /// Only databases of instances with a tag like each of these.
+    pub tags: Vec<TagFilter>,
 }
 
 impl ApiRequest for DescribeDatabaseListRequest {
@@ -111,6 +124,7 @@ impl ApiRequest for DescribeDatabaseListRequest {
             charge_type: params.choice("ChargeType", ChargeType::parse)?,
             page_number: params.page_number("PageNumber")?,
             page_size: params.page_size("PageSize", &PAGE_SIZES)?,
+            tags: tag_filters(params)?,
         })
     }
 }
