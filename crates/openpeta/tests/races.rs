@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_openpeta");
 const ROUNDS: usize = 100;
+const SMALL: &str = "petadata.s2.large";
+const LARGER: &str = "petadata.s2.xlarge";
+/// What a change of a database is told that came too late.
+const DATABASE_LOSES: [&str; 2] = ["OperationDenied.DBStatus", "InvalidDBName.NotFound"];
 
 /// What a caller was told: `OK`, or the code of the refusal.
 type Told = String;
@@ -88,6 +92,36 @@ impl Arena {
         assert_eq!(refused.expect_err("it is gone").code(), Some(1045));
     }
 
+    /// Orders a database and waits for it.
+    fn create_database(&self, name: &str) {
+        let parameters = [("DBName", name), ("NodeSpec", SMALL), ("NodeNumber", "1")];
+        self.call("CreateDatabase", &parameters);
+        wait_for("a database", || {
+            let database = self.database(name)?;
+            (database["DBStatus"] == "ACTIVE").then_some(())
+        });
+    }
+
+    /// The database as DescribeDatabases has it.
+    fn database(&self, name: &str) -> Option<Value> {
+        let databases = self.call("DescribeDatabases", &[]);
+        let databases = databases["Databases"]["Database"].as_array();
+        let mut databases = databases.expect("a list").iter();
+        let found = databases.find(|database| database["DBName"] == name);
+        found.cloned()
+    }
+
+    /// Waits until the database is gone, in the answers as in the engine.
+    fn wait_without_database(&self, name: &str) {
+        wait_for("a database's end", || {
+            self.database(name).is_none().then_some(())
+        });
+        let mut session = self.login.connect().expect("a session");
+        let listed = session.query("SHOW DATABASES").expect("an answer");
+        let listed = listed.iter().flatten().flatten();
+        assert!(listed.clone().all(|listed| listed != name));
+    }
+
     fn end(mut self) {
         self.api.delete(&self.instance);
         self.service.assert_nothing_left();
@@ -122,6 +156,55 @@ fn two_deletions_of_an_account() {
         ];
         assert!(documented.contains(&loser.as_str()), "{loser}");
         arena.wait_without_account(&name);
+    }
+    arena.end();
+}
+
+#[test]
+fn two_deletions_of_a_database() {
+    let arena = Arena::new();
+    for round in 0..ROUNDS {
+        let name = format!("db_{round}");
+        arena.create_database(&name);
+        let parameters = [("InstanceId", arena.instance.as_str()), ("DBName", &name)];
+        let loser = loser(race(&arena.api, [("DeleteDatabase", &parameters); 2]));
+        assert!(DATABASE_LOSES.contains(&loser.as_str()), "{loser}");
+        arena.wait_without_database(&name);
+    }
+    arena.end();
+}
+
+#[test]
+fn a_resize_and_a_deletion_of_a_database() {
+    let arena = Arena::new();
+    for round in 0..ROUNDS {
+        let name = format!("db_{round}");
+        arena.create_database(&name);
+        let delete = [("InstanceId", arena.instance.as_str()), ("DBName", &name)];
+        let resize = [&delete[..], &[("NewNodeSpec", LARGER)]].concat();
+        // Each is the first to be sent as often as the other.
+        let mut calls = [
+            ("ModifyDatabaseNodesSpec", &resize[..]),
+            ("DeleteDatabase", &delete[..]),
+        ];
+        calls.rotate_left(round % 2);
+        let told = race(&arena.api, calls);
+        let resized = calls
+            .iter()
+            .zip(&told)
+            .any(|((action, _), (code, _))| *action == "ModifyDatabaseNodesSpec" && code == "OK");
+        let loser = loser(told);
+        assert!(DATABASE_LOSES.contains(&loser.as_str()), "{loser}");
+        if resized {
+            wait_for("the end of a resize", || {
+                let database = arena.database(&name).expect("it was not deleted");
+                (database["DBStatus"] == "ACTIVE").then(|| {
+                    assert_eq!(database["NodeSpec"], LARGER);
+                })
+            });
+            arena.call("DeleteDatabase", &[("DBName", &name)]);
+        }
+        arena.wait_without_database(&name);
     }
     arena.end();
 }

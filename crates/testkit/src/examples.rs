@@ -16,6 +16,9 @@ use crate::{Api, DATABASE, Login, PASSWORD, Service, USER, admin, wait_for};
 /// The table that examples are about.
 const TABLE: &str = "CREATE TABLE orders (id INT PRIMARY KEY, total DECIMAL(10,2))";
 
+/// What would not leave [`DATABASE`] as it was.
+const ENDS_OR_RESIZES: [Action; 2] = [Action::DeleteDatabase, Action::ModifyDatabaseNodesSpec];
+
 /// A port that no other public endpoint of these tests has: all instances share the address.
 fn next_public_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(3_400);
@@ -140,8 +143,12 @@ impl Examples {
         match value {
             "{InstanceId}" if action == Action::DeleteInstance => self.instance_to_delete(),
             "{InstanceId}" => self.instance.clone(),
+            "{DBName}" if ENDS_OR_RESIZES.contains(&action) => self.database(),
             "{DBName}" => DATABASE.to_owned(),
-            "{NewDBName}" => self.name("db"),
+            "{NewDBName}" => {
+                self.delete_other_databases();
+                self.name("db")
+            }
             "{AccountName}" => self.account(),
             "{NewAccountName}" => {
                 self.delete_other_accounts();
@@ -242,6 +249,33 @@ impl Examples {
             ],
         );
         name
+    }
+
+    /// A database besides [`DATABASE`], of the smaller spec.
+    fn database(&mut self) -> String {
+        self.delete_other_databases();
+        let name = self.name("db");
+        let parameters = [
+            ("DBName", name.as_str()),
+            ("NodeSpec", "petadata.s2.xlarge"),
+            ("NodeNumber", "1"),
+        ];
+        self.call("CreateDatabase", &parameters);
+        self.settle();
+        name
+    }
+
+    /// Makes room for one more database.
+    fn delete_other_databases(&self) {
+        let databases = self.call("DescribeDatabases", &[]);
+        let databases = databases["Databases"]["Database"].as_array();
+        let names = databases.expect("a list").iter();
+        for name in names.map(|database| database["DBName"].as_str().expect("a text")) {
+            if name != DATABASE {
+                self.call("DeleteDatabase", &[("DBName", name)]);
+            }
+        }
+        self.settle();
     }
 
     /// A backup set of [`DATABASE`] that is whole.

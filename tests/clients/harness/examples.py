@@ -62,7 +62,14 @@ class Examples:
         if name in INSTANCE_PARAMETERS:
             return self.another_instance() if action.name == "DeleteInstance" else self.instance
         if name == "DBName" and action.name == "CreateDatabase":
+            self.delete_other_databases()
             return self.name("db")
+        if name == "DBName" and action.name in ("DeleteDatabase", "ModifyDatabaseNodesSpec"):
+            return self.database()
+        if name == "BackupId":
+            backup = self.call("CreateDatabaseBackup", DBName=DATABASE)["BackupId"]
+            self.settle()
+            return backup
         if name in ("DBName", "SrcDBName") and action.name != "CreateInstance":
             return DATABASE
         if name == "AccountName" and action.name == "CreateAccount":
@@ -115,6 +122,20 @@ class Examples:
         for account in self.call("DescribeAccounts")["AccountList"]["Account"]:
             if account["AccountName"] != USER:
                 self.call("DeleteAccount", AccountName=account["AccountName"])
+        self.settle()
+
+    def database(self):
+        """A database besides the first, of the smaller spec."""
+        self.delete_other_databases()
+        name = self.name("db")
+        self.call("CreateDatabase", DBName=name, NodeSpec="petadata.s2.xlarge", NodeNumber=1)
+        self.settle()
+        return name
+
+    def delete_other_databases(self):
+        for database in self.call("DescribeDatabases")["Databases"]["Database"]:
+            if database["DBName"] != DATABASE:
+                self.call("DeleteDatabase", DBName=database["DBName"])
         self.settle()
 
     def name(self, stem):
