@@ -84,6 +84,14 @@ def test_order_and_query(environment):
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["ordered", "listens", "answers", "deleted"]
 
 
+def test_manage_instance(environment):
+    code, printed = run([sys.executable, EXAMPLES / "manage_instance.py"], environment)
+    assert code == 0, printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert [words[0] for words in lines] == ["ordered", "allows", "lets", "holds", "tagged", "backed", "deleted"]
+    assert lines[3] == ["holds", "books", "shop"] and "Success" in lines[5]
+
+
 @pytest.fixture(scope="module")
 def go_post(tmp_path_factory):
     program = tmp_path_factory.mktemp("go") / "post"
