@@ -98,6 +98,8 @@ pub struct ApiConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Clients that may read `/metrics`.
     pub metrics_allowed: Vec<IpNet>,
+    /// Whether the page `/api` and the description `/openapi.json` are served.
+    pub browser_page: bool,
     /// Sizes and times that a request may take.
     pub limits: HttpLimits,
     /// Calls per access key.
@@ -119,6 +121,7 @@ impl Default for ApiConfig {
                 IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
                 host(std::net::Ipv6Addr::LOCALHOST.into()),
             ],
+            browser_page: true,
             limits: HttpLimits::default(),
             throttle: ThrottleConfig::default(),
             shutdown_seconds: 30,

@@ -9,6 +9,7 @@ mod actions;
 mod admin_socket;
 mod api;
 mod config;
+mod console;
 mod credentials;
 mod data_dir;
 mod error;

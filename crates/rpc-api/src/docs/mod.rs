@@ -40,7 +40,8 @@ pub fn index_page() -> String {
         "# API reference\n\n\
          API version 2016-01-01. How to call it, what all actions have in common: \
          [calling.md](calling.md). All error codes: [errors.md](errors.md). The same for \
-         programs: [openapi.json](openapi.json), in OpenAPI 3.1.\n",
+         programs: [openapi.json](openapi.json), in OpenAPI 3.1. A running service has both: `/openapi.json`, \
+         and `/api`, a page on which calls can be tried.\n",
     );
     for &section in Section::ALL {
         let _ = write!(

@@ -22,6 +22,7 @@ use openpeta_rpc_api::{Format, action_of_path};
 use openpeta_types::{RequestId, Secret};
 
 use crate::config::ApiConfig;
+use crate::console;
 use crate::http::{Answer, Handler, Peer};
 use crate::metrics::{CallMetrics, MetricsSource};
 use source::Source;
@@ -76,7 +77,12 @@ impl Handler for Api {
                 self.metrics(Source::of(request.headers(), peer, trusted))
             }
             path if action_of_path(path).is_some() => self.call(request, peer).await,
-            _ => refusal::no_such_path(&request),
+            path => self
+                .config
+                .browser_page
+                .then(|| console::answer(request.method(), path))
+                .flatten()
+                .unwrap_or_else(|| refusal::no_such_path(&request)),
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) fn query(spec: &ActionSpec) -> Json {
                 .with("additionalProperties", false),
             _ => schema(own),
         };
-        parameter(own, schema, example(spec, own))
+        parameter(own, schema, example(spec, own)).with_some("x-stands-for", stands_for(spec, own))
     }))
 }
 
@@ -29,6 +29,9 @@ pub(super) fn parameter(own: &ParameterSpec, schema: Json, example: Option<Json>
         .with("name", own.name)
         .with("in", "query")
         .with("description", description(own));
+    if !own.aliases.is_empty() {
+        json.put("x-aliases", Json::list(own.aliases.iter().copied()));
+    }
     if own.required {
         json.put("required", true);
     }
@@ -83,16 +86,7 @@ pub(super) fn form(spec: &ActionSpec) -> Json {
             required.extend(first_number(own));
             continue;
         }
-        let placeholder = spec
-            .example
-            .iter()
-            .find(|(name, value)| *name == own.name && is_placeholder(value))
-            .map(|(_, value)| value.trim_matches(['{', '}']));
-        let mut property = schema(own).with("description", description(own));
-        if !own.aliases.is_empty() {
-            property.put("x-aliases", Json::list(own.aliases.iter().copied()));
-        }
-        properties.put(own.name, property.with_some("x-stands-for", placeholder));
+        properties.put(own.name, schema(own).with("description", description(own)));
         if own.required {
             required.push(own.name.to_owned());
         }
@@ -201,8 +195,12 @@ fn table_name(name: &str) -> String {
     parts.collect::<Vec<_>>().join(".")
 }
 
-fn is_placeholder(value: &str) -> bool {
-    PLACEHOLDERS.iter().any(|(name, _)| *name == value)
+/// The kind of object of the caller that the example names, if it is one.
+fn stands_for(spec: &ActionSpec, own: &ParameterSpec) -> Option<&'static str> {
+    let mut given = spec.example.iter();
+    let (_, value) = given.find(|(name, _)| table_name(name) == own.name)?;
+    let is_placeholder = PLACEHOLDERS.iter().any(|(name, _)| name == value);
+    is_placeholder.then(|| value.trim_matches(['{', '}']))
 }
 
 /// The members of a repeated parameter.
