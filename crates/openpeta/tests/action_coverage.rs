@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use openpeta_rpc_api::{Action, ActionSpec, Availability, HttpsRule, docs};
 use openpeta_testkit::{
     Answer, Api, Credentials, Examples, Request, Scheme, Service, Signing, wait_for,
@@ -15,6 +16,12 @@ use serde_json::{Value, json};
 enum Role {
     /// Nobody: the request has no signature.
     Unsigned,
+    /// Temporary credentials of the tenant, after their end.
+    ExpiredToken,
+    /// Temporary credentials of the tenant, with another token than theirs.
+    MalformedToken,
+    /// The tenant, with a key that was disabled.
+    DisabledKey,
     /// A sub-user without a policy.
     Denied,
     /// A sub-user who may do this, but only to another instance.
@@ -25,18 +32,24 @@ enum Role {
     Bare,
     /// A sub-user who may do exactly this.
     Granted,
+    /// The same with temporary credentials.
+    GrantedToken,
     /// The tenant.
     Owner,
 }
 
 /// In this order: those who must not succeed come before those who change something.
-const ROLES: [Role; 7] = [
+const ROLES: [Role; 11] = [
     Role::Unsigned,
+    Role::ExpiredToken,
+    Role::MalformedToken,
+    Role::DisabledKey,
     Role::Denied,
     Role::Elsewhere,
     Role::OtherTenant,
     Role::Bare,
     Role::Granted,
+    Role::GrantedToken,
     Role::Owner,
 ];
 
@@ -71,13 +84,16 @@ fn expected(spec: &ActionSpec, role: Role) -> Expected {
     let named = names_instance(spec);
     match (role, spec.availability) {
         (Role::Unsigned, _) => Code("MissingParameter"),
+        (Role::ExpiredToken, _) => Code("InvalidSecurityToken.Expired"),
+        (Role::MalformedToken, _) => Code("InvalidSecurityToken.Malformed"),
+        (Role::DisabledKey, _) => Code("InvalidAccessKeyId.NotFound"),
         (_, Availability::Planned) => Code("ActionUnauthorized"),
         (Role::Denied, _) => Code("Forbidden.RAM"),
         (Role::Elsewhere, _) if lists(spec.action) => Success,
         (Role::Elsewhere, _) => Code("Forbidden.RAM"),
         (Role::OtherTenant, _) if named => Code("InvalidDBInstanceId.NotFound"),
         (Role::Bare, _) => Documented,
-        (Role::OtherTenant | Role::Granted | Role::Owner, _) => Success,
+        (Role::OtherTenant | Role::Granted | Role::GrantedToken | Role::Owner, _) => Success,
     }
 }
 
@@ -85,19 +101,23 @@ fn expected(spec: &ActionSpec, role: Role) -> Expected {
 struct World {
     service: Service,
     owner: Api,
+    expired_token: Api,
+    malformed_token: Api,
+    disabled_key: Api,
     other_tenant: Api,
     denied: Api,
     elsewhere: Api,
     granted: Api,
+    granted_token: Api,
     /// What the owner's calls are about, and those that are refused.
     examples: Examples,
-    /// What the granted sub-user's calls are about.
+    /// What the granted sub-user's calls are about, with either kind of key.
     examples_of_granted: Examples,
 }
 
 impl World {
     fn new() -> Self {
-        let service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
+        let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
         let owner = service.api();
         let account: u64 = owner.account_id.parse().expect("a number");
         let user = |name: &str| {
@@ -113,16 +133,51 @@ impl World {
             ))
         };
         let (denied, elsewhere, granted) = (user("denied"), user("elsewhere"), user("granted"));
+        let with_key_of = |command: Value| {
+            let key = service.admin(&command).expect("a key can be made");
+            owner.with_key(Credentials::of(&key))
+        };
+        let token_of = |user: Value| {
+            with_key_of(json!({
+                "command": "sts-issue", "account_id": account, "user_name": user,
+                "duration_seconds": 43_200,
+            }))
+        };
+        let expired_token = token_of(Value::Null);
+        let mut malformed_token = token_of(Value::Null);
+        malformed_token.key.security_token = expired_token.key.security_token.clone();
+        let disabled_key = with_key_of(json!({
+            "command": "access-key-create", "account_id": account, "user_name": null,
+        }));
+        let disable = json!({
+            "command": "access-key-disable", "access_key_id": disabled_key.key.access_key_id,
+        });
+        service.admin(&disable).expect("a key can be disabled");
+        let granted_token = token_of("granted".into());
         let tenant = json!({"command": "tenant-create", "name": "other"});
         let tenant = service.admin(&tenant).expect("a tenant can be made");
+        // Nobody waits for the shortest life time there is, a quarter of an hour.
+        assert_eq!(service.stop(), Some(0));
+        let now = Timestamp::now().as_microsecond();
+        service.edit_store(&format!(
+            "UPDATE access_keys SET expires_at = {now} WHERE access_key_id = '{}'",
+            expired_token.key.access_key_id
+        ));
+        service.start();
+        // It may listen on other ports now.
+        let moved = |api: Api| service.api().with_key(api.key);
         Self {
-            other_tenant: owner.with_key(Credentials::of(&tenant)),
-            denied,
-            elsewhere,
-            granted,
-            examples: Examples::new(&service, owner.clone()),
-            examples_of_granted: Examples::new(&service, owner.clone()),
-            owner,
+            expired_token: moved(expired_token),
+            malformed_token: moved(malformed_token),
+            disabled_key: moved(disabled_key),
+            other_tenant: service.api().with_key(Credentials::of(&tenant)),
+            denied: moved(denied),
+            elsewhere: moved(elsewhere),
+            granted: moved(granted),
+            granted_token: moved(granted_token),
+            examples: Examples::new(&service, service.api()),
+            examples_of_granted: Examples::new(&service, service.api()),
+            owner: service.api(),
             service,
         }
     }
@@ -130,10 +185,14 @@ impl World {
     fn api(&self, role: Role) -> &Api {
         match role {
             Role::Unsigned | Role::Bare | Role::Owner => &self.owner,
+            Role::ExpiredToken => &self.expired_token,
+            Role::MalformedToken => &self.malformed_token,
+            Role::DisabledKey => &self.disabled_key,
             Role::Denied => &self.denied,
             Role::Elsewhere => &self.elsewhere,
             Role::OtherTenant => &self.other_tenant,
             Role::Granted => &self.granted,
+            Role::GrantedToken => &self.granted_token,
         }
     }
 
@@ -177,7 +236,7 @@ impl World {
             method: if role == Role::Owner { "POST" } else { "GET" },
             signing: match role {
                 Role::Unsigned => Signing::Unsigned,
-                Role::Granted | Role::OtherTenant => Signing::Acs3,
+                Role::Granted | Role::OtherTenant | Role::MalformedToken => Signing::Acs3,
                 _ => Signing::V1,
             },
             ..Request::new(action.name(), &parameters)
@@ -233,12 +292,16 @@ fn check_answer(spec: &ActionSpec, role: Role, answer: &Answer) {
     );
 }
 
-/// One row for a changing call of somebody, none for one that reads or that nobody signed.
+/// One row for a changing call of somebody, none for one that reads or that nobody known signed.
 fn check_audit(spec: &ActionSpec, role: Role, answer: &Answer, rows: &[Value]) {
     let id = request_id(answer);
     let rows: Vec<_> = rows.iter().filter(|row| row["request_id"] == id).collect();
     let what = format!("{} {role:?}: {rows:?}", spec.name);
-    if !spec.mutating || role == Role::Unsigned {
+    let is_nobody = matches!(
+        role,
+        Role::Unsigned | Role::ExpiredToken | Role::MalformedToken | Role::DisabledKey
+    );
+    if !spec.mutating || is_nobody {
         assert!(rows.is_empty(), "{what}");
         return;
     }
@@ -251,7 +314,7 @@ fn check_audit(spec: &ActionSpec, role: Role, answer: &Answer, rows: &[Value]) {
     let user = match role {
         Role::Denied => json!("denied"),
         Role::Elsewhere => json!("elsewhere"),
-        Role::Granted => json!("granted"),
+        Role::Granted | Role::GrantedToken => json!("granted"),
         _ => Value::Null,
     };
     assert_eq!(rows[0]["ram_user"], user, "{what}");
@@ -291,11 +354,15 @@ fn every_action_in_every_role() {
         let spec = action.spec();
         world.grant(action);
         let parameters = world.examples.parameters(action);
-        let parameters_of_granted = world.examples_of_granted.parameters(action);
+        let mut parameters_of_granted = world.examples_of_granted.parameters(action);
         for role in ROLES {
+            if role == Role::GrantedToken {
+                // What the permanent key did is done.
+                parameters_of_granted = world.examples_of_granted.parameters(action);
+            }
             let sent = match role {
                 Role::Bare => &[][..],
-                Role::Granted => &parameters_of_granted,
+                Role::Granted | Role::GrantedToken => &parameters_of_granted,
                 _ => &parameters,
             };
             let answer = world.send(action, role, Scheme::Https, sent);
@@ -303,7 +370,7 @@ fn every_action_in_every_role() {
             if lists(action) && role != Role::Bare && answer.status == 200 {
                 // Others find an empty list, not an error that tells of the instance.
                 let seen = answer.body.contains(world.examples.instance());
-                let may = matches!(role, Role::Granted | Role::Owner);
+                let may = matches!(role, Role::Granted | Role::GrantedToken | Role::Owner);
                 assert_eq!(seen, may, "{role:?} {answer:?}");
             }
             answers.push((spec, role, answer));

@@ -185,15 +185,15 @@ impl Writer<'_> {
         )
     }
 
-    /// Removes the temporary keys that expired before `now`; returns how many.
+    /// Removes the temporary keys that expired before a time; returns how many.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
-    pub fn delete_expired_access_keys(&self, now: Timestamp) -> Result<usize, StoreError> {
+    pub fn delete_expired_access_keys(&self, before: Timestamp) -> Result<usize, StoreError> {
         let expired: Vec<AccessKeyId> = self.all(
             TABLE,
             "DELETE FROM access_keys WHERE expires_at < ? RETURNING access_key_id",
-            [P(&now)],
+            [P(&before)],
             |columns| columns.get(),
         )?;
         for id in &expired {
@@ -202,7 +202,7 @@ impl Writer<'_> {
         Ok(expired.len())
     }
 
-    fn touch_key(&self, id: &AccessKeyId) {
+    pub(crate) fn touch_key(&self, id: &AccessKeyId) {
         self.touch(Topic::AccessKeys);
         self.touched.borrow_mut().keys.insert(id.clone());
     }

@@ -185,4 +185,25 @@ impl Writer<'_> {
         )?;
         Ok(())
     }
+
+    /// Removes a VPC.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when VSwitches, instances or endpoints
+    /// are in it.
+    pub fn delete_vpc(&self, vpc_id: &VpcId) -> Result<(), StoreError> {
+        self.change("vpcs", "DELETE FROM vpcs WHERE vpc_id = ?", [P(vpc_id)])
+    }
+
+    /// Removes a VSwitch.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when instances or endpoints are in it.
+    pub fn delete_vswitch(&self, vswitch_id: &VSwitchId) -> Result<(), StoreError> {
+        self.change(
+            "vswitches",
+            "DELETE FROM vswitches WHERE vswitch_id = ?",
+            [P(vswitch_id)],
+        )
+    }
 }

@@ -103,7 +103,7 @@ impl Writer<'_> {
         )
     }
 
-    fn touch_user(&self, account_id: AccountId, user_name: &str) {
+    pub(crate) fn touch_user(&self, account_id: AccountId, user_name: &str) {
         self.touch(Topic::AccessKeys);
         let user = (account_id, user_name.to_owned());
         self.touched.borrow_mut().users.insert(user);

@@ -1,7 +1,7 @@
 //! RAM users: sub-users of a tenant, restricted by policies.
 
 use jiff::Timestamp;
-use openpeta_types::AccountId;
+use openpeta_types::{AccessKeyId, AccountId};
 use rusqlite::params;
 
 use crate::column::{Columns, P};
@@ -73,5 +73,31 @@ impl Writer<'_> {
             params![P(&user.account_id), P(&user.user_name), P(&user.created_at)],
         )?;
         Ok(())
+    }
+
+    /// Removes a sub-user with its keys and policies.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn delete_ram_user(
+        &self,
+        account_id: AccountId,
+        user_name: &str,
+    ) -> Result<(), StoreError> {
+        let keys: Vec<AccessKeyId> = self.all(
+            "access_keys",
+            "SELECT access_key_id FROM access_keys WHERE account_id = ? AND ram_user = ?",
+            params![P(&account_id), user_name],
+            |columns| columns.get(),
+        )?;
+        for id in &keys {
+            self.touch_key(id);
+        }
+        self.touch_user(account_id, user_name);
+        self.change(
+            TABLE,
+            "DELETE FROM ram_users WHERE account_id = ? AND user_name = ?",
+            params![P(&account_id), user_name],
+        )
     }
 }

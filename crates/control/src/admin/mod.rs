@@ -3,6 +3,7 @@
 mod access_keys;
 mod audit;
 mod billing;
+mod explain;
 mod instances;
 mod networks;
 mod nodes;
@@ -19,6 +20,7 @@ use openpeta_store::{AuditEntry, StoreError, Tenant, Writer};
 use openpeta_types::{AccountId, InstanceId};
 use serde_json::Value;
 
+use self::explain::Question;
 use self::protocol::{AdminCommand, AdminReply};
 use crate::{Control, ControlError};
 
@@ -92,6 +94,10 @@ impl Control {
                 account_id,
                 user_name,
             } => self.ram_user_create(&change, account_id, user_name),
+            C::RamUserDelete {
+                account_id,
+                user_name,
+            } => self.ram_user_delete(&change, account_id, &user_name),
             C::RamUserList { account_id } => self.ram_user_list(account_id),
             C::PolicyAttach {
                 account_id,
@@ -104,6 +110,26 @@ impl Control {
                 user_name,
                 policy_name,
             } => self.policy_detach(&change, account_id, &user_name, &policy_name),
+            C::PolicyExplain {
+                account_id,
+                user_name,
+                action,
+                resource,
+                source_ip,
+                secure_transport,
+                at,
+            } => self.policy_explain(
+                Question {
+                    account_id,
+                    user_name,
+                    action,
+                    resource,
+                    source_ip,
+                    secure_transport,
+                    at,
+                },
+                now,
+            ),
             C::PolicyList {
                 account_id,
                 user_name,
@@ -114,6 +140,7 @@ impl Control {
                 cidr,
                 name,
             } => self.vpc_create(&change, account_id, &region_id, &cidr, name),
+            C::VpcDelete { vpc_id } => self.vpc_delete(&change, &vpc_id),
             C::VpcList => self.vpc_list(),
             C::VswitchCreate {
                 vpc_id,
@@ -121,6 +148,7 @@ impl Control {
                 cidr,
                 name,
             } => self.vswitch_create(&change, vpc_id, &zone_id, &cidr, name),
+            C::VswitchDelete { vswitch_id } => self.vswitch_delete(&change, &vswitch_id),
             C::VswitchList => self.vswitch_list(),
             C::InstanceList => self.instance_list(),
             C::InstanceLock {
@@ -220,6 +248,11 @@ fn not_found(what: &str) -> ControlError {
     ApiError::invalid_parameter(what)
         .with_detail("There is none of that name.")
         .into()
+}
+
+/// A command that would take something away from those that need it.
+fn in_use(what: &str, detail: &str) -> ControlError {
+    ApiError::invalid_parameter(what).with_detail(detail).into()
 }
 
 /// Says which object a constraint of the store speaks of.

@@ -2,12 +2,12 @@
 
 use ipnet::Ipv4Net;
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{VSwitch, Vpc};
+use openpeta_store::{StoreError, VSwitch, Vpc};
 use openpeta_types::{AccountId, VSwitchId, VpcId, region, zone};
 use serde_json::{Value, json};
 
 use super::access_keys::check_owner;
-use super::{AdminChange, not_found};
+use super::{AdminChange, in_use, not_found};
 use crate::{Control, ControlError, random};
 
 impl Control {
@@ -35,6 +35,23 @@ impl Control {
             change.record(writer, account_id, None)
         })?;
         Ok(vpc_row(&vpc))
+    }
+
+    pub(super) fn vpc_delete(
+        &self,
+        change: &AdminChange,
+        vpc_id: &VpcId,
+    ) -> Result<Value, ControlError> {
+        self.parts.store.write(|writer| {
+            let vpc = writer.vpc(vpc_id)?.ok_or_else(|| not_found("vpc_id"))?;
+            if let Some(vswitch) = writer.vswitches(vpc_id)?.first() {
+                let detail = format!("It has the VSwitch {}.", vswitch.vswitch_id);
+                return Err(in_use("vpc_id", &detail));
+            }
+            writer.delete_vpc(vpc_id).map_err(referred_to("vpc_id"))?;
+            change.record(writer, vpc.account_id, None)?;
+            Ok(vpc_row(&vpc))
+        })
     }
 
     pub(super) fn vpc_list(&self) -> Result<Value, ControlError> {
@@ -81,6 +98,24 @@ impl Control {
         Ok(vswitch_row(&vswitch))
     }
 
+    pub(super) fn vswitch_delete(
+        &self,
+        change: &AdminChange,
+        vswitch_id: &VSwitchId,
+    ) -> Result<Value, ControlError> {
+        self.parts.store.write(|writer| {
+            let vswitch = writer
+                .vswitch(vswitch_id)?
+                .ok_or_else(|| not_found("vswitch_id"))?;
+            let vpc = writer.vpc(&vswitch.vpc_id)?;
+            writer
+                .delete_vswitch(vswitch_id)
+                .map_err(referred_to("vswitch_id"))?;
+            change.record(writer, vpc.and_then(|vpc| vpc.account_id), None)?;
+            Ok(vswitch_row(&vswitch))
+        })
+    }
+
     pub(super) fn vswitch_list(&self) -> Result<Value, ControlError> {
         self.parts.store.read(|reader| {
             let mut rows = Vec::new();
@@ -89,6 +124,14 @@ impl Control {
             }
             Ok(Value::Array(rows))
         })
+    }
+}
+
+/// Says that instances or endpoints are in a network which is to be deleted.
+fn referred_to(what: &'static str) -> impl Fn(StoreError) -> ControlError {
+    move |error| match error {
+        StoreError::Conflict { .. } => in_use(what, "Instances are in it."),
+        other => other.into(),
     }
 }
 

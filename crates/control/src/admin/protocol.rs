@@ -1,8 +1,10 @@
 //! The operator's commands as they travel over the admin socket: one JSON object a line each
 //! way. The CLI builds [`AdminCommand`]s, the server answers with an [`AdminReply`].
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
-use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VpcId};
+use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId};
 use serde::{Deserialize, Serialize};
 
 /// A command of the operator.
@@ -66,6 +68,13 @@ pub enum AdminCommand {
         /// The user's name, unique in the tenant.
         user_name: String,
     },
+    /// Deletes a RAM user with its policies and disabled keys; refused while a key is enabled.
+    RamUserDelete {
+        /// The tenant.
+        account_id: AccountId,
+        /// The user.
+        user_name: String,
+    },
     /// Lists a tenant's RAM users.
     RamUserList {
         /// The tenant.
@@ -98,6 +107,23 @@ pub enum AdminCommand {
         /// The RAM user.
         user_name: String,
     },
+    /// Tells what would be decided on a call of a RAM user, and by which statement.
+    PolicyExplain {
+        /// The tenant.
+        account_id: AccountId,
+        /// The RAM user.
+        user_name: String,
+        /// The action, with or without `petadata:`.
+        action: String,
+        /// `acs:petadata:REGION:ACCOUNT:dbinstance/ID`, an instance's id, or `*`.
+        resource: String,
+        /// The client's address; `None` for this machine.
+        source_ip: Option<IpAddr>,
+        /// Whether the call comes over TLS; `None` for yes.
+        secure_transport: Option<bool>,
+        /// When the call comes; `None` for now.
+        at: Option<Timestamp>,
+    },
     /// Makes a VPC.
     VpcCreate {
         /// The tenant that may use it; `None` for all.
@@ -108,6 +134,11 @@ pub enum AdminCommand {
         cidr: String,
         /// Display name.
         name: Option<String>,
+    },
+    /// Deletes a VPC; refused while it has VSwitches or instances.
+    VpcDelete {
+        /// The VPC.
+        vpc_id: VpcId,
     },
     /// Lists VPCs.
     VpcList,
@@ -121,6 +152,11 @@ pub enum AdminCommand {
         cidr: String,
         /// Display name.
         name: Option<String>,
+    },
+    /// Deletes a VSwitch; refused while instances have addresses out of it.
+    VswitchDelete {
+        /// The VSwitch.
+        vswitch_id: VSwitchId,
     },
     /// Lists VSwitches.
     VswitchList,
@@ -230,6 +266,7 @@ impl AdminCommand {
                 | Self::AccessKeyList { .. }
                 | Self::RamUserList { .. }
                 | Self::PolicyList { .. }
+                | Self::PolicyExplain { .. }
                 | Self::VpcList
                 | Self::VswitchList
                 | Self::InstanceList

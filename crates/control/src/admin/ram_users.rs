@@ -1,12 +1,12 @@
 //! `openpeta admin ram-user …` and `openpeta admin policy …`
 
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{PolicyAttachment, RamUser};
+use openpeta_store::{AccessKey, AccessKeyStatus, PolicyAttachment, RamUser};
 use openpeta_types::{AccountId, format_time};
 use serde_json::{Value, json};
 
 use super::access_keys::check_owner;
-use super::{AdminChange, duplicate, not_found};
+use super::{AdminChange, duplicate, in_use, not_found};
 use crate::ram::policy::Policy;
 use crate::{Control, ControlError};
 
@@ -31,6 +31,39 @@ impl Control {
             change.record(writer, Some(account_id), None)
         })?;
         Ok(row(&user))
+    }
+
+    pub(super) fn ram_user_delete(
+        &self,
+        change: &AdminChange,
+        account_id: AccountId,
+        user_name: &str,
+    ) -> Result<Value, ControlError> {
+        self.parts.store.write(|writer| {
+            check_owner(writer, account_id, None)?;
+            let user = writer
+                .ram_user(account_id, user_name)?
+                .ok_or_else(|| not_found("user_name"))?;
+            let works = |key: &&AccessKey| {
+                let lasts = key
+                    .sts
+                    .as_ref()
+                    .is_none_or(|sts| sts.expires_at > change.now);
+                key.ram_user.as_deref() == Some(user_name)
+                    && key.status == AccessKeyStatus::Active
+                    && lasts
+            };
+            if let Some(key) = writer.access_keys(account_id)?.iter().find(works) {
+                let detail = format!(
+                    "Its key {} is enabled; disable it first.",
+                    key.access_key_id
+                );
+                return Err(in_use("user_name", &detail));
+            }
+            writer.delete_ram_user(account_id, user_name)?;
+            change.record(writer, Some(account_id), None)?;
+            Ok(row(&user))
+        })
     }
 
     pub(super) fn ram_user_list(&self, account_id: AccountId) -> Result<Value, ControlError> {

@@ -1,6 +1,8 @@
 //! Operator's commands that get instances out of states in which their owners cannot help
 //! themselves.
 
+mod access;
+
 use jiff::{SignedDuration, Timestamp};
 use openpeta_rpc_api::Action;
 use openpeta_store::Instance;

@@ -15,7 +15,7 @@ use openpeta_rpc_api::{Action, ApiError};
 use openpeta_store::{PolicyAttachment, Store};
 use openpeta_types::AccountId;
 
-use self::policy::{Applicable, Policy, Request};
+use self::policy::{Applicable, Decision, Effect, Mismatch, Place, Policy, Request};
 use self::resource::Resource;
 use crate::{Caller, ControlError};
 
@@ -136,23 +136,51 @@ impl Permission {
         let Some(restriction) = &self.0 else {
             return Ok(());
         };
-        let resource = Resource {
-            region,
-            account: &restriction.account,
-            instance,
-        };
-        if restriction
-            .policy
-            .allows(&restriction.request(caller), &resource)
-        {
-            Ok(())
-        } else {
-            Err(ApiError::forbidden_ram().into())
+        match restriction.decide(caller, region, instance).is_allowed {
+            true => Ok(()),
+            false => Err(ApiError::forbidden_ram().into()),
         }
+    }
+
+    /// How one resource is decided on, statement by statement; `None` for the tenant itself,
+    /// which no policy restricts.
+    pub(crate) fn explain(
+        &self,
+        caller: &Caller,
+        region: &str,
+        instance: &str,
+    ) -> Option<Explanation> {
+        let restriction = self.0.as_ref()?;
+        let resource = restriction.resource(region, instance);
+        let request = restriction.request(caller);
+        let statements = restriction.policy.explain(&request, &resource);
+        Some(Explanation {
+            decision: restriction.decide(caller, region, instance),
+            statements: statements.collect(),
+        })
     }
 }
 
+/// How a call is decided on, and what each statement of the caller's policies says to it.
+pub(crate) struct Explanation {
+    pub(crate) decision: Decision,
+    pub(crate) statements: Vec<(Place, Effect, Option<Mismatch>)>,
+}
+
 impl Restriction {
+    fn decide(&self, caller: &Caller, region: &str, instance: &str) -> Decision {
+        let resource = self.resource(region, instance);
+        self.policy.decide(&self.request(caller), &resource)
+    }
+
+    fn resource<'a>(&'a self, region: &'a str, instance: &'a str) -> Resource<'a> {
+        Resource {
+            region,
+            account: &self.account,
+            instance,
+        }
+    }
+
     /// The statements that speak of this call.
     fn applicable(&self, caller: &Caller) -> Applicable<'_> {
         self.policy.applicable(&self.request(caller))

@@ -58,8 +58,38 @@ pub struct Policy {
     statements: Vec<Statement>,
 }
 
+/// Where a statement stands, both counted from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Which of the joined documents.
+    pub document: usize,
+    /// Which statement of it.
+    pub statement: usize,
+}
+
+/// What the statements say to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it is allowed.
+    pub is_allowed: bool,
+    /// The statement that allows or denies it; `None` when no statement speaks of it.
+    pub decided_by: Option<Place>,
+}
+
+/// Why a statement does not speak of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// Of another action.
+    Action,
+    /// Of another resource.
+    Resource,
+    /// A condition does not hold.
+    Condition,
+}
+
 #[derive(Clone, Debug)]
 struct Statement {
+    place: Place,
     effect: Effect,
     actions: Vec<Pattern>,
     not_actions: bool,
@@ -121,7 +151,14 @@ impl Policy {
             .statement
             .into_vec()
             .into_iter()
-            .map(Statement::compile)
+            .enumerate()
+            .map(|(statement, document)| {
+                let place = Place {
+                    document: 0,
+                    statement,
+                };
+                Statement::compile(place, document)
+            })
             .collect::<Result<_, _>>()?;
         if statements.is_empty() {
             return Err(PolicyError::Invalid("Statement must not be empty".into()));
@@ -132,35 +169,53 @@ impl Policy {
     /// Joins several documents: what one denies stays denied.
     #[must_use]
     pub fn join(policies: impl IntoIterator<Item = Self>) -> Self {
-        Self {
-            statements: policies
-                .into_iter()
-                .flat_map(|policy| policy.statements)
-                .collect(),
+        let mut joined = Self::default();
+        for (document, policy) in policies.into_iter().enumerate() {
+            let statements = policy.statements.into_iter().map(|statement| Statement {
+                place: Place {
+                    document,
+                    ..statement.place
+                },
+                ..statement
+            });
+            joined.statements.extend(statements);
         }
+        joined
     }
 
-    /// Whether one resource is allowed. For many, [`applicable`](Self::applicable) is cheaper.
+    /// Decides on one resource. For many, [`applicable`](Self::applicable) is cheaper.
     #[must_use]
-    pub fn allows(&self, request: &Request<'_>, resource: &Resource<'_>) -> bool {
-        let mut allowed = false;
+    pub fn decide(&self, request: &Request<'_>, resource: &Resource<'_>) -> Decision {
+        let mut decision = Decision {
+            is_allowed: false,
+            decided_by: None,
+        };
         for statement in &self.statements {
-            let undecided = statement.effect == Effect::Deny || !allowed;
-            // The resource first: most statements of a long policy name others.
-            if undecided
-                && statement
-                    .resources
-                    .iter()
-                    .any(|pattern| pattern.matches(resource))
-                && statement.applies_to(request)
-            {
-                match statement.effect {
-                    Effect::Deny => return false,
-                    Effect::Allow => allowed = true,
+            let undecided = statement.effect == Effect::Deny || !decision.is_allowed;
+            if undecided && statement.mismatch(request, resource).is_none() {
+                decision = Decision {
+                    is_allowed: statement.effect == Effect::Allow,
+                    decided_by: Some(statement.place),
+                };
+                if statement.effect == Effect::Deny {
+                    break;
                 }
             }
         }
-        allowed
+        decision
+    }
+
+    /// Every statement in order: where it stands, what it does, and why it does not speak of
+    /// this request, if it does not.
+    pub fn explain(
+        &self,
+        request: &Request<'_>,
+        resource: &Resource<'_>,
+    ) -> impl Iterator<Item = (Place, Effect, Option<Mismatch>)> {
+        self.statements.iter().map(move |statement| {
+            let mismatch = statement.mismatch(request, resource);
+            (statement.place, statement.effect, mismatch)
+        })
     }
 
     /// Keeps the statements that speak of this request (action and conditions), so that many
@@ -169,7 +224,7 @@ impl Policy {
     pub fn applicable<'p>(&'p self, request: &Request<'_>) -> Applicable<'p> {
         let mut applicable = Applicable::default();
         for statement in &self.statements {
-            if statement.applies_to(request) {
+            if statement.speaks_of(request.action) && statement.conditions_hold(request) {
                 let side = match statement.effect {
                     Effect::Allow => &mut applicable.allowed,
                     Effect::Deny => &mut applicable.denied,
@@ -213,7 +268,7 @@ impl Applicable<'_> {
 }
 
 impl Statement {
-    fn compile(document: StatementDocument) -> Result<Self, PolicyError> {
+    fn compile(place: Place, document: StatementDocument) -> Result<Self, PolicyError> {
         let (actions, not_actions) = match (document.action, document.not_action) {
             (Some(actions), None) => (actions.into_vec(), false),
             (None, Some(actions)) => (actions.into_vec(), true),
@@ -228,6 +283,7 @@ impl Statement {
             return Err(PolicyError::Invalid(text.into()));
         }
         Ok(Self {
+            place,
             effect: document.effect,
             actions: actions
                 .iter()
@@ -242,16 +298,28 @@ impl Statement {
         })
     }
 
-    fn applies_to(&self, request: &Request<'_>) -> bool {
-        let named = self
-            .actions
-            .iter()
-            .any(|action| action.matches(request.action));
+    fn mismatch(&self, request: &Request<'_>, resource: &Resource<'_>) -> Option<Mismatch> {
+        // The resource first: most statements of a long policy name others.
+        let mut resources = self.resources.iter();
+        if !resources.any(|pattern| pattern.matches(resource)) {
+            Some(Mismatch::Resource)
+        } else if !self.speaks_of(request.action) {
+            Some(Mismatch::Action)
+        } else if !self.conditions_hold(request) {
+            Some(Mismatch::Condition)
+        } else {
+            None
+        }
+    }
+
+    fn speaks_of(&self, action: &str) -> bool {
+        let named = self.actions.iter().any(|pattern| pattern.matches(action));
         named != self.not_actions
-            && self
-                .conditions
-                .iter()
-                .all(|condition| condition.holds(request))
+    }
+
+    fn conditions_hold(&self, request: &Request<'_>) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.all(|condition| condition.holds(request))
     }
 }
 
@@ -278,7 +346,9 @@ mod tests {
 
     fn allows(document: &str, action: &str, instance: &str) -> bool {
         let policy = Policy::parse(document).expect("valid policy");
-        let allowed = policy.allows(&request(action), &resource(instance));
+        let allowed = policy
+            .decide(&request(action), &resource(instance))
+            .is_allowed;
         let listed = policy
             .applicable(&request(action))
             .allows(&resource(instance));
@@ -385,6 +455,56 @@ mod tests {
         ] {
             assert!(Policy::parse(document).is_err(), "{document}");
         }
+    }
+
+    #[test]
+    fn a_decision_names_its_statement() {
+        let first = Policy::parse(
+            r#"{"Version":"1","Statement":[
+            {"Effect":"Allow","Action":"petadata:Create*","Resource":"*"},
+            {"Effect":"Allow","Action":"petadata:*","Resource":"*"}]}"#,
+        );
+        let second = one(
+            "Deny",
+            "petadata:Delete*",
+            "acs:petadata:*:*:dbinstance/pd-keep",
+            r#"{"Bool":{"acs:SecureTransport":"false"}}"#,
+        );
+        let second = Policy::parse(&second).expect("valid");
+        let policy = Policy::join([first.expect("valid"), second]);
+        let decide = |action, instance| policy.decide(&request(action), &resource(instance));
+        let by = |document, statement| {
+            Some(Place {
+                document,
+                statement,
+            })
+        };
+        for (action, instance, is_allowed, decided_by) in [
+            ("petadata:CreateInstance", "*", true, by(0, 0)),
+            ("petadata:DeleteInstance", "pd-1", true, by(0, 1)),
+            ("petadata:DeleteInstance", "pd-keep", false, by(1, 0)),
+            ("rds:DeleteInstance", "pd-1", false, None),
+        ] {
+            let expected = Decision {
+                is_allowed,
+                decided_by,
+            };
+            assert_eq!(decide(action, instance), expected, "{action} {instance}");
+        }
+        let encrypted = Request {
+            secure_transport: true,
+            ..request("petadata:DeleteInstance")
+        };
+        let why: Vec<_> = policy
+            .explain(&encrypted, &resource("pd-keep"))
+            .map(|(_, _, mismatch)| mismatch)
+            .collect();
+        assert_eq!(
+            why,
+            [Some(Mismatch::Action), None, Some(Mismatch::Condition)]
+        );
+        let why = policy.explain(&encrypted, &resource("pd-1")).last();
+        assert_eq!(why.expect("three").2, Some(Mismatch::Resource));
     }
 
     #[test]

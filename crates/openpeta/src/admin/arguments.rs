@@ -1,8 +1,10 @@
 //! The operator's commands as they are typed.
 
+use std::net::IpAddr;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VpcId};
+use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId};
 
 /// Run the service: tenants, keys, networks, locks, tasks (over DIR/admin.sock)
 #[derive(Args, Debug)]
@@ -135,7 +137,7 @@ pub(super) struct User {
     #[arg(long, value_parser = AccountId::parse)]
     pub(super) account_id: AccountId,
     /// The RAM user
-    #[arg(long)]
+    #[arg(long, alias = "user")]
     pub(super) user_name: String,
 }
 
@@ -143,6 +145,11 @@ pub(super) struct User {
 pub(super) enum RamUser {
     /// Make a RAM user
     Create {
+        #[command(flatten)]
+        user: User,
+    },
+    /// Delete a RAM user with its policies; its keys must be disabled
+    Delete {
         #[command(flatten)]
         user: User,
     },
@@ -174,6 +181,27 @@ pub(super) enum Policy {
         /// The policy's name
         #[arg(long)]
         policy_name: String,
+    },
+    /// Tell what would be decided on a call, and by which statement of which policy
+    Explain {
+        #[command(flatten)]
+        user: User,
+        /// The action, with or without petadata:
+        #[arg(long)]
+        action: String,
+        /// acs:petadata:REGION:ACCOUNT:dbinstance/ID, an instance's id, or * for a call that
+        /// names none
+        #[arg(long, default_value = "*")]
+        resource: String,
+        /// The client's address [default: 127.0.0.1]
+        #[arg(long)]
+        source_ip: Option<IpAddr>,
+        /// Whether the call comes over TLS [default: true]
+        #[arg(long, value_name = "true|false")]
+        secure_transport: Option<bool>,
+        /// When the call comes, as 2026-01-31T08:00:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
     },
     /// List the policies of a RAM user
     List {
@@ -211,6 +239,12 @@ pub(super) enum Vpc {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Delete a VPC without VSwitches and instances
+    Delete {
+        /// The VPC
+        #[arg(long, value_parser = VpcId::parse)]
+        vpc_id: VpcId,
+    },
     /// List VPCs
     List,
 }
@@ -231,6 +265,12 @@ pub(super) enum Vswitch {
         /// Display name
         #[arg(long)]
         name: Option<String>,
+    },
+    /// Delete a VSwitch without instances
+    Delete {
+        /// The VSwitch
+        #[arg(long, value_parser = VSwitchId::parse)]
+        vswitch_id: VSwitchId,
     },
     /// List VSwitches
     List,

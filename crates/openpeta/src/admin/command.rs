@@ -69,6 +69,13 @@ impl AdminArguments {
                 },
                 FIELDS,
             ),
+            Subject::RamUser(RamUser::Delete { user }) => (
+                C::RamUserDelete {
+                    account_id: user.account_id,
+                    user_name: user.user_name,
+                },
+                FIELDS,
+            ),
             Subject::RamUser(RamUser::List { account_id }) => {
                 (C::RamUserList { account_id }, rows(&["user_name"]))
             }
@@ -92,6 +99,33 @@ impl AdminArguments {
                     policy_name,
                 },
                 FIELDS,
+            ),
+            Subject::Policy(Policy::Explain {
+                user,
+                action,
+                resource,
+                source_ip,
+                secure_transport,
+                at,
+            }) => (
+                C::PolicyExplain {
+                    account_id: user.account_id,
+                    user_name: user.user_name,
+                    action,
+                    resource,
+                    source_ip,
+                    secure_transport,
+                    at,
+                },
+                Form::Fields {
+                    columns: &[
+                        "policy_name",
+                        "statement",
+                        "effect",
+                        "matches",
+                        "differs_in",
+                    ],
+                },
             ),
             Subject::Policy(Policy::List { user }) => (
                 C::PolicyList {
@@ -125,6 +159,7 @@ impl AdminArguments {
                 },
                 FIELDS,
             ),
+            Subject::Vpc(Vpc::Delete { vpc_id }) => (C::VpcDelete { vpc_id }, FIELDS),
             Subject::Vpc(Vpc::List) => (
                 C::VpcList,
                 rows(&["vpc_id", "name", "region_id", "cidr", "account_id"]),
@@ -143,6 +178,9 @@ impl AdminArguments {
                 },
                 FIELDS,
             ),
+            Subject::Vswitch(Vswitch::Delete { vswitch_id }) => {
+                (C::VswitchDelete { vswitch_id }, FIELDS)
+            }
             Subject::Vswitch(Vswitch::List) => (
                 C::VswitchList,
                 rows(&["vswitch_id", "name", "vpc_id", "zone_id", "cidr"]),
