@@ -178,6 +178,8 @@ fn statements_that_reach_for_more_are_refused() {
         "OperationDenied.LockMode",
         "unpaid",
     );
+    let unlock = json!({"command": "instance-unlock", "instance_id": shop.instance});
+    shop.service.admin(&unlock).expect("it can be unlocked");
     shop.end();
 }
 
