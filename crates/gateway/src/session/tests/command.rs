@@ -219,10 +219,11 @@ fn an_idle_session_drains_and_is_kicked_without_a_packet() {
     changed.accounts.remove("other");
     rig.event(|session, now, out| session.route_changed(now, Arc::new(changed), out));
     assert_eq!(rig.closed, None);
+    // An account of the same name, made after the old one was dropped.
     let mut changed = route();
     changed
         .accounts
-        .insert("app".into(), account(b"new", BACKEND_PASSWORD));
+        .insert("app".into(), account(PASSWORD, "another node password"));
     rig.event(|session, now, out| session.route_changed(now, Arc::new(changed), out));
     assert_eq!(rig.closed, Some(CloseReason::Kicked));
     rig.client_got_nothing();
