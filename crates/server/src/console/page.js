@@ -17,6 +17,8 @@ function bindCredentials() {
   key.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== "Escape") return;
     if (event.target === key.querySelector("summary")) return;
+    // Else the same key press, on the line that gets the focus, would open it again.
+    event.preventDefault();
     key.open = false;
     key.querySelector("summary").focus();
   });
