@@ -50,6 +50,11 @@ if [ "$with_tests" = yes ]; then
     need python3 python3
     need node nodejs
     need npm npm
+    # The page of the API is tried in a browser; Ubuntu has none that runs without snap.
+    if ! grep -qs '^ID=ubuntu' /etc/os-release; then
+        need chromium chromium
+        need chromedriver chromium-driver
+    fi
     # Completion is tried in the shells themselves.
     need zsh zsh
     need fish fish
