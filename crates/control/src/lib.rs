@@ -22,6 +22,7 @@ mod gateway;
 mod idempotency;
 mod instances;
 mod locks;
+mod monitoring;
 mod network;
 mod node_accounts;
 mod node_size;

@@ -23,7 +23,9 @@ mod spec;
 mod tag_parameters;
 
 pub use action::Action;
-pub use actions::{accounts, backups, databases, instances, orders, regions, tables, tags};
+pub use actions::{
+    accounts, backups, databases, instances, monitoring, orders, regions, tables, tags,
+};
 pub use api::{ApiRequest, ApiResponse, EmptyResponse};
 pub use call::{Failure, RawRequest, SignedCall, action_of_path, decode};
 pub use client_token::ClientToken;

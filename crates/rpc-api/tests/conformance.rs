@@ -177,6 +177,14 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     ("DeleteIndex", "ServiceUnavailable"),
     ("DescribeTables", "ServiceUnavailable"),
     ("DescribeTableInfo", "ServiceUnavailable"),
+    (
+        "DescribeInstancePerformance",
+        "InvalidMonitorGroup.ValueNotSupported",
+    ),
+    (
+        "DescribeDatabasePerformance",
+        "InvalidMonitorGroup.ValueNotSupported",
+    ),
 ];
 
 /// Fields of answers that the description lacks.

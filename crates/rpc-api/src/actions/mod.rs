@@ -6,7 +6,7 @@ pub mod backups;
 mod common;
 pub mod databases;
 pub mod instances;
-pub(crate) mod monitoring;
+pub mod monitoring;
 pub mod orders;
 pub mod regions;
 pub mod tables;

@@ -3,6 +3,7 @@
 mod accounts;
 mod databases;
 mod endpoints;
+mod monitoring;
 
 use openpeta_rpc_api::databases::DescribeDatabasesRequest;
 use openpeta_rpc_api::instances::{

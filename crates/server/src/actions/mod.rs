@@ -7,6 +7,7 @@ mod accounts;
 mod backups;
 mod databases;
 mod instances;
+mod monitoring;
 mod orders;
 mod regions;
 mod table;

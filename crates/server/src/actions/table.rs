@@ -3,7 +3,7 @@
 use openpeta_rpc_api::Action;
 
 use super::Handler::{self, Change, Planned, Read, SlowChange, SlowRead};
-use super::{accounts, backups, databases, instances, orders, regions, tables, tags};
+use super::{accounts, backups, databases, instances, monitoring, orders, regions, tables, tags};
 
 /// How an action is carried out.
 pub(super) fn handler(action: Action) -> Handler {
@@ -67,13 +67,20 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::TruncateTable => SlowChange(tables::truncate_table::handle),
         Action::CreateIndex => SlowChange(tables::create_index::handle),
         Action::DeleteIndex => SlowChange(tables::delete_index::handle),
+        Action::DescribeDatabasePerformance => {
+            Read(monitoring::describe_database_performance::handle)
+        }
+        Action::DescribeDatabaseResourceUsage => {
+            SlowRead(monitoring::describe_database_resource_usage::handle)
+        }
+        Action::DescribeInstancePerformance => {
+            Read(monitoring::describe_instance_performance::handle)
+        }
+        Action::DescribeInstanceResourceUsage => {
+            SlowRead(monitoring::describe_instance_resource_usage::handle)
+        }
+        Action::DescribeMonitorItems => Read(monitoring::describe_monitor_items::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
-        Action::DescribeMonitorItems
-        | Action::DescribeInstancePerformance
-        | Action::DescribeDatabasePerformance
-        | Action::DescribeInstanceResourceUsage
-        | Action::DescribeDatabaseResourceUsage
-        | Action::RestoreDatabase
-        | Action::SwitchBackupDatabase => Planned,
+        Action::RestoreDatabase | Action::SwitchBackupDatabase => Planned,
     }
 }

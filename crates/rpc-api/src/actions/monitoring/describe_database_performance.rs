@@ -1,12 +1,17 @@
 //! DescribeDatabasePerformance.
 
-use crate::Action;
+use openpeta_types::{DbName, InstanceId};
+
+use super::performance::{PerformanceResponse, keys};
+use super::window::Window;
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::{check_required, db_name};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -26,10 +31,16 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("Interval", "Sampling step.")
             .required()
             .constraints("in minutes"),
-        ParameterSpec::text("KeyList", "Metric keys, comma-separated.").required(),
+        ParameterSpec::text("KeyList", "Metric keys, comma-separated.")
+            .required()
+            .constraints("as DescribeMonitorItems lists them"),
         ParameterSpec::time("StartTime", "Start of the time window.").required(),
         ParameterSpec::time("EndTime", "End of the time window.").required(),
-        ParameterSpec::text("MonitorGroup", "Metric group."),
+        ParameterSpec::text(
+            "MonitorGroup",
+            "Metric group; keys of any group without it.",
+        )
+        .constraints("gas or gcs"),
     ],
     response: &[
         REQUEST_ID,
@@ -52,7 +63,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
                         FieldSpec::text("Value", "Sample value, as text."),
                         FieldSpec::text("Date", "Sample time in milliseconds."),
                     ],
-                    "Samples, oldest first; may be empty.",
+                    "Samples, oldest first. Empty: this release keeps no history yet.",
                 ),
             ],
             "One entry per requested key, in request order.",
@@ -80,6 +91,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             400,
             "unknown metric key",
         ),
+        ErrorSpec::new(
+            "InvalidMonitorGroup.ValueNotSupported",
+            400,
+            "unknown metric group",
+        ),
         FORBIDDEN_RAM,
     ],
     example: &[
@@ -90,5 +106,33 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("StartTime", "2019-01-17T08:00:00Z"),
         ("EndTime", "2019-01-17T09:00:00Z"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked DescribeDatabasePerformance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeDatabasePerformanceRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The database.
+    pub db_name: DbName,
+    /// When.
+    pub window: Window,
+    /// Which metrics, each once.
+    pub keys: Vec<&'static str>,
+}
+
+impl ApiRequest for DescribeDatabasePerformanceRequest {
+    const ACTION: Action = Action::DescribeDatabasePerformance;
+    type Response = PerformanceResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            db_name: db_name(params, "DBName")?,
+            window: Window::from_params(params)?,
+            keys: keys(params)?,
+        })
+    }
+}

@@ -1,12 +1,17 @@
 //! DescribeDatabaseResourceUsage.
 
-use crate::Action;
+use openpeta_types::{DbName, InstanceId};
+
+use super::resource_usage::ResourceUsageResponse;
+use super::window::Window;
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::{check_required, db_name};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -48,7 +53,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
                 FieldSpec::integer("TotalSize", "Total bytes; -1 when no sample exists."),
                 FieldSpec::time("Date", "Sample time."),
             ],
-            "Samples, oldest first.",
+            "Without a time window one sample, measured now; with one none: this release keeps no \
+                history yet.",
         ),
     ],
     errors: &[
@@ -71,5 +77,30 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked DescribeDatabaseResourceUsage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeDatabaseResourceUsageRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The database.
+    pub db_name: DbName,
+    /// When; now without one.
+    pub window: Option<Window>,
+}
+
+impl ApiRequest for DescribeDatabaseResourceUsageRequest {
+    const ACTION: Action = Action::DescribeDatabaseResourceUsage;
+    type Response = ResourceUsageResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            db_name: db_name(params, "DBName")?,
+            window: Window::optional(params)?,
+        })
+    }
+}

@@ -1,12 +1,16 @@
 //! DescribeInstanceResourceUsage.
 
-use crate::Action;
+use openpeta_types::InstanceId;
+
+use super::resource_usage::ResourceUsageResponse;
+use super::window::Window;
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -47,7 +51,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
                 FieldSpec::integer("TotalSize", "Total bytes; -1 when no sample exists."),
                 FieldSpec::time("Date", "Sample time."),
             ],
-            "Samples, oldest first.",
+            "Without a time window one sample, measured now; with one none: this release keeps no \
+                history yet.",
         ),
     ],
     errors: &[
@@ -69,5 +74,26 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}")],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked DescribeInstanceResourceUsage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeInstanceResourceUsageRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// When; now without one.
+    pub window: Option<Window>,
+}
+
+impl ApiRequest for DescribeInstanceResourceUsageRequest {
+    const ACTION: Action = Action::DescribeInstanceResourceUsage;
+    type Response = ResourceUsageResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            window: Window::optional(params)?,
+        })
+    }
+}

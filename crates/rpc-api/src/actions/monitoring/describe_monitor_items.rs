@@ -1,12 +1,16 @@
 //! DescribeMonitorItems.
 
-use crate::Action;
+use openpeta_types::InstanceId;
+
+use super::items::{FLAT_ITEMS, MONITOR_GROUPS, MonitorGroup, MonitorItem};
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
+use crate::checks::check_required;
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -58,7 +62,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
                 )
                 .optional(),
             ],
-            "Metrics.",
+            "Metrics; none for the resource levels, whose actions take no keys.",
         ),
     ],
     errors: &[
@@ -76,5 +80,105 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("InstanceId", "{InstanceId}"),
         ("ItemLevel", "INSTANCE_PERFORMANCE"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// Kind of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemLevel {
+    /// Those of DescribeInstancePerformance and DescribeDatabasePerformance, which are the same.
+    Performance,
+    /// Those of DescribeInstanceResourceUsage and DescribeDatabaseResourceUsage, which have none
+    /// to choose from.
+    Resource,
+}
+
+impl ItemLevel {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "INSTANCE_PERFORMANCE" | "DATABASE_PERFORMANCE" => Some(Self::Performance),
+            "INSTANCE_RESOURCE" | "DATABASE_RESOURCE" => Some(Self::Resource),
+            _ => None,
+        }
+    }
+}
+
+/// A checked DescribeMonitorItems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribeMonitorItemsRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// Kind of metrics.
+    pub item_level: ItemLevel,
+    /// Whether they are wanted in groups.
+    pub grouped: bool,
+}
+
+impl ApiRequest for DescribeMonitorItemsRequest {
+    const ACTION: Action = Action::DescribeMonitorItems;
+    type Response = DescribeMonitorItemsResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        let item_level = params.choice("ItemLevel", ItemLevel::parse)?;
+        let grouped = params.choice("MonitorVersion", |text| match text {
+            "0" => Some(false),
+            "1" => Some(true),
+            _ => None,
+        })?;
+        Ok(Self {
+            instance_id: params.instance_id()?,
+            item_level: item_level.ok_or_else(|| ApiError::missing_parameter("ItemLevel"))?,
+            grouped: grouped.unwrap_or(true),
+        })
+    }
+}
+
+/// The answer to DescribeMonitorItems.
+#[derive(Clone, Copy, Debug)]
+pub struct DescribeMonitorItemsResponse {
+    /// The metrics.
+    pub items: MonitorItems,
+}
+
+/// Metrics in one of the two forms.
+#[derive(Clone, Copy, Debug)]
+pub enum MonitorItems {
+    /// In groups.
+    Grouped(&'static [MonitorGroup]),
+    /// One after the other.
+    Flat(&'static [MonitorItem]),
+}
+
+impl MonitorItems {
+    /// The metrics of a level.
+    #[must_use]
+    pub fn of(level: ItemLevel, grouped: bool) -> Self {
+        match (level, grouped) {
+            (ItemLevel::Performance, true) => Self::Grouped(&MONITOR_GROUPS),
+            (ItemLevel::Performance, false) => Self::Flat(FLAT_ITEMS),
+            (ItemLevel::Resource, true) => Self::Grouped(&[]),
+            (ItemLevel::Resource, false) => Self::Flat(&[]),
+        }
+    }
+}
+
+impl ApiResponse for DescribeMonitorItemsResponse {
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        let (list, item) = ("MonitorItems", "MonitorItem");
+        match self.items {
+            MonitorItems::Flat(items) => writer.list(list, item, items, write_item),
+            MonitorItems::Grouped(groups) => writer.list(list, item, groups, |writer, group| {
+                writer.text("GroupName", group.name);
+                writer.text("Desc", group.description);
+                writer.list("GroupValue", "MonitorItemModel", group.items, write_item);
+            }),
+        }
+    }
+}
+
+fn write_item<W: FieldWriter>(writer: &mut W, item: &MonitorItem) {
+    writer.text("DisplayName", item.display_name);
+    writer.text("Key", item.key);
+    writer.text("Unit", item.unit);
+}

@@ -1,0 +1,10 @@
+//! DescribeMonitorItems.
+
+use crate::actions::{Call, Outcome};
+
+pub(in crate::actions) fn handle(call: &Call<'_>) -> Outcome {
+    let response = call
+        .control
+        .describe_monitor_items(call.caller, &call.parse()?)?;
+    Ok(call.render(&response))
+}
