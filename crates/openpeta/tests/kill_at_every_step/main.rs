@@ -6,6 +6,7 @@
 #![cfg(debug_assertions)]
 
 mod backups;
+mod databases;
 
 use openpeta_testkit::{
     Api, CallError, DATABASE, Login, PASSWORD, Service, Session, USER, is_alive, wait_for,
