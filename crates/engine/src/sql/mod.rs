@@ -196,7 +196,7 @@ impl NodeSql {
         Ok(rows == [1])
     }
 
-    /// Changes sizes of a running server; whether all of them hold now.
+    /// Changes sizes of a running server; whether it has at least all of them now.
     pub(crate) async fn set_sizes(
         &mut self,
         buffer_pool: u64,
@@ -212,15 +212,14 @@ impl NodeSql {
             let statement = format!("SET GLOBAL {variable}={value}");
             match self.execute("change a size", &statement).await {
                 Ok(_) => {}
-                // Older servers change this one, or grow it, only at a start.
+                // Older servers change this one only at a start; any may fail to give memory back.
                 Err(error) if error.server_code().is_some() => {
-                    tracing::debug!(%error, variable, "needs a restart");
-                    complete = false;
-                    continue;
+                    tracing::warn!(%error, variable, value, "cannot change a size now");
                 }
                 Err(error) => return Err(error),
             }
-            // The server may round up, or stop at a limit without an error.
+            // The server may round up, or stop at a limit without an error. What is too large
+            // does no harm until the next start.
             let statement = format!("SELECT @@GLOBAL.{variable}");
             let now: Vec<u64> = self.rows("read a size", &statement).await?;
             complete &= now.first().is_some_and(|&now| now >= value);
