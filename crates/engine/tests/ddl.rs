@@ -349,6 +349,7 @@ async fn tables_are_shown_as_they_are() {
     shop.run("Wide Table", wide).await;
     for statement in [
         "CREATE TABLE shop.wide_table (a INT)",
+        "CREATE TABLE shop.`wide table` (a INT, UNIQUE KEY (a))",
         "CREATE TABLE shop.v2 (a INT) WITH SYSTEM VERSIONING",
         "CREATE VIEW shop.a_view AS SELECT 1",
         "CREATE SEQUENCE shop.a_sequence",
@@ -359,7 +360,7 @@ async fn tables_are_shown_as_they_are() {
     let mut sql = shop.bed.engine.sql(&shop.node).await.expect("connect");
     let tables = sql.tables(&db("shop")).await.expect("list");
     let names: Vec<_> = tables.iter().map(|table| table.name.as_str()).collect();
-    assert_eq!(names, ["Wide Table", "v2", "wide_table"]);
+    assert_eq!(names, ["Wide Table", "v2", "wide table", "wide_table"]);
     assert_eq!(tables[0].primary_key, ["n", "id"]);
     assert_eq!(tables[2].primary_key, [] as [&str; 0]);
     assert_eq!(sql.tables(&db("nothing")).await.expect("list"), []);
@@ -411,13 +412,10 @@ async fn tables_are_shown_as_they_are() {
     );
     assert_eq!(wide.engine, "InnoDB");
     assert!(wide.data_bytes > 0);
-    for other in [
-        "wide table",
-        "WIDE TABLE",
-        "a_view",
-        "a_sequence",
-        "nothing",
-    ] {
+    let small = sql.table(&db("shop"), &table("wide table")).await;
+    let small = small.expect("look").expect("it exists");
+    assert_eq!((small.columns.len(), small.indexes.len()), (1, 1));
+    for other in ["WIDE TABLE", "a_view", "a_sequence", "nothing"] {
         let found = sql.table(&db("shop"), &table(other)).await.expect("look");
         assert_eq!(found, None, "{other}");
         assert!(

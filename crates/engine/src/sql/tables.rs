@@ -1,5 +1,7 @@
 //! The tables of a database: what they look like, and whether they are still the same.
 
+use std::collections::HashMap;
+
 use openpeta_types::{DbName, TableName};
 use ring::digest;
 use serde::{Deserialize, Serialize};
@@ -111,14 +113,14 @@ impl NodeSql {
              WHERE TABLE_SCHEMA = {schema} AND INDEX_NAME = '{PRIMARY}' ORDER BY SEQ_IN_INDEX"
         );
         let keys: Vec<(String, String)> = self.rows("list primary keys", &query).await?;
-        let key_of = |table: &str| {
-            let columns = keys.iter().filter(|(name, _)| name == table);
-            columns.map(|(_, column)| column.clone()).collect()
-        };
+        let mut key_of: HashMap<String, Vec<String>> = HashMap::new();
+        for (table, column) in keys {
+            key_of.entry(table).or_default().push(column);
+        }
         let mut tables: Vec<TableSummary> = names
             .into_iter()
             .map(|name| TableSummary {
-                primary_key: key_of(&name),
+                primary_key: key_of.remove(&name).unwrap_or_default(),
                 name,
             })
             .collect();
@@ -136,8 +138,7 @@ impl NodeSql {
             is_of(database, table)
         );
         let names: Vec<String> = self.rows("look up a table", &query).await?;
-        // The server compares without case; files, and so tables, differ by it.
-        Ok(names.iter().any(|name| name == table.as_str()))
+        Ok(!names.is_empty())
     }
 
     /// A table with its columns, indexes and size; `None` when there is no such table.
@@ -151,14 +152,12 @@ impl NodeSql {
     ) -> Result<Option<TableDetail>> {
         let is_of = is_of(database, table);
         let query = format!(
-            "SELECT TABLE_NAME, COALESCE(ENGINE, ''), COALESCE(TABLE_ROWS, 0), \
-                    COALESCE(DATA_LENGTH, 0), COALESCE(INDEX_LENGTH, 0) \
+            "SELECT COALESCE(ENGINE, ''), COALESCE(TABLE_ROWS, 0), COALESCE(DATA_LENGTH, 0), \
+                    COALESCE(INDEX_LENGTH, 0) \
              FROM information_schema.TABLES WHERE {is_of} AND {IS_TABLE}"
         );
-        let found: Vec<(String, String, u64, u64, u64)> =
-            self.rows("look up a table", &query).await?;
-        let found = found.into_iter().find(|row| row.0 == table.as_str());
-        let Some((_, engine, rows, data_bytes, index_bytes)) = found else {
+        let found: Vec<(String, u64, u64, u64)> = self.rows("look up a table", &query).await?;
+        let Some((engine, rows, data_bytes, index_bytes)) = found.into_iter().next() else {
             return Ok(None);
         };
         let query = format!(
@@ -225,12 +224,13 @@ impl NodeSql {
     }
 }
 
-/// The condition that finds a table in the information schema.
+/// The condition that finds a table in the information schema. Names of tables differ by case; the
+/// schema compares without, unless told so, but looks a name up at once only when it is not.
 fn is_of(database: &DbName, table: &TableName) -> String {
+    let name = quote::string(table.as_str());
     format!(
-        "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        "TABLE_SCHEMA = {} AND TABLE_NAME = {name} AND BINARY TABLE_NAME = BINARY {name}",
         quote::string(database.as_str()),
-        quote::string(table.as_str())
     )
 }
 
