@@ -81,22 +81,23 @@ impl Control {
         action: Action,
         id: &InstanceId,
     ) -> Result<(), ControlError> {
-        let failed_order = TaskFilter {
+        let failed_order = |order: Action| TaskFilter {
             account_id: Some(caller.account_id),
             instance_id: Some(id.clone()),
-            action: Some(Action::CreateInstance.spec().name.to_owned()),
+            action: Some(order.name().to_owned()),
             statuses: Some(&[TaskStatus::Failed, TaskStatus::Cancelled]),
             ..TaskFilter::default()
         };
         match self.instance(reader, caller, action, id) {
             Ok(_) => Ok(()),
             Err(error) if error.api == ApiError::instance_not_found() => {
-                match reader.task_page(&failed_order, 0, 1)? {
-                    (0, _) => Err(error),
-                    _ => self
-                        .permission(caller, action)?
-                        .check(caller, "*", id.as_str()),
+                for order in [Action::CreateInstance, Action::RestoreDatabase] {
+                    if reader.task_page(&failed_order(order), 0, 1)?.0 > 0 {
+                        let permission = self.permission(caller, action)?;
+                        return permission.check(caller, "*", id.as_str());
+                    }
                 }
+                Err(error)
             }
             Err(error) => Err(error),
         }

@@ -31,6 +31,9 @@ use crate::{
     OpenEndpointError, bootstrap, random, workflows,
 };
 
+/// Password of administration on the nodes of tests.
+const ADMIN_PASSWORD: &str = "admin-password";
+
 /// An engine with its own directory; what it left running is destroyed with it.
 pub(crate) struct TestEngine {
     pub(crate) engine: Engine,
@@ -43,7 +46,7 @@ impl TestEngine {
         // Nodes run as another user when the tests run as root.
         let open = std::fs::Permissions::from_mode(0o711);
         std::fs::set_permissions(directory.path(), open).expect("it is ours");
-        let mut config = EngineConfig::new(directory.path(), Secret::new("admin-password"));
+        let mut config = EngineConfig::new(directory.path(), Secret::new(ADMIN_PASSWORD));
         config.template_dir = shared_template();
         let engine = Engine::open(config).await.expect("MariaDB is installed");
         engine.prepare_template().await.expect("a template");
@@ -286,6 +289,21 @@ impl World {
         }
         tasks.shutdown().await;
     }
+}
+
+/// A connection to the database `shop` on the node of an instance.
+pub(crate) async fn connect(world: &World, id: &InstanceId) -> mysql_async::Conn {
+    let instance = world.parts.store.read(|reader| reader.instance(id));
+    let instance = instance.expect("the store works").expect("it exists");
+    let node = instance.node_id.expect("it has a node");
+    let socket = world.parts.engine.socket_path(&node).expect("short enough");
+    let options = mysql_async::OptsBuilder::default()
+        .socket(Some(socket.to_string_lossy()))
+        .user(Some(openpeta_engine::ADMIN_ACCOUNT))
+        .pass(Some(ADMIN_PASSWORD))
+        .db_name(Some("shop"));
+    let connected = mysql_async::Conn::new(options).await;
+    connected.expect("the node accepts connections")
 }
 
 /// A right order, with some parameters changed or, when empty, left out.

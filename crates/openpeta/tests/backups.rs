@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use openpeta_testkit::{Api, DATABASE, Service, wait_for};
+use openpeta_testkit::{Api, DATABASE, PASSWORD, Service, USER, wait_for};
 use serde_json::Value;
 
 /// The sets of the instance's database, newest first.
@@ -143,6 +143,60 @@ fn a_backup_that_was_cut_off_is_taken_whole_or_leaves_nothing() {
 
     // An instance can be deleted while a backup of it is taken.
     begin(&api, &instance);
+    api.delete(&instance);
+    service.assert_nothing_left();
+}
+
+#[test]
+fn a_restored_instance_has_what_was_backed_up() {
+    let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
+    let api = service.api();
+    let instance = api.order(&[]).expect("an order is taken");
+    let mut session = api.wait_active(&instance).connect().expect("it is ACTIVE");
+    for statement in [
+        "CREATE TABLE works (id INT PRIMARY KEY, f FLOAT)",
+        "INSERT INTO works VALUES (1, 0.1234567), (2, 16777217)",
+        "CREATE VIEW of_works AS SELECT id FROM works",
+    ] {
+        session.query(statement).expect(statement);
+    }
+    let sum = "SELECT SUM(CAST(f AS DOUBLE)) FROM works";
+    let before = session.value(sum).expect("a sum");
+    let backup = begin(&api, &instance);
+    assert_eq!(ended(&api, &instance)["BackupStatus"], "Success");
+    session.query("DELETE FROM works").expect("rows go");
+
+    let parameters = [
+        ("SrcInstanceId", instance.as_str()),
+        ("SrcDBName", DATABASE),
+        ("BackupId", &backup),
+        ("ClientToken", "once"),
+    ];
+    let answer = api.call("RestoreDatabase", &parameters);
+    let answer = answer.expect("the set is whole");
+    assert_eq!(answer["DBName"], DATABASE);
+    let again = api.call("RestoreDatabase", &parameters).expect("the same");
+    assert_eq!(again["OrderId"], answer["OrderId"]);
+    let restored = answer["NewInstanceId"].as_str().expect("an id").to_owned();
+    let _ = api.wait_active(&restored);
+    let account = [
+        ("InstanceId", restored.as_str()),
+        ("AccountName", USER),
+        ("AccountPassword", PASSWORD),
+        ("DBName", DATABASE),
+        ("AccountPrivilege", "ReadWrite"),
+    ];
+    api.call("CreateAccount", &account)
+        .expect("it has no account yet");
+    let mut session = api.wait_active(&restored).connect().expect("it is ACTIVE");
+    assert_eq!(session.value(sum).expect("a sum"), before);
+    // The definer's name is that of the account which was made, so that its view works, too.
+    let rows = session.value("SELECT COUNT(*) FROM of_works");
+    assert_eq!(rows.expect("a count"), "2");
+    let databases = api.call("DescribeDatabases", &[("InstanceId", &restored)]);
+    let databases = databases.expect("they can be listed");
+    assert!(databases.to_string().contains(&instance), "{databases}");
+    api.delete(&restored);
     api.delete(&instance);
     service.assert_nothing_left();
 }

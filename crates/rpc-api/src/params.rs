@@ -159,8 +159,15 @@ impl Params {
     /// # Errors
     /// `MissingParameter`; `InvalidDBInstanceId.NotFound` when no instance can have that id.
     pub fn instance_id(&self) -> Result<InstanceId, ApiError> {
-        let text = self.required("InstanceId")?;
-        InstanceId::parse(text).map_err(|_| ApiError::instance_not_found())
+        self.named_instance("InstanceId")
+    }
+
+    /// An instance that the call names in the parameter of that name.
+    ///
+    /// # Errors
+    /// `MissingParameter`; `InvalidDBInstanceId.NotFound` when no instance can have that id.
+    pub fn named_instance(&self, name: &str) -> Result<InstanceId, ApiError> {
+        InstanceId::parse(self.required(name)?).map_err(|_| ApiError::instance_not_found())
     }
 
     /// As [`instance_id`](Self::instance_id), for the newer actions: they call it DBInstanceId

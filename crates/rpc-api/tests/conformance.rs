@@ -26,6 +26,14 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
         "InvalidSecurityIPListAttribute.Malformed",
     ),
     ("ModifyBackupPolicy", "OperationDenied.DBStatus"),
+    // A restore orders an instance.
+    ("RestoreDatabase", "InvalidRestoreType.ValueNotSupported"),
+    ("RestoreDatabase", "InvalidInstanceName.Malformed"),
+    ("RestoreDatabase", "QuotaExceeded.CreateInstance"),
+    ("RestoreDatabase", "OperationDenied"),
+    ("RestoreDatabase", "InsufficientBalance"),
+    ("RestoreDatabase", "Forbidden.Authentication"),
+    ("RestoreDatabase", "InvalidClientToken.Malformed"),
     // An account that is made or dropped is not changed; one of type Super has everything;
     // a database that is dropped gets no new grants; and a failed change is undone.
     ("GrantAccountPrivilege", "OperationDenied.AccountStatus"),

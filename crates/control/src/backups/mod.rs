@@ -4,6 +4,7 @@ mod create;
 mod describe;
 mod files;
 mod policy;
+mod restore;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -2,8 +2,9 @@
 
 use openpeta_rpc_api::backups::{
     CreateDatabaseBackupRequest, DescribeDatabaseBackupRequest, DescribeDatabaseBackupResponse,
+    RestoreDatabaseRequest,
 };
-use openpeta_rpc_api::instances::DeleteInstanceRequest;
+use openpeta_rpc_api::instances::{DeleteInstanceRequest, DescribeTasksRequest};
 use openpeta_rpc_api::{Action, ApiRequest, Params};
 use openpeta_types::{BackupId, BackupStatus, InstanceId, LockMode, ObjectStatus};
 
@@ -159,4 +160,174 @@ async fn a_set_is_listed_with_what_it_takes_and_goes_with_its_instance() {
     assert_eq!(left.expect("the store works"), None);
     let directory = world.parts.backup_dir(&id, first);
     assert!(!directory.parent().expect("above").exists());
+}
+
+/// Asks for a restore of the database `shop`; the code of the refusal if there is one.
+pub(crate) fn restore(
+    world: &World,
+    source: &InstanceId,
+    backup_id: BackupId,
+    changes: &[(&str, &str)],
+) -> Result<InstanceId, String> {
+    let text = backup_id.to_string();
+    let mut pairs = vec![
+        ("SrcInstanceId", source.as_str()),
+        ("SrcDBName", "shop"),
+        ("BackupId", &text),
+    ];
+    pairs.retain(|(name, _)| changes.iter().all(|(other, _)| other != name));
+    pairs.extend_from_slice(changes);
+    let params = Params::from_pairs(pairs).expect("unique names");
+    let request = RestoreDatabaseRequest::from_params(&params).expect("well formed");
+    let call = world.call(Action::RestoreDatabase);
+    match world.control.restore_database(&call, &request) {
+        Ok(response) => Ok(response.instance_id),
+        Err(error) => Err(error.api.code.into_owned()),
+    }
+}
+
+/// A finished instance with a backup set.
+async fn backed_up(world: &World) -> (InstanceId, BackupId) {
+    let id = world.order();
+    world.run_tasks().await;
+    let backup_id = create(world, &id, "shop").expect("taken");
+    world.run_tasks().await;
+    (id, backup_id)
+}
+
+/// How many instances there are.
+fn instance_count(world: &World) -> usize {
+    let instances = world.parts.store.read(|reader| reader.instances());
+    instances.expect("the store works").len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restores_are_refused_with_their_code() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let (id, set) = backed_up(&world).await;
+    let running = create(&world, &id, "shop").expect("asked for");
+    for (backup_id, changes, code) in [
+        (running, &[][..], "OperationDenied.BackupStatus"),
+        (BackupId::from_number(7), &[], "InvalidBackupId.NotFound"),
+        (set, &[("SrcDBName", "other")], "InvalidDBName.NotFound"),
+        (
+            set,
+            &[
+                ("RestoreType", "1"),
+                ("RestoreTime", "2019-01-17T08:00:00Z"),
+            ],
+            "OperationDenied.NotFoundBackup",
+        ),
+        (
+            set,
+            &[
+                ("RestoreType", "1"),
+                ("RestoreTime", "2999-01-17T08:00:00Z"),
+            ],
+            "InvalidRestoreTime.Malformed",
+        ),
+    ] {
+        let refused = restore(&world, &id, backup_id, changes);
+        assert_eq!(refused, Err(code.to_owned()));
+    }
+    let other = world.order();
+    world.activate(&other);
+    assert_eq!(
+        restore(&world, &other, set, &[]),
+        Err("InvalidBackupId.NotFound".into()),
+        "it is another instance's"
+    );
+    let quota = world.parts.store.write(|writer| {
+        let mut tenant = writer.tenant(world.tenant.account_id)?.expect("it exists");
+        tenant.instance_quota = Some(2);
+        writer.update_tenant(&tenant)
+    });
+    quota.expect("the store works");
+    assert_eq!(
+        restore(&world, &id, set, &[]),
+        Err("QuotaExceeded.CreateInstance".into())
+    );
+    let locked = world.parts.store.write(|writer| {
+        let mode = LockMode::ManualLock;
+        writer.set_instance_lock(&id, mode, None)
+    });
+    locked.expect("the store works");
+    assert_eq!(
+        restore(&world, &id, set, &[]),
+        Err("OperationDenied.LockMode".into())
+    );
+    assert_eq!(instance_count(&world), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_token_stands_for_one_restore() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let (id, set) = backed_up(&world).await;
+    let token = [("ClientToken", "once"), ("InstanceName", "copy")];
+    let first = restore(&world, &id, set, &token).expect("it is whole");
+    assert_eq!(restore(&world, &id, set, &token), Ok(first.clone()));
+    assert_eq!(instance_count(&world), 2);
+    let orders = world.parts.store.read(|reader| {
+        let copy = reader.instance(&first)?.expect("it was ordered");
+        let source = reader.instance(&id)?.expect("it exists");
+        assert_eq!(copy.name.expect("a name").as_str(), "copy");
+        assert_eq!(
+            (&copy.region_id, &copy.zone_id, copy.charge_type),
+            (&source.region_id, &source.zone_id, source.charge_type)
+        );
+        assert_eq!(
+            reader.whitelist_groups(&first)?,
+            reader.whitelist_groups(&id)?
+        );
+        assert!(reader.accounts(&first)?.is_empty());
+        let database = reader.databases(&first)?.remove(0);
+        assert_eq!(database.settings, reader.databases(&id)?[0].settings);
+        Ok::<_, openpeta_store::StoreError>(())
+    });
+    orders.expect("the store works");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_set_restores_to_nothing_and_says_why() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let (id, set) = backed_up(&world).await;
+    let dump = world.parts.backup_dir(&id, set).join("dump.sql.zst");
+    let right = std::fs::read(&dump).expect("it is there");
+    let mut flipped = right.clone();
+    flipped[right.len() / 2] ^= 4;
+    for wrong in [&flipped[..], &right[..right.len() - 3]] {
+        std::fs::write(&dump, wrong).expect("it is ours");
+        let copy = restore(&world, &id, set, &[]).expect("ordered");
+        world.run_tasks().await;
+        assert_eq!(instance_count(&world), 1);
+        let filter = openpeta_store::TaskFilter {
+            instance_id: Some(copy.clone()),
+            ..Default::default()
+        };
+        let tasks = world
+            .parts
+            .store
+            .read(|reader| reader.task_page(&filter, 0, 1));
+        let task = tasks.expect("the store works").1.remove(0);
+        assert_eq!(task.message.as_deref(), Some("The backup set is damaged."));
+        let cause = task.cause.expect("the operator is told more");
+        assert!(cause.contains("dump.sql.zst"), "{cause}");
+        // The client can still see why.
+        let pairs = [
+            ("InstanceId", copy.as_str()),
+            ("StartTime", "2019-01-01T00:00Z"),
+            ("EndTime", "2999-01-01T00:00Z"),
+        ];
+        let params = Params::from_pairs(pairs).expect("unique names");
+        let request = DescribeTasksRequest::from_params(&params).expect("well formed");
+        let shown = world.control.describe_tasks(&world.caller(), &request);
+        assert_eq!(shown.expect("its order failed").tasks.len(), 1);
+    }
+    std::fs::write(&dump, &right).expect("it is ours");
+    restore(&world, &id, set, &[]).expect("ordered");
+    world.run_tasks().await;
+    assert_eq!(instance_count(&world), 2);
 }

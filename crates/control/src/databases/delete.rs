@@ -6,6 +6,7 @@ use openpeta_store::{Reader, Writer};
 use openpeta_types::{DbName, InstanceId, ObjectStatus, TaskId};
 
 use super::room::Measured;
+use crate::backups::cancel_backups;
 use crate::workflows::delete_database::{DeleteDatabase, DeleteDatabaseParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
@@ -66,6 +67,7 @@ impl Control {
     ) -> Result<TaskId, ControlError> {
         self.parts.settle_usage(writer, id, name, call.caller.now)?;
         writer.set_database_status(id, name, ObjectStatus::Delete)?;
+        cancel_backups(writer, id, Some(name))?;
         // An account that is made again meanwhile gets nothing on it any more.
         for account in writer.accounts(id)? {
             writer.set_grant(id, &account.name, name, None)?;

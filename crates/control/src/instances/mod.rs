@@ -6,6 +6,7 @@ mod by_connection;
 mod create;
 mod delete;
 mod describe;
+mod order;
 mod public_connection;
 mod rename;
 mod switch_net_type;
@@ -13,3 +14,4 @@ mod switch_net_type;
 mod tests;
 
 pub(crate) use create::account_login;
+pub(crate) use order::NewInstance;

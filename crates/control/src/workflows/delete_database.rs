@@ -28,7 +28,11 @@ impl Workflow for DeleteDatabase {
     type Params = DeleteDatabaseParams;
 
     fn steps() -> Vec<StepEntry<Self>> {
-        vec![forward(DropOnNode), forward(ResizeNode)]
+        vec![
+            forward(DropOnNode),
+            forward(ResizeNode),
+            forward(RemoveBackups),
+        ]
     }
 
     fn on_success(
@@ -93,5 +97,29 @@ impl Step<DeleteDatabase> for ResizeNode {
             is_counted(database) && database.db_name != *db_name
         })
         .await
+    }
+}
+
+/// Nothing of the database is left to restore.
+struct RemoveBackups;
+
+#[async_trait]
+impl Step<DeleteDatabase> for RemoveBackups {
+    const NAME: &'static str = "remove-backups";
+    const TITLE: &'static str = "Removing the backups";
+    const IS_INTERRUPTIBLE: bool = true;
+    type Output = ();
+
+    async fn run(
+        &self,
+        workflow: &DeleteDatabase,
+        task: &TaskContext<'_, DeleteDatabase>,
+    ) -> Result<(), StepError> {
+        let DeleteDatabaseParams {
+            instance_id,
+            db_name,
+        } = task.params();
+        let removed = workflow.0.remove_backups(instance_id, Some(db_name)).await;
+        Ok(removed?)
     }
 }

@@ -14,10 +14,12 @@ pub(crate) mod delete_account;
 pub(crate) mod delete_database;
 pub(crate) mod delete_instance;
 pub(crate) mod grant_account_privilege;
+pub(crate) mod new_instance;
 mod opening;
 pub(crate) mod public_connection;
 pub(crate) mod resize_database;
 mod resize_node;
+pub(crate) mod restore_database;
 pub(crate) mod revoke_account_privilege;
 pub(crate) mod switch_net_type;
 #[cfg(test)]
@@ -49,6 +51,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(create_database_backup::CreateDatabaseBackup(Arc::clone(
             parts,
         )))
+        .with(restore_database::RestoreDatabase(Arc::clone(parts)))
         .with(delete_account::DeleteAccount(Arc::clone(parts)))
         .with(grant_account_privilege::GrantAccountPrivilege(Arc::clone(
             parts,

@@ -470,6 +470,7 @@ async fn every_workflow_has_its_checks() {
         "grant-account-privilege",
         "release-public-connection",
         "resize-database",
+        "restore-database",
         "revoke-account-privilege",
         "switch-instance-net-type",
     ];

@@ -1,8 +1,8 @@
 //! Backups.
 
-use openpeta_testkit::{Api, DATABASE, Service, wait_for};
+use openpeta_testkit::{Api, DATABASE, PASSWORD, Service, USER, wait_for};
 
-use super::{BACK, FORWARD, die_in, prepared};
+use super::{BACK, FORWARD, die_in, prepared, writing_session};
 
 /// The newest backup set: its status, and whether anything of it is on disk.
 fn newest_backup(service: &Service, instance: &str) -> (String, bool) {
@@ -67,5 +67,93 @@ fn a_backup_is_whole_or_not_there() {
     }
     service.start();
     service.api().delete(&instance);
+    service.assert_nothing_left();
+}
+
+const RESTORE: [&str; 7] = [
+    "check-set",
+    "create-node",
+    "start-node",
+    "load-set",
+    "compare-content",
+    "open-endpoint",
+    "check-login",
+];
+
+/// Rows of the one table in the database on an instance's node; the account is made for it.
+fn restored_rows(api: &Api, instance: &str) -> String {
+    let account = [
+        ("InstanceId", instance),
+        ("AccountName", USER),
+        ("AccountPassword", PASSWORD),
+        ("DBName", DATABASE),
+        ("AccountPrivilege", "ReadOnly"),
+    ];
+    api.call("CreateAccount", &account)
+        .expect("ACTIVE means that calls are accepted");
+    let session = api.wait_active(instance).connect();
+    let mut session = session.expect("ACTIVE means that clients connect");
+    let rows = session.value("SELECT COUNT(*) FROM works");
+    rows.expect("the table is there")
+}
+
+#[test]
+fn a_restore_is_whole_or_not_there() {
+    let mut service = prepared();
+    service.start();
+    let source = service.api().order(&[]).expect("an order is taken");
+    let mut session = writing_session(&service.api().wait_active(&source));
+    session
+        .query("INSERT INTO works VALUES (1), (2), (3)")
+        .expect("rows");
+    let set = [("InstanceId", source.as_str()), ("DBName", DATABASE)];
+    let set = service.api().call("CreateDatabaseBackup", &set);
+    let set = set.expect("it begins")["BackupId"]
+        .as_str()
+        .expect("a text")
+        .to_owned();
+    assert_eq!(newest_backup(&service, &source).0, "Success");
+    assert_eq!(service.stop(), Some(0));
+    let restore = |api: &Api| {
+        let parameters = [
+            ("SrcInstanceId", source.as_str()),
+            ("SrcDBName", DATABASE),
+            ("BackupId", &set),
+        ];
+        api.call("RestoreDatabase", &parameters)
+    };
+    let others = |api: &Api| {
+        let mut instances = api.instances();
+        instances.retain(|instance| *instance != source);
+        instances
+    };
+    for step in RESTORE {
+        for point in FORWARD {
+            let at = format!("restore-database/{step}/{point}");
+            die_in(&mut service, &at, restore);
+            service.start();
+            let api = service.api();
+            let restored = others(&api);
+            assert_eq!(restored.len(), 1, "{at}: an acknowledged order is lost");
+            let _ = api.wait_active(&restored[0]);
+            assert_eq!(restored_rows(&api, &restored[0]), "3", "{at}");
+            api.delete(&restored[0]);
+            assert_eq!(service.node_pids().len(), 1, "{at}");
+            assert_eq!(service.stop(), Some(0));
+        }
+        // Or it is undone, also in spite of a crash.
+        let failure = format!("restore-database/{step}/after-run=fail");
+        let killed = format!("{failure},restore-database/{step}/before-undo=abort");
+        die_in(&mut service, &killed, restore);
+        service.start();
+        let api = service.api();
+        wait_for("the end of the restore", || {
+            others(&api).is_empty().then_some(())
+        });
+        assert_eq!(service.node_pids().len(), 1, "{failure}");
+        assert_eq!(service.stop(), Some(0));
+    }
+    service.start();
+    service.api().delete(&source);
     service.assert_nothing_left();
 }

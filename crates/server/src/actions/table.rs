@@ -46,6 +46,7 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::DescribeAccounts => SlowRead(accounts::describe_accounts::handle),
         Action::CreateDatabaseBackup => Change(backups::create_database_backup::handle),
         Action::DescribeDatabaseBackup => Read(backups::describe_database_backup::handle),
+        Action::RestoreDatabase => Change(backups::restore_database::handle),
         Action::ModifyBackupPolicy => Change(backups::modify_backup_policy::handle),
         Action::DescribeBackupPolicy => Read(backups::describe_backup_policy::handle),
         Action::ModifyAccountPassword => Change(accounts::modify_account_password::handle),
@@ -81,6 +82,6 @@ pub(super) fn handler(action: Action) -> Handler {
         }
         Action::DescribeMonitorItems => Read(monitoring::describe_monitor_items::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
-        Action::RestoreDatabase | Action::SwitchBackupDatabase => Planned,
+        Action::SwitchBackupDatabase => Planned,
     }
 }

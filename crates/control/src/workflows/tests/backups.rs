@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use mysql_async::prelude::Queryable;
 use openpeta_store::BackupSet;
 use openpeta_types::BackupStatus;
 
 use super::*;
-use crate::backups::tests::create;
+use crate::backups::tests::{create, restore};
+use crate::testing::connect;
 use crate::workflows::create_database_backup::CreateDatabaseBackup;
+use crate::workflows::restore_database::RestoreDatabase;
 
 struct BackingUp(TestEngine);
 
@@ -69,6 +72,114 @@ fn only_backup(world: &World) -> (BackupSet, PathBuf) {
 }
 
 checks!(create_database_backup: BackingUp {
+    succeeds: check_success;
+    bears_each_step_twice: check_repeated_steps;
+    leaves_nothing_when_a_step_fails: check_failed_steps;
+    bears_each_undo_twice: check_repeated_undos;
+    is_stuck_when_an_undo_fails: check_failed_undos;
+    leaves_nothing_when_cancelled: check_cancels;
+    ends_well_whatever_happens: schedules;
+});
+
+struct Restoring(TestEngine);
+
+/// Runs a statement in the database `shop` of an instance.
+async fn run(world: &World, id: &InstanceId, statement: &str) {
+    let mut conn = connect(world, id).await;
+    conn.query_drop(statement).await.expect(statement);
+    conn.disconnect().await.expect("it was open");
+}
+
+/// A world with an instance whose database has some rows and a backup set.
+async fn world_with_backup(engine: &TestEngine) -> World {
+    let world = world_with_instance(engine).await;
+    let id = only_instance(&world);
+    run(&world, &id, "CREATE TABLE orders (id INT PRIMARY KEY)").await;
+    run(&world, &id, "INSERT INTO orders VALUES (1), (2)").await;
+    create(&world, &id, "shop").expect("it is ACTIVE");
+    world.run_tasks().await;
+    // What is not in the set must not be in what is restored.
+    run(&world, &id, "DELETE FROM orders").await;
+    world
+}
+
+/// The instances: the one that was backed up, and the ones that were restored from it.
+fn instances(world: &World) -> Vec<InstanceId> {
+    let instances = world.parts.store.read(|reader| reader.instances());
+    let instances = instances.expect("the store works").into_iter();
+    instances.map(|instance| instance.instance_id).collect()
+}
+
+#[async_trait]
+impl Scenario for Restoring {
+    type Workflow = RestoreDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_with_backup(&self.0).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> RestoreDatabase {
+        RestoreDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let (set, _) = only_backup(world);
+        restore(world, &only_instance(world), set.backup_id, &[]).expect("it is whole");
+        newest_task(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        let ids = instances(world);
+        let [source, restored] = ids.as_slice() else {
+            panic!("{ids:?}");
+        };
+        let detail = world
+            .parts
+            .store
+            .read(|reader| reader.instance_detail(restored));
+        let detail = detail.expect("the store works").expect("it exists");
+        assert_eq!(detail.instance.status, ObjectStatus::Active);
+        let database = &detail.databases[0];
+        assert_eq!(database.status, ObjectStatus::Active);
+        assert_eq!(database.source_instance_id.as_ref(), Some(source));
+        assert_eq!(count(world, restored).await, 2);
+        assert_eq!(count(world, source).await, 0);
+        let mut conn = connect(world, restored).await;
+        let scheduler = "SELECT @@GLOBAL.event_scheduler";
+        let scheduler: Option<String> = conn.query_first(scheduler).await.expect("readable");
+        assert_eq!(scheduler.as_deref(), Some("ON"));
+        assert!(world.gateway.route(restored).is_some());
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        let source = only_instance(world);
+        let nodes = world.parts.store.read(|reader| reader.nodes());
+        assert_eq!(nodes.expect("the store works").len(), 1);
+        let engine = &world.parts.engine;
+        assert_eq!(engine.list_nodes().expect("readable").len(), 1);
+        use crate::Gateway as _;
+        assert_eq!(world.gateway.endpoints().len(), 1);
+        // The set can be restored another time.
+        assert_eq!(only_backup(world).0.status, BackupStatus::Success);
+        assert!(world.gateway.route(&source).is_some());
+    }
+}
+
+/// Rows of the table that was backed up.
+async fn count(world: &World, id: &InstanceId) -> u64 {
+    let mut conn = connect(world, id).await;
+    let query = "SELECT COUNT(*) FROM orders";
+    let rows: Option<u64> = conn.query_first(query).await.expect("a table");
+    conn.disconnect().await.expect("it was open");
+    rows.expect("a row")
+}
+
+checks!(restore_database: Restoring {
     succeeds: check_success;
     bears_each_step_twice: check_repeated_steps;
     leaves_nothing_when_a_step_fails: check_failed_steps;

@@ -13,3 +13,4 @@ pub use describe_database_backup::{
     BackupItem, DescribeDatabaseBackupRequest, DescribeDatabaseBackupResponse,
 };
 pub use modify_backup_policy::ModifyBackupPolicyRequest;
+pub use restore_database::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};

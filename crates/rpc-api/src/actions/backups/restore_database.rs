@@ -1,13 +1,17 @@
 //! RestoreDatabase.
 
-use crate::Action;
+use jiff::Timestamp;
+use openpeta_types::{BackupId, DbName, InstanceId, InstanceName, OrderId};
+
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
     MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
 };
+use crate::checks::{check_required, db_name, instance_name};
 use crate::spec::{
     ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
+use crate::{Action, ApiError, ApiRequest, ApiResponse, ClientToken, FieldWriter, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -15,8 +19,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "RestoreDatabase",
     aliases: &[],
     section: Section::Backups,
-    description: "Restores a database into a new instance, from a backup set or to a point in \
-        time.",
+    description: "Restores a database into a new instance, from a backup set. The new instance \
+        is ordered like the source: network, billing mode, node spec and whitelist are the \
+        same; it has no accounts. It becomes ACTIVE only after everything in it was compared \
+        with the set. Restores to a point in time are not available yet.",
     mutating: true,
     creates_task: true,
     https: HttpsRule::Optional,
@@ -65,6 +71,37 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "no backup covers RestoreTime",
         ),
         ErrorSpec::new("InvalidRestoreTime.Malformed", 400, "bad or future time"),
+        ErrorSpec::new(
+            "InvalidRestoreType.ValueNotSupported",
+            400,
+            "neither 0 nor 1",
+        ),
+        ErrorSpec::new("InvalidInstanceName.Malformed", 400, "bad InstanceName"),
+        ErrorSpec::new(
+            "QuotaExceeded.CreateInstance",
+            403,
+            "the caller has as many instances as it may",
+        ),
+        ErrorSpec::new(
+            "OperationDenied",
+            403,
+            "no capacity, port or address is left for a new instance",
+        ),
+        ErrorSpec::new(
+            "InsufficientBalance",
+            400,
+            "the balance does not cover the new instance",
+        ),
+        ErrorSpec::new(
+            "Forbidden.Authentication",
+            403,
+            "the caller's account lacks real-name verification",
+        ),
+        ErrorSpec::new(
+            "InvalidClientToken.Malformed",
+            400,
+            "longer than 64 characters, or not ASCII",
+        ),
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
@@ -73,5 +110,136 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("SrcDBName", "{DBName}"),
         ("BackupId", "{BackupId}"),
     ],
-    availability: Availability::Planned,
+    availability: Availability::Available,
 };
+
+/// A checked RestoreDatabase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreDatabaseRequest {
+    /// The instance that the backup is of.
+    pub instance_id: InstanceId,
+    /// The database that the backup is of.
+    pub db_name: DbName,
+    /// Display name of the new instance; that of the source when none is given.
+    pub instance_name: Option<InstanceName>,
+    /// What is restored.
+    pub point: RestorePoint,
+    /// The client's idempotency token.
+    pub client_token: Option<ClientToken>,
+}
+
+/// Which state of a database is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestorePoint {
+    /// That of a backup set.
+    Set(BackupId),
+    /// That of a point in time.
+    Time(Timestamp),
+}
+
+impl ApiRequest for RestoreDatabaseRequest {
+    const ACTION: Action = Action::RestoreDatabase;
+    type Response = RestoreDatabaseResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        let by_time = params.choice("RestoreType", |text| match text {
+            "0" => Some(false),
+            "1" => Some(true),
+            _ => None,
+        })?;
+        // A time that is none is told as such, whether it is needed or not.
+        let time = match params.get("RestoreTime") {
+            Some(_) => Some(params.time("RestoreTime")?),
+            None => None,
+        };
+        let point = if by_time.unwrap_or_default() {
+            RestorePoint::Time(time.ok_or_else(|| ApiError::missing_parameter("RestoreTime"))?)
+        } else {
+            let text = params.required("BackupId")?;
+            RestorePoint::Set(BackupId::parse(text).map_err(|_| ApiError::backup_not_found())?)
+        };
+        Ok(Self {
+            instance_id: params.named_instance("SrcInstanceId")?,
+            db_name: db_name(params, "SrcDBName")?,
+            instance_name: instance_name(params, "InstanceName")?,
+            point,
+            client_token: params.client_token()?,
+        })
+    }
+}
+
+/// The answer to RestoreDatabase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreDatabaseResponse {
+    /// The new instance.
+    pub instance_id: InstanceId,
+    /// The database in it.
+    pub db_name: DbName,
+    /// The order.
+    pub order_id: OrderId,
+}
+
+impl ApiResponse for RestoreDatabaseResponse {
+    fn write<W: FieldWriter>(&self, writer: &mut W) {
+        writer.text("NewInstanceId", self.instance_id.as_str());
+        writer.text("DBName", self.db_name.as_str());
+        writer.display("OrderId", &self.order_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(changes: &[(&str, &str)]) -> Result<RestoreDatabaseRequest, ApiError> {
+        let pairs = [
+            ("SrcInstanceId", "pd-a"),
+            ("SrcDBName", "shop"),
+            ("BackupId", "7"),
+        ];
+        let kept = pairs
+            .iter()
+            .filter(|(name, _)| changes.iter().all(|(other, _)| other != name));
+        let params = Params::from_pairs(kept.chain(changes).copied()).expect("unique names");
+        RestoreDatabaseRequest::from_params(&params)
+    }
+
+    #[test]
+    fn a_set_or_a_time_is_restored() {
+        let read = request(&[]).expect("right");
+        assert_eq!(read.point, RestorePoint::Set(BackupId::from_number(7)));
+        let time = "2019-01-17T08:00:00Z";
+        let read = request(&[("RestoreType", "1"), ("RestoreTime", time)]).expect("right");
+        assert_eq!(
+            read.point,
+            RestorePoint::Time(time.parse().expect("a time"))
+        );
+    }
+
+    #[test]
+    fn wrong_values_have_their_codes() {
+        for (changes, code) in [
+            (
+                &[("RestoreType", "2")][..],
+                "InvalidRestoreType.ValueNotSupported",
+            ),
+            (&[("BackupId", "")], "MissingParameter"),
+            (&[("BackupId", "set")], "InvalidBackupId.NotFound"),
+            (&[("RestoreType", "1")], "MissingParameter"),
+            (
+                &[("RestoreType", "1"), ("RestoreTime", "noon")],
+                "InvalidRestoreTime.Malformed",
+            ),
+            (
+                &[("RestoreTime", "2019-02-30T00:00:00Z")],
+                "InvalidRestoreTime.Malformed",
+            ),
+            (&[("SrcInstanceId", "x")], "InvalidDBInstanceId.NotFound"),
+            (&[("SrcDBName", "x!")], "InvalidDBName.NotFound"),
+        ] {
+            let error = request(changes).expect_err(code);
+            assert_eq!(error.code, code);
+        }
+    }
+}

@@ -4,3 +4,4 @@ pub(super) mod create_database_backup;
 pub(super) mod describe_backup_policy;
 pub(super) mod describe_database_backup;
 pub(super) mod modify_backup_policy;
+pub(super) mod restore_database;

@@ -1,0 +1,134 @@
+//! RestoreDatabase: a new instance with the content of a backup set.
+
+use openpeta_rpc_api::ApiError;
+use openpeta_rpc_api::backups::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};
+use openpeta_store::{BackupSet, Instance, Reader, Writer};
+use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, OrderId};
+use serde::{Deserialize, Serialize};
+
+use crate::authorize::{require_database, require_unlocked};
+use crate::instances::NewInstance;
+use crate::workflows::restore_database::{RestoreDatabase, RestoreDatabaseParams};
+use crate::{Control, ControlError, MutatingCall, audit, idempotency};
+
+/// What a repeated call is answered.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    instance_id: InstanceId,
+    db_name: DbName,
+    order_id: OrderId,
+}
+
+impl Control {
+    /// RestoreDatabase: orders an instance like the source and has the set loaded into it.
+    /// Returns when the order is on disk; a task does the rest.
+    ///
+    /// # Errors
+    /// Those of the action's table; nothing is ordered then.
+    pub fn restore_database(
+        &self,
+        call: &MutatingCall,
+        request: &RestoreDatabaseRequest,
+    ) -> Result<RestoreDatabaseResponse, ControlError> {
+        let id = &request.instance_id;
+        let answer = self.parts.store.write(|writer| {
+            let token = request.client_token.as_ref();
+            if let Some(answer) = idempotency::answered::<Answer>(writer, call, token)? {
+                audit::record(writer, call, Some(id), None)?;
+                return Ok::<_, ControlError>(answer);
+            }
+            let source = self.active_instance(writer, &call.caller, call.action, id)?;
+            require_unlocked(&source)?;
+            let answer = self.place_restore(writer, call, request, source)?;
+            idempotency::remember(writer, call, token, &answer)?;
+            Ok(answer)
+        })?;
+        self.parts.wake_reconcilers();
+        Ok(RestoreDatabaseResponse {
+            instance_id: answer.instance_id,
+            db_name: answer.db_name,
+            order_id: answer.order_id,
+        })
+    }
+
+    fn place_restore(
+        &self,
+        writer: &Writer<'_>,
+        call: &MutatingCall,
+        request: &RestoreDatabaseRequest,
+        source: Instance,
+    ) -> Result<Answer, ControlError> {
+        let (id, db_name) = (&request.instance_id, &request.db_name);
+        let database = require_database(writer, id, db_name)?;
+        let backup_id = match request.point {
+            RestorePoint::Set(backup_id) => backup_id,
+            RestorePoint::Time(time) if time > call.caller.now => {
+                return Err(ApiError::malformed("RestoreTime").into());
+            }
+            RestorePoint::Time(_) => {
+                let detail = "Restores to a point in time are not available yet.";
+                return Err(ApiError::no_backup().with_detail(detail).into());
+            }
+        };
+        let manifest_sha256 = whole_set(writer, id, db_name, backup_id)?;
+        self.check_instance_order(writer, call)?;
+        let placed = self.place_instance(
+            writer,
+            call,
+            NewInstance {
+                name: request.instance_name.clone().or(source.name),
+                region_id: source.region_id,
+                zone_id: source.zone_id,
+                network_type: source.network_type,
+                vpc_id: source.vpc_id,
+                vswitch_id: source.vswitch_id,
+                charge_type: database.charge_type,
+                db_name: db_name.clone(),
+                spec: database.node_spec,
+                settings: database.settings,
+                node_number: database.node_number,
+                source_instance_id: Some(id.clone()),
+                whitelist: writer.whitelist_groups(id)?,
+                account: None,
+            },
+        )?;
+        let new_id = placed.params.instance_id.clone();
+        let params = RestoreDatabaseParams {
+            instance: placed.params,
+            db_name: db_name.clone(),
+            source_instance_id: id.clone(),
+            backup_id,
+            manifest_sha256,
+        };
+        let of_database = Some(db_name.clone());
+        let task = self.enqueue::<RestoreDatabase>(writer, call, &new_id, of_database, params)?;
+        audit::record(writer, call, Some(id), Some(task))?;
+        Ok(Answer {
+            instance_id: new_id,
+            db_name: db_name.clone(),
+            order_id: placed.order_id,
+        })
+    }
+}
+
+/// The SHA-256 of the manifest of a set that can be restored.
+///
+/// # Errors
+/// `InvalidBackupId.NotFound`, also for a set of another database; `OperationDenied.BackupStatus`.
+fn whole_set(
+    reader: &Reader<'_>,
+    instance: &InstanceId,
+    db_name: &DbName,
+    backup_id: BackupId,
+) -> Result<String, ControlError> {
+    let is_its = |set: &BackupSet| set.set.instance_id == *instance && set.set.db_name == *db_name;
+    let found = reader.backup_set(backup_id)?.filter(is_its);
+    let set = found.ok_or_else(ApiError::backup_not_found)?;
+    match set.outcome.manifest_sha256 {
+        Some(sha256) if set.status == BackupStatus::Success => Ok(sha256),
+        _ => {
+            let detail = format!("The set is {}.", set.status);
+            Err(ApiError::backup_status().with_detail(&detail).into())
+        }
+    }
+}

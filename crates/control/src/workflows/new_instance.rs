@@ -1,0 +1,193 @@
+//! Steps that all workflows share which make a new instance: its node, its endpoint.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use openpeta_store::{Endpoint, NodeState, Writer};
+use openpeta_tasks::{Step, StepError, TaskContext, Workflow};
+use openpeta_types::{AccountStatus, InstanceId, NodeId, NodeSettings, ObjectStatus};
+use serde::{Deserialize, Serialize};
+
+use super::resize_node::apply_settings;
+use super::{FAILED_INSIDE, engine_error, opening, stop_node};
+use crate::parts::Parts;
+
+/// A workflow that makes an ordered instance real.
+pub(super) trait MakesInstance: Workflow {
+    /// What it acts on.
+    fn parts(&self) -> &Arc<Parts>;
+
+    /// The instance.
+    fn instance(params: &Self::Params) -> &NewInstanceParams;
+}
+
+/// What the order decided.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NewInstanceParams {
+    pub(crate) instance_id: InstanceId,
+    pub(crate) node_id: NodeId,
+    /// The node stood ready, started and empty.
+    pub(crate) is_spare: bool,
+}
+
+/// Writes that the instance can be used.
+pub(super) fn activate(
+    parts: &Arc<Parts>,
+    writer: &Writer<'_>,
+    params: &NewInstanceParams,
+) -> Result<(), StepError> {
+    let NewInstanceParams {
+        instance_id,
+        node_id,
+        ..
+    } = params;
+    for account in writer.accounts(instance_id)? {
+        writer.set_account_status(instance_id, &account.name, AccountStatus::Active)?;
+    }
+    for database in writer.databases(instance_id)? {
+        writer.set_database_status(instance_id, &database.db_name, ObjectStatus::Active)?;
+    }
+    writer.set_node_state(node_id, NodeState::Running)?;
+    writer.set_instance_status(instance_id, ObjectStatus::Active)?;
+    let parts = Arc::clone(parts);
+    writer.after_commit(move || parts.wake_reconcilers());
+    Ok(())
+}
+
+/// Writes that there is no such instance, and that nothing is owed for it.
+pub(super) fn remove(
+    parts: &Parts,
+    writer: &Writer<'_>,
+    params: &NewInstanceParams,
+    action: &'static str,
+) -> Result<(), StepError> {
+    let instance_id = &params.instance_id;
+    writer.delete_node(&params.node_id)?;
+    writer.delete_instance(instance_id)?;
+    parts.cancel_order(writer, instance_id, None, action)?;
+    Ok(())
+}
+
+/// A data directory with the ordered settings.
+pub(super) struct CreateNode;
+
+#[async_trait]
+impl<W: MakesInstance> Step<W> for CreateNode {
+    const NAME: &'static str = "create-node";
+    const TITLE: &'static str = "Creating the node";
+    const WEIGHT: u32 = 3;
+    type Output = ();
+
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let node_id = &W::instance(task.params()).node_id;
+        if W::instance(task.params()).is_spare {
+            return Ok(());
+        }
+        let settings = settings(workflow.parts(), node_id)?;
+        workflow
+            .parts()
+            .engine
+            .create_node(node_id, &settings)
+            .await
+            .map_err(engine_error)
+    }
+
+    async fn undo(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        workflow
+            .parts()
+            .engine
+            .destroy_node(&W::instance(task.params()).node_id)
+            .await
+            .map_err(engine_error)
+    }
+}
+
+/// A process that accepts connections, with the ordered settings.
+pub(super) struct StartNode;
+
+#[async_trait]
+impl<W: MakesInstance> Step<W> for StartNode {
+    const NAME: &'static str = "start-node";
+    const TITLE: &'static str = "Starting the node";
+    const WEIGHT: u32 = 3;
+    type Output = ();
+
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let parts = workflow.parts();
+        let node_id = &W::instance(task.params()).node_id;
+        parts
+            .engine
+            .start_node(node_id)
+            .await
+            .map_err(engine_error)?;
+        if W::instance(task.params()).is_spare {
+            apply_settings(parts, node_id, &settings(parts, node_id)?).await?;
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        stop_node(workflow.parts(), &W::instance(task.params()).node_id).await
+    }
+}
+
+/// The gateway listens and lets clients in.
+pub(super) struct OpenEndpoint;
+
+#[async_trait]
+impl<W: MakesInstance> Step<W> for OpenEndpoint {
+    const NAME: &'static str = "open-endpoint";
+    const TITLE: &'static str = "Opening the endpoint";
+    type Output = ();
+
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let parts = workflow.parts();
+        let instance_id = &W::instance(task.params()).instance_id;
+        parts.publish(instance_id)?;
+        for endpoint in endpoints(parts, instance_id)? {
+            opening::open(parts, &endpoint.endpoint_id, true)?;
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        workflow
+            .parts()
+            .close_endpoints(&W::instance(task.params()).instance_id)?;
+        Ok(())
+    }
+}
+
+/// ACTIVE means that a client connects: the endpoint answers.
+pub(super) struct CheckLogin;
+
+#[async_trait]
+impl<W: MakesInstance> Step<W> for CheckLogin {
+    const NAME: &'static str = "check-login";
+    const TITLE: &'static str = "Checking that clients can connect";
+    type Output = ();
+
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let parts = workflow.parts();
+        let instance_id = &W::instance(task.params()).instance_id;
+        // What the step before published is gone if the process was restarted since.
+        parts.publish(instance_id)?;
+        for endpoint in endpoints(parts, instance_id)? {
+            opening::check(parts, &endpoint.endpoint_id, true).await?;
+        }
+        Ok(())
+    }
+}
+
+fn endpoints(parts: &Parts, instance_id: &InstanceId) -> Result<Vec<Endpoint>, StepError> {
+    Ok(parts
+        .store
+        .read(|reader| reader.endpoints_of(instance_id))?)
+}
+
+/// The settings that the store has for a node.
+fn settings(parts: &Parts, node_id: &NodeId) -> Result<NodeSettings, StepError> {
+    let node = parts.store.read(|reader| reader.node(node_id))?;
+    let node = node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the node's row is gone"))?;
+    Ok(node.settings)
+}
