@@ -1,7 +1,7 @@
 //! Accounts of the store on the node that serves them.
 
 use openpeta_store::{Account, Grant, Instance};
-use openpeta_types::{AccountStatus, AccountType, DbName, InstanceId, PrivilegeSet};
+use openpeta_types::{AccountStatus, AccountType, DbName, InstanceId, NodeId, PrivilegeSet};
 
 use crate::ControlError;
 use crate::parts::Parts;
@@ -48,6 +48,35 @@ impl Parts {
         let Some(node) = &instance.node_id else {
             return Ok(());
         };
+        self.restore_on_node(node, instance).await?;
+        // Instances may have swapped their nodes meanwhile: then what this has brought there is
+        // not the other one's.
+        if let Some(successor) = self.successor(node, &instance.instance_id)? {
+            self.restore_on_node(node, &successor).await?;
+        }
+        Ok(())
+    }
+
+    /// The instance that a node serves, unless it is this one.
+    fn successor(
+        &self,
+        node: &NodeId,
+        instance: &InstanceId,
+    ) -> Result<Option<Instance>, ControlError> {
+        self.store.read(|reader| {
+            let served = reader.node(node)?.and_then(|node| node.instance_id);
+            match served.filter(|id| id != instance) {
+                Some(id) => Ok(reader.instance(&id)?),
+                None => Ok(None),
+            }
+        })
+    }
+
+    async fn restore_on_node(
+        &self,
+        node: &NodeId,
+        instance: &Instance,
+    ) -> Result<(), ControlError> {
         let mut sql = self
             .engine
             .sql(node)

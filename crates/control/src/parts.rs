@@ -79,7 +79,11 @@ impl Parts {
         let Some(node_id) = &instance.node_id else {
             return Ok(None);
         };
-        if instance.status == ObjectStatus::Delete {
+        // In MIGRATE its node is being swapped: whoever got in now would write to the wrong one.
+        if matches!(
+            instance.status,
+            ObjectStatus::Delete | ObjectStatus::Migrate
+        ) {
             return Ok(None);
         }
         let Some(node) = reader.node(node_id)? else {

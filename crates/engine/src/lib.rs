@@ -44,6 +44,7 @@ pub use error::EngineError;
 pub use node_dir::{NodeEntry, NodeEntryState};
 pub use process::{NodeProcess, RunningNode};
 pub use sql::{
-    ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldPrivileges,
-    NodeSql, TableColumn, TableDetail, TableIndex, TableState, TableSummary, native_password_hash,
+    ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldByAccount,
+    HeldPrivileges, NodeSql, TableColumn, TableDetail, TableIndex, TableState, TableSummary,
+    native_password_hash,
 };

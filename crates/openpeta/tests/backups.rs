@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use openpeta_testkit::{Api, DATABASE, PASSWORD, Service, USER, wait_for};
+use openpeta_testkit::{Api, DATABASE, Login, PASSWORD, Service, USER, wait_for};
 use serde_json::Value;
 
 /// The sets of the instance's database, newest first.
@@ -198,5 +198,117 @@ fn a_restored_instance_has_what_was_backed_up() {
     assert!(databases.to_string().contains(&instance), "{databases}");
     api.delete(&restored);
     api.delete(&instance);
+    service.assert_nothing_left();
+}
+
+/// Restores a set; the new instance, once it is ACTIVE.
+fn restored_from(api: &Api, instance: &str, backup: &str) -> String {
+    let parameters = [
+        ("SrcInstanceId", instance),
+        ("SrcDBName", DATABASE),
+        ("BackupId", backup),
+    ];
+    let answer = api.call("RestoreDatabase", &parameters);
+    let answer = answer.expect("the set is whole");
+    let restored = answer["NewInstanceId"].as_str().expect("an id").to_owned();
+    let _ = api.wait_active(&restored);
+    restored
+}
+
+/// Switches, and waits until both instances are ACTIVE; how to log in to the source.
+fn switched(api: &Api, source: &str, new: &str) -> Login {
+    let parameters = [
+        ("SourceInstanceId", source),
+        ("NewInstanceId", new),
+        ("DBName", DATABASE),
+    ];
+    let answer = api.call("SwitchBackupDatabase", &parameters);
+    answer.expect("both are at rest");
+    let _ = api.wait_active(new);
+    api.wait_active(source)
+}
+
+#[test]
+fn an_instance_and_its_copy_serve_each_others_content() {
+    let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
+    let api = service.api();
+    let source = api.order(&[]).expect("an order is taken");
+    let login = api.wait_active(&source);
+    let mut session = login.connect().expect("it is ACTIVE");
+    for statement in [
+        "CREATE TABLE works (id INT PRIMARY KEY)",
+        "INSERT INTO works VALUES (1), (2)",
+    ] {
+        session.query(statement).expect(statement);
+    }
+    let backup = begin(&api, &source);
+    assert_eq!(ended(&api, &source)["BackupStatus"], "Success");
+    session.query("DELETE FROM works").expect("rows go");
+    let new = restored_from(&api, &source, &backup);
+    let another_password = "An0therPass";
+    let account = [
+        ("InstanceId", new.as_str()),
+        ("AccountName", "carol"),
+        ("AccountPassword", another_password),
+        ("DBName", DATABASE),
+        ("AccountPrivilege", "ReadWrite"),
+    ];
+    api.call("CreateAccount", &account).expect("it has none");
+    let carol = |login: &Login| login.as_user("carol", another_password);
+
+    // Somebody writes all the time; what is acknowledged must not be lost.
+    let ids = "SELECT GROUP_CONCAT(id ORDER BY id) FROM works";
+    let acknowledged = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut id = 100;
+            while session
+                .query(&format!("INSERT INTO works VALUES ({id})"))
+                .is_ok()
+            {
+                id += 1;
+            }
+            (100..id).map(|id| id.to_string()).collect::<Vec<_>>()
+        });
+        let after = switched(&api, &source, &new);
+        assert_eq!(after.address, login.address, "the endpoint stays");
+        writer.join().expect("its session is ended")
+    });
+    let mut session = login.connect().expect("ACTIVE means that clients connect");
+    assert_eq!(session.value(ids).expect("rows"), "1,2");
+    assert!(
+        carol(&login).connect().is_err(),
+        "it is the other's account"
+    );
+    session
+        .query("INSERT INTO works VALUES (3)")
+        .expect("the account has its privileges");
+    let login_of_new = carol(&api.wait_active(&new));
+    let mut of_new = login_of_new.connect().expect("the account is as it was");
+    let kept = of_new.value(ids).expect("rows");
+    let kept: Vec<_> = kept.split(',').map(str::to_owned).collect();
+    assert!(kept.starts_with(&acknowledged), "{acknowledged:?} {kept:?}");
+    // The last one may have been carried out without its answer being read.
+    assert!(kept.len() <= acknowledged.len() + 1);
+
+    // Backups, and what was ordered, stay with the instance.
+    assert_eq!(ended(&api, &source)["BackupId"].to_string(), backup);
+    // And back, also over a restart.
+    switched(&api, &source, &new);
+    assert_eq!(service.stop(), Some(0));
+    service.start();
+    let api = service.api();
+    let session = api.wait_active(&source).connect();
+    let rows = session.expect("it is ACTIVE").value(ids).expect("rows");
+    assert_eq!(rows, kept.join(","));
+    let login_of_new = carol(&api.wait_active(&new));
+    let session = login_of_new.connect();
+    let rows = session.expect("it is ACTIVE").value(ids).expect("rows");
+    assert_eq!(rows, "1,2,3");
+    // Either can be deleted; the other goes on.
+    api.delete(&new);
+    let session = api.wait_active(&source).connect();
+    let rows = session.expect("it is ACTIVE").value(ids).expect("rows");
+    assert_eq!(rows, kept.join(","));
+    api.delete(&source);
     service.assert_nothing_left();
 }

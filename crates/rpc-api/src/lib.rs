@@ -39,8 +39,8 @@ pub use signature::{
     Acs3Request, Credentials, V1Request, sign_acs3, sign_v1, signed_form_v1, string_to_sign_v1,
 };
 pub use spec::{
-    ActionSpec, Availability, ErrorSpec, FieldKind, FieldSpec, HttpsRule, ParameterKind,
-    ParameterSpec, RamResource, Section, ValueRules,
+    ActionSpec, ErrorSpec, FieldKind, FieldSpec, HttpsRule, ParameterKind, ParameterSpec,
+    RamResource, Section, ValueRules,
 };
 pub use tag_parameters::MAX_TAGS;
 

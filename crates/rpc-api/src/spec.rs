@@ -36,8 +36,6 @@ pub struct ActionSpec {
     /// stands for an object that the caller has, see [`PLACEHOLDERS`](crate::docs::PLACEHOLDERS).
     /// The docs show it, the tests send it.
     pub example: &'static [(&'static str, &'static str)],
-    /// Whether this release carries it out.
-    pub availability: Availability,
 }
 
 impl ActionSpec {
@@ -154,15 +152,6 @@ pub enum RamResource {
     Instance,
     /// `dbinstance/*`.
     AnyInstance,
-}
-
-/// Whether this release carries an action out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Availability {
-    /// It does.
-    Available,
-    /// It knows the action and answers [`ApiError::action_planned`](crate::ApiError::action_planned).
-    Planned,
 }
 
 /// The form of a parameter's value.

@@ -34,6 +34,13 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     ("RestoreDatabase", "InsufficientBalance"),
     ("RestoreDatabase", "Forbidden.Authentication"),
     ("RestoreDatabase", "InvalidClientToken.Malformed"),
+    // A switch is of two instances, each of which must hold the one database alone.
+    ("SwitchBackupDatabase", "OperationDenied.DBInstanceId"),
+    ("SwitchBackupDatabase", "OperationDenied.LockMode"),
+    ("SwitchBackupDatabase", "OperationDenied.DBStatus"),
+    ("SwitchBackupDatabase", "OperationDenied.NotFoundBackup"),
+    ("SwitchBackupDatabase", "OperationDenied.DBInstanceType"),
+    ("SwitchBackupDatabase", "OperationDenied.BackupJobExists"),
     // An account that is made or dropped is not changed; one of type Super has everything;
     // a database that is dropped gets no new grants; and a failed change is undone.
     ("GrantAccountPrivilege", "OperationDenied.AccountStatus"),

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use openpeta_rpc_api::{Action, ActionSpec, Availability, docs};
+use openpeta_rpc_api::{Action, ActionSpec, docs};
 use serde_json::{Value, json};
 
 use crate::{Api, DATABASE, Login, PASSWORD, Service, USER, admin, wait_for};
@@ -31,6 +31,8 @@ pub struct Examples {
     data_dir: PathBuf,
     instance: String,
     login: Login,
+    /// An instance that was restored from [`DATABASE`], once it was needed.
+    copy: Option<String>,
     /// How many names were given out.
     names: u32,
 }
@@ -49,6 +51,7 @@ impl Examples {
             data_dir: service.data_dir().to_owned(),
             instance,
             login,
+            copy: None,
             names: 0,
         }
     }
@@ -66,18 +69,15 @@ impl Examples {
     }
 
     /// The parameters of an action's example; the objects in it exist when this returns, and
-    /// nothing is being done to them. For a planned action only the instance is there.
+    /// nothing is being done to them.
     ///
     /// # Panics
     /// When one cannot be made.
     pub fn parameters(&mut self, action: Action) -> Vec<(&'static str, String)> {
-        let spec = action.spec();
-        if spec.availability == Availability::Planned {
-            return self.presumed(spec);
-        }
         self.settle();
         self.arrange(action);
-        let filled = spec
+        let filled = action
+            .spec()
             .example
             .iter()
             .map(|(name, value)| (*name, self.value(action, value)))
@@ -171,6 +171,7 @@ impl Examples {
             "{PublicPort}" => next_public_port().to_string(),
             "{PublicConnectionString}" => self.public_connection(),
             "{BackupId}" => self.backup(),
+            "{NewInstanceId}" => self.copy(),
             placeholder if placeholder.starts_with('{') && !placeholder.contains('"') => {
                 panic!("say what {placeholder} stands for in {action:?}")
             }
@@ -283,6 +284,27 @@ impl Examples {
         let set = self.call("CreateDatabaseBackup", &[("DBName", DATABASE)]);
         self.settle();
         set["BackupId"].as_str().expect("a text").to_owned()
+    }
+
+    /// An instance that was restored from [`DATABASE`], which is alone in its own. Whatever was
+    /// switched before, it can be switched with.
+    fn copy(&mut self) -> String {
+        self.delete_other_databases();
+        if let Some(copy) = &self.copy {
+            return copy.clone();
+        }
+        let backup = self.backup();
+        let parameters = [
+            ("SrcInstanceId", self.instance.as_str()),
+            ("SrcDBName", DATABASE),
+            ("BackupId", &backup),
+        ];
+        let answer = self.api.call("RestoreDatabase", &parameters);
+        let answer = answer.expect("the set is whole");
+        let copy = answer["NewInstanceId"].as_str().expect("an id").to_owned();
+        let _ = self.api.wait_active(&copy);
+        self.copy = Some(copy.clone());
+        copy
     }
 
     /// Makes room for one more account.

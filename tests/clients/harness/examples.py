@@ -25,6 +25,7 @@ class Examples:
         self.api = api
         self.instance = api.order(DBName=DATABASE, AccountName=USER, AccountPassword=PASSWORD)["InstanceId"]
         api.wait_active(self.instance)
+        self.copy = None
         self.names = 0
 
     def parameters(self, action):
@@ -61,15 +62,15 @@ class Examples:
         """What stands in the place of a value that the page shows."""
         if name in INSTANCE_PARAMETERS:
             return self.another_instance() if action.name == "DeleteInstance" else self.instance
+        if name == "NewInstanceId":
+            return self.restored_copy()
         if name == "DBName" and action.name == "CreateDatabase":
             self.delete_other_databases()
             return self.name("db")
         if name == "DBName" and action.name in ("DeleteDatabase", "ModifyDatabaseNodesSpec"):
             return self.database()
         if name == "BackupId":
-            backup = self.call("CreateDatabaseBackup", DBName=DATABASE)["BackupId"]
-            self.settle()
-            return backup
+            return self.backup()
         if name in ("DBName", "SrcDBName") and action.name != "CreateInstance":
             return DATABASE
         if name == "AccountName" and action.name == "CreateAccount":
@@ -108,6 +109,21 @@ class Examples:
         instance = self.api.order()["InstanceId"]
         self.api.wait_active(instance)
         return instance
+
+    def backup(self):
+        backup = self.call("CreateDatabaseBackup", DBName=DATABASE)["BackupId"]
+        self.settle()
+        return backup
+
+    def restored_copy(self):
+        """An instance that was restored from the database, which is alone in its own."""
+        self.delete_other_databases()
+        if not self.copy:
+            self.copy = self.api.call(
+                "RestoreDatabase", SrcInstanceId=self.instance, SrcDBName=DATABASE, BackupId=self.backup()
+            )["NewInstanceId"]
+            self.api.wait_active(self.copy)
+        return self.copy
 
     def account(self):
         """An account without any history."""

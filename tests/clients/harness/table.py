@@ -14,7 +14,6 @@ class Action:
 
     name: str
     aliases: tuple
-    available: bool
     mutating: bool
     # Name of each parameter with its other spellings.
     parameters: dict
@@ -52,7 +51,6 @@ def action(name):
     return Action(
         name=name,
         aliases=spellings(page.split("\n## ")[0]),
-        available="- Status: available" in page,
         mutating="- Effect: changes state" in page,
         parameters=parameters,
         required=frozenset(required),

@@ -5,6 +5,7 @@ mod describe;
 mod files;
 mod policy;
 mod restore;
+mod switch;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -1,5 +1,7 @@
 //! Backups over real nodes: what is refused, what is listed, what is left.
 
+pub(crate) mod switch;
+
 use openpeta_rpc_api::backups::{
     CreateDatabaseBackupRequest, DescribeDatabaseBackupRequest, DescribeDatabaseBackupResponse,
     RestoreDatabaseRequest,

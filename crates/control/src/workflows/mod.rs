@@ -21,6 +21,7 @@ pub(crate) mod resize_database;
 mod resize_node;
 pub(crate) mod restore_database;
 pub(crate) mod revoke_account_privilege;
+pub(crate) mod switch_backup_database;
 pub(crate) mod switch_net_type;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,9 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
             parts,
         )))
         .with(restore_database::RestoreDatabase(Arc::clone(parts)))
+        .with(switch_backup_database::SwitchBackupDatabase(Arc::clone(
+            parts,
+        )))
         .with(delete_account::DeleteAccount(Arc::clone(parts)))
         .with(grant_account_privilege::GrantAccountPrivilege(Arc::clone(
             parts,

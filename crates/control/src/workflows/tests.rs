@@ -442,6 +442,7 @@ checks!(delete_account: DroppingAccount {
 mod backups;
 mod databases;
 mod endpoints;
+mod switch;
 checks!(change_table: ChangingTable {
     succeeds: check_success;
     bears_each_step_twice: check_repeated_steps;

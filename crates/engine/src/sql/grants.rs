@@ -69,7 +69,7 @@ pub(crate) struct Row {
 }
 
 /// Everything granted to an account on the server and on databases.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Grants {
     pub(crate) global: Row,
     /// By pattern, as MariaDB stores it.

@@ -1,5 +1,6 @@
 //! Administration of a node over SQL, through its unix socket.
 
+mod account_state;
 mod accounts;
 mod database_privileges;
 mod databases;
@@ -18,6 +19,7 @@ use openpeta_types::Secret;
 use ring::digest;
 use tokio::time::error::Elapsed;
 
+pub use account_state::HeldByAccount;
 pub use accounts::{AccountGrants, DatabaseGrant};
 pub use database_privileges::HeldPrivileges;
 pub(crate) use ddl::ddl_password;

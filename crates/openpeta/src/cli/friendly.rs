@@ -3,9 +3,7 @@
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
-use openpeta_rpc_api::{
-    Action, ActionSpec, Availability, ParameterKind, ParameterSpec, kebab_case,
-};
+use openpeta_rpc_api::{Action, ActionSpec, ParameterKind, ParameterSpec, kebab_case};
 
 use crate::cli::options::{OutputOptions, ServiceOptions, WaitOptions};
 use crate::failure::Failure;
@@ -240,9 +238,6 @@ fn help(parameter: &ParameterSpec, flag: Flag, filled_in: Option<&str>) -> Strin
 
 fn long_about(spec: &ActionSpec) -> String {
     let mut text = spec.description.to_owned();
-    if spec.availability == Availability::Planned {
-        text.push_str("\n\nThis release knows the action and does not carry it out yet.");
-    }
     if !spec.preconditions.is_empty() {
         text.push_str("\n\nIt needs:");
         for precondition in spec.preconditions {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use openpeta_rpc_api::{Action, Availability, Section, kebab_case};
+use openpeta_rpc_api::{Action, Section, kebab_case};
 
 use crate::admin::AdminArguments;
 use crate::call::{self, CallOptions};
@@ -146,11 +146,7 @@ fn actions_help() -> String {
             if spec.section != *section {
                 continue;
             }
-            let planned = match spec.availability {
-                Availability::Available => "",
-                Availability::Planned => " (planned)",
-            };
-            text.push_str(&format!("    {}{planned}\n", kebab_case(spec.name)));
+            text.push_str(&format!("    {}\n", kebab_case(spec.name)));
         }
     }
     text.push_str(

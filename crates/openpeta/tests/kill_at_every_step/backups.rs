@@ -157,3 +157,92 @@ fn a_restore_is_whole_or_not_there() {
     service.api().delete(&source);
     service.assert_nothing_left();
 }
+
+/// The steps of a switch that are undone when one fails, then the one that is not.
+const SWITCH: [&str; 5] = [
+    "check-nodes",
+    "close-sessions",
+    "read-accounts",
+    "swap-nodes",
+    "settle-nodes",
+];
+
+#[test]
+fn a_switch_is_done_or_undone() {
+    let mut service = prepared();
+    service.start();
+    let api = service.api();
+    let source = api.order(&[]).expect("an order is taken");
+    let mut session = writing_session(&api.wait_active(&source));
+    session
+        .query("INSERT INTO works VALUES (1), (2), (3)")
+        .expect("rows");
+    let set = [("InstanceId", source.as_str()), ("DBName", DATABASE)];
+    let set = api.call("CreateDatabaseBackup", &set);
+    let set = set.expect("it begins")["BackupId"]
+        .as_str()
+        .expect("a text")
+        .to_owned();
+    assert_eq!(newest_backup(&service, &source).0, "Success");
+    let restore = [
+        ("SrcInstanceId", source.as_str()),
+        ("SrcDBName", DATABASE),
+        ("BackupId", &set),
+    ];
+    let restored = api.call("RestoreDatabase", &restore);
+    let restored = restored.expect("the set is whole")["NewInstanceId"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let _ = api.wait_active(&restored);
+    // The account makes the copy's rows readable, and its table tells the two apart.
+    assert_eq!(restored_rows(&api, &restored), "3");
+    session.query("DELETE FROM works").expect("rows go");
+    drop(session);
+    assert_eq!(service.stop(), Some(0));
+
+    let switch = |api: &Api| {
+        let parameters = [
+            ("SourceInstanceId", source.as_str()),
+            ("NewInstanceId", restored.as_str()),
+            ("DBName", DATABASE),
+        ];
+        api.call("SwitchBackupDatabase", &parameters)
+    };
+    let rows = |service: &Service| {
+        let api = service.api();
+        [&source, &restored].map(|instance| {
+            let session = api.wait_active(instance).connect();
+            let mut session = session.expect("ACTIVE means that clients connect");
+            let rows = session.value("SELECT COUNT(*) FROM works");
+            rows.expect("the table is there")
+        })
+    };
+    let mut expected = ["0", "3"];
+    for step in SWITCH.iter().chain(&["admit-clients"]) {
+        for point in FORWARD {
+            let at = format!("switch-backup-database/{step}/{point}");
+            die_in(&mut service, &at, switch);
+            service.start();
+            expected.reverse();
+            assert_eq!(rows(&service), expected, "{at}");
+            assert_eq!(service.node_pids().len(), 2, "{at}");
+            assert_eq!(service.stop(), Some(0));
+        }
+    }
+    for step in SWITCH {
+        for point in BACK {
+            let failure = format!("switch-backup-database/{step}/after-run=fail");
+            let at = format!("{failure},switch-backup-database/{step}/{point}=abort");
+            die_in(&mut service, &at, switch);
+            service.start();
+            assert_eq!(rows(&service), expected, "{at}");
+            assert_eq!(service.stop(), Some(0));
+        }
+    }
+    service.start();
+    for instance in [&restored, &source] {
+        service.api().delete(instance);
+    }
+    service.assert_nothing_left();
+}

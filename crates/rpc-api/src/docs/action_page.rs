@@ -6,8 +6,7 @@ use super::escaped;
 use super::sample::{answer, request_url};
 use super::snippets::snippets;
 use crate::{
-    Action, ActionSpec, Availability, FieldKind, FieldSpec, HttpsRule, ParameterKind,
-    ParameterSpec, RamResource,
+    Action, ActionSpec, FieldKind, FieldSpec, HttpsRule, ParameterKind, ParameterSpec, RamResource,
 };
 
 /// The page of an action: what it does, its parameters with their rules, the fields of its
@@ -34,10 +33,6 @@ pub fn action_page(action: Action) -> String {
 }
 
 fn push_properties(page: &mut String, spec: &ActionSpec) {
-    let status = match spec.availability {
-        Availability::Available => "available in this release",
-        Availability::Planned => "planned; this release answers `ActionUnauthorized`",
-    };
     let effect = match (spec.mutating, spec.creates_task) {
         (false, _) => "reads only",
         (true, false) => "changes state before it answers",
@@ -59,7 +54,7 @@ fn push_properties(page: &mut String, spec: &ActionSpec) {
     };
     let _ = write!(
         page,
-        "\n- Status: {status}\n- Effect: {effect}\n- HTTPS: {https}\n\
+        "\n- Effect: {effect}\n- HTTPS: {https}\n\
          - RAM: `petadata:{}` on `acs:petadata:<RegionId>:<AccountId>:dbinstance/{instance}`\n",
         spec.name,
     );

@@ -13,7 +13,7 @@ pub use sample::{PLACEHOLDERS, example_parameters};
 
 use std::fmt::Write;
 
-use crate::{Action, Availability, ERRORS, Section};
+use crate::{Action, ERRORS, Section};
 
 /// What all actions have in common; written by hand.
 const CALLING: &str = include_str!("calling.md");
@@ -46,21 +46,13 @@ pub fn index_page() -> String {
     for &section in Section::ALL {
         let _ = write!(
             page,
-            "\n## {}\n\n| Action | Status | |\n| --- | --- | --- |\n",
+            "\n## {}\n\n| Action | |\n| --- | --- |\n",
             section.title()
         );
         for spec in Action::ALL.iter().map(|action| action.spec()) {
             if spec.section == section {
                 let name = spec.name;
-                let status = match spec.availability {
-                    Availability::Available => "available",
-                    Availability::Planned => "planned",
-                };
-                let _ = writeln!(
-                    page,
-                    "| [{name}]({name}.md) | {status} | {} |",
-                    spec.description
-                );
+                let _ = writeln!(page, "| [{name}]({name}.md) | {} |", spec.description);
             }
         }
     }

@@ -114,15 +114,6 @@ impl ApiError {
         error
     }
 
-    /// The action is known but not carried out by this release.
-    ///
-    /// The catalogue has `ActionUnauthorized` for an action that is "not available for you",
-    /// which every SDK reports as a client error and none retries.
-    #[must_use]
-    pub fn action_planned() -> Self {
-        Self::action_unauthorized()
-    }
-
     /// Appends a sentence that says more than the catalogue does, for example which task
     /// blocks the call. Code and status stay.
     #[must_use]
@@ -137,8 +128,6 @@ constructors! {
     unsupported_http_method = "UnsupportedHTTPMethod";
     /// No action has that name.
     invalid_action = "InvalidAction";
-    /// The action is not available to the caller.
-    action_unauthorized = "ActionUnauthorized";
     /// The timestamp is absent, unreadable, or too far from the server's time.
     illegal_timestamp = "IllegalTimestamp";
     /// No such access key, or a disabled one.
@@ -181,6 +170,8 @@ constructors! {
     instance_status = "OperationDenied.DBInstanceStatus";
     /// The instance is locked.
     instance_locked = "OperationDenied.LockMode";
+    /// Two instances that must differ are the same.
+    same_instance = "OperationDenied.DBInstanceId";
     /// The instance's type does not allow it.
     instance_type = "OperationDenied.DBInstanceType";
     /// The VPC does not exist.

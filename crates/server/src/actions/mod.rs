@@ -63,8 +63,6 @@ enum Handler {
     Change(for<'a> fn(&Call<'a>, &MutatingCall) -> Outcome),
     /// Changes something and waits for more than a transaction.
     SlowChange(for<'a> fn(&'a Call<'a>, &'a MutatingCall) -> BoxFuture<'a, Outcome>),
-    /// Not carried out by this release.
-    Planned,
 }
 
 /// Carries out a call that changes nothing.
@@ -75,7 +73,6 @@ pub(crate) async fn read(call: &Call<'_>) -> Outcome {
     match handler(call.call.action()) {
         Handler::Read(handle) => handle(call),
         Handler::SlowRead(handle) => handle(call).await,
-        Handler::Planned => Err(ApiError::action_planned().into()),
         Handler::Change(_) | Handler::SlowChange(_) => {
             Err(ControlError::internal("a change without its audit row"))
         }
@@ -90,7 +87,7 @@ pub(crate) async fn change(call: &Call<'_>, change: &MutatingCall) -> Outcome {
     match handler(call.call.action()) {
         Handler::Change(handle) => handle(call, change),
         Handler::SlowChange(handle) => handle(call, change).await,
-        Handler::Read(_) | Handler::SlowRead(_) | Handler::Planned => read(call).await,
+        Handler::Read(_) | Handler::SlowRead(_) => read(call).await,
     }
 }
 
@@ -155,7 +152,7 @@ fn unnumbered(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use openpeta_rpc_api::{Action, Availability, RawRequest, decode};
+    use openpeta_rpc_api::{Action, RawRequest, decode};
 
     use super::*;
 
@@ -163,17 +160,10 @@ mod tests {
     fn the_table_of_handlers_agrees_with_the_table_of_actions() {
         for &action in Action::ALL {
             let spec = action.spec();
-            let (available, changes) = match handler(action) {
-                Handler::Read(_) | Handler::SlowRead(_) => (true, false),
-                Handler::Change(_) | Handler::SlowChange(_) => (true, true),
-                Handler::Planned => (false, spec.mutating),
+            let changes = match handler(action) {
+                Handler::Read(_) | Handler::SlowRead(_) => false,
+                Handler::Change(_) | Handler::SlowChange(_) => true,
             };
-            assert_eq!(
-                available,
-                spec.availability == Availability::Available,
-                "{}",
-                spec.name
-            );
             assert_eq!(changes, spec.mutating, "{}", spec.name);
         }
     }

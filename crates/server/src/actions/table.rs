@@ -2,7 +2,7 @@
 
 use openpeta_rpc_api::Action;
 
-use super::Handler::{self, Change, Planned, Read, SlowChange, SlowRead};
+use super::Handler::{self, Change, Read, SlowChange, SlowRead};
 use super::{accounts, backups, databases, instances, monitoring, orders, regions, tables, tags};
 
 /// How an action is carried out.
@@ -82,6 +82,6 @@ pub(super) fn handler(action: Action) -> Handler {
         }
         Action::DescribeMonitorItems => Read(monitoring::describe_monitor_items::handle),
         Action::DescribeRegions => Read(regions::describe_regions::handle),
-        Action::SwitchBackupDatabase => Planned,
+        Action::SwitchBackupDatabase => Change(backups::switch_backup_database::handle),
     }
 }

@@ -12,8 +12,7 @@ use hyper::{HeaderMap, Method, Request};
 use jiff::Timestamp;
 use openpeta_control::{Caller, ControlError};
 use openpeta_rpc_api::{
-    ApiError, Availability, Failure, Format, HttpsRule, RawRequest, SignedCall, decode,
-    render_error,
+    ApiError, Failure, Format, HttpsRule, RawRequest, SignedCall, decode, render_error,
 };
 use openpeta_store::AccessKey;
 use openpeta_types::{InstanceId, RequestId};
@@ -249,9 +248,6 @@ impl Api {
             None => String::new(),
         };
         call.check_owner(caller.account_id, &name)?;
-        if spec.availability == Availability::Planned {
-            return Err(ApiError::action_planned().into());
-        }
         let region = params.get("RegionId");
         self.control
             .check_permission(caller, call.action(), call.instance(), region)

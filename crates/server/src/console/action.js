@@ -28,7 +28,6 @@ export function actionPage(action, api) {
 /** The properties of an action in a line. */
 function badges(action) {
   const all = [
-    action.isAvailable ? null : ["planned: answers ActionUnauthorized", "warn"],
     [action.isMutating ? "changes state" : "reads only", action.isMutating ? "change" : "read"],
     action.createsTask ? ["a task goes on after the answer", "plain"] : null,
     action.https === "required" ? ["HTTPS required", "warn"] : null,

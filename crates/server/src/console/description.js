@@ -18,7 +18,6 @@ function actionOf(description, path, item) {
     section: post.tags[0],
     summary: post.summary,
     description: post.description,
-    isAvailable: post["x-available"],
     isMutating: post["x-mutating"],
     createsTask: post["x-creates-task"],
     https: post["x-https"],

@@ -51,7 +51,7 @@ const listed = (action) =>
     {},
     element(
       "a",
-      { href: `#${action.name}`, class: action.isAvailable ? null : "planned", title: action.summary },
+      { href: `#${action.name}`, title: action.summary },
       action.name,
     ),
   );

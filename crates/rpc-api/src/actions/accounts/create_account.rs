@@ -9,9 +9,7 @@ use crate::actions::common::{
     TOKEN_MISMATCH,
 };
 use crate::checks::{account_description, check_required, new_account_name, new_password};
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ClientToken, EmptyResponse, Params};
 
 /// The action in the table.
@@ -131,7 +129,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBName", "{DBName}"),
         ("AccountPrivilege", "ReadOnly"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked CreateAccount.

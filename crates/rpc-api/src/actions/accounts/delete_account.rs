@@ -7,7 +7,7 @@ use crate::actions::common::{
     INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::checks::{account_name, check_required};
-use crate::spec::{ActionSpec, Availability, HttpsRule, ParameterSpec, RamResource, Section};
+use crate::spec::{ActionSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -44,7 +44,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("InstanceId", "{InstanceId}"),
         ("AccountName", "{AccountName}"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked DeleteAccount.

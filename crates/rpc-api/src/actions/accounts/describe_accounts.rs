@@ -5,7 +5,7 @@ use openpeta_types::{AccountName, AccountStatus, AccountType, DbName, InstanceId
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
-use crate::spec::{ActionSpec, Availability, FieldSpec, HttpsRule, RamResource, Section};
+use crate::spec::{ActionSpec, FieldSpec, HttpsRule, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
@@ -64,7 +64,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
     example: &[("InstanceId", "{InstanceId}")],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeAccounts.

@@ -1,7 +1,7 @@
 //! DescribeUserInfo.
 
 use crate::actions::common::{FORBIDDEN_RAM, REQUEST_ID};
-use crate::spec::{ActionSpec, Availability, FieldSpec, HttpsRule, RamResource, Section};
+use crate::spec::{ActionSpec, FieldSpec, HttpsRule, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
@@ -39,7 +39,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     errors: &[FORBIDDEN_RAM],
     example: &[],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeUserInfo: it has no parameters of its own.

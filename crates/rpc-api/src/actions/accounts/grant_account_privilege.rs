@@ -10,9 +10,7 @@ use crate::actions::common::{
     INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::checks::{account_name, check_required, db_names};
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -68,7 +66,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBName", "{DBName}"),
         ("AccountPrivilege", "ReadWrite"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked GrantAccountPrivilege.

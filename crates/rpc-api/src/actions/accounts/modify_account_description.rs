@@ -7,9 +7,7 @@ use crate::actions::common::{
     INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::checks::{account_description, account_name, check_required};
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -47,7 +45,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("AccountName", "{AccountName}"),
         ("AccountDescription", "Orders-team"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ModifyAccountDescription.

@@ -7,9 +7,7 @@ use crate::actions::common::{
     INSTANCE_STATUS, MISSING_PARAMETER, PASSWORD_PATTERN, REQUEST_ID,
 };
 use crate::checks::{account_name, check_required, new_password};
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -60,7 +58,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("OldPassword", "Passw0rd!"),
         ("NewPassword", "N3w-Passw0rd!"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ModifyAccountPassword.

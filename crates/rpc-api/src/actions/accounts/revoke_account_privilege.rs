@@ -9,9 +9,7 @@ use crate::actions::common::{
     INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::checks::{account_name, check_required, db_names};
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -58,7 +56,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("AccountName", "{AccountName}"),
         ("DBName", "{DBName}"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked RevokeAccountPrivilege.

@@ -8,7 +8,7 @@ use crate::actions::common::{
 };
 use crate::checks::{check_required, db_name};
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -49,7 +49,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
-    availability: Availability::Available,
 };
 
 /// A checked CreateDatabaseBackup.

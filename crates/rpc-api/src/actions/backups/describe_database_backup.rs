@@ -10,7 +10,7 @@ use crate::actions::common::{
 };
 use crate::checks::{check_required, db_name};
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -119,7 +119,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("StartTime", "2019-01-01T00:00Z"),
         ("EndTime", "2999-01-01T00:00Z"),
     ],
-    availability: Availability::Available,
 };
 
 /// The page sizes on offer; the first is the default.

@@ -14,3 +14,4 @@ pub use describe_database_backup::{
 };
 pub use modify_backup_policy::ModifyBackupPolicyRequest;
 pub use restore_database::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};
+pub use switch_backup_database::SwitchBackupDatabaseRequest;

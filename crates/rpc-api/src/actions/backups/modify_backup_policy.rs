@@ -8,9 +8,7 @@ use crate::actions::common::{
 };
 use crate::checks::{check_required, db_name};
 use crate::params::decimal;
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// Days of the week with commas between, or the word for none of them.
@@ -85,7 +83,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("PreferredBackupTime", "18:00Z-19:00Z"),
         ("BackupRetentionPeriod", "7"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ModifyBackupPolicy; what is `None` keeps its value.

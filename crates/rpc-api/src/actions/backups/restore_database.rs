@@ -9,7 +9,7 @@ use crate::actions::common::{
 };
 use crate::checks::{check_required, db_name, instance_name};
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, ClientToken, FieldWriter, Params};
 
@@ -110,7 +110,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("SrcDBName", "{DBName}"),
         ("BackupId", "{BackupId}"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked RestoreDatabase.

@@ -1,10 +1,14 @@
 //! SwitchBackupDatabase.
 
-use crate::Action;
+use openpeta_types::{DbName, InstanceId};
+
 use crate::actions::common::{
-    DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
+    DB_NOT_FOUND, DB_STATUS, FORBIDDEN_RAM, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
+    MISSING_PARAMETER, REQUEST_ID,
 };
-use crate::spec::{ActionSpec, Availability, HttpsRule, ParameterSpec, RamResource, Section};
+use crate::checks::{check_required, db_name};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
+use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
@@ -12,12 +16,21 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "SwitchBackupDatabase",
     aliases: &[],
     section: Section::Backups,
-    description: "Swaps a database with its restored copy in another instance.",
+    description: "Swaps a database with its restored copy in another instance. Afterwards the \
+        source instance serves the restored content at its own endpoints, with its own accounts, \
+        and the new instance serves what the source served until then. Called once more it \
+        swaps back. The caller needs the permission on both instances.",
     mutating: true,
     creates_task: true,
     https: HttpsRule::Optional,
     resource: RamResource::Instance,
-    preconditions: &["instance status is ACTIVE"],
+    preconditions: &[
+        "instance status is ACTIVE",
+        "so is the status of the new instance, and of the database in both",
+        "neither instance is locked, and no task is under way on either",
+        "RestoreDatabase made the new instance from the database of the source instance",
+        "neither instance has another database",
+    ],
     parameters: &[
         ParameterSpec::text("SourceInstanceId", "Instance that holds the original.").required(),
         ParameterSpec::text("NewInstanceId", "Instance that holds the restored copy.").required(),
@@ -28,7 +41,29 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         MISSING_PARAMETER,
         INSTANCE_NOT_FOUND,
         INSTANCE_STATUS,
+        INSTANCE_LOCKED,
         DB_NOT_FOUND,
+        DB_STATUS,
+        ErrorSpec::new(
+            "OperationDenied.DBInstanceId",
+            403,
+            "both instances are the same",
+        ),
+        ErrorSpec::new(
+            "OperationDenied.NotFoundBackup",
+            403,
+            "the database of the new instance was not restored from the source instance",
+        ),
+        ErrorSpec::new(
+            "OperationDenied.DBInstanceType",
+            403,
+            "one of the instances has another database",
+        ),
+        ErrorSpec::new(
+            "OperationDenied.BackupJobExists",
+            403,
+            "a backup of one of the databases is under way",
+        ),
         FORBIDDEN_RAM,
     ],
     example: &[
@@ -36,5 +71,29 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("NewInstanceId", "{NewInstanceId}"),
         ("DBName", "{DBName}"),
     ],
-    availability: Availability::Planned,
 };
+
+/// A checked SwitchBackupDatabase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchBackupDatabaseRequest {
+    /// The instance whose endpoints get the restored content.
+    pub source_instance_id: InstanceId,
+    /// The instance that RestoreDatabase made.
+    pub new_instance_id: InstanceId,
+    /// The database, in both.
+    pub db_name: DbName,
+}
+
+impl ApiRequest for SwitchBackupDatabaseRequest {
+    const ACTION: Action = Action::SwitchBackupDatabase;
+    type Response = EmptyResponse;
+
+    fn from_params(params: &Params) -> Result<Self, ApiError> {
+        check_required(Self::ACTION, params)?;
+        Ok(Self {
+            source_instance_id: params.named_instance("SourceInstanceId")?,
+            new_instance_id: params.named_instance("NewInstanceId")?,
+            db_name: db_name(params, "DBName")?,
+        })
+    }
+}

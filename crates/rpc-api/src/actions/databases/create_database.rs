@@ -8,7 +8,7 @@ use crate::actions::common::{
 };
 use crate::checks::{check_required, new_db_name, node_number};
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, ClientToken, FieldWriter, Params};
 
@@ -85,7 +85,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("NodeSpec", "petadata.s2.xlarge"),
         ("NodeNumber", "1"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked CreateDatabase.

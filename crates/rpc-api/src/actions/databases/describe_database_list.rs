@@ -8,7 +8,7 @@ use openpeta_types::{
 
 use crate::actions::common::{FORBIDDEN_RAM, PAGE_SIZES, REQUEST_ID};
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::tag_parameters::{
     KEY_OF_FILTER, TAG_KEY_DUPLICATE, TAG_KEY_MALFORMED, TAG_VALUE_MALFORMED,
@@ -93,7 +93,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("PageNumber", "1"), ("PageSize", "30")],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeDatabaseList.

@@ -6,9 +6,7 @@ use openpeta_types::{ChargeType, DbName, InstanceId, NodeSpec, ObjectStatus};
 use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
-use crate::spec::{
-    ActionSpec, Availability, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
@@ -52,7 +50,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
     example: &[("InstanceId", "{InstanceId}")],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeDatabases.

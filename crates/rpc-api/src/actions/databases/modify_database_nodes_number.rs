@@ -8,9 +8,7 @@ use crate::actions::common::{
 };
 use crate::checks::{check_required, db_name};
 use crate::params::decimal;
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ClientToken, EmptyResponse, Params};
 
 /// The action in the table.
@@ -74,7 +72,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBName", "{DBName}"),
         ("Parameter", "1"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ModifyDatabaseNodesNumber.

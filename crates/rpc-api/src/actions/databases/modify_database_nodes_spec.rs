@@ -7,9 +7,7 @@ use crate::actions::common::{
     INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
 };
 use crate::checks::{check_required, db_name};
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ClientToken, EmptyResponse, Params};
 
 /// The action in the table.
@@ -78,7 +76,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBName", "{DBName}"),
         ("NewNodeSpec", "petadata.s2.2xlarge"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ModifyDatabaseNodesSpec. Orders are paid at once whatever AutoPay says.

@@ -7,9 +7,7 @@ use crate::actions::common::{
     MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::params::decimal;
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -74,7 +72,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("ConnectionStringPrefix", "{ConnectionStringPrefix}"),
         ("Port", "{PublicPort}"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked AllocateInstancePublicConnection.

@@ -15,7 +15,7 @@ use crate::checks::{
     new_password, node_number, whitelist_entries,
 };
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, ClientToken, FieldWriter, Params};
 
@@ -195,7 +195,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("RegionId", "cn-hangzhou"), ("ZoneId", "cn-hangzhou-b"), ("DBName", "shop"), ("NodeSpec", "petadata.s2.xlarge"), ("NodeNumber", "1"), ("AccountName", "alice"), ("AccountPassword", "Passw0rd!")],
-    availability: Availability::Available,
 };
 
 /// A checked CreateInstance.

@@ -6,7 +6,7 @@ use crate::actions::common::{
     CLIENT_TOKEN, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
     MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
 };
-use crate::spec::{ActionSpec, Availability, ErrorSpec, HttpsRule, RamResource, Section};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ClientToken, EmptyResponse, Params};
 
 /// The action in the table.
@@ -33,7 +33,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}")],
-    availability: Availability::Available,
 };
 
 /// A checked DeleteInstance.

@@ -8,7 +8,7 @@ use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::actions::instances::describe_instances::{DatabaseSummary, write_databases};
-use crate::spec::{ActionSpec, Availability, FieldSpec, HttpsRule, RamResource, Section};
+use crate::spec::{ActionSpec, FieldSpec, HttpsRule, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// An extension: the vendor's relational service calls it so.
@@ -68,7 +68,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
     example: &[("InstanceId", "{InstanceId}")],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeInstanceInfo.

@@ -8,7 +8,7 @@ use crate::actions::instances::describe_instance_info::{EXPIRED_TIME, write_netw
 use crate::actions::instances::describe_instances::write_databases;
 use crate::checks::check_required;
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -73,7 +73,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("ConnectionString", "{ConnectionString}")],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeInstanceInfoByConnection.

@@ -8,7 +8,7 @@ use crate::actions::common::{
 };
 use crate::checks::check_required;
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -113,7 +113,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("PageNumbers", "1"),
         ("MaxRecordsPerPage", "30"),
     ],
-    availability: Availability::Available,
 };
 
 /// The page sizes on offer; the first is the default.

@@ -6,9 +6,7 @@ use crate::actions::common::{
     FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::checks::{check_required, instance_name};
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -48,7 +46,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("InstanceId", "{InstanceId}"),
         ("NewInstanceName", "orders"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ModifyInstanceName.

@@ -8,7 +8,7 @@ use crate::actions::common::{
 };
 use crate::checks::whitelist_entries;
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -100,7 +100,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("ModifyMode", "0"),
         ("SecurityIPList", "127.0.0.1,10.0.0.0/8"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ModifySecurityIPs.

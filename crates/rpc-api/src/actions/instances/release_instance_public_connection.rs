@@ -7,9 +7,7 @@ use crate::actions::common::{
     REQUEST_ID,
 };
 use crate::checks::check_required;
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -61,7 +59,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBInstanceId", "{InstanceId}"),
         ("CurrentConnectionString", "{PublicConnectionString}"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ReleaseInstancePublicConnection.

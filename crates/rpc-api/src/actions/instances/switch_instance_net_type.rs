@@ -8,9 +8,7 @@ use crate::actions::common::{
 };
 use crate::actions::instances::NetworkPlacement;
 use crate::checks::check_required;
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -77,7 +75,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("VpcId", "{VpcId}"),
         ("VSwitchId", "{VSwitchId}"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked SwitchInstanceNetType.

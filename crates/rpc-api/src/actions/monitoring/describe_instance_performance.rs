@@ -9,7 +9,7 @@ use crate::actions::common::{
 };
 use crate::checks::check_required;
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, Params};
 
@@ -103,7 +103,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("StartTime", "2019-01-17T08:00:00Z"),
         ("EndTime", "2019-01-17T09:00:00Z"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeInstancePerformance.

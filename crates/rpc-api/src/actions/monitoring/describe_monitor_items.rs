@@ -8,7 +8,7 @@ use crate::actions::common::{
 };
 use crate::checks::check_required;
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -80,7 +80,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("InstanceId", "{InstanceId}"),
         ("ItemLevel", "INSTANCE_PERFORMANCE"),
     ],
-    availability: Availability::Available,
 };
 
 /// Kind of metrics.

@@ -7,9 +7,7 @@ use crate::actions::common::{
 };
 use crate::actions::orders::ORDER_TYPE_UNKNOWN;
 use crate::actions::orders::commodity::{self, DatabaseCommodity, OrderType};
-use crate::spec::{
-    ActionSpec, Availability, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
@@ -50,7 +48,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeCommodity.

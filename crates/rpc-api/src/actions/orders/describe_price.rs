@@ -7,7 +7,7 @@ use crate::actions::orders::ORDER_TYPE_UNKNOWN;
 use crate::actions::orders::commodity::{self, Commodity, OrderType};
 use crate::checks::check_required;
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
@@ -83,7 +83,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             r#"{"NodeSpec":"petadata.s2.xlarge","NodeNumber":1,"ChargeType":"PostPaid"}"#,
         ),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked DescribePrice.

@@ -3,7 +3,7 @@
 use openpeta_types::Region;
 
 use crate::actions::common::{FORBIDDEN_RAM, REQUEST_ID};
-use crate::spec::{ActionSpec, Availability, FieldSpec, HttpsRule, RamResource, Section};
+use crate::spec::{ActionSpec, FieldSpec, HttpsRule, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
@@ -45,7 +45,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
     errors: &[FORBIDDEN_RAM],
     example: &[],
-    availability: Availability::Available,
 };
 
 /// A DescribeRegions; it has no parameters.

@@ -8,7 +8,7 @@ use crate::actions::common::{
 };
 use crate::actions::tables::{INDEX_DDL, UNAVAILABLE};
 use crate::checks::{check_required, db_name};
-use crate::spec::{ActionSpec, Availability, HttpsRule, ParameterSpec, RamResource, Section};
+use crate::spec::{ActionSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -55,7 +55,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBName", "{DBName}"),
         ("IndexDDL", "CREATE INDEX by_total ON orders (total)"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked CreateIndex.

@@ -8,9 +8,7 @@ use crate::actions::common::{
 };
 use crate::actions::tables::{TABLE_DDL, UNAVAILABLE};
 use crate::checks::{check_required, db_name};
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -67,7 +65,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "CREATE TABLE orders (id INT PRIMARY KEY, total DECIMAL(10,2))",
         ),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked CreateTable.

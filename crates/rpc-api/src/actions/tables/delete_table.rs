@@ -8,7 +8,7 @@ use crate::actions::common::{
 };
 use crate::actions::tables::{TABLE_NOT_FOUND, TABLE_REFUSED, UNAVAILABLE, table_name};
 use crate::checks::{check_required, db_name};
-use crate::spec::{ActionSpec, Availability, HttpsRule, ParameterSpec, RamResource, Section};
+use crate::spec::{ActionSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -52,7 +52,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBName", "{DBName}"),
         ("TableName", "orders"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked DeleteTable.

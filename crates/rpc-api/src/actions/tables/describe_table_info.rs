@@ -7,9 +7,7 @@ use crate::actions::common::{
 };
 use crate::actions::tables::{TABLE_NOT_FOUND, UNAVAILABLE, table_name};
 use crate::checks::{check_required, db_name};
-use crate::spec::{
-    ActionSpec, Availability, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
@@ -98,7 +96,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("DBName", "{DBName}"),
         ("TableName", "orders"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeTableInfo.

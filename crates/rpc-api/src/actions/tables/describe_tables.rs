@@ -7,9 +7,7 @@ use crate::actions::common::{
 };
 use crate::actions::tables::UNAVAILABLE;
 use crate::checks::{check_required, db_name};
-use crate::spec::{
-    ActionSpec, Availability, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, ApiResponse, FieldWriter, Params};
 
 /// The action in the table.
@@ -62,7 +60,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
-    availability: Availability::Available,
 };
 
 /// A checked DescribeTables.

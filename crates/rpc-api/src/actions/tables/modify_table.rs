@@ -8,7 +8,7 @@ use crate::actions::common::{
 };
 use crate::actions::tables::{TABLE_DDL, UNAVAILABLE};
 use crate::checks::{check_required, db_name};
-use crate::spec::{ActionSpec, Availability, HttpsRule, ParameterSpec, RamResource, Section};
+use crate::spec::{ActionSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::{Action, ApiError, ApiRequest, EmptyResponse, Params};
 
 /// The action in the table.
@@ -58,7 +58,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "ALTER TABLE orders ADD COLUMN note VARCHAR(200)",
         ),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ModifyTable.

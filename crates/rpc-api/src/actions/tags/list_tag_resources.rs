@@ -6,7 +6,7 @@ use crate::actions::common::{FORBIDDEN_RAM, INSTANCE_NOT_FOUND, MISSING_PARAMETE
 use crate::actions::tags::{REGION_NOT_FOUND, RESOURCE_TYPE, RESOURCE_TYPE_UNKNOWN, TOO_MANY_IDS};
 use crate::checks::check_required;
 use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
+    ActionSpec, ErrorSpec, FieldSpec, HttpsRule, ParameterSpec, RamResource, Section,
 };
 use crate::tag_parameters::{
     KEY_OF_FILTER, TAG_KEY_DUPLICATE, TAG_KEY_MALFORMED, TAG_VALUE_MALFORMED, TOO_MANY_TAG_FILTERS,
@@ -80,7 +80,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("ResourceType", "dbinstance"),
         ("ResourceId.1", "{InstanceId}"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked ListTagResources.

@@ -7,9 +7,7 @@ use crate::actions::common::{
 };
 use crate::actions::tags::{REGION_NOT_FOUND, RESOURCE_TYPE, RESOURCE_TYPE_UNKNOWN, TOO_MANY_IDS};
 use crate::checks::check_required;
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::tag_parameters::{
     TAG_KEY_DUPLICATE, TAG_KEY_MALFORMED, TAG_VALUE_MALFORMED, check_resource_type, region,
     resource_ids, tags,
@@ -69,7 +67,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("Tag.1.Key", "team"),
         ("Tag.1.Value", "shop"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked TagResources.

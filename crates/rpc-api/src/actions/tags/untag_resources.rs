@@ -9,9 +9,7 @@ use crate::actions::common::{
 };
 use crate::actions::tags::{REGION_NOT_FOUND, RESOURCE_TYPE, RESOURCE_TYPE_UNKNOWN, TOO_MANY_IDS};
 use crate::checks::check_required;
-use crate::spec::{
-    ActionSpec, Availability, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section,
-};
+use crate::spec::{ActionSpec, ErrorSpec, HttpsRule, ParameterSpec, RamResource, Section};
 use crate::tag_parameters::{
     TAG_KEY_MALFORMED, check_resource_type, region, resource_ids, tag_keys,
 };
@@ -65,7 +63,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ("ResourceId.1", "{InstanceId}"),
         ("TagKey.1", "team"),
     ],
-    availability: Availability::Available,
 };
 
 /// A checked UntagResources.

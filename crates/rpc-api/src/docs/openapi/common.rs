@@ -86,11 +86,6 @@ pub const COMMON_ERRORS: &[ErrorSpec] = &[
     ),
     ErrorSpec::new("InvalidAction", 403, "no action has the name that was sent"),
     ErrorSpec::new(
-        "ActionUnauthorized",
-        403,
-        "this release does not carry the action out",
-    ),
-    ErrorSpec::new(
         "Forbidden.RAM",
         403,
         "the caller is a sub-user without a matching grant",

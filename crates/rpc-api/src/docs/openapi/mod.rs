@@ -7,8 +7,7 @@ mod parameters;
 use super::json::Json;
 use super::snippets::snippets;
 use crate::{
-    API_VERSION, Action, ActionSpec, Availability, ErrorSpec, HttpsRule, RamResource, Section,
-    ram_action,
+    API_VERSION, Action, ActionSpec, ErrorSpec, HttpsRule, RamResource, Section, ram_action,
 };
 
 pub use common::COMMON_ERRORS;
@@ -133,9 +132,7 @@ fn extensions(spec: &ActionSpec) -> Vec<(&'static str, Json)> {
             .with("label", snippet.label)
             .with("source", snippet.source)
     });
-    let is_available = spec.availability == Availability::Available;
     let mut extensions = vec![
-        ("x-available", is_available.into()),
         ("x-mutating", spec.mutating.into()),
         ("x-creates-task", spec.creates_task.into()),
         ("x-https", https.into()),
