@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use openpeta_testkit::{Api, DATABASE, Login, PASSWORD, Service, USER, wait_for};
-use serde_json::Value;
+use openpeta_testkit::{Api, Credentials, DATABASE, Login, PASSWORD, Service, USER, wait_for};
+use serde_json::{Value, json};
 
 /// The sets of the instance's database, newest first.
 fn sets(api: &Api, instance: &str) -> Vec<Value> {
@@ -310,5 +310,56 @@ fn an_instance_and_its_copy_serve_each_others_content() {
     let rows = session.expect("it is ACTIVE").value(ids).expect("rows");
     assert_eq!(rows, kept.join(","));
     api.delete(&source);
+    service.assert_nothing_left();
+}
+
+#[test]
+fn a_switch_needs_the_permission_on_both_instances() {
+    let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
+    let api = service.api();
+    let source = api.order(&[]).expect("an order is taken");
+    let _ = api.wait_active(&source);
+    let backup = begin(&api, &source);
+    assert_eq!(ended(&api, &source)["BackupStatus"], "Success");
+    let new = restored_from(&api, &source, &backup);
+    let account: u64 = api.account_id.parse().expect("a number");
+    let admin = |command: Value| service.admin(&command).expect("the operator may");
+    admin(json!({"command": "ram-user-create", "account_id": account, "user_name": "user"}));
+    let key = admin(json!({
+        "command": "access-key-create", "account_id": account, "user_name": "user",
+    }));
+    let user = api.with_key(Credentials::of(&key));
+    let parameters = [
+        ("SourceInstanceId", source.as_str()),
+        ("NewInstanceId", new.as_str()),
+        ("DBName", DATABASE),
+    ];
+    let allow = |instances: &[&String]| {
+        let resources: Vec<_> = instances
+            .iter()
+            .map(|instance| format!("acs:petadata:*:*:dbinstance/{instance}"))
+            .collect();
+        let document = json!({"Version": "1", "Statement": [{
+            "Effect": "Allow", "Action": "petadata:SwitchBackupDatabase", "Resource": resources,
+        }]});
+        admin(json!({
+            "command": "policy-attach", "account_id": account, "user_name": "user",
+            "policy_name": "switch", "document": document.to_string(),
+        }));
+        user.call("SwitchBackupDatabase", &parameters)
+    };
+    for one in [&source, &new] {
+        let refused = allow(&[one]).expect_err("it may not do it to the other");
+        assert!(
+            format!("{refused:?}").contains("Forbidden.RAM"),
+            "{refused:?}"
+        );
+        assert_eq!(api.status(&source), "ACTIVE");
+    }
+    allow(&[&source, &new]).expect("it may");
+    for instance in [&new, &source] {
+        let _ = api.wait_active(instance);
+        api.delete(instance);
+    }
     service.assert_nothing_left();
 }

@@ -210,7 +210,6 @@ mod tests {
         let page = action_page(Action::CreateInstance);
         for text in [
             "# CreateInstance\n",
-            "available in this release",
             "| `ChargeType` | String | no | Billing mode. One of `PrePaid`, `PostPaid`. \
              Default: PostPaid. Also accepted as `PayType`. |",
             "| `InsufficientBalance` | 400 |",
