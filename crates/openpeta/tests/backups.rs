@@ -258,9 +258,12 @@ fn an_instance_and_its_copy_serve_each_others_content() {
 
     // Somebody writes all the time; what is acknowledged must not be lost.
     let ids = "SELECT GROUP_CONCAT(id ORDER BY id) FROM works";
+    session
+        .query("INSERT INTO works VALUES (100)")
+        .expect("a row");
     let acknowledged = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let mut id = 100;
+            let mut id = 101;
             while session
                 .query(&format!("INSERT INTO works VALUES ({id})"))
                 .is_ok()

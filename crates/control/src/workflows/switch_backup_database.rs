@@ -363,8 +363,14 @@ async fn settle_node(
     apply_settings(parts, &node_id, &settings).await?;
     // The lock that the instance has now, whatever the node was told for the other one.
     parts.enforce_lock(id).await?;
-    parts.restore_accounts(&instance).await?;
     let mut sql = parts.engine.sql(&node_id).await.map_err(engine_error)?;
+    let own = parts.store.read(|reader| reader.accounts(id))?;
+    for account in sql.accounts().await.map_err(engine_error)? {
+        if !own.iter().any(|known| known.name == account) {
+            sql.drop_account(&account).await.map_err(engine_error)?;
+        }
+    }
+    parts.restore_accounts(&instance).await?;
     for (account, held) in held {
         sql.set_held(account, held).await.map_err(engine_error)?;
     }

@@ -197,3 +197,51 @@ async fn a_database_made_by_sql_stands_in_the_way() {
     }
     assert_served(&world, ["0", "2"]).await;
 }
+
+/// A variable of the server that serves an instance.
+async fn variable(world: &World, id: &InstanceId, name: &str) -> u32 {
+    let query = format!("SELECT CAST(@@GLOBAL.{name} + 0 AS CHAR)");
+    let value = column(world, id, &query).await;
+    value[0].parse().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_and_locks_follow_the_instances() {
+    let engine = TestEngine::new().await;
+    let world = world_with_copy(&engine).await;
+    let [source, copy] = both(&world);
+    let before = variable(&world, &source, "max_connections").await;
+    let written = world.parts.store.write(|writer| {
+        let mut database = writer.databases(&copy)?.remove(0);
+        database.settings.max_connections += 7;
+        database.settings.disk_quota_bytes -= 7;
+        writer.update_database(&database)
+    });
+    written.expect("the store works");
+    switch(&world, &source, &copy).expect("all is at rest");
+    // The operator may lock an instance whatever is being done to it.
+    let locked = world.parts.store.write(|writer| {
+        writer.set_instance_lock(&source, openpeta_types::LockMode::ManualLock, None)
+    });
+    locked.expect("the store works");
+    world.run_tasks().await;
+    assert_eq!(variable(&world, &source, "max_connections").await, before);
+    let of_copy = variable(&world, &copy, "max_connections").await;
+    assert_eq!(of_copy, before + 7);
+    assert_eq!(variable(&world, &source, "read_only").await, 1);
+    assert_eq!(variable(&world, &copy, "read_only").await, 0);
+    let route = |id| world.gateway.route(id).expect("clients get in");
+    assert_eq!(
+        route(&copy).max_connections,
+        route(&source).max_connections + 7
+    );
+    assert!(route(&source).write_lock.is_some() && route(&copy).write_lock.is_none());
+    let node = |id| {
+        let nodes = world.parts.store.read(|reader| reader.nodes_of(id));
+        nodes.expect("the store works").remove(0)
+    };
+    assert_eq!(
+        node(&copy).settings.disk_quota_bytes + 7,
+        node(&source).settings.disk_quota_bytes
+    );
+}
