@@ -7,7 +7,9 @@
 //! so a loop over io_uring can stand in for the epoll loop without a change to any handler.
 
 mod api;
+mod backend;
 mod epoll;
+mod event_loop;
 mod mailbox;
 mod pool;
 mod queue;

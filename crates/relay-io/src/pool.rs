@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::api::{Handler, LoopConfig};
-use crate::epoll::EventLoop;
+use crate::epoll::Epoll;
+use crate::event_loop::{EventLoop, watch_mailbox};
 use crate::mailbox::{Message, Shared};
 use crate::sys::{Kernel, Listener, Transport};
 
@@ -90,15 +91,40 @@ impl<C: Send + 'static> Loops<C> {
             threads: Vec::new(),
         };
         for index in 0..count {
-            let event_loop =
-                EventLoop::new(index, config.clone(), Arc::clone(&shared), transport(index))?;
-            let handler = handler.clone();
-            let thread = thread::Builder::new()
-                .name(format!("relay-{index}"))
-                .spawn(move || event_loop.run(handler(index)))?;
-            loops.threads.push(thread);
+            let (handler, transport) = (handler.clone(), transport(index));
+            let config = config.clone();
+            loops.spawn(index, move |shared| {
+                let epoll = watch_mailbox(&shared, index)?;
+                let backend = Epoll::new(Arc::clone(&epoll), transport);
+                let buffer = vec![0; config.receive_buffer.max(1)];
+                let event_loop = EventLoop::new(index, config, shared, epoll, backend, buffer);
+                Ok(move || event_loop.run(handler(index)))
+            })?;
         }
         Ok(loops)
+    }
+
+    /// Starts the thread of a loop; `make` makes what it runs, on the thread.
+    fn spawn<R: FnOnce()>(
+        &mut self,
+        index: usize,
+        make: impl FnOnce(Arc<Shared<C>>) -> io::Result<R> + Send + 'static,
+    ) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let (started, outcome) = mpsc::channel();
+        let body = move || match make(shared) {
+            Ok(run) => {
+                let _ = started.send(Ok(()));
+                run();
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        };
+        let thread = thread::Builder::new().name(format!("relay-{index}"));
+        self.threads.push(thread.spawn(body)?);
+        let gone = || Err(io::Error::other("the loop's thread ended as it began"));
+        outcome.recv().unwrap_or_else(|_| gone())
     }
 
     /// A handle for sending commands.

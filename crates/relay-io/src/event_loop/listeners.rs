@@ -9,10 +9,12 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
+use super::Timer;
 use super::streams::Streams;
-use super::{NOT_A_STREAM, Timer};
 use crate::api::Accepted;
-use crate::sys::{Listener, Transport, canonical, is_exhaustion, is_wildcard, local_address};
+use crate::backend::Backend;
+use crate::epoll::NOT_A_STREAM;
+use crate::sys::{Listener, canonical, is_exhaustion, is_wildcard, local_address};
 
 /// Connections accepted before the streams get their turn again; what is left is reported anew,
 /// since listeners are level-triggered.
@@ -57,10 +59,10 @@ impl Listeners {
     }
 
     /// Accepts one connection, or returns `None` when there is none to be had now.
-    pub(super) fn accept<T: Transport>(
+    pub(super) fn accept<B: Backend>(
         &mut self,
         index: usize,
-        streams: &mut Streams<T>,
+        streams: &mut Streams<B>,
     ) -> Option<(OwnedFd, Accepted)> {
         let (listener, token) = self.entries.get(index)?.as_ref()?;
         loop {
@@ -104,7 +106,7 @@ impl Listeners {
         self.watch(index, EventFlags::IN);
     }
 
-    fn rest<T: Transport>(&mut self, index: usize, streams: &mut Streams<T>) {
+    fn rest<B: Backend>(&mut self, index: usize, streams: &mut Streams<B>) {
         self.watch(index, EventFlags::empty());
         let end = streams.now + EXHAUSTION_REST;
         streams.timers.set(end, Timer::Accept(index));

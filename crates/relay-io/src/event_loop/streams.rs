@@ -1,21 +1,22 @@
 //! The streams of one loop: their sockets, queues and flags, and what a handler may do with them.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{
+    self, AddressFamily, RecvFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType,
+};
 
 use super::Timer;
 use super::stream::{Phase, Sending, Stream};
 use crate::api::{CloseReason, Io, LoopConfig, StreamId};
+use crate::backend::{Backend, Receipt, Todo};
 use crate::slots::Slots;
-use crate::sys::Transport;
 use crate::timers::Timers;
 
 /// How long to wait before a connect is tried again that met a full listen queue.
@@ -23,11 +24,6 @@ const CONNECT_RETRY: Duration = Duration::from_millis(2);
 /// Receives thrown away before a socket is closed, so that the close does not reset the
 /// connection and take the last bytes sent with it.
 const DISCARDS: usize = 16;
-
-/// What is watched on a stream at all times; readiness to send only while something waits.
-const ARRIVALS: EventFlags = EventFlags::IN
-    .union(EventFlags::RDHUP)
-    .union(EventFlags::ET);
 
 /// A stream that is no more.
 pub(super) enum Gone {
@@ -41,11 +37,10 @@ pub(super) enum Gone {
     },
 }
 
-pub(super) struct Streams<T: Transport> {
-    epoll: Arc<OwnedFd>,
+pub(super) struct Streams<B: Backend> {
     config: LoopConfig,
-    transport: T,
-    slots: Slots<Stream>,
+    pub(super) backend: B,
+    slots: Slots<Stream<B::Side>>,
     ready: VecDeque<StreamId>,
     dirty: Vec<StreamId>,
     gone: VecDeque<Gone>,
@@ -53,13 +48,24 @@ pub(super) struct Streams<T: Transport> {
     pub(super) now: Instant,
 }
 
-impl<T: Transport> Streams<T> {
-    pub(super) fn new(epoll: Arc<OwnedFd>, config: LoopConfig, transport: T) -> Self {
+/// What came of receiving once.
+pub(super) enum Arrival<C> {
+    /// There is nothing for the handler, and nothing more to be had now.
+    Nothing,
+    /// There is nothing for the handler, but perhaps more to be had.
+    Again,
+    /// Bytes for the handler, and the stream's tag.
+    Bytes(C, u64),
+    /// The end, and the stream's tag.
+    End(u64),
+}
+
+impl<B: Backend> Streams<B> {
+    pub(super) fn new(backend: B, config: LoopConfig) -> Self {
         let now = Instant::now();
         Self {
-            epoll,
             config,
-            transport,
+            backend,
             slots: Slots::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
@@ -67,10 +73,6 @@ impl<T: Transport> Streams<T> {
             timers: Timers::new(now),
             now,
         }
-    }
-
-    pub(super) fn epoll(&self) -> &OwnedFd {
-        &self.epoll
     }
 
     pub(super) fn add_accepted(&mut self, fd: OwnedFd) -> io::Result<StreamId> {
@@ -82,73 +84,83 @@ impl<T: Transport> Streams<T> {
         Ok(stream)
     }
 
-    pub(super) fn queued_bytes(&self, stream: StreamId) -> usize {
-        self.slots.get(stream).map_or(0, |s| s.queue.len())
+    /// Bytes that the stream's peer has not taken yet.
+    fn unsent(&self, stream: StreamId) -> usize {
+        self.slots.get(stream).map_or(0, unsent::<B>)
     }
 
-    pub(super) fn mark_readable(&mut self, stream: StreamId, last: bool) {
-        if let Some(s) = self.slots.get_mut(stream) {
-            s.readable = true;
-            s.last |= last;
+    /// Takes in news of a stream; tells what to do about it.
+    pub(super) fn take_in(&mut self, stream: StreamId, news: B::News) -> Todo {
+        let Some(s) = self.slots.get_mut(stream) else {
+            self.backend.take_in_late(stream, news);
+            return Todo::default();
+        };
+        match self.backend.take_in(stream, s, news) {
+            Ok(todo) => todo,
+            Err(error) => {
+                self.fail(stream, CloseReason::Failed(error));
+                Todo::default()
+            }
         }
     }
 
-    pub(super) fn may_receive(&self, stream: StreamId) -> bool {
-        self.slots.get(stream).is_some_and(Stream::may_receive)
-    }
-
-    /// Receives once. Gives the tag and the count (0 at the end), or `None` when nothing is there
-    /// for the handler.
-    pub(super) fn receive(&mut self, stream: StreamId, buffer: &mut [u8]) -> Option<(u64, usize)> {
-        let s = self.slots.get_mut(stream)?;
-        match self.transport.recv(s.fd.as_fd(), buffer) {
-            Ok(received) if received.count == 0 => {
-                s.readable = false;
+    /// Receives once.
+    pub(super) fn receive(
+        &mut self,
+        stream: StreamId,
+        buffers: &mut B::Buffers,
+    ) -> Arrival<B::Chunk> {
+        let Some(s) = self.slots.get_mut(stream).filter(|s| s.wants_bytes()) else {
+            return Arrival::Nothing;
+        };
+        let is_closing = matches!(s.phase, Phase::Closing);
+        match self.backend.receive(stream, s, buffers) {
+            Ok(Receipt::Nothing) => Arrival::Nothing,
+            Ok(Receipt::Again) => Arrival::Again,
+            Ok(Receipt::End) => {
                 s.ended = true;
-                if matches!(s.phase, Phase::Closing) {
-                    return None;
+                if is_closing {
+                    return Arrival::Nothing;
                 }
                 let tag = s.tag;
                 // Both directions may have come to their end with this.
                 self.mark_dirty(stream);
-                Some((tag, 0))
+                Arrival::End(tag)
             }
-            Ok(received) => {
-                s.readable = received.more || s.last;
-                if matches!(s.phase, Phase::Closing) {
-                    return None;
-                }
-                Some((s.tag, received.count))
+            Ok(Receipt::Bytes(chunk)) if is_closing => {
+                self.backend.give_back(chunk);
+                Arrival::Again
             }
+            Ok(Receipt::Bytes(chunk)) => Arrival::Bytes(chunk, s.tag),
             Err(error) => {
-                match error.kind() {
-                    ErrorKind::WouldBlock => s.readable = false,
-                    ErrorKind::Interrupted => {}
-                    _ => self.fail(stream, CloseReason::Failed(error)),
-                }
-                None
+                self.fail(stream, CloseReason::Failed(error));
+                Arrival::Again
             }
         }
     }
 
-    /// Sends bytes that lie in the receive buffer, queueing only what is not taken at once.
-    pub(super) fn forward(&mut self, to: StreamId, bytes: &[u8]) {
-        let Some(s) = self.slots.get_mut(to) else {
-            return;
+    /// Sends part of what was received, queueing only what is not taken at once.
+    pub(super) fn forward(
+        &mut self,
+        to: StreamId,
+        buffers: &mut B::Buffers,
+        mut chunk: B::Chunk,
+        range: Range<usize>,
+    ) {
+        let direct = |s: &&mut Stream<B::Side>| {
+            unsent::<B>(s) == 0
+                && matches!(s.phase, Phase::Open)
+                && s.sending == Sending::Open
+                && !range.is_empty()
         };
-        let direct = s.queue.is_empty() && matches!(s.phase, Phase::Open);
-        if !direct || s.sending != Sending::Open {
-            return self.send(to, bytes);
-        }
-        let sent = match self.transport.send(s.fd.as_fd(), bytes) {
-            Ok(sent) => sent,
-            Err(error) if is_retry(&error) => 0,
-            Err(error) => return self.fail(to, CloseReason::Failed(error)),
+        let Some(s) = self.slots.get_mut(to).filter(direct) else {
+            self.send(to, &B::bytes(buffers, &mut chunk)[range]);
+            return self.backend.give_back(chunk);
         };
-        if sent < bytes.len() {
-            s.queue.push(&bytes[sent..]);
-            self.flush(to);
+        if let Err(error) = self.backend.forward(to, s, buffers, chunk, range) {
+            return self.fail(to, CloseReason::Failed(error));
         }
+        self.throttle_counterpart(to);
     }
 
     pub(super) fn flush_all(&mut self) {
@@ -168,26 +180,12 @@ impl<T: Transport> Streams<T> {
         if matches!(s.phase, Phase::Connecting(_)) {
             return;
         }
-        while !s.queue.is_empty() {
-            match self.transport.send(s.fd.as_fd(), s.queue.waiting()) {
-                Ok(count) => s.queue.consume(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return self.fail(stream, CloseReason::Failed(error)),
-            }
+        if let Err(error) = self.backend.flush(stream, s) {
+            return self.fail(stream, CloseReason::Failed(error));
         }
-        let waiting = !s.queue.is_empty();
-        if waiting != s.watching_out {
-            s.watching_out = waiting;
-            let out = EventFlags::OUT;
-            let flags = if waiting { ARRIVALS | out } else { ARRIVALS };
-            let data = EventData::new_u64(stream.0);
-            if let Err(error) = epoll::modify(&self.epoll, &s.fd, data, flags) {
-                return self.fail(stream, CloseReason::Failed(error.into()));
-            }
-        }
+        let is_out = unsent::<B>(s) == 0;
         self.throttle_counterpart(stream);
-        if !waiting {
+        if is_out {
             self.after_flush(stream);
         }
     }
@@ -214,7 +212,7 @@ impl<T: Transport> Streams<T> {
         let Some(s) = self.slots.get(stream) else {
             return;
         };
-        let (queued, counterpart) = (s.queue.len(), s.counterpart);
+        let (queued, counterpart) = (unsent::<B>(s), s.counterpart);
         let Some(counterpart) = counterpart else {
             return;
         };
@@ -231,10 +229,7 @@ impl<T: Transport> Streams<T> {
 
     /// Takes the stream out and has the handler told why, unless it has closed it itself.
     pub(super) fn fail(&mut self, stream: StreamId, why: CloseReason) {
-        if let Some(s) = self.remove(stream)
-            && !matches!(s.phase, Phase::Closing)
-        {
-            let tag = s.tag;
+        if let Some((tag, true)) = self.remove(stream) {
             self.gone.push_back(Gone::Told { stream, tag, why });
         }
     }
@@ -245,19 +240,20 @@ impl<T: Transport> Streams<T> {
     }
 
     fn discard_and_drop(&mut self, stream: StreamId) {
-        if let Some(s) = self.remove(stream) {
+        if let Some(s) = self.slots.get(stream) {
             let mut scrap = [0; 4096];
             for _ in 0..DISCARDS {
-                match self.transport.recv(s.fd.as_fd(), &mut scrap) {
-                    Ok(received) if received.count > 0 => {}
-                    _ => return,
+                match net::recv(&s.fd, &mut scrap, RecvFlags::DONTWAIT) {
+                    Ok((count, _)) if count > 0 => {}
+                    _ => break,
                 }
             }
         }
+        self.remove(stream);
     }
 
-    /// Closing the descriptor, when the stream is dropped, also ends its watch.
-    fn remove(&mut self, stream: StreamId) -> Option<Stream> {
+    /// Takes a stream out; gives its tag and whether the handler still cares for it.
+    fn remove(&mut self, stream: StreamId) -> Option<(u64, bool)> {
         let s = self.slots.remove(stream)?;
         if s.accepted {
             self.gone.push_back(Gone::Uncounted);
@@ -269,7 +265,9 @@ impl<T: Transport> Streams<T> {
             c.throttled = false;
             self.push_ready(counterpart);
         }
-        Some(s)
+        let known = (s.tag, !matches!(s.phase, Phase::Closing));
+        self.backend.retire(stream, s);
+        Some(known)
     }
 
     pub(super) fn take_gone(&mut self) -> Option<Gone> {
@@ -345,11 +343,10 @@ impl<T: Transport> Streams<T> {
     }
 
     fn watch_new(&mut self, stream: StreamId) -> io::Result<()> {
-        if let Some(s) = self.slots.get(stream) {
-            let data = EventData::new_u64(stream.0);
-            epoll::add(&self.epoll, &s.fd, data, ARRIVALS)?;
+        match self.slots.get_mut(stream) {
+            Some(s) => self.backend.watch(stream, s),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn mark_dirty(&mut self, stream: StreamId) {
@@ -362,11 +359,11 @@ impl<T: Transport> Streams<T> {
     }
 }
 
-fn is_retry(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+fn unsent<B: Backend>(stream: &Stream<B::Side>) -> usize {
+    stream.queue.len() + B::in_flight(&stream.side)
 }
 
-impl<T: Transport> Io for Streams<T> {
+impl<B: Backend> Io for Streams<B> {
     fn now(&self) -> Instant {
         self.now
     }
@@ -388,7 +385,7 @@ impl<T: Transport> Io for Streams<T> {
     }
 
     fn queued(&self, stream: StreamId) -> usize {
-        self.queued_bytes(stream)
+        self.unsent(stream)
     }
 
     fn pair(&mut self, a: StreamId, b: StreamId) {

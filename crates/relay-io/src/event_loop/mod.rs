@@ -1,4 +1,5 @@
-//! The loop over epoll: waits, finds out what happened, tells the handler.
+//! The loop: waits, finds out what happened, tells the handler. How bytes move is the backend's
+//! business.
 
 mod listeners;
 mod patience;
@@ -9,24 +10,19 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
-use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, EventData, EventFlags};
 
 use self::listeners::Listeners;
 use self::patience::Patience;
-use self::streams::{Gone, Streams};
+pub(crate) use self::stream::Stream;
+use self::streams::{Arrival, Gone, Streams};
 use crate::api::{Accepted, CloseReason, Disposition, Handler, LoopConfig, StreamId};
+use crate::backend::{Backend, Event};
+use crate::epoll::WAKE;
 use crate::mailbox::{Message, Shared};
-use crate::sys::Transport;
 
-/// Epoll data with this bit set is not a stream: all bits for the mailbox, else a listener.
-const NOT_A_STREAM: u64 = 1 << 63;
-const WAKE: u64 = u64::MAX;
-/// Events taken from the kernel at a time.
-const EVENT_BATCH: usize = 256;
 /// Receives from one stream before the others get their turn.
 const RECEIVE_BUDGET: usize = 8;
 
@@ -43,55 +39,63 @@ enum Timer {
 }
 
 /// One loop, to be run on a thread of its own.
-pub(crate) struct EventLoop<C: Send + 'static, T: Transport> {
+pub(crate) struct EventLoop<C: Send + 'static, B: Backend> {
     index: usize,
     config: LoopConfig,
     shared: Arc<Shared<C>>,
-    streams: Streams<T>,
+    streams: Streams<B>,
     listeners: Listeners,
-    /// The receive buffer.
-    buffer: Vec<u8>,
+    buffers: B::Buffers,
     /// Whether the last wait found work on a stream, so that more is likely to follow at once.
     busy: bool,
     patience: Patience,
     stopping: bool,
 }
 
-impl<C: Send + 'static, T: Transport> EventLoop<C, T> {
+/// An epoll descriptor that tells of a loop's mailbox, and of the listeners added to it later.
+///
+/// # Errors
+///
+/// When descriptors run out.
+pub(crate) fn watch_mailbox<C>(shared: &Shared<C>, index: usize) -> io::Result<Arc<OwnedFd>> {
+    let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+    let wake = EventData::new_u64(WAKE);
+    epoll::add(&epoll, &shared.mailboxes[index].wake, wake, EventFlags::IN)?;
+    Ok(epoll)
+}
+
+impl<C: Send + 'static, B: Backend> EventLoop<C, B> {
+    /// `epoll` tells of mailbox and listeners, see [`watch_mailbox`].
     pub(crate) fn new(
         index: usize,
         config: LoopConfig,
         shared: Arc<Shared<C>>,
-        transport: T,
-    ) -> io::Result<Self> {
-        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
-        let wake = EventData::new_u64(WAKE);
-        epoll::add(&epoll, &shared.mailboxes[index].wake, wake, EventFlags::IN)?;
-        Ok(Self {
+        epoll: Arc<OwnedFd>,
+        backend: B,
+        buffers: B::Buffers,
+    ) -> Self {
+        Self {
             index,
-            streams: Streams::new(Arc::clone(&epoll), config.clone(), transport),
+            streams: Streams::new(backend, config.clone()),
             listeners: Listeners::new(epoll),
-            buffer: vec![0; config.receive_buffer.max(1)],
+            buffers,
             busy: false,
             patience: Patience::default(),
             stopping: false,
             config,
             shared,
-        })
+        }
     }
 
     pub(crate) fn run<H: Handler<Command = C>>(mut self, mut handler: H) {
-        let mut events = Vec::with_capacity(EVENT_BATCH);
+        let mut events = Vec::new();
         while !self.stopping {
             self.wait(&mut events);
-            for event in &events {
-                let (data, flags) = (event.data.u64(), event.flags);
-                if data == WAKE {
-                    self.read_mailbox(&mut handler);
-                } else if data & NOT_A_STREAM != 0 {
-                    self.accept((data & !NOT_A_STREAM) as usize, &mut handler);
-                } else {
-                    self.stream_event(StreamId(data), flags, &mut handler);
+            for event in events.drain(..) {
+                match event {
+                    Event::Mailbox => self.read_mailbox(&mut handler),
+                    Event::Listener(index) => self.accept(index, &mut handler),
+                    Event::Stream(stream, news) => self.stream_event(stream, news, &mut handler),
                 }
             }
             self.run_ready(&mut handler);
@@ -100,47 +104,33 @@ impl<C: Send + 'static, T: Transport> EventLoop<C, T> {
     }
 
     /// Waits for events, not beyond the next timer.
-    fn wait(&mut self, events: &mut Vec<Event>) {
-        events.clear();
+    fn wait(&mut self, events: &mut Vec<Event<B::News>>) {
         if self.streams.has_ready() {
-            self.poll(events, Some(Timespec::default()));
+            self.streams.backend.wait(Some(Duration::ZERO), events);
         } else if !self.spin(events) {
-            let wait = self.streams.timers.wait(self.streams.now);
-            let timeout = wait.map(|wait| Timespec {
-                tv_sec: wait.as_secs().min(i32::MAX as u64) as i64,
-                tv_nsec: wait.subsec_nanos().into(),
-            });
-            self.poll(events, timeout);
+            let timeout = self.streams.timers.wait(self.streams.now);
+            self.streams.backend.wait(timeout, events);
         }
         self.streams.now = Instant::now();
         self.busy = events
             .iter()
-            .any(|event| event.data.u64() & NOT_A_STREAM == 0);
+            .any(|event| matches!(event, Event::Stream(..)));
     }
 
     /// Looks for events without sleeping, as [`LoopConfig::busy_poll`] says.
-    fn spin(&mut self, events: &mut Vec<Event>) -> bool {
+    fn spin(&mut self, events: &mut Vec<Event<B::News>>) -> bool {
         let alone = self.busy && self.shared.live() == 1;
         if !alone || self.config.busy_poll.is_zero() || !self.patience.try_again() {
             return false;
         }
         let end = Instant::now() + self.config.busy_poll;
         loop {
-            self.poll(events, Some(Timespec::default()));
+            self.streams.backend.wait(Some(Duration::ZERO), events);
             let found = !events.is_empty();
             if found || Instant::now() >= end {
                 self.patience.learn(found);
                 return found;
             }
-        }
-    }
-
-    fn poll(&self, events: &mut Vec<Event>, timeout: Option<Timespec>) {
-        let spare = spare_capacity(events);
-        match epoll::wait(self.streams.epoll(), spare, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            // Only a programming error can bring another one, and going on would spin.
-            Err(error) => panic!("epoll wait failed: {error}"),
         }
     }
 
@@ -194,19 +184,15 @@ impl<C: Send + 'static, T: Transport> EventLoop<C, T> {
     fn stream_event<H: Handler<Command = C>>(
         &mut self,
         stream: StreamId,
-        flags: EventFlags,
+        news: B::News,
         handler: &mut H,
     ) {
-        if flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP)
-            && self.streams.queued_bytes(stream) > 0
-        {
+        let todo = self.streams.take_in(stream, news);
+        if todo.flush {
             self.streams.flush(stream);
-            self.settle(handler);
         }
-        let arrivals = EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
-        if flags.intersects(arrivals) {
-            let last = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-            self.streams.mark_readable(stream, last);
+        self.settle(handler);
+        if todo.receive {
             self.receive(stream, handler);
         }
     }
@@ -230,17 +216,13 @@ impl<C: Send + 'static, T: Transport> EventLoop<C, T> {
     /// Receives until the stream has nothing more, may receive no more, or its turn is over.
     fn receive<H: Handler<Command = C>>(&mut self, stream: StreamId, handler: &mut H) {
         for _ in 0..RECEIVE_BUDGET {
-            if !self.streams.may_receive(stream) {
-                return;
-            }
-            let Some((tag, count)) = self.streams.receive(stream, &mut self.buffer) else {
-                self.settle(handler);
-                continue;
-            };
-            if count == 0 {
-                self.guarded(Some(stream), |streams| handler.ended(streams, stream, tag));
-            } else {
-                self.deliver(stream, tag, count, handler);
+            match self.streams.receive(stream, &mut self.buffers) {
+                Arrival::Nothing => return,
+                Arrival::Again => {}
+                Arrival::End(tag) => {
+                    self.guarded(Some(stream), |streams| handler.ended(streams, stream, tag));
+                }
+                Arrival::Bytes(chunk, tag) => self.deliver(stream, tag, chunk, handler),
             }
             self.settle(handler);
         }
@@ -251,22 +233,25 @@ impl<C: Send + 'static, T: Transport> EventLoop<C, T> {
         &mut self,
         stream: StreamId,
         tag: u64,
-        count: usize,
+        mut chunk: B::Chunk,
         handler: &mut H,
     ) {
-        let (streams, buffer) = (&mut self.streams, &mut self.buffer);
-        let call = || handler.received(streams, stream, tag, &mut buffer[..count]);
+        let (streams, buffers) = (&mut self.streams, &mut self.buffers);
+        let bytes = B::bytes(buffers, &mut chunk);
+        let count = bytes.len();
+        let call = || handler.received(streams, stream, tag, bytes);
         match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Disposition::Consumed) => {}
-            Ok(Disposition::Forward { to, range }) => {
-                if let Some(bytes) = self.buffer[..count].get(range) {
-                    self.streams.forward(to, bytes);
-                } else {
-                    debug_assert!(false, "range to forward lies outside of what was received");
-                }
+            Ok(Disposition::Forward { to, range }) if range.end <= count => {
+                self.streams.forward(to, &mut self.buffers, chunk, range);
+                return;
             }
+            Ok(Disposition::Forward { .. }) => {
+                debug_assert!(false, "range to forward lies outside of what was received");
+            }
+            Ok(Disposition::Consumed) => {}
             Err(_) => self.streams.fail(stream, CloseReason::Panicked),
         }
+        self.streams.backend.give_back(chunk);
     }
 
     fn run_timers<H: Handler<Command = C>>(&mut self, handler: &mut H) {
@@ -301,7 +286,7 @@ impl<C: Send + 'static, T: Transport> EventLoop<C, T> {
     }
 
     /// Calls the handler so that a panic costs one stream and not all streams of the loop.
-    fn guarded(&mut self, stream: Option<StreamId>, call: impl FnOnce(&mut Streams<T>)) {
+    fn guarded(&mut self, stream: Option<StreamId>, call: impl FnOnce(&mut Streams<B>)) {
         let streams = &mut self.streams;
         if catch_unwind(AssertUnwindSafe(|| call(streams))).is_err() {
             match stream {

@@ -7,17 +7,14 @@ use rustix::net::SocketAddrUnix;
 use crate::api::StreamId;
 use crate::queue::SendQueue;
 
-pub(super) struct Stream {
-    pub(super) fd: OwnedFd,
+/// A stream, with what the backend keeps of it.
+pub(crate) struct Stream<S> {
+    pub(crate) fd: OwnedFd,
     pub(super) tag: u64,
-    pub(super) queue: SendQueue,
+    pub(crate) queue: SendQueue,
     pub(super) counterpart: Option<StreamId>,
     pub(super) phase: Phase,
     pub(super) sending: Sending,
-    /// The kernel has announced bytes (or the end) that have not all been received.
-    pub(super) readable: bool,
-    /// The announced arrival includes the end or an error, so receiving goes on until it is met.
-    pub(super) last: bool,
     /// The peer has ended its direction.
     pub(super) ended: bool,
     /// The handler wants nothing received for now.
@@ -28,9 +25,8 @@ pub(super) struct Stream {
     pub(super) in_ready: bool,
     /// Stands in the list of streams to be flushed.
     pub(super) in_dirty: bool,
-    /// Readiness to send is watched.
-    pub(super) watching_out: bool,
     pub(super) accepted: bool,
+    pub(crate) side: S,
 }
 
 pub(super) enum Phase {
@@ -51,7 +47,7 @@ pub(super) enum Sending {
     Finished,
 }
 
-impl Stream {
+impl<S: Default> Stream<S> {
     pub(super) fn new(fd: OwnedFd, phase: Phase, accepted: bool) -> Self {
         Self {
             fd,
@@ -60,24 +56,23 @@ impl Stream {
             counterpart: None,
             phase,
             sending: Sending::Open,
-            readable: false,
-            last: false,
             ended: false,
             held: false,
             throttled: false,
             in_ready: false,
             in_dirty: false,
-            watching_out: false,
             accepted,
+            side: S::default(),
         }
     }
 
-    pub(super) fn may_receive(&self) -> bool {
+    /// Whether bytes of the peer are wanted now.
+    pub(crate) fn wants_bytes(&self) -> bool {
         let wanted = match self.phase {
             Phase::Connecting(_) | Phase::Connected => false,
             Phase::Open => !self.held && !self.throttled,
             Phase::Closing => true,
         };
-        wanted && self.readable && !self.ended
+        wanted && !self.ended
     }
 }
