@@ -148,6 +148,18 @@ pub trait Io {
     fn cancel_timer(&mut self, at: Instant, token: u64);
 }
 
+/// How loops wait for and move bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoopKind {
+    /// io_uring where the kernel has it and allows it, else epoll.
+    #[default]
+    Auto,
+    /// io_uring; starting fails without it.
+    IoUring,
+    /// Epoll.
+    Epoll,
+}
+
 /// Settings of a loop.
 #[derive(Clone, Debug)]
 pub struct LoopConfig {
@@ -155,7 +167,9 @@ pub struct LoopConfig {
     pub high_water: usize,
     /// Bytes at or below which receiving is taken up again.
     pub low_water: usize,
-    /// Size of the receive buffer in bytes; each loop has one.
+    /// How the loops wait for and move bytes.
+    pub kind: LoopKind,
+    /// Size of the receive buffer in bytes; each loop over epoll has one.
     pub receive_buffer: usize,
     /// How long a stream closed with [`Io::close_after_flush`] may take to send what is queued.
     pub linger: Duration,
@@ -172,6 +186,7 @@ impl Default for LoopConfig {
         Self {
             high_water: 256 * 1024,
             low_water: 64 * 1024,
+            kind: LoopKind::Auto,
             receive_buffer: 64 * 1024,
             linger: Duration::from_secs(5),
             busy_poll: Duration::ZERO,

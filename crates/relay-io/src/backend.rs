@@ -121,4 +121,8 @@ pub(crate) trait Backend: Sized {
 
     /// Lets go of a stream: its socket closes once the operating system is done with it.
     fn retire(&mut self, id: StreamId, stream: Stream<Self::Side>);
+
+    /// Waits until the operating system is done with all streams that were retired, as far as
+    /// that happens soon.
+    fn finish(&mut self);
 }

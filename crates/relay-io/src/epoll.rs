@@ -185,6 +185,8 @@ impl<T: Transport> Backend for Epoll<T> {
     fn retire(&mut self, _id: StreamId, stream: Stream<Readiness>) {
         drop(stream);
     }
+
+    fn finish(&mut self) {}
 }
 
 /// Waits on an epoll descriptor.

@@ -4,7 +4,8 @@
 //! The crate knows nothing of what the bytes mean: no MySQL, no TLS, no routing. A program
 //! implements [`Handler`] and talks back through [`Io`]. Both are written in completion style (the
 //! handler gets bytes that have already been received, and never reads or writes a socket itself),
-//! so a loop over io_uring can stand in for the epoll loop without a change to any handler.
+//! so
+//! the loop runs over io_uring or epoll without a difference to any handler.
 
 mod api;
 mod backend;
@@ -16,7 +17,10 @@ mod queue;
 mod slots;
 mod sys;
 mod timers;
+#[allow(unsafe_code, reason = "memory shared with the kernel")]
+mod uring;
 
-pub use api::{Accepted, CloseReason, Disposition, Handler, Io, LoopConfig, StreamId};
+pub use api::{Accepted, CloseReason, Disposition, Handler, Io, LoopConfig, LoopKind, StreamId};
 pub use pool::{Commander, Loops};
 pub use sys::{Kernel, Listener, Received, Transport, raise_open_file_limit};
+pub use uring::{Faults, NoFaults};

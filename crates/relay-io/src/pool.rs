@@ -6,11 +6,12 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::api::{Handler, LoopConfig};
+use crate::api::{Handler, LoopConfig, LoopKind};
 use crate::epoll::Epoll;
 use crate::event_loop::{EventLoop, watch_mailbox};
 use crate::mailbox::{Message, Shared};
 use crate::sys::{Kernel, Listener, Transport};
+use crate::uring::{self, Faults, NoFaults, Uring};
 
 /// How long [`Loops::unlisten`] waits for a loop that does not answer.
 const UNLISTEN_PATIENCE: Duration = Duration::from_secs(5);
@@ -69,10 +70,48 @@ impl<C: Send + 'static> Loops<C> {
         config: LoopConfig,
         handler: impl Fn(usize) -> H + Send + Clone + 'static,
     ) -> io::Result<Self> {
-        Self::start_over(count, config, handler, |_| Kernel)
+        let use_uring = match config.kind {
+            LoopKind::Epoll => false,
+            LoopKind::IoUring => true,
+            LoopKind::Auto => match uring::probe() {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::info!(%error, "no io_uring here; sessions are served over epoll");
+                    false
+                }
+            },
+        };
+        if use_uring {
+            Self::start_completions(count, config, handler, |_| NoFaults)
+        } else {
+            Self::start_over(count, config, handler, |_| Kernel)
+        }
     }
 
-    /// As [`Self::start`], with something else than the kernel's own receive and send calls.
+    /// As [`Self::start`], over io_uring, with `faults` in between.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`]; also when there is no io_uring.
+    pub fn start_completions<H: Handler<Command = C>, F: Faults>(
+        count: usize,
+        config: LoopConfig,
+        handler: impl Fn(usize) -> H + Send + Clone + 'static,
+        faults: impl Fn(usize) -> F,
+    ) -> io::Result<Self> {
+        Self::start_loops(count, |loops, index| {
+            let (handler, faults, config) = (handler.clone(), faults(index), config.clone());
+            loops.spawn(index, move |shared| {
+                let epoll = watch_mailbox(&shared, index)?;
+                let (backend, memory) = Uring::new(Arc::clone(&epoll), faults)?;
+                let event_loop = EventLoop::new(index, config, shared, epoll, backend, memory);
+                Ok(move || event_loop.run(handler(index)))
+            })
+        })
+    }
+
+    /// As [`Self::start`], over epoll, with something else than the kernel's own receive and send
+    /// calls.
     ///
     /// # Errors
     ///
@@ -83,23 +122,30 @@ impl<C: Send + 'static> Loops<C> {
         handler: impl Fn(usize) -> H + Send + Clone + 'static,
         transport: impl Fn(usize) -> T,
     ) -> io::Result<Self> {
-        let count = count.max(1);
-        let shared = Arc::new(Shared::new(count)?);
-        // Made before the threads, so that dropping it on an error stops those already started.
-        let mut loops = Self {
-            shared: Arc::clone(&shared),
-            threads: Vec::new(),
-        };
-        for index in 0..count {
-            let (handler, transport) = (handler.clone(), transport(index));
-            let config = config.clone();
+        Self::start_loops(count, |loops, index| {
+            let (handler, transport, config) = (handler.clone(), transport(index), config.clone());
             loops.spawn(index, move |shared| {
                 let epoll = watch_mailbox(&shared, index)?;
                 let backend = Epoll::new(Arc::clone(&epoll), transport);
                 let buffer = vec![0; config.receive_buffer.max(1)];
                 let event_loop = EventLoop::new(index, config, shared, epoll, backend, buffer);
                 Ok(move || event_loop.run(handler(index)))
-            })?;
+            })
+        })
+    }
+
+    fn start_loops(
+        count: usize,
+        start: impl Fn(&mut Self, usize) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let count = count.max(1);
+        // Made before the threads, so that dropping it on an error stops those already started.
+        let mut loops = Self {
+            shared: Arc::new(Shared::new(count)?),
+            threads: Vec::new(),
+        };
+        for index in 0..count {
+            start(&mut loops, index)?;
         }
         Ok(loops)
     }

@@ -1,5 +1,7 @@
 //! Bytes that wait until their stream takes them.
 
+use std::ops::Range;
+
 /// Space kept by an empty queue for its next use; anything beyond is given back.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
@@ -31,6 +33,14 @@ impl SendQueue {
             self.head = 0;
         }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Takes out the buffer with what waits in it, leaving `empty` in its place.
+    pub(crate) fn exchange(&mut self, empty: Vec<u8>) -> (Vec<u8>, Range<usize>) {
+        debug_assert!(empty.is_empty());
+        let buffer = std::mem::replace(&mut self.buffer, empty);
+        let waiting = std::mem::take(&mut self.head)..buffer.len();
+        (buffer, waiting)
     }
 
     pub(crate) fn consume(&mut self, count: usize) {

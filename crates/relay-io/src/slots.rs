@@ -35,6 +35,14 @@ impl<T> Slots<T> {
         id(index, 0)
     }
 
+    /// The ids of all values.
+    pub(crate) fn ids(&self) -> Vec<StreamId> {
+        let used = self.entries.iter().enumerate();
+        used.filter(|(_, entry)| entry.value.is_some())
+            .map(|(index, entry)| id(index as u32, entry.generation))
+            .collect()
+    }
+
     pub(crate) fn get(&self, stream: StreamId) -> Option<&T> {
         let entry = self.entries.get(stream.0 as u32 as usize)?;
         if u64::from(entry.generation) != stream.0 >> 32 {
@@ -58,8 +66,8 @@ impl<T> Slots<T> {
             return None;
         }
         let value = entry.value.take()?;
-        // The topmost bit of an id marks what is not a stream (see the epoll loop).
-        entry.generation = (entry.generation + 1) & (u32::MAX >> 1);
+        // The topmost bits of an id are free for the backends.
+        entry.generation = (entry.generation + 1) & (u32::MAX >> 3);
         self.free.push(index);
         Some(value)
     }

@@ -101,6 +101,7 @@ impl<C: Send + 'static, B: Backend> EventLoop<C, B> {
             self.run_ready(&mut handler);
             self.run_timers(&mut handler);
         }
+        self.streams.close_all();
     }
 
     /// Waits for events, not beyond the next timer.

@@ -270,6 +270,14 @@ impl<B: Backend> Streams<B> {
         Some(known)
     }
 
+    /// Lets go of all streams, without telling anybody.
+    pub(super) fn close_all(&mut self) {
+        for stream in self.slots.ids() {
+            self.remove(stream);
+        }
+        self.backend.finish();
+    }
+
     pub(super) fn take_gone(&mut self) -> Option<Gone> {
         self.gone.pop_front()
     }

@@ -1,5 +1,6 @@
 //! A plain relay as handler, and transports that receive and send in small pieces.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::print_stdout, reason = "says what was left out")]
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -12,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openpeta_relay_io::{
-    Accepted, CloseReason, Disposition, Handler, Io, Kernel, Listener, LoopConfig, Loops, Received,
-    StreamId, Transport,
+    Accepted, CloseReason, Disposition, Faults, Handler, Io, Kernel, Listener, LoopConfig,
+    LoopKind, Loops, Received, StreamId, Transport,
 };
 
 /// Relays between accepted connections and a unix socket, and notes what happened.
@@ -194,6 +195,54 @@ impl Transport for Pieces {
     }
 }
 
+/// Over io_uring: as [`Pieces`], with few buffers besides.
+pub struct Shreds {
+    pub pieces: Pieces,
+    pub buffers: u16,
+}
+
+impl Faults for Shreds {
+    fn received(&mut self, length: usize) -> usize {
+        self.pieces.size(length)
+    }
+
+    fn sent(&mut self, length: usize) -> usize {
+        self.pieces.size(length)
+    }
+
+    fn buffers(&self) -> Option<u16> {
+        Some(self.buffers)
+    }
+}
+
+/// Runs a test over each kind of loop that this kernel has.
+pub fn over_each_kind(test: impl Fn(LoopKind)) {
+    test(LoopKind::Epoll);
+    if has_io_uring() {
+        test(LoopKind::IoUring);
+    }
+}
+
+/// Whether this kernel has io_uring and lets us use it.
+pub fn has_io_uring() -> bool {
+    let config = LoopConfig {
+        kind: LoopKind::IoUring,
+        ..LoopConfig::default()
+    };
+    let log = Arc::new(Log::default());
+    let make = move |index| Relay::new(index, PathBuf::new(), Arc::clone(&log));
+    match Loops::<u32>::start(1, config, make) {
+        Ok(_) => true,
+        Err(error) => {
+            // Any other error is a fault of ours.
+            let may_lack = [ErrorKind::PermissionDenied, ErrorKind::Unsupported];
+            assert!(may_lack.contains(&error.kind()), "{error}");
+            println!("no io_uring here: {error}");
+            false
+        }
+    }
+}
+
 pub struct Fixture {
     pub loops: Loops<u32>,
     pub address: SocketAddr,
@@ -202,22 +251,28 @@ pub struct Fixture {
     _directory: tempfile::TempDir,
 }
 
-pub fn start(count: usize) -> Fixture {
-    start_over(count, LoopConfig::default(), |_| Kernel)
+pub fn start(kind: LoopKind, count: usize) -> Fixture {
+    start_with(|make| {
+        let config = LoopConfig {
+            kind,
+            ..LoopConfig::default()
+        };
+        Loops::start(count, config, move |index| make(index))
+    })
 }
 
-pub fn start_over<T: Transport>(
-    count: usize,
-    config: LoopConfig,
-    transport: impl Fn(usize) -> T,
-) -> Fixture {
+/// Makes the handler of a loop.
+pub type Maker = Arc<dyn Fn(usize) -> Relay + Send + Sync>;
+
+/// A relay over the loops that `start` makes with the given handlers.
+pub fn start_with(start: impl FnOnce(Maker) -> io::Result<Loops<u32>>) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("backend.sock");
     let backend = UnixListener::bind(&path).unwrap();
     let log = Arc::new(Log::default());
     let its = Arc::clone(&log);
     let make = move |index| Relay::new(index, path.clone(), Arc::clone(&its));
-    let loops = Loops::start_over(count, config, make, transport).unwrap();
+    let loops = start(Arc::new(make)).unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local();
     loops.listen(listener, 7);
