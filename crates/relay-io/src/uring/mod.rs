@@ -13,6 +13,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use io_uring::squeue::Entry;
@@ -89,8 +90,15 @@ pub(crate) enum News {
 ///
 /// Why not.
 pub(crate) fn probe() -> io::Result<()> {
-    let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
-    Uring::new(epoll, NoFaults).map(drop)
+    // On a thread of its own: when a ring goes, the kernel interrupts a system call of the thread
+    // that had it, and callers' system calls are not ours to interrupt.
+    let attempt = || {
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        Uring::new(epoll, NoFaults).map(drop)
+    };
+    let thread = thread::Builder::new().name("probe".into()).spawn(attempt)?;
+    let panicked = |_| Err(io::Error::other("the attempt panicked"));
+    thread.join().unwrap_or_else(panicked)
 }
 
 impl<F: Faults> Uring<F> {
