@@ -10,13 +10,14 @@ usage() {
     cat <<'TEXT'
 point_select.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
                 [--rounds N] [--seconds N] [--threads "1 16 64"] [--ps-mode disable|auto]
-                [--busy-poll MICROSECONDS]
+                [--busy-poll MICROSECONDS] [--io auto|io_uring|epoll]
 
 --gateway   the example relay_one of the gateway crate, built with --release
 --rounds    interleaved rounds per number of connections (3)
 --seconds   length of one measurement (4)
 --busy-poll how long the gateway looks for events before it sleeps while it has one session
-            (default: the gateway's own)
+            (default: never)
+--io        how the gateway moves bytes (default: its own choice)
 --ps-mode   disable for the text protocol (default), auto for prepared statements
 TEXT
 }
@@ -29,7 +30,8 @@ rounds=3
 seconds=4
 threads="1 16 64"
 ps_mode=disable
-busy_poll=()
+busy_poll=0
+io=auto
 while [ $# -gt 0 ]; do
     case $1 in
         --gateway) gateway=$2 ;;
@@ -39,7 +41,8 @@ while [ $# -gt 0 ]; do
         --seconds) seconds=$2 ;;
         --threads) threads=$2 ;;
         --ps-mode) ps_mode=$2 ;;
-        --busy-poll) busy_poll=("$2") ;;
+        --io) io=$2 ;;
+        --busy-poll) busy_poll=$2 ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac
@@ -126,7 +129,7 @@ CFG
 start_gateway() {
     # It runs until its input ends, so its input is a pipe that this script keeps open.
     mkfifo "$work/input"
-    "$gateway" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 "${busy_poll[@]}" \
+    "$gateway" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 "$busy_poll" "$io" \
         <"$work/input" >"$work/gateway.out" &
     gateway_pid=$!
     pids+=("$gateway_pid")

@@ -1,6 +1,6 @@
 //! A gateway for one instance with one account, for measurements and trials by hand.
 //!
-//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US]]` lets the account in from
+//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll]]]` lets the account in from
 //! everywhere, prints the address once it listens, and runs until its input ends.
 
 #![allow(clippy::print_stdout, reason = "a program, not a library")]
@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::Read;
 use std::time::Duration;
 
-use openpeta_gateway::{Gateway, GatewayConfig};
+use openpeta_gateway::{Gateway, GatewayConfig, LoopKind};
 use openpeta_mysql_wire::auth::{native, sha2};
 use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist, WhitelistEntry};
@@ -29,6 +29,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Some(microseconds) = optional.get(1) {
         config.busy_poll = Duration::from_micros(microseconds.parse()?);
+    }
+    if let Some(kind) = optional.get(2) {
+        config.io = match kind.as_str() {
+            "auto" => LoopKind::Auto,
+            "io_uring" => LoopKind::IoUring,
+            "epoll" => LoopKind::Epoll,
+            _ => return Err(USAGE.into()),
+        };
     }
     let [listen, socket, user, password, backend] = required else {
         return Err(USAGE.into());

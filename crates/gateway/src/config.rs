@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use openpeta_relay_io::LoopKind;
+
 /// How the gateway runs.
 #[derive(Clone)]
 pub struct GatewayConfig {
@@ -18,6 +20,8 @@ pub struct GatewayConfig {
     pub idle_timeout: Duration,
     /// Sessions over all instances. `None` takes what the limit of open files allows.
     pub max_sessions: Option<usize>,
+    /// How the loops wait for and move bytes.
+    pub io: LoopKind,
     /// How long a loop looks for events before it sleeps while the gateway serves exactly one
     /// session; zero, the default, never.
     pub busy_poll: Duration,
@@ -31,6 +35,7 @@ impl Default for GatewayConfig {
             login_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(8 * 3600),
             max_sessions: None,
+            io: LoopKind::Auto,
             busy_poll: Duration::ZERO,
         }
     }
@@ -44,6 +49,7 @@ impl fmt::Debug for GatewayConfig {
             .field("login_timeout", &self.login_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_sessions", &self.max_sessions)
+            .field("io", &self.io)
             .field("busy_poll", &self.busy_poll)
             .finish()
     }

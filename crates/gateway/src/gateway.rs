@@ -63,6 +63,7 @@ impl Gateway {
         let affordable = files.saturating_sub(RESERVED_FILES).max(2) / 2;
         let max_sessions = config.max_sessions.unwrap_or(affordable as usize);
         let loop_config = LoopConfig {
+            kind: config.io,
             busy_poll: config.busy_poll,
             ..LoopConfig::default()
         };

@@ -13,7 +13,7 @@ mod registry;
 pub mod session;
 mod shell;
 
-pub use config::GatewayConfig;
+pub use config::{GatewayConfig, LoopKind};
 pub use counters::InstanceCounters;
 pub use error::GatewayError;
 pub use gateway::{Endpoint, Gateway};

@@ -237,6 +237,8 @@ pub struct GatewayConfig {
     pub idle_seconds: u64,
     /// Sessions over all instances; absent takes what the limit of open files allows.
     pub max_sessions: Option<usize>,
+    /// How sessions' bytes are moved.
+    pub io: GatewayIo,
     /// Seconds that open transactions get to finish when the service stops.
     pub drain_seconds: u64,
 }
@@ -249,9 +251,22 @@ impl Default for GatewayConfig {
             login_seconds: 10,
             idle_seconds: 28_800,
             max_sessions: None,
+            io: GatewayIo::Auto,
             drain_seconds: 10,
         }
     }
+}
+
+/// How the gateway moves the bytes of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayIo {
+    /// io_uring where the kernel has it and allows it, else epoll.
+    Auto,
+    /// io_uring; the service does not start without it.
+    IoUring,
+    /// Epoll.
+    Epoll,
 }
 
 /// The log on standard error (`[log]`).

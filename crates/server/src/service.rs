@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openpeta_control::{Control, ControlError, DataDir, DefaultTenant};
-use openpeta_gateway::Gateway;
+use openpeta_gateway::{Gateway, LoopKind};
 use openpeta_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::admin_socket::AdminSocket;
 use crate::api::Api;
-use crate::config::{Config, GatewayConfig};
+use crate::config::{Config, GatewayConfig, GatewayIo};
 use crate::gateway_adapter::GatewayAdapter;
 use crate::http::{HttpServer, bind};
 use crate::metrics::MetricsSource;
@@ -178,6 +178,11 @@ fn start_gateway(config: &GatewayConfig, tls: &Tls) -> Result<Gateway, ServeErro
         login_timeout: Duration::from_secs(config.login_seconds),
         idle_timeout: Duration::from_secs(config.idle_seconds),
         max_sessions: config.max_sessions,
+        io: match config.io {
+            GatewayIo::Auto => LoopKind::Auto,
+            GatewayIo::IoUring => LoopKind::IoUring,
+            GatewayIo::Epoll => LoopKind::Epoll,
+        },
         ..openpeta_gateway::GatewayConfig::default()
     })
     .map_err(|error| ServeError::Gateway(error.to_string()))
