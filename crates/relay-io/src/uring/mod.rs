@@ -12,15 +12,17 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use io_uring::squeue::Entry;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode};
+use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::event::epoll;
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 pub(crate) use self::buffers::Memory;
 use self::buffers::{Buffers, GROUP, Lent};
@@ -66,6 +68,11 @@ pub(crate) struct Uring<F> {
     ready: Vec<epoll::Event>,
     /// Streams whose receive ended for want of a buffer.
     starved: Vec<StreamId>,
+    /// Sends that are done once the kernel has taken over the queue, unless a completion says
+    /// otherwise, and the bytes of each.
+    at_once: Vec<(StreamId, usize)>,
+    /// Something waits for one of them, so the next wait must not.
+    hurry: bool,
     /// Streams that are gone, as long as the kernel has something to do with them.
     retired: HashMap<StreamId, Stream<Side>>,
     faults: F,
@@ -130,6 +137,8 @@ impl<F: Faults> Uring<F> {
             recheck: false,
             ready: Vec::with_capacity(LISTENER_BATCH),
             starved: Vec::new(),
+            at_once: Vec::new(),
+            hurry: false,
             retired: HashMap::new(),
             faults,
         };
@@ -174,19 +183,44 @@ impl<F: Faults> Uring<F> {
         self.push(&opcode::AsyncCancel::new(request).build().user_data(CANCEL));
     }
 
-    /// Sends what `sending` says.
-    fn send(&mut self, id: StreamId, stream: &Stream<Side>) {
+    /// Sends what `sending` says as far as the socket takes it at once, which it nearly always
+    /// does in full. No completion tells of that, since it would end the wait for what is awaited.
+    fn send_at_once(&mut self, id: StreamId, stream: &Stream<Side>) {
+        let (send, length) = self.send_request(id, stream, SendFlags::DONTWAIT);
+        self.push(&send.flags(squeue::Flags::SKIP_SUCCESS));
+        self.at_once.push((id, length));
+        // More is to follow.
+        self.hurry |= length < stream.side.sending.len();
+    }
+
+    /// Sends what `sending` says, waiting until the socket takes it.
+    fn send_in_time(&mut self, id: StreamId, stream: &Stream<Side>) {
+        let (send, _) = self.send_request(id, stream, SendFlags::empty());
+        self.push(&send);
+    }
+
+    /// The request, and how many bytes it is about.
+    fn send_request(
+        &mut self,
+        id: StreamId,
+        stream: &Stream<Side>,
+        flags: SendFlags,
+    ) -> (Entry, usize) {
         let (start, range) = match &stream.side.sending {
-            Sending::Nothing => return,
+            Sending::Nothing => (ptr::null(), &(0..0)),
             Sending::Lent(lent, range) => (self.buffers.start(lent), range),
             Sending::Own(bytes, range) => (bytes.as_ptr(), range),
         };
         let length = self.faults.sent(range.len());
         let fd = Fd(stream.fd.as_raw_fd());
+        // In time, the kernel itself goes on after a short send; at once, a short send counts as
+        // a failure, of which it tells.
+        let flags = (SendFlags::NOSIGNAL | flags).bits() | MSG_WAITALL;
         let send = opcode::Send::new(fd, start.wrapping_add(range.start), length as u32)
-            // The kernel itself goes on after a short send.
-            .flags((rustix::net::SendFlags::NOSIGNAL.bits() | MSG_WAITALL) as i32);
-        self.push(&send.build().user_data(SEND | id.0));
+            .flags(flags as i32)
+            .build()
+            .user_data(SEND | id.0);
+        (send, length)
     }
 
     /// Takes in that a receive brought something or ended.
@@ -248,7 +282,7 @@ impl<F: Faults> Uring<F> {
             },
         };
         if failure.is_none() && side.sending.len() > 0 {
-            self.send(id, stream);
+            self.send_in_time(id, stream);
             return Ok(false);
         }
         match std::mem::take(&mut side.sending) {
@@ -262,8 +296,9 @@ impl<F: Faults> Uring<F> {
         }
     }
 
-    /// Takes the completions out and adds what they tell.
+    /// Takes the completions out and adds what they tell, and which sends are done without one.
     fn complete(&mut self, events: &mut Vec<Event<News>>) {
+        let known = events.len();
         for completion in self.ring.completion() {
             let (number, result, flags) = (
                 completion.user_data(),
@@ -273,7 +308,10 @@ impl<F: Faults> Uring<F> {
             let id = StreamId(number & !KIND);
             match number & KIND {
                 RECEIVE => events.push(Event::Stream(id, News::Received { result, flags })),
-                SEND => events.push(Event::Stream(id, News::Sent { result })),
+                SEND => {
+                    self.at_once.retain(|(failed, _)| *failed != id);
+                    events.push(Event::Stream(id, News::Sent { result }));
+                }
                 POLL => {
                     self.recheck = true;
                     self.polling &= cqueue::more(flags);
@@ -281,6 +319,20 @@ impl<F: Faults> Uring<F> {
                 _ => {}
             }
         }
+        // Before the kernel has taken over the whole queue, and told all that it had to tell, it is
+        // not known what became of them.
+        let queue = self.ring.submission();
+        if !queue.is_empty() || queue.cq_overflow() {
+            self.hurry = !self.at_once.is_empty();
+            return;
+        }
+        drop(queue);
+        let done = self.at_once.drain(..).map(|(id, length)| {
+            let result = length as i32;
+            Event::Stream(id, News::Sent { result })
+        });
+        // First, so that what came in meanwhile finds its way free.
+        events.splice(known..known, done);
     }
 
     /// Adds what mailbox and listeners have to tell.
@@ -333,12 +385,8 @@ impl<F: Faults> Backend for Uring<F> {
 
     fn wait(&mut self, timeout: Option<Duration>, events: &mut Vec<Event<News>>) {
         self.poll_others();
-        let at_once = self.recheck || !self.starved.is_empty();
-        self.enter(if at_once {
-            Some(Duration::ZERO)
-        } else {
-            timeout
-        });
+        let hurry = std::mem::take(&mut self.hurry) || self.recheck || !self.starved.is_empty();
+        self.enter(if hurry { Some(Duration::ZERO) } else { timeout });
         let starved = self.starved.drain(..);
         events.extend(starved.map(|id| Event::Stream(id, News::Retry)));
         self.complete(events);
@@ -446,15 +494,17 @@ impl<F: Faults> Backend for Uring<F> {
             Chunk::Lent(lent) => stream.side.sending = Sending::Lent(lent, range),
             Chunk::Copied(bytes) => stream.side.sending = Sending::Own(bytes, range),
         }
-        self.send(id, stream);
+        self.send_at_once(id, stream);
         Ok(())
     }
 
     fn flush(&mut self, id: StreamId, stream: &mut Stream<Side>) -> io::Result<()> {
-        if stream.side.sending.is_nothing() && !stream.queue.is_empty() {
+        if !stream.side.sending.is_nothing() {
+            self.hurry = !self.at_once.is_empty();
+        } else if !stream.queue.is_empty() {
             let (bytes, range) = stream.queue.exchange(stream.side.take_spare());
             stream.side.sending = Sending::Own(bytes, range);
-            self.send(id, stream);
+            self.send_in_time(id, stream);
         }
         Ok(())
     }
@@ -476,6 +526,7 @@ impl<F: Faults> Backend for Uring<F> {
             self.cancel(SEND | id.0);
         }
         if stream.side.is_in_use() {
+            self.hurry = !self.at_once.is_empty();
             self.retired.insert(id, stream);
         }
     }
