@@ -89,11 +89,9 @@ impl Parts {
         let Some(node) = reader.node(node_id)? else {
             return Ok(None);
         };
-        // While an instance is created its first account is, too; both become usable at once.
-        let creating = instance.status == ObjectStatus::Create;
-        let usable = |status| {
-            status == AccountStatus::Active || (creating && status == AccountStatus::Create)
-        };
+        // An account that is being created is known before its row says ACTIVE, so that ACTIVE
+        // means that it can log in. Until it exists on the node, the node refuses it.
+        let usable = |status| matches!(status, AccountStatus::Active | AccountStatus::Create);
         let accounts: HashMap<_, _> = reader
             .accounts(instance_id)?
             .into_iter()

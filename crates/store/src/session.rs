@@ -79,7 +79,11 @@ impl<'c> Writer<'c> {
     }
 
     /// Asks for something to be done after the commit, on the committing thread, in the order
-    /// asked for; forgotten when the transaction is rolled back. It may use the store.
+    /// asked for, before those are woken who wait for the change; forgotten when the transaction
+    /// is rolled back. It may use the store, but not wait for this change.
+    ///
+    /// Whoever reads the store meanwhile sees the change and not yet the action's effect: what
+    /// must hold as soon as a row says so is done before the commit.
     pub fn after_commit(&self, action: impl FnOnce() + Send + 'static) {
         self.after_commit.borrow_mut().push(Box::new(action));
     }

@@ -134,10 +134,11 @@ impl Store {
         } else {
             transaction()
         }?;
-        self.shared.watchers.notify(&topics);
+        // First the actions: whoever is woken finds what they do done.
         for action in after_commit {
             action();
         }
+        self.shared.watchers.notify(&topics);
         Ok(value)
     }
 
@@ -408,6 +409,30 @@ mod tests {
             })
             .unwrap();
         assert_eq!(receiver.try_recv(), Ok(1));
+    }
+
+    #[test]
+    fn who_waits_for_a_change_is_woken_when_the_actions_are_done() {
+        let (_directory, store) = open();
+        let topic = store.watch(Topic::Tasks);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (inner, seen) = (store.clone(), topic.clone());
+        store
+            .write(|writer| {
+                writer.after_commit(move || {
+                    sender.send(seen.has_changed().unwrap()).unwrap();
+                    // An action's own transaction wakes others by itself.
+                    inner
+                        .write(|writer| writer.insert_tenant(&tenant(2)))
+                        .unwrap();
+                });
+                writer.touch(Topic::Tasks);
+                writer.insert_tenant(&tenant(1))
+            })
+            .unwrap();
+        assert_eq!(receiver.try_recv(), Ok(false));
+        assert!(topic.has_changed().unwrap());
+        assert_eq!(count(&store), 2);
     }
 
     #[test]

@@ -72,11 +72,17 @@ impl Parts {
     /// # Errors
     /// [`ControlError`] when the store fails.
     pub(crate) fn close_endpoints(&self, instance: &InstanceId) -> Result<(), ControlError> {
-        for endpoint in self.store.read(|reader| reader.endpoints_of(instance))? {
+        let endpoints = self.store.read(|reader| reader.endpoints_of(instance))?;
+        self.close(instance, &endpoints);
+        Ok(())
+    }
+
+    /// As [`close_endpoints`](Self::close_endpoints), for an instance whose rows may be gone.
+    pub(crate) fn close(&self, instance: &InstanceId, endpoints: &[Endpoint]) {
+        for endpoint in endpoints {
             self.close_endpoint(&endpoint.endpoint_id);
         }
         self.gateway.withdraw(instance);
-        Ok(())
     }
 
     /// One at a time: an endpoint must not be opened by what was read before it was closed.

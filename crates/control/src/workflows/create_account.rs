@@ -43,7 +43,6 @@ impl Workflow for CreateAccount {
             ..
         } = task.params();
         writer.set_account_status(instance_id, account_name, AccountStatus::Active)?;
-        self.0.publish_after_commit(writer, instance_id);
         Ok(())
     }
 
@@ -68,7 +67,8 @@ impl Workflow for CreateAccount {
     }
 }
 
-/// The account exists in MariaDB with its privileges.
+/// The account exists in MariaDB with its privileges, and the gateway lets it in. A restart
+/// publishes every route before tasks go on, so that this still holds when the step was done before.
 struct CreateOnNode;
 
 #[async_trait]
@@ -95,7 +95,8 @@ impl Step<CreateAccount> for CreateOnNode {
             .find(|(account, _)| account.name == *account_name);
         let (account, grants) = found
             .ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the account's row is gone"))?;
-        Ok(parts.apply_account(&instance, account, grants).await?)
+        parts.apply_account(&instance, account, grants).await?;
+        Ok(parts.publish(instance_id)?)
     }
 
     async fn undo(

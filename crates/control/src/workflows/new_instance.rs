@@ -56,12 +56,17 @@ pub(super) fn activate(
 
 /// Writes that there is no such instance, and that nothing is owed for it.
 pub(super) fn remove(
-    parts: &Parts,
+    parts: &Arc<Parts>,
     writer: &Writer<'_>,
     params: &NewInstanceParams,
     action: &'static str,
 ) -> Result<(), StepError> {
     let instance_id = &params.instance_id;
+    // A task that was cancelled before its first step has no undo to make, but a restart may have
+    // opened its endpoints.
+    let endpoints = writer.endpoints_of(instance_id)?;
+    let (gateway_parts, id) = (Arc::clone(parts), instance_id.clone());
+    writer.after_commit(move || gateway_parts.close(&id, &endpoints));
     writer.delete_node(&params.node_id)?;
     writer.delete_instance(instance_id)?;
     parts.cancel_order(writer, instance_id, None, action)?;

@@ -442,6 +442,7 @@ checks!(delete_account: DroppingAccount {
 mod backups;
 mod databases;
 mod endpoints;
+mod gateway;
 mod switch;
 checks!(change_table: ChangingTable {
     succeeds: check_success;
