@@ -474,6 +474,7 @@ async fn every_workflow_has_its_checks() {
         "resize-database",
         "restore-database",
         "revoke-account-privilege",
+        "switch-backup-database",
         "switch-instance-net-type",
     ];
     assert_eq!(names, checked);
