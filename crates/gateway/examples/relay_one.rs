@@ -15,8 +15,7 @@ use openpeta_mysql_wire::auth::{native, sha2};
 use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist, WhitelistEntry};
 
-const USAGE: &str =
-    "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US]]";
+const USAGE: &str = "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll]]]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

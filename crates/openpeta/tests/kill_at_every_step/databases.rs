@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{BACK, FORWARD, die_in, prepared};
 
 const CREATE: [&str; 3] = ["check-name", "resize-node", "create-on-node"];
-const DELETE: [&str; 2] = ["drop-on-node", "resize-node"];
+const DELETE: [&str; 3] = ["drop-on-node", "resize-node", "remove-backups"];
 const RESIZE: &str = "resize-database/resize-node";
 
 /// Sessions of a large and of an extra-large database, and those that the server keeps for
