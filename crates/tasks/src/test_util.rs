@@ -252,8 +252,8 @@ impl<'s, S: Scenario> Run<'s, S> {
                     },
                     ..TasksConfig::default()
                 };
-                let tasks = Tasks::start(self.scenario.store(&self.world), workflows, config);
-                self.faults.set_tasks(&tasks);
+                let store = self.scenario.store(&self.world);
+                let tasks = self.faults.start(|| Tasks::start(store, workflows, config));
                 let ended = tokio::select! {
                     task = tasks.wait(self.task_id) => Some(task),
                     () = self.faults.aborted.notified() => None,
@@ -318,8 +318,10 @@ struct Faults {
 }
 
 impl Faults {
-    fn set_tasks(&self, tasks: &Tasks) {
-        *guard(&self.tasks) = Some(tasks.clone());
+    /// The lock is held while the workers start, so that a cancel planned for the first step
+    /// finds them.
+    fn start(&self, start: impl FnOnce() -> Tasks) -> Tasks {
+        guard(&self.tasks).insert(start()).clone()
     }
 
     fn assert_all_happened(&self) {
