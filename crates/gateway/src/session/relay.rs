@@ -359,7 +359,9 @@ impl Relay {
             }
             Progress::Failed => {
                 shared.next_account = None;
+                shared.failed_changes += 1;
                 shared.counters.errors += 1;
+                self.replies.set_status(Status::AUTOCOMMIT);
             }
         }
         self.node_nonce = change.node_nonce();
