@@ -1,6 +1,17 @@
-//! What the gateway counts per instance.
+//! What the gateway counts per instance and per database.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use openpeta_sql_route::StatementClass;
+
+/// Databases of one instance that are counted for themselves; the sessions in any further one
+/// count for the instance alone.
+const MOST_DATABASES: usize = 1000;
+/// No database has a longer name, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// Totals of one instance since it was first published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,46 +30,135 @@ pub struct InstanceCounters {
     pub login_timeouts: u64,
     /// Connections for which the node could not be reached.
     pub node_failures: u64,
-    /// Commands begun, of closed sessions.
+    /// Commands of any kind begun.
     pub commands: u64,
-    /// Replies that were errors, of closed sessions.
+    /// Replies that were, or ended in, errors.
     pub errors: u64,
     /// Bytes received from clients, as they came over the network.
     pub bytes_in: u64,
     /// Bytes received from the node for clients.
     pub bytes_out: u64,
+    /// Statements.
+    pub statements: StatementCounters,
 }
 
-/// Declares the counters and how they are summed up.
-macro_rules! loop_counters {
-    ($($name:ident),* $(,)?) => {
-        /// The share of one event loop. Only its thread writes, so plain additions do, and it has
-        /// cache lines of its own, so counting costs no traffic between processors.
+/// Totals of one database of an instance. What a session does counts for the database that it
+/// is in at the time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseCounters {
+    /// The database.
+    pub name: String,
+    /// Sessions that are in it now.
+    pub sessions: u64,
+    /// Times that a session entered it, by its login or later.
+    pub entered: u64,
+    /// Commands of any kind begun.
+    pub commands: u64,
+    /// Replies that were, or ended in, errors.
+    pub errors: u64,
+    /// Bytes received from clients, as they came over the network.
+    pub bytes_in: u64,
+    /// Bytes received from the node for clients.
+    pub bytes_out: u64,
+    /// Statements.
+    pub statements: StatementCounters,
+}
+
+/// Statements, each counted when its reply, or its part of one, is complete: those of COM_QUERY,
+/// every one where there are several, and executions of prepared ones. The classes together are
+/// all of them, failed ones included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatementCounters {
+    /// Statements that succeeded.
+    pub finished: u64,
+    /// Statements that failed.
+    pub failed: u64,
+    /// `SET`.
+    pub set: u64,
+    /// Reads of one partition; in a database that is not sharded, all.
+    pub single_reads: u64,
+    /// Reads of several partitions.
+    pub multi_reads: u64,
+    /// Writes to one partition; in a database that is not sharded, all.
+    pub single_writes: u64,
+    /// Writes to several partitions.
+    pub multi_writes: u64,
+    /// `BEGIN`, `START TRANSACTION`.
+    pub begins: u64,
+    /// `COMMIT`.
+    pub commits: u64,
+    /// `ROLLBACK`.
+    pub rollbacks: u64,
+    /// Savepoints and XA.
+    pub other_transaction: u64,
+    /// All else.
+    pub other: u64,
+    /// Time from the command to the end of the reply, of all reads.
+    pub read_time: Duration,
+    /// The longest of these since they were last taken.
+    pub longest_read: Duration,
+    /// Time from the command to the end of the reply, of all writes.
+    pub write_time: Duration,
+    /// The longest of these since they were last taken.
+    pub longest_write: Duration,
+}
+
+impl StatementCounters {
+    /// All statements.
+    #[must_use]
+    pub fn queries(&self) -> u64 {
+        self.finished + self.failed
+    }
+}
+
+/// Declares the counters of one event loop and how they are summed up.
+macro_rules! shares {
+    ($(#[$doc:meta])* $share:ident adds to $total:ty { $($name:ident),* $(,)? }) => {
+        $(#[$doc])*
+        /// Only the loop's thread writes, so plain additions do, and it has cache lines of its own,
+        /// so counting costs no traffic between processors.
         #[derive(Default)]
         #[repr(align(128))]
-        pub(crate) struct LoopCounters {
+        pub(crate) struct $share {
             $(pub(crate) $name: Counter,)*
         }
 
-        impl LoopCounters {
-            pub(crate) fn add_to(&self, total: &mut InstanceCounters) {
+        impl $share {
+            pub(crate) fn add_to(&self, total: &mut $total) {
                 $(total.$name += self.$name.get();)*
             }
         }
     };
 }
 
-loop_counters!(
-    accepted,
-    refused_whitelist,
-    refused_limit,
-    failed_logins,
-    login_timeouts,
-    node_failures,
-    commands,
-    errors,
-    bytes_in,
-    bytes_out,
+shares!(
+    /// What one event loop counts of an instance besides its sessions' traffic.
+    LoopCounters adds to InstanceCounters {
+        accepted,
+        refused_whitelist,
+        refused_limit,
+        failed_logins,
+        login_timeouts,
+        node_failures,
+    }
+);
+
+shares!(
+    /// What one event loop counts of the sessions in a database.
+    Statements adds to StatementCounters {
+        finished,
+        failed,
+        set,
+        single_reads,
+        multi_reads,
+        single_writes,
+        multi_writes,
+        begins,
+        commits,
+        rollbacks,
+        other_transaction,
+        other,
+    }
 );
 
 /// A number that one thread adds to and any thread reads.
@@ -66,12 +166,304 @@ loop_counters!(
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    #[inline]
     pub(crate) fn add(&self, count: u64) {
         let before = self.0.load(Ordering::Relaxed);
         self.0.store(before.wrapping_add(count), Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Response times that one thread adds to and any thread reads.
+#[derive(Default)]
+struct Times {
+    total: Counter,
+    longest: AtomicU64,
+}
+
+impl Times {
+    #[inline]
+    fn add(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.total.add(nanos);
+        // Only a new maximum costs more than a look.
+        if nanos > self.longest.load(Ordering::Relaxed) {
+            self.longest.fetch_max(nanos, Ordering::Relaxed);
+        }
+    }
+
+    fn add_to(&self, total: &mut Duration, longest: &mut Duration) {
+        *total += Duration::from_nanos(self.total.get());
+        *longest = (*longest).max(Duration::from_nanos(self.longest.load(Ordering::Relaxed)));
+    }
+}
+
+/// What one event loop counts of the sessions in a database, or in none.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Share {
+    statements: Statements,
+    reads: Times,
+    writes: Times,
+    entered: Counter,
+    left: Counter,
+    commands: Counter,
+    errors: Counter,
+    bytes_in: Counter,
+    bytes_out: Counter,
+}
+
+/// What is counted of the sessions in one database, or in none: a share per event loop.
+struct Place {
+    name: Vec<u8>,
+    shares: Box<[Share]>,
+}
+
+impl Place {
+    fn new(name: &[u8], loops: usize) -> Self {
+        Self {
+            name: name.to_vec(),
+            shares: (0..loops).map(|_| Share::default()).collect(),
+        }
+    }
+
+    fn total(&self) -> DatabaseCounters {
+        let mut total = DatabaseCounters {
+            name: String::from_utf8_lossy(&self.name).into_owned(),
+            ..DatabaseCounters::default()
+        };
+        let mut left = 0;
+        for share in &self.shares {
+            let statements = &mut total.statements;
+            share.statements.add_to(statements);
+            share
+                .reads
+                .add_to(&mut statements.read_time, &mut statements.longest_read);
+            share
+                .writes
+                .add_to(&mut statements.write_time, &mut statements.longest_write);
+            total.entered += share.entered.get();
+            left += share.left.get();
+            total.commands += share.commands.get();
+            total.errors += share.errors.get();
+            total.bytes_in += share.bytes_in.get();
+            total.bytes_out += share.bytes_out.get();
+        }
+        total.sessions = total.entered.saturating_sub(left);
+        total
+    }
+
+    fn forget_longest(&self) {
+        for share in &self.shares {
+            share.reads.longest.store(0, Ordering::Relaxed);
+            share.writes.longest.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The traffic of an instance's sessions, by database.
+pub(crate) struct Traffic {
+    loops: usize,
+    /// Of sessions in no database, or in one too many.
+    nowhere: Arc<Place>,
+    databases: RwLock<HashMap<Vec<u8>, Arc<Place>>>,
+}
+
+impl Traffic {
+    pub(crate) fn new(loops: usize) -> Self {
+        Self {
+            loops,
+            nowhere: Arc::new(Place::new(b"", loops)),
+            databases: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn add_to(&self, total: &mut InstanceCounters) {
+        for place in self.places() {
+            let its = place.total();
+            total.commands += its.commands;
+            total.errors += its.errors;
+            total.bytes_in += its.bytes_in;
+            total.bytes_out += its.bytes_out;
+            add(&mut total.statements, &its.statements);
+        }
+    }
+
+    /// Each database that a session has been in, by name.
+    pub(crate) fn databases(&self) -> Vec<DatabaseCounters> {
+        let places = self.places();
+        let named = places.iter().filter(|place| !place.name.is_empty());
+        let mut databases: Vec<_> = named.map(|place| place.total()).collect();
+        databases.sort_by(|a, b| a.name.cmp(&b.name));
+        databases
+    }
+
+    /// Begins new maxima.
+    pub(crate) fn forget_longest(&self) {
+        for place in self.places() {
+            place.forget_longest();
+        }
+    }
+
+    fn places(&self) -> Vec<Arc<Place>> {
+        let databases = self
+            .databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let named = databases.values();
+        named.chain([&self.nowhere]).map(Arc::clone).collect()
+    }
+
+    fn place(&self, database: &[u8]) -> Arc<Place> {
+        if database.is_empty() || database.len() > LONGEST_NAME {
+            return Arc::clone(&self.nowhere);
+        }
+        let databases = self
+            .databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = databases.get(database) {
+            return Arc::clone(place);
+        }
+        drop(databases);
+        let mut databases = self
+            .databases
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if databases.len() >= MOST_DATABASES && !databases.contains_key(database) {
+            return Arc::clone(&self.nowhere);
+        }
+        let new = || Arc::new(Place::new(database, self.loops));
+        Arc::clone(databases.entry(database.to_vec()).or_insert_with(new))
+    }
+}
+
+fn add(total: &mut StatementCounters, its: &StatementCounters) {
+    total.finished += its.finished;
+    total.failed += its.failed;
+    total.set += its.set;
+    total.single_reads += its.single_reads;
+    total.multi_reads += its.multi_reads;
+    total.single_writes += its.single_writes;
+    total.multi_writes += its.multi_writes;
+    total.begins += its.begins;
+    total.commits += its.commits;
+    total.rollbacks += its.rollbacks;
+    total.other_transaction += its.other_transaction;
+    total.other += its.other;
+    total.read_time += its.read_time;
+    total.write_time += its.write_time;
+    total.longest_read = total.longest_read.max(its.longest_read);
+    total.longest_write = total.longest_write.max(its.longest_write);
+}
+
+/// Counts for one session: into the share that its event loop has of the database that the
+/// session is in. Belongs to the loop's thread.
+pub struct Meter {
+    traffic: Arc<Traffic>,
+    index: usize,
+    place: Arc<Place>,
+}
+
+impl Meter {
+    /// A meter that nobody reads.
+    #[must_use]
+    pub fn detached() -> Self {
+        Self::new(Arc::new(Traffic::new(1)), 0)
+    }
+
+    /// Counts for event loop `index`.
+    pub(crate) fn new(traffic: Arc<Traffic>, index: usize) -> Self {
+        let place = Arc::clone(&traffic.nowhere);
+        let meter = Self {
+            traffic,
+            index,
+            place,
+        };
+        meter.share().entered.add(1);
+        meter
+    }
+
+    /// The database that the session is in; empty for none.
+    pub(crate) fn database(&self) -> &[u8] {
+        &self.place.name
+    }
+
+    /// The session goes to another database; empty for none.
+    pub(crate) fn enter(&mut self, database: &[u8]) {
+        if database != self.database() {
+            self.share().left.add(1);
+            self.place = self.traffic.place(database);
+            self.share().entered.add(1);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn command(&self) {
+        self.share().commands.add(1);
+    }
+
+    #[inline]
+    pub(crate) fn error(&self) {
+        self.share().errors.add(1);
+    }
+
+    #[inline]
+    pub(crate) fn bytes_in(&self, bytes: usize) {
+        self.share().bytes_in.add(bytes as u64);
+    }
+
+    #[inline]
+    pub(crate) fn bytes_out(&self, bytes: usize) {
+        self.share().bytes_out.add(bytes as u64);
+    }
+
+    /// A statement's reply, or its part of one, is complete.
+    #[inline]
+    pub(crate) fn statement(&self, class: StatementClass, failed: bool, time: Duration) {
+        let share = self.share();
+        let statements = &share.statements;
+        if failed {
+            statements.failed.add(1);
+        } else {
+            statements.finished.add(1);
+        }
+        match class {
+            StatementClass::Read => {
+                statements.single_reads.add(1);
+                share.reads.add(time);
+            }
+            StatementClass::Write => {
+                statements.single_writes.add(1);
+                share.writes.add(time);
+            }
+            StatementClass::Set => statements.set.add(1),
+            StatementClass::Begin => statements.begins.add(1),
+            StatementClass::Commit => statements.commits.add(1),
+            StatementClass::Rollback => statements.rollbacks.add(1),
+            StatementClass::OtherTransaction => statements.other_transaction.add(1),
+            StatementClass::Other => statements.other.add(1),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn totals(&self) -> (InstanceCounters, Vec<DatabaseCounters>) {
+        let mut total = InstanceCounters::default();
+        self.traffic.add_to(&mut total);
+        (total, self.traffic.databases())
+    }
+
+    #[inline]
+    fn share(&self) -> &Share {
+        &self.place.shares[self.index]
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.share().left.add(1);
     }
 }

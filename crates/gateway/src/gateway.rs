@@ -11,7 +11,7 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
 use crate::config::GatewayConfig;
-use crate::counters::InstanceCounters;
+use crate::counters::{DatabaseCounters, InstanceCounters};
 use crate::error::GatewayError;
 use crate::registry::{Registry, Route};
 use crate::shell::{Command, Worker};
@@ -203,6 +203,19 @@ impl Gateway {
     /// What was counted for an instance, if it is published.
     pub fn counters(&self, id: &InstanceId) -> Option<InstanceCounters> {
         Some(self.registry.instance(id)?.total())
+    }
+
+    /// What was counted for each database of an instance that a session has been in, by name, if
+    /// the instance is published. Sessions in no database count for the instance alone.
+    pub fn database_counters(&self, id: &InstanceId) -> Option<Vec<DatabaseCounters>> {
+        Some(self.registry.instance(id)?.traffic().databases())
+    }
+
+    /// Begins new maxima of an instance's response times, for whoever looks at them regularly.
+    pub fn forget_longest(&self, id: &InstanceId) {
+        if let Some(instance) = self.registry.instance(id) {
+            instance.traffic().forget_longest();
+        }
     }
 
     fn find_endpoint(&self, id: &EndpointId) -> Option<(u64, Route)> {

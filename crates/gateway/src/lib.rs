@@ -14,6 +14,6 @@ pub mod session;
 mod shell;
 
 pub use config::{GatewayConfig, LoopKind};
-pub use counters::InstanceCounters;
+pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters};
 pub use error::GatewayError;
 pub use gateway::{Endpoint, Gateway};

@@ -9,7 +9,7 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
 use crate::config::GatewayConfig;
-use crate::counters::{InstanceCounters, LoopCounters};
+use crate::counters::{InstanceCounters, LoopCounters, Meter, Traffic};
 
 /// One published instance. Sessions hold it, so it outlives its withdrawal until they are gone.
 pub(crate) struct Instance {
@@ -19,6 +19,8 @@ pub(crate) struct Instance {
     sessions: AtomicUsize,
     /// One share per event loop.
     counters: Box<[LoopCounters]>,
+    /// What its sessions do.
+    traffic: Arc<Traffic>,
 }
 
 impl Instance {
@@ -27,6 +29,7 @@ impl Instance {
             route: RwLock::new(Some(route)),
             sessions: AtomicUsize::new(0),
             counters: (0..loops).map(|_| LoopCounters::default()).collect(),
+            traffic: Arc::new(Traffic::new(loops)),
         }
     }
 
@@ -37,6 +40,15 @@ impl Instance {
     /// The share of event loop `index`, for its thread alone to add to.
     pub(crate) fn counters(&self, index: usize) -> &LoopCounters {
         &self.counters[index]
+    }
+
+    /// A meter for a session of event loop `index`.
+    pub(crate) fn meter(&self, index: usize) -> Meter {
+        Meter::new(Arc::clone(&self.traffic), index)
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     pub(crate) fn sessions(&self) -> usize {
@@ -51,6 +63,7 @@ impl Instance {
         for share in &self.counters {
             share.add_to(&mut total);
         }
+        self.traffic.add_to(&mut total);
         total
     }
 }

@@ -6,7 +6,7 @@ use crate::packet::{HEADER_LEN, MAX_PAYLOAD, parse_header};
 /// What [`CommandTracker::step`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientStep {
-    /// A command begins.
+    /// A command begins; the bytes consumed are its header.
     Command {
         /// The command byte. An empty packet counts as COM_SLEEP, as servers take it.
         command: u8,
@@ -20,10 +20,13 @@ pub enum ClientStep {
     Held,
     /// A packet begins, but its first five bytes are not all there; none of them is consumed.
     Incomplete,
+    /// The bytes consumed belong to the payload of the command, or of whatever else, that began
+    /// last; [`CommandTracker::at_boundary`] tells whether that is complete now.
+    Payload,
     /// The empty packet that ends a local file.
     FileEnd,
-    /// All bytes are consumed, and no command began in them.
-    Continued,
+    /// The bytes consumed are the header of a packet that begins no command.
+    Header,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,47 +92,39 @@ impl CommandTracker {
     /// [`ClientStep::Held`] or [`ClientStep::Incomplete`]; bytes not consumed are to be handed in
     /// again, in front of what follows them.
     pub fn step(&mut self, data: &[u8]) -> (usize, ClientStep) {
-        let mut at = 0;
-        loop {
-            let passed = self.left.min(data.len() - at);
-            at += passed;
+        if self.left > 0 {
+            let passed = self.left.min(data.len());
             self.left -= passed;
-            let rest = &data[at..];
-            if rest.is_empty() {
-                return (at, ClientStep::Continued);
-            }
-            let Some(&header) = rest.first_chunk::<HEADER_LEN>() else {
-                return (at, ClientStep::Incomplete);
+            return (passed, ClientStep::Payload);
+        }
+        let Some(&header) = data.first_chunk::<HEADER_LEN>() else {
+            return (0, ClientStep::Incomplete);
+        };
+        let (len, sequence) = parse_header(header);
+        let begins = !self.continued;
+        if begins && self.mode == Mode::Commands {
+            let command = match data.get(HEADER_LEN) {
+                _ if len == 0 => COM_SLEEP,
+                Some(&command) => command,
+                None => return (0, ClientStep::Incomplete),
             };
-            let (len, sequence) = parse_header(header);
-            let begins = !self.continued;
-            if begins && self.mode == Mode::Commands {
-                let command = match rest.get(HEADER_LEN) {
-                    _ if len == 0 => COM_SLEEP,
-                    Some(&command) => command,
-                    None => return (at, ClientStep::Incomplete),
-                };
-                if len > 0 && self.hold == Some(command) {
-                    return (at, ClientStep::Held);
-                }
-                self.enter(len);
-                at += HEADER_LEN;
-                let passed = self.left.min(data.len() - at);
-                self.left -= passed;
-                let found = ClientStep::Command {
-                    command,
-                    len,
-                    in_sequence: sequence == 0,
-                };
-                return (at + passed, found);
+            if len > 0 && self.hold == Some(command) {
+                return (0, ClientStep::Held);
             }
             self.enter(len);
-            at += HEADER_LEN;
-            if begins && self.mode == Mode::File && len == 0 {
-                self.mode = Mode::Commands;
-                return (at, ClientStep::FileEnd);
-            }
+            let found = ClientStep::Command {
+                command,
+                len,
+                in_sequence: sequence == 0,
+            };
+            return (HEADER_LEN, found);
         }
+        self.enter(len);
+        if begins && self.mode == Mode::File && len == 0 {
+            self.mode = Mode::Commands;
+            return (HEADER_LEN, ClientStep::FileEnd);
+        }
+        (HEADER_LEN, ClientStep::Header)
     }
 
     fn enter(&mut self, len: usize) {
@@ -149,7 +144,9 @@ mod tests {
         while !data.is_empty() {
             let (used, step) = tracker.step(data);
             data = &data[used..];
-            found.push(step);
+            if !matches!(step, ClientStep::Payload | ClientStep::Header) {
+                found.push(step);
+            }
             if matches!(step, ClientStep::Held | ClientStep::Incomplete) {
                 break;
             }

@@ -13,6 +13,9 @@ pub(crate) const ERR: u8 = 0xFF;
 /// The error code of MariaDB's progress reports, which look like errors and are none.
 pub(crate) const PROGRESS: u16 = 0xFFFF;
 
+/// The kind of a session change that is a new database.
+const SESSION_TRACK_SCHEMA: u8 = 1;
+
 const AUTH_MORE_DATA: u8 = 0x01;
 const FAST_AUTH_SUCCESS: u8 = 0x03;
 
@@ -51,6 +54,28 @@ impl OkPacket {
             status: Status(reader.u16()?),
             warnings: reader.u16()?,
         })
+    }
+
+    /// The session's new database among the changes that an OK packet with
+    /// [`Status::SESSION_STATE_CHANGED`] tells a client with
+    /// [`Capabilities::SESSION_TRACK`](crate::Capabilities::SESSION_TRACK); empty for none.
+    #[must_use]
+    pub fn changed_schema(payload: &[u8]) -> Option<&[u8]> {
+        let mut reader = Reader::new(payload);
+        reader.u8().ok()?;
+        reader.lenenc_int().ok()?;
+        reader.lenenc_int().ok()?;
+        reader.u32().ok()?;
+        reader.lenenc_bytes().ok()?;
+        let mut changes = Reader::new(reader.lenenc_bytes().ok()?);
+        let mut schema = None;
+        while let Ok(kind) = changes.u8() {
+            let change = changes.lenenc_bytes().ok()?;
+            if kind == SESSION_TRACK_SCHEMA {
+                schema = Reader::new(change).lenenc_bytes().ok();
+            }
+        }
+        schema
     }
 
     /// Appends the payload.

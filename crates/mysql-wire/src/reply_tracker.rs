@@ -2,7 +2,7 @@
 
 use crate::command::ReplyShape;
 use crate::packet::{HEADER_LEN, MAX_PAYLOAD, parse_header};
-use crate::reply::{EOF, ERR, LOCAL_INFILE, OK, PROGRESS};
+use crate::reply::{EOF, ERR, LOCAL_INFILE, OK, OkPacket, PROGRESS};
 use crate::{Capabilities, Reader, Status};
 
 /// Bytes of a payload that are looked at: enough for the status of any OK packet.
@@ -12,9 +12,17 @@ const EOF_LIMIT: usize = 9;
 /// An OK packet that ends rows has at least this length, an EOF packet has less.
 const OK_MIN: usize = 7;
 
+/// OK packets longer than this are not read for changes of the session's state.
+const CHANGES_LIMIT: usize = 64 << 10;
+
 /// What [`ReplyTracker::feed`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyEvent {
+    /// A result is complete, and another follows in the same reply.
+    Result {
+        /// Whether it had columns, not just an OK packet.
+        columns: bool,
+    },
     /// The reply is complete.
     Complete {
         /// The error's number if the reply was, or ended in, an ERR packet.
@@ -68,6 +76,11 @@ enum Then {
     Stay,
     Enter(Stage),
     AskForFile,
+    /// Another result follows; whether the one that ends had columns.
+    Next {
+        cursor: bool,
+        columns: bool,
+    },
     Complete(Option<u16>),
 }
 
@@ -77,6 +90,7 @@ enum Then {
 pub struct ReplyTracker {
     deprecate_eof: bool,
     cache_metadata: bool,
+    session_track: bool,
     stage: Stage,
     then: Then,
     status: Status,
@@ -88,6 +102,14 @@ pub struct ReplyTracker {
     continues: bool,
     head: [u8; HEADER_LEN + HEAD_LEN],
     head_len: usize,
+    rows: u64,
+    affected_rows: u64,
+    prepared: u32,
+    /// The packet that is read tells of changed session state.
+    tells_changes: bool,
+    /// Its bytes so far, where it comes in pieces.
+    changes: Vec<u8>,
+    schema: Option<Vec<u8>>,
 }
 
 impl ReplyTracker {
@@ -97,6 +119,7 @@ impl ReplyTracker {
         Self {
             deprecate_eof: capabilities.contains(Capabilities::DEPRECATE_EOF),
             cache_metadata: capabilities.contains(Capabilities::MARIADB_CACHE_METADATA),
+            session_track: capabilities.contains(Capabilities::SESSION_TRACK),
             stage: Stage::Idle,
             then: Then::Stay,
             status,
@@ -105,6 +128,12 @@ impl ReplyTracker {
             continues: false,
             head: [0; HEADER_LEN + HEAD_LEN],
             head_len: 0,
+            rows: 0,
+            affected_rows: 0,
+            prepared: 0,
+            tells_changes: false,
+            changes: Vec::new(),
+            schema: None,
         }
     }
 
@@ -112,6 +141,8 @@ impl ReplyTracker {
     /// everything as it is.
     pub fn begin(&mut self, command: u8) {
         debug_assert!(self.is_idle());
+        self.rows = 0;
+        self.affected_rows = 0;
         self.stage = match ReplyShape::of(command) {
             ReplyShape::None => Stage::Idle,
             ReplyShape::Result => Stage::First { cursor: false },
@@ -143,6 +174,30 @@ impl ReplyTracker {
         self.status = status;
     }
 
+    /// Rows of the reply that is awaited, or was last, so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Rows that the OK packets of the same reply say were changed.
+    #[must_use]
+    pub fn affected_rows(&self) -> u64 {
+        self.affected_rows
+    }
+
+    /// The id of the statement that was prepared last.
+    #[must_use]
+    pub fn prepared_id(&self) -> u32 {
+        self.prepared
+    }
+
+    /// The session's new database, if the server told of one since this was last asked; empty
+    /// for none. Servers tell clients with [`Capabilities::SESSION_TRACK`] only.
+    pub fn take_schema(&mut self) -> Option<Vec<u8>> {
+        self.schema.take()
+    }
+
     /// Consumes bytes of the server up to the next event or to their end; returns how many, and
     /// the event. What no reply is awaited for is taken for one of the simple kind.
     pub fn feed(&mut self, data: &[u8]) -> (usize, Option<ReplyEvent>) {
@@ -161,6 +216,9 @@ impl ReplyTracker {
         loop {
             if self.left > 0 {
                 let passed = self.left.min(data.len() - at);
+                if !self.changes.is_empty() {
+                    self.changes.extend_from_slice(&data[at..at + passed]);
+                }
                 at += passed;
                 self.left -= passed;
                 if self.left > 0 {
@@ -218,6 +276,7 @@ impl ReplyTracker {
             _ => return 0,
         };
         let mut at = 0;
+        let before = skippable;
         while skippable > 0
             && let Some(&[a, b, c, sequence, first]) = data[at..].first_chunk()
         {
@@ -229,8 +288,9 @@ impl ReplyTracker {
             at = end;
             skippable -= 1;
         }
-        if let Stage::Definitions { left, .. } = &mut self.stage {
-            *left = skippable + 1;
+        match &mut self.stage {
+            Stage::Definitions { left, .. } => *left = skippable + 1,
+            _ => self.rows += before - skippable,
         }
         at
     }
@@ -246,6 +306,9 @@ impl ReplyTracker {
         }
         let payload = rest.get(..len)?;
         let then = self.interpret(len, &payload[..len.min(HEAD_LEN)]);
+        if std::mem::take(&mut self.tells_changes) {
+            self.read_changes(payload);
+        }
         Some((HEADER_LEN + len, then))
     }
 
@@ -285,6 +348,9 @@ impl ReplyTracker {
         self.full = len == MAX_PAYLOAD;
         if !self.continues {
             self.then = self.interpret(len, head);
+            if std::mem::take(&mut self.tells_changes) && len <= CHANGES_LIMIT {
+                self.changes.extend_from_slice(head);
+            }
         }
     }
 
@@ -292,6 +358,10 @@ impl ReplyTracker {
         self.continues = self.full;
         if self.continues {
             return None;
+        }
+        if !self.changes.is_empty() {
+            let changes = std::mem::take(&mut self.changes);
+            self.read_changes(&changes);
         }
         let then = std::mem::replace(&mut self.then, Then::Stay);
         self.apply(then)
@@ -306,6 +376,10 @@ impl ReplyTracker {
                 None
             }
             Then::AskForFile => Some(ReplyEvent::LocalInfile),
+            Then::Next { cursor, columns } => {
+                self.stage = Stage::First { cursor };
+                Some(ReplyEvent::Result { columns })
+            }
             Then::Complete(error) => {
                 self.stage = Stage::Idle;
                 Some(ReplyEvent::Complete { error })
@@ -341,11 +415,12 @@ impl ReplyTracker {
             }
             Stage::Rows { of_query, cursor } => {
                 if first != Some(EOF) || len >= self.rows_end_limit() {
+                    self.rows += 1;
                     return Then::Stay;
                 }
                 self.take_status(head);
                 if of_query {
-                    self.after_result(cursor)
+                    self.after_result(cursor, true)
                 } else {
                     Then::Complete(None)
                 }
@@ -361,7 +436,7 @@ impl ReplyTracker {
         match head.first() {
             Some(&(OK | EOF)) => {
                 self.take_status(head);
-                self.after_result(cursor)
+                self.after_result(cursor, false)
             }
             Some(&LOCAL_INFILE) => Then::AskForFile,
             _ => {
@@ -380,9 +455,11 @@ impl ReplyTracker {
 
     fn prepared(&mut self, head: &[u8]) -> Then {
         let mut reader = Reader::new(head);
-        let counts = reader
-            .bytes(5)
-            .and_then(|_| Ok((reader.u16()?, reader.u16()?)));
+        let id = reader.u8().and_then(|_| reader.u32());
+        if let Ok(id) = id {
+            self.prepared = id;
+        }
+        let counts = id.and_then(|_| Ok((reader.u16()?, reader.u16()?)));
         match counts {
             Ok((columns, 0)) => Self::prepared_columns(columns),
             Ok((columns, parameters)) => Then::Enter(Stage::Definitions {
@@ -421,7 +498,7 @@ impl ReplyTracker {
     fn after_definitions_end(&self, of: Definitions) -> Then {
         match of {
             Definitions::ResultSet { cursor: true } if self.has(Status::CURSOR_EXISTS) => {
-                self.after_result(true)
+                self.after_result(true, true)
             }
             Definitions::ResultSet { cursor } => Then::Enter(Stage::Rows {
                 of_query: true,
@@ -432,9 +509,9 @@ impl ReplyTracker {
         }
     }
 
-    fn after_result(&self, cursor: bool) -> Then {
+    fn after_result(&self, cursor: bool, columns: bool) -> Then {
         if self.has(Status::MORE_RESULTS_EXISTS) {
-            Then::Enter(Stage::First { cursor })
+            Then::Next { cursor, columns }
         } else {
             Then::Complete(None)
         }
@@ -464,11 +541,23 @@ impl ReplyTracker {
         } else {
             reader
                 .lenenc_int()
+                .inspect(|affected| self.affected_rows = self.affected_rows.wrapping_add(*affected))
                 .and_then(|_| reader.lenenc_int())
                 .and_then(|_| reader.u16())
         };
         if let Ok(status) = status {
             self.status = Status(status);
+            self.tells_changes = self.session_track
+                && self.has(Status::SESSION_STATE_CHANGED)
+                && (first == OK || head.len() >= OK_MIN);
+        }
+    }
+
+    /// Looks for a new database among the changes that an OK packet tells.
+    fn read_changes(&mut self, payload: &[u8]) {
+        let schema = OkPacket::changed_schema(payload);
+        if let Some(schema) = schema {
+            self.schema = Some(schema.to_vec());
         }
     }
 }

@@ -15,12 +15,16 @@ impl Status {
     pub const CURSOR_EXISTS: Self = Self(1 << 6);
     /// The cursor has given its last row.
     pub const LAST_ROW_SENT: Self = Self(1 << 7);
+    /// `sql_mode` has NO_BACKSLASH_ESCAPES.
+    pub const NO_BACKSLASH_ESCAPES: Self = Self(1 << 9);
     /// The result set holds the output parameters of a procedure.
     pub const PS_OUT_PARAMS: Self = Self(1 << 12);
     /// The transaction is read-only.
     pub const IN_TRANS_READONLY: Self = Self(1 << 13);
     /// The OK packet tells of changed session state.
     pub const SESSION_STATE_CHANGED: Self = Self(1 << 14);
+    /// MariaDB: `sql_mode` has ANSI_QUOTES.
+    pub const ANSI_QUOTES: Self = Self(1 << 15);
 
     /// Whether all flags of `other` are set.
     #[must_use]

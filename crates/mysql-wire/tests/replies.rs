@@ -3,7 +3,8 @@
 
 use openpeta_mysql_wire::command::*;
 use openpeta_mysql_wire::{
-    Capabilities, ErrPacket, MAX_PAYLOAD, OkPacket, ReplyEvent, ReplyTracker, Status, put_packet,
+    Capabilities, ErrPacket, MAX_PAYLOAD, OkPacket, ReplyEvent, ReplyTracker, Status,
+    put_lenenc_bytes, put_packet,
 };
 use proptest::prelude::*;
 
@@ -149,13 +150,40 @@ impl Server {
                         assert!(tracker.is_idle());
                         return (error, tracker.status());
                     }
-                    Some(ReplyEvent::LocalInfile) => {}
+                    Some(ReplyEvent::LocalInfile | ReplyEvent::Result { .. }) => {}
                 }
             }
             consumed += at;
             held.drain(..at);
         }
         panic!("the reply never ended");
+    }
+
+    /// Whether each result but the last had columns, and the rows sent and changed in all, which
+    /// have to be the same for pieces of every size.
+    fn count(&self, command: u8) -> (Vec<bool>, u64, u64) {
+        let sizes = (1..40).chain([self.bytes.len()]);
+        let counts: Vec<_> = sizes.map(|size| self.count_pieces(command, size)).collect();
+        assert!(counts.windows(2).all(|pair| pair[0] == pair[1]));
+        counts.into_iter().next().expect("one at least")
+    }
+
+    fn count_pieces(&self, command: u8, size: usize) -> (Vec<bool>, u64, u64) {
+        let mut tracker = ReplyTracker::new(self.capabilities, Status::AUTOCOMMIT);
+        tracker.begin(command);
+        let mut results = Vec::new();
+        for piece in self.bytes.chunks(size) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let (used, event) = tracker.feed(rest);
+                rest = &rest[used..];
+                if let Some(ReplyEvent::Result { columns }) = event {
+                    results.push(columns);
+                }
+            }
+        }
+        assert!(tracker.is_idle());
+        (results, tracker.rows(), tracker.affected_rows())
     }
 }
 
@@ -371,8 +399,10 @@ fn a_local_file_is_asked_for_and_the_reply_goes_on() {
     let more = Server::new(Capabilities::NONE)
         .ok(MORE)
         .result_set(1, &[b"\x017"], IN_TRANS);
-    let (used, event) = tracker.feed(&more.bytes);
-    assert_eq!(used, more.bytes.len());
+    let (ok, event) = tracker.feed(&more.bytes);
+    assert_eq!(event, Some(ReplyEvent::Result { columns: false }));
+    let (used, event) = tracker.feed(&more.bytes[ok..]);
+    assert_eq!(ok + used, more.bytes.len());
     assert_eq!(event, Some(ReplyEvent::Complete { error: None }));
 }
 
@@ -442,5 +472,62 @@ proptest! {
         if fails { server = server.err(1205); }
         let command = if binary { COM_STMT_EXECUTE } else { COM_QUERY };
         prop_assert_eq!(server.check(command).0, fails.then_some(1205));
+        let ended = parts.len() - usize::from(!fails);
+        let columns = parts[..ended].iter().map(|part| matches!(part, Part::Set(..)));
+        let rows = parts.iter().map(|part| match part {
+            Part::Ok => 0,
+            Part::Set(_, rows) => rows.len() as u64,
+        });
+        let (results, rows_counted, _) = server.count(command);
+        prop_assert_eq!(results, columns.collect::<Vec<_>>());
+        prop_assert_eq!(rows_counted, rows.sum::<u64>());
+    }
+}
+
+/// An OK packet with two changes of the session's state, the database among them.
+fn ok_with_changes(schema: &[u8]) -> Vec<u8> {
+    let status = Status::AUTOCOMMIT.with(Status::SESSION_STATE_CHANGED);
+    let mut ok = Vec::new();
+    OkPacket {
+        affected_rows: 300,
+        last_insert_id: 0,
+        status,
+        warnings: 0,
+    }
+    .encode(&mut ok);
+    put_lenenc_bytes(&mut ok, b"Rows matched: 300");
+    let mut changes = vec![0];
+    put_lenenc_bytes(&mut changes, b"\x0aautocommit\x02ON");
+    let mut name = Vec::new();
+    put_lenenc_bytes(&mut name, schema);
+    changes.push(1);
+    put_lenenc_bytes(&mut changes, &name);
+    put_lenenc_bytes(&mut ok, &changes);
+    ok
+}
+
+#[test]
+fn a_new_database_is_told_to_clients_that_track_the_session() {
+    let name = vec![b'd'; 300];
+    for (schema, size) in [&b"shop"[..], b"", &name]
+        .into_iter()
+        .flat_map(|schema| (1..50).chain([1000]).map(move |size| (schema, size)))
+    {
+        let wire = Server::new(DEPRECATE_EOF)
+            .packet(&ok_with_changes(schema))
+            .bytes;
+        for capabilities in [DEPRECATE_EOF, DEPRECATE_EOF | Capabilities::SESSION_TRACK] {
+            let mut tracker = ReplyTracker::new(capabilities, Status::AUTOCOMMIT);
+            tracker.begin(COM_QUERY);
+            for piece in wire.chunks(size) {
+                assert_eq!(tracker.take_schema(), None);
+                tracker.feed(piece);
+            }
+            assert!(tracker.is_idle());
+            assert_eq!(tracker.affected_rows(), 300);
+            let told = capabilities.contains(Capabilities::SESSION_TRACK);
+            assert_eq!(tracker.take_schema(), told.then(|| schema.to_vec()));
+            assert_eq!(tracker.take_schema(), None);
+        }
     }
 }

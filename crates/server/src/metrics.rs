@@ -218,7 +218,7 @@ type SessionMetric = (
     fn(&InstanceCounters) -> u64,
 );
 
-const SESSION_METRICS: [SessionMetric; 11] = [
+const SESSION_METRICS: [SessionMetric; 15] = [
     (
         "openpeta_gateway_sessions",
         "gauge",
@@ -264,13 +264,13 @@ const SESSION_METRICS: [SessionMetric; 11] = [
     (
         "openpeta_gateway_commands_total",
         "counter",
-        "Commands of closed sessions.",
+        "Commands of clients, of any kind.",
         |c| c.commands,
     ),
     (
         "openpeta_gateway_errors_total",
         "counter",
-        "Replies of closed sessions that were errors.",
+        "Replies that were errors.",
         |c| c.errors,
     ),
     (
@@ -284,6 +284,30 @@ const SESSION_METRICS: [SessionMetric; 11] = [
         "counter",
         "Bytes for clients.",
         |c| c.bytes_out,
+    ),
+    (
+        "openpeta_gateway_statements_finished_total",
+        "counter",
+        "Statements that succeeded.",
+        |c| c.statements.finished,
+    ),
+    (
+        "openpeta_gateway_statements_failed_total",
+        "counter",
+        "Statements that failed.",
+        |c| c.statements.failed,
+    ),
+    (
+        "openpeta_gateway_reads_total",
+        "counter",
+        "Statements that read.",
+        |c| c.statements.single_reads + c.statements.multi_reads,
+    ),
+    (
+        "openpeta_gateway_writes_total",
+        "counter",
+        "Statements that write.",
+        |c| c.statements.single_writes + c.statements.multi_writes,
     ),
 ];
 

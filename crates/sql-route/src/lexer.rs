@@ -15,6 +15,21 @@ pub struct Lexer<'a> {
     in_executable: bool,
 }
 
+/// What is to be known of the tokens before to read on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    expected: Expected,
+    in_executable: bool,
+}
+
+impl State {
+    /// At the start of a text.
+    pub(crate) const NEW: Self = Self {
+        expected: Expected::Anything,
+        in_executable: false,
+    };
+}
+
 /// What the next token must be because of the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
@@ -35,6 +50,25 @@ impl<'a> Lexer<'a> {
             dialect,
             expected: Expected::Anything,
             in_executable: false,
+        }
+    }
+
+    /// Begins at the start of what follows tokens that left off in `state`.
+    pub(crate) const fn resume(text: &'a [u8], dialect: Dialect, state: State) -> Self {
+        Self {
+            text,
+            at: 0,
+            dialect,
+            expected: state.expected,
+            in_executable: state.in_executable,
+        }
+    }
+
+    /// Where the tokens so far leave off.
+    pub(crate) const fn state(&self) -> State {
+        State {
+            expected: self.expected,
+            in_executable: self.in_executable,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Reads SQL statements as MariaDB does, as far as it must be known what a statement is and what
-//! it is about: a lexer, and on top of it the classifier of table and index definitions.
+//! it is about: a lexer, and on top of it the classes of statements and what table and index
+//! definitions are about.
 //!
 //! The lexer follows the server's own (`sql_lex.cc` of MariaDB 10.6 to 11) token by token, because
 //! whoever judges a statement must not see another one than the server runs. It takes any bytes,
@@ -10,10 +11,14 @@
 mod ddl;
 mod dialect;
 mod lexer;
+mod pieces;
 mod scan;
+mod statement;
 mod token;
 
 pub use ddl::{Ddl, DdlError, DdlKind, parse_ddl};
 pub use dialect::{Dialect, Encoding};
 pub use lexer::Lexer;
+pub use pieces::PieceLexer;
+pub use statement::{DatabaseChange, Results, Statement, StatementClass, StatementReader};
 pub use token::{Token, TokenKind};

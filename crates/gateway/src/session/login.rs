@@ -201,6 +201,7 @@ impl LoginFlow {
             // Its response is the one from before MySQL 4.1.
             return Err(self.refuse(out, &refusal::old_client(), CloseReason::Malformed));
         }
+        shared.statements.login(&login);
         let offer = Offer::of(login.plugin.as_deref(), &login.auth_response);
         let login = self.login.insert(login);
         match offer {
@@ -240,7 +241,6 @@ impl LoginFlow {
             let error = refusal::access_denied(user, client, with_password(response));
             return Err(self.refuse(out, &error, CloseReason::AccessDenied));
         };
-        shared.client_nonce = self.nonce;
         shared.account = Some(name.to_owned());
         self.backend_password = Some(account.backend_password.clone());
         self.log_in_to_node(out);
@@ -325,6 +325,7 @@ impl LoginFlow {
             out.to_client.extend(refusal::node_unreachable());
             return Err(CloseReason::NodeProtocol);
         };
+        shared.statements.node_version(&greeting.server_version);
         self.node_nonce = greeting.nonce;
         self.nonce = shared.nonces.next();
         greeting.nonce = self.nonce;

@@ -20,6 +20,7 @@ mod outbox;
 mod proof;
 pub mod refusal;
 mod relay;
+mod statements;
 #[cfg(test)]
 mod tests;
 
@@ -29,17 +30,18 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openpeta_mysql_wire::auth::NONCE_LEN;
 use openpeta_types::route::InstanceRoute;
 
 use self::login::LoginFlow;
 use self::nonces::Nonces;
 use self::relay::Relay;
+use self::statements::Statements;
+
+pub use crate::counters::Meter;
 
 pub use self::outbox::{CloseReason, Outbox};
 
 /// What a session needs to know at its start.
-#[derive(Clone)]
 pub struct SessionParams {
     /// The client's address, which the node is told in a PROXY header.
     pub client: SocketAddr,
@@ -108,7 +110,7 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// A session whose node connection is being opened.
-    pub fn new(params: SessionParams, now: Duration) -> Self {
+    pub fn new(params: SessionParams, meter: Meter, now: Duration) -> Self {
         Self {
             state: State::Login(Box::new(LoginFlow::new())),
             deadline: Some(now.saturating_add(params.login_timeout)),
@@ -116,11 +118,10 @@ impl Session {
                 nonces: Nonces::new(&params.nonce_seed),
                 params,
                 encrypted: false,
-                client_nonce: [0; NONCE_LEN],
                 account: None,
                 next_account: None,
-                failed_changes: 0,
                 counters: Counters::default(),
+                statements: Statements::new(meter),
             },
             draining: false,
         }
@@ -143,9 +144,9 @@ impl Session {
 
     /// Takes bytes that arrived from the client (decrypted ones after TLS started). Returns which
     /// of them go to the node as they are, after `out.to_node`; all others are dealt with.
-    pub fn client_data(&mut self, _now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
+    pub fn client_data(&mut self, now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
         let passed = match &mut self.state {
-            State::Relay(relay) => relay.client_data(&mut self.shared, data, out),
+            State::Relay(relay) => relay.client_data(&mut self.shared, now, data, out),
             State::Login(flow) => flow.client_data(&mut self.shared, data, out).map(|()| 0..0),
             State::Closed => return 0..0,
         };
@@ -154,10 +155,10 @@ impl Session {
 
     /// Takes bytes that arrived from the node. Returns which of them go to the client as they
     /// are, after `out.to_client`; all others are dealt with.
-    pub fn node_data(&mut self, _now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
+    pub fn node_data(&mut self, now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
         let passed = match &mut self.state {
-            State::Relay(relay) => relay.node_data(&mut self.shared, data, out),
-            State::Login(_) => self.login_data(data, out).map(|()| 0..0),
+            State::Relay(relay) => relay.node_data(&mut self.shared, now, data, out),
+            State::Login(_) => self.login_data(now, data, out).map(|()| 0..0),
             State::Closed => return 0..0,
         };
         self.passed(passed, out)
@@ -246,7 +247,7 @@ impl Session {
     pub fn client_read_paused(&self) -> bool {
         match &self.state {
             State::Login(flow) => flow.client_read_paused(),
-            State::Relay(relay) => relay.client_read_paused(),
+            State::Relay(relay) => relay.client_read_paused(&self.shared),
             State::Closed => true,
         }
     }
@@ -280,13 +281,23 @@ impl Session {
         self.shared.encrypted
     }
 
+    /// Counts what it does.
+    pub fn meter(&self) -> &Meter {
+        self.shared.statements.meter()
+    }
+
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         self.shared.counters
     }
 
     /// Takes bytes of the node during the login, and goes on to the command phase behind it.
-    fn login_data(&mut self, data: &[u8], out: &mut Outbox) -> Result<(), CloseReason> {
+    fn login_data(
+        &mut self,
+        now: Duration,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
         let State::Login(flow) = &mut self.state else {
             return Ok(());
         };
@@ -294,9 +305,10 @@ impl Session {
             return Ok(());
         };
         self.deadline = None;
-        let range = relay.node_data(&mut self.shared, flow.node_rest(), out)?;
+        self.shared.statements.logged_in();
+        let range = relay.node_data(&mut self.shared, now, flow.node_rest(), out)?;
         out.to_client.extend_from_slice(&flow.node_rest()[range]);
-        relay.resume(&mut self.shared, out)?;
+        relay.resume(&mut self.shared, now, out)?;
         self.state = State::Relay(relay);
         Ok(())
     }
@@ -341,14 +353,25 @@ struct Shared {
     params: SessionParams,
     nonces: Nonces,
     encrypted: bool,
-    /// The nonce to which the client proved its account.
-    client_nonce: [u8; NONCE_LEN],
     account: Option<String>,
     /// The account that a COM_CHANGE_USER under way leads to.
     next_account: Option<String>,
-    /// How many COM_CHANGE_USER have failed.
-    failed_changes: u32,
     counters: Counters,
+    statements: Statements,
+}
+
+impl Shared {
+    #[inline]
+    fn count_command(&mut self) {
+        self.counters.commands += 1;
+        self.statements.meter().command();
+    }
+
+    #[inline]
+    fn count_error(&mut self) {
+        self.counters.errors += 1;
+        self.statements.meter().error();
+    }
 }
 
 enum State {

@@ -1,11 +1,11 @@
 //! The command phase: bytes go through as they are, framed only enough to know where commands
 //! and replies begin and end.
 
-use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::Duration;
 
 use openpeta_mysql_wire::auth::NONCE_LEN;
-use openpeta_mysql_wire::command::{COM_CHANGE_USER, COM_QUIT, ReplyShape};
+use openpeta_mysql_wire::command::{COM_CHANGE_USER, COM_QUIT, COM_STMT_CLOSE, ReplyShape};
 use openpeta_mysql_wire::{
     Capabilities, ClientStep, CommandTracker, ErrPacket, HEADER_LEN, PacketBuffer, ReplyEvent,
     ReplyTracker, Status, put_packet,
@@ -30,8 +30,6 @@ pub(super) struct Relay {
     node_nonce: [u8; NONCE_LEN],
     commands: CommandTracker,
     replies: ReplyTracker,
-    /// Commands sent ahead, behind the one whose reply `replies` follows.
-    queue: VecDeque<u8>,
     /// Client bytes that are not passed on yet: the first bytes of a packet that do not show
     /// whether it is a COM_CHANGE_USER, or that command and what follows it.
     client: PacketBuffer,
@@ -57,7 +55,6 @@ impl Relay {
             node_nonce,
             commands: CommandTracker::new(Some(COM_CHANGE_USER)),
             replies: ReplyTracker::new(capabilities, status),
-            queue: VecDeque::new(),
             client,
             change_due: false,
             change: None,
@@ -83,12 +80,12 @@ impl Relay {
             && self.client.bytes().is_empty()
     }
 
-    pub(super) fn client_read_paused(&self) -> bool {
+    pub(super) fn client_read_paused(&self, shared: &Shared) -> bool {
         let waits_for_node = match &self.change {
             Some(change) => !change.awaits_client(),
             None => self.change_due && !self.replies.is_idle(),
         };
-        waits_for_node || self.queue.len() > PIPELINE_LIMIT
+        waits_for_node || shared.statements.pending() > PIPELINE_LIMIT
     }
 
     /// Why the session ends when the node closes the connection.
@@ -104,18 +101,19 @@ impl Relay {
     pub(super) fn client_data(
         &mut self,
         shared: &mut Shared,
+        now: Duration,
         data: &[u8],
         out: &mut Outbox,
     ) -> Result<Range<usize>, CloseReason> {
         if self.change.is_some() || self.change_due || !self.client.bytes().is_empty() {
             self.client.push(data);
-            self.resume(shared, out)?;
+            self.resume(shared, now, out)?;
             return Ok(0..0);
         }
-        let passed = self.follow_client(shared, data);
+        let passed = self.follow_client(shared, now, data);
         if passed < data.len() {
             self.client.push(&data[passed..]);
-            self.resume(shared, out)?;
+            self.resume(shared, now, out)?;
         }
         Ok(0..passed)
     }
@@ -123,7 +121,7 @@ impl Relay {
     /// Goes through the bytes of a client up to those that have to be held back; returns how
     /// many that are.
     #[inline]
-    fn follow_client(&mut self, shared: &mut Shared, data: &[u8]) -> usize {
+    fn follow_client(&mut self, shared: &mut Shared, now: Duration, data: &[u8]) -> usize {
         let mut at = 0;
         while at < data.len() {
             let (used, step) = self.commands.step(&data[at..]);
@@ -134,33 +132,39 @@ impl Relay {
                     in_sequence,
                     ..
                 } => {
-                    shared.counters.commands += 1;
+                    shared.count_command();
                     self.out_of_sequence |= !in_sequence;
-                    self.command_begins(command);
+                    self.command_begins(shared, now, command);
+                }
+                ClientStep::Payload => {
+                    let is_complete = self.commands.at_boundary();
+                    let payload = &data[at - used..at];
+                    let status = self.replies.status();
+                    shared.statements.payload(payload, is_complete, status);
                 }
                 ClientStep::Held => {
                     self.change_due = true;
                     break;
                 }
                 ClientStep::Incomplete => break,
-                ClientStep::FileEnd | ClientStep::Continued => {}
+                ClientStep::FileEnd | ClientStep::Header => {}
             }
         }
         at
     }
 
     #[inline]
-    fn command_begins(&mut self, command: u8) {
+    fn command_begins(&mut self, shared: &mut Shared, now: Duration, command: u8) {
         match ReplyShape::of(command) {
+            ReplyShape::None if command == COM_STMT_CLOSE => shared.statements.begin(command, now),
             ReplyShape::None => self.quitting |= command == COM_QUIT,
             shape => {
                 if shape == ReplyShape::Stream {
                     self.commands.expect_opaque();
                 }
+                shared.statements.begin(command, now);
                 if self.replies.is_idle() {
                     self.replies.begin(command);
-                } else {
-                    self.queue.push_back(command);
                 }
             }
         }
@@ -170,6 +174,7 @@ impl Relay {
     pub(super) fn resume(
         &mut self,
         shared: &mut Shared,
+        now: Duration,
         out: &mut Outbox,
     ) -> Result<(), CloseReason> {
         loop {
@@ -192,7 +197,7 @@ impl Relay {
             } else {
                 // Out of the buffer for a moment, because the trackers are part of `self` too.
                 let held = std::mem::replace(&mut self.client, PacketBuffer::new(CLIENT_LIMIT));
-                let passed = self.follow_client(shared, held.bytes());
+                let passed = self.follow_client(shared, now, held.bytes());
                 out.to_node.extend_from_slice(&held.bytes()[..passed]);
                 self.client = held;
                 self.client.advance(passed);
@@ -214,7 +219,7 @@ impl Relay {
             }
         };
         self.change_due = false;
-        shared.counters.commands += 1;
+        shared.count_command();
         if packet.sequence != 0 {
             let error = refusal::out_of_order();
             return Err(refuse(out, 0, &error, CloseReason::Malformed));
@@ -222,7 +227,7 @@ impl Relay {
         match ChangeUserFlow::begin(shared, &packet, self.capabilities, self.node_nonce, out) {
             Some(change) => self.change = Some(Box::new(change)),
             None => {
-                shared.counters.errors += 1;
+                shared.count_error();
                 refusal::put_error(&mut out.to_client, 1, &refusal::unknown_command());
             }
         }
@@ -233,22 +238,23 @@ impl Relay {
     pub(super) fn node_data(
         &mut self,
         shared: &mut Shared,
+        now: Duration,
         data: &[u8],
         out: &mut Outbox,
     ) -> Result<Range<usize>, CloseReason> {
         if self.change.is_some() {
-            self.change_answered(shared, data, out)?;
+            self.change_answered(shared, now, data, out)?;
             return Ok(0..0);
         }
         if shared.params.route.write_lock.is_some() || !self.node_held.is_empty() {
-            self.relay_rewriting(shared, data, out)?;
+            self.relay_rewriting(shared, now, data, out)?;
         } else {
             let mut at = 0;
             while at < data.len() {
                 let (used, event) = self.replies.feed(&data[at..]);
                 at += used;
                 if let Some(event) = event {
-                    self.reply_event(shared, event)?;
+                    self.reply_event(shared, now, event)?;
                 }
             }
             if !self.change_due {
@@ -258,20 +264,28 @@ impl Relay {
             out.to_client.extend_from_slice(data);
         }
         if self.change_due {
-            self.resume(shared, out)?;
+            self.resume(shared, now, out)?;
         }
         Ok(0..0)
     }
 
     #[inline]
-    fn reply_event(&mut self, shared: &mut Shared, event: ReplyEvent) -> Result<(), CloseReason> {
+    fn reply_event(
+        &mut self,
+        shared: &mut Shared,
+        now: Duration,
+        event: ReplyEvent,
+    ) -> Result<(), CloseReason> {
         match event {
+            ReplyEvent::Result { columns } => {
+                shared.statements.result(columns, &mut self.replies, now);
+            }
             ReplyEvent::Complete { error } => {
                 if error.is_some() {
-                    shared.counters.errors += 1;
+                    shared.count_error();
                     self.assume_transaction();
                 }
-                match self.queue.pop_front() {
+                match shared.statements.complete(error, &mut self.replies, now) {
                     Some(next) => self.replies.begin(next),
                     // No command is recognised behind one with endless events, so that one is
                     // always the last.
@@ -281,7 +295,7 @@ impl Relay {
             ReplyEvent::LocalInfile => {
                 // The node takes the next packets for the file, whatever the client meant by
                 // those it has already sent.
-                let ahead = !self.queue.is_empty() || !self.client.bytes().is_empty();
+                let ahead = shared.statements.pending() > 1 || !self.client.bytes().is_empty();
                 if ahead || !self.commands.at_boundary() {
                     return Err(CloseReason::Malformed);
                 }
@@ -306,6 +320,7 @@ impl Relay {
     fn relay_rewriting(
         &mut self,
         shared: &mut Shared,
+        now: Duration,
         data: &[u8],
         out: &mut Outbox,
     ) -> Result<(), CloseReason> {
@@ -333,7 +348,7 @@ impl Relay {
             }
             at += used;
             match event {
-                Some(event) => self.reply_event(shared, event)?,
+                Some(event) => self.reply_event(shared, now, event)?,
                 None => break,
             }
         }
@@ -345,6 +360,7 @@ impl Relay {
     fn change_answered(
         &mut self,
         shared: &mut Shared,
+        now: Duration,
         data: &[u8],
         out: &mut Outbox,
     ) -> Result<(), CloseReason> {
@@ -355,21 +371,21 @@ impl Relay {
             Progress::Awaits => return Ok(()),
             Progress::Changed { status } => {
                 shared.account = shared.next_account.take();
+                let (database, charset) = change.destination();
+                shared.statements.user_changed(database, charset);
                 self.replies.set_status(status);
             }
             Progress::Failed => {
                 shared.next_account = None;
-                shared.failed_changes += 1;
-                shared.counters.errors += 1;
-                self.replies.set_status(Status::AUTOCOMMIT);
+                shared.count_error();
             }
         }
         self.node_nonce = change.node_nonce();
         let rest = change.take_node_rest();
         self.change = None;
-        let range = self.node_data(shared, &rest, out)?;
+        let range = self.node_data(shared, now, &rest, out)?;
         out.to_client.extend_from_slice(&rest[range]);
-        self.resume(shared, out)
+        self.resume(shared, now, out)
     }
 }
 

@@ -23,8 +23,7 @@ impl Worker {
             return Disposition::Consumed;
         };
         connection.last_activity = io.now();
-        let counters = connection.instance.counters(self.index);
-        counters.bytes_out.add(bytes.len() as u64);
+        connection.session.meter().bytes_out(bytes.len());
         let mut out = mem::take(&mut self.out);
         let range = connection.session.node_data(now, bytes, &mut out);
         let done = self.pass_on(io, place, &out, Side::Client, bytes, range);
@@ -44,8 +43,7 @@ impl Worker {
             return Disposition::Consumed;
         };
         connection.last_activity = io.now();
-        let counters = connection.instance.counters(self.index);
-        counters.bytes_in.add(bytes.len() as u64);
+        connection.session.meter().bytes_in(bytes.len());
         if connection.tls.is_some() {
             self.decrypt(io, place, bytes);
             return Disposition::Consumed;

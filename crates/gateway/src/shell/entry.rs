@@ -47,7 +47,8 @@ impl Worker {
             nonce_seed,
             login_timeout: self.registry.config.login_timeout,
         };
-        let session = Session::new(params, self.time(io));
+        let meter = instance.meter(self.index);
+        let session = Session::new(params, meter, self.time(io));
         self.open_node(io, stream, from, instance, session, &node_socket);
     }
 

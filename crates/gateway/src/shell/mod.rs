@@ -164,9 +164,6 @@ impl Worker {
             CloseReason::NodeRefused => counters.node_failures.add(1),
             _ => {}
         }
-        let did = connection.session.counters();
-        counters.commands.add(did.commands);
-        counters.errors.add(did.errors);
         tracing::debug!(
             client = %connection.peer,
             account = connection.session.account(),

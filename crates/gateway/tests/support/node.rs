@@ -1,6 +1,7 @@
 //! A real MariaDB server in a temporary directory.
 
 use std::fs::{self, File};
+use std::io::{Seek, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -91,6 +92,16 @@ impl Node {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{statements}: {errors}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a script for the command line client, with its own commands, as the administrator.
+    pub fn run_script(&self, script: &str) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(script.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        let output = self.admin_client().stdin(file).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
     }
 
     pub fn directory(&self) -> &Path {

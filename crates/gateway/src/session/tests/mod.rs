@@ -16,7 +16,7 @@ use openpeta_mysql_wire::{
 use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{InstanceId, Secret, Whitelist};
 
-use super::{CloseReason, Outbox, Phase, Session, SessionParams};
+use super::{CloseReason, Meter, Outbox, Phase, Session, SessionParams};
 
 const PASSWORD: &[u8] = b"secret";
 const BACKEND_PASSWORD: &str = "random-of-app";
@@ -80,8 +80,6 @@ struct Rig {
     to_node: PacketBuffer,
     tls_from: Option<usize>,
     closed: Option<CloseReason>,
-    /// The nonce of the greeting, once logged in.
-    login_nonce: [u8; NONCE_LEN],
 }
 
 impl Rig {
@@ -96,13 +94,12 @@ impl Rig {
     /// A session whose node connection is open.
     fn new(params: SessionParams) -> Self {
         let mut rig = Self {
-            session: Session::new(params, Duration::ZERO),
+            session: Session::new(params, Meter::detached(), Duration::ZERO),
             now: Duration::ZERO,
             to_client: PacketBuffer::new(1 << 20),
             to_node: PacketBuffer::new(1 << 20),
             tls_from: None,
             closed: None,
-            login_nonce: [0; NONCE_LEN],
         };
         rig.event(|session, now, out| session.node_connected(now, out));
         assert!(rig.to_node.bytes().starts_with(b"\r\n\r\n\0\r\nQUIT\n"));
@@ -113,7 +110,6 @@ impl Rig {
     /// A session of account `app` in its command phase, with TLS off.
     fn logged_in(params: SessionParams) -> Self {
         let (mut rig, greeting) = Self::greeted(params);
-        rig.login_nonce = greeting.nonce;
         let login = login(
             mysql_client(),
             "app",
