@@ -6,7 +6,7 @@
 CARGO ?= cargo
 SERVE_FLAGS ?=
 
-.PHONY: run build test check test-rust test-clients bench docs packages test-packages clean
+.PHONY: run build test check test-rust test-mariadb test-clients bench docs packages test-packages clean
 
 run: packages build
 	exec target/release/openpeta serve $(SERVE_FLAGS)
@@ -14,7 +14,7 @@ run: packages build
 build:
 	$(CARGO) build --release --bin openpeta
 
-test: test-packages check test-rust test-clients
+test: test-packages check test-rust test-mariadb test-clients
 
 # Formatting, lints, licences and layering: cheap, so first.
 check:
@@ -26,6 +26,13 @@ check:
 test-rust:
 	scripts/cargo-tool.sh cargo-nextest
 	$(CARGO) nextest run --workspace --profile ci
+
+# MariaDB's own tests, directly and through the gateway: a fifth of the regression files, and the
+# client library's.
+test-mariadb:
+	$(CARGO) build -p openpeta-gateway --example relay_one
+	tests/mariadb-test/regression_files.py
+	tests/mariadb-test/client_tests.py
 
 # The vendor's SDKs and the MySQL drivers of several languages against the real binary: the one
 # that the tests above were built with, since fail points exist in the debug build only.

@@ -47,6 +47,8 @@ if [ "$with_tests" = yes ]; then
     need haproxy haproxy
     need sysbench sysbench
     need wrk wrk
+    # MariaDB's own tests.
+    need mysqltest mariadb-test
     need python3 python3
     need node nodejs
     need npm npm

@@ -200,6 +200,9 @@ async fn mysql_async_logs_in_and_changes_user() {
         .with_user(Some(USER.to_owned()))
         .with_pass(Some("wrong".to_owned()));
     assert!(conn.change_user(wrong).await.is_err());
-    drop(conn);
+    // As on a direct connection, the session is still the old account's.
+    let shown: Option<String> = conn.query_first("SELECT CURRENT_USER()").await.unwrap();
+    assert_eq!(shown.as_deref(), Some("other@%"));
+    conn.disconnect().await.unwrap();
     eventually("the sessions are gone", || setup.sessions() == 0);
 }

@@ -1,9 +1,10 @@
 //! COM_CHANGE_USER: the gateway checks the client, then changes the user on the node.
 //!
-//! As a MariaDB server does, it always asks for a response to a fresh nonce. A client that fails
-//! to prove the new account is disconnected, as a MySQL server does (MariaDB keeps the session,
-//! with its state reset, which cannot be had without asking the node). If the node refuses (an
-//! unknown database, say), the session goes on as the node's does, under the old account.
+//! As a MariaDB server does, it always asks for another response. If the client fails to prove
+//! the new account, or the node refuses (an unknown database, say), the session goes on under the
+//! old account with its state reset, as on a direct connection: the node is asked for a change
+//! that it must refuse, after the second that it makes such clients wait. Of the account that was
+//! not proved it is told nothing. After three failures a node knows the command no more.
 
 use openpeta_mysql_wire::auth::{NONCE_LEN, native};
 use openpeta_mysql_wire::{
@@ -26,9 +27,19 @@ pub(super) struct ChangeUserFlow {
     node: PacketBuffer,
     /// The sequence id of the next packet of the conversation with the client.
     sequence: u8,
-    /// The new account's password on the node, once the client has proved the account.
-    backend_password: Option<Secret>,
+    answer: Option<Answer>,
 }
+
+/// What the node gets as a response.
+enum Answer {
+    /// The client has proved the account: this is its password on the node.
+    Proof(Secret),
+    /// Bytes that prove nothing, because the client has not; it is told the error.
+    Nothing([u8; NONCE_LEN], Option<ErrPacket>),
+}
+
+/// A node answers no COM_CHANGE_USER after so many failed ones.
+const MAX_FAILURES: u32 = 3;
 
 /// How far the node has come.
 pub(super) enum Progress {
@@ -52,23 +63,33 @@ impl ChangeUserFlow {
     ) -> Option<Self> {
         let request = ChangeUser::parse(&packet.payload, capabilities).ok()?;
         let method = Method::to_ask(request.plugin.as_deref());
-        let nonce = shared.nonces.next();
-        let sequence = packet.sequence.wrapping_add(1);
-        method.ask(&mut out.to_client, sequence, &nonce);
-        Some(Self {
+        let nonce = match method {
+            // MariaDB's own client library answers to the nonce of the login, whatever it is sent
+            // now, because a MariaDB server sends that one again.
+            Method::Native => shared.client_nonce,
+            Method::Sha2 => shared.nonces.next(),
+        };
+        let mut flow = Self {
             request,
             method,
             nonce,
             node_nonce,
             node: PacketBuffer::new(CLIENT_LIMIT),
-            sequence: sequence.wrapping_add(1),
-            backend_password: None,
-        })
+            sequence: packet.sequence.wrapping_add(1),
+            answer: None,
+        };
+        if shared.failed_changes < MAX_FAILURES {
+            method.ask(&mut out.to_client, flow.sequence, &nonce);
+            flow.sequence = flow.sequence.wrapping_add(1);
+        } else {
+            flow.ask_for_refusal(shared, None, out);
+        }
+        Some(flow)
     }
 
     /// Whether the client's response is due, not the node's answer.
     pub(super) fn awaits_client(&self) -> bool {
-        self.backend_password.is_none()
+        self.answer.is_none()
     }
 
     /// The database and the collation that the client asked for.
@@ -105,26 +126,39 @@ impl ChangeUserFlow {
         let Some((name, account)) = prove(route, user, self.method, response, &self.nonce) else {
             let client = shared.params.client.ip();
             let error = refusal::access_denied(user, client, with_password(response));
-            return Err(refuse(
-                out,
-                self.sequence,
-                &error,
-                CloseReason::AccessDenied,
-            ));
+            self.ask_for_refusal(shared, Some(error), out);
+            return Ok(());
         };
-        self.backend_password = Some(account.backend_password.clone());
+        self.answer = Some(Answer::Proof(account.backend_password.clone()));
         shared.next_account = Some(name.to_owned());
+        self.send_request(out);
+        Ok(())
+    }
+
+    /// Lets the node refuse a change to the account that the session has already.
+    fn ask_for_refusal(&mut self, shared: &mut Shared, error: Option<ErrPacket>, out: &mut Outbox) {
+        let user = shared.account.as_deref().unwrap_or_default();
+        self.request.user = user.as_bytes().to_vec();
+        self.answer = Some(Answer::Nothing(shared.nonces.next(), error));
+        self.send_request(out);
+    }
+
+    fn send_request(&mut self, out: &mut Outbox) {
         self.request.auth_response = self.backend_response();
         self.request.plugin = Some(native::NAME.to_vec());
         let mut payload = Vec::new();
         self.request.encode(&mut payload);
         put_packet(&mut out.to_node, 0, &payload);
-        Ok(())
     }
 
     fn backend_response(&self) -> Vec<u8> {
-        let password = self.backend_password.as_ref().map_or("", Secret::expose);
-        native::response(password.as_bytes(), &self.node_nonce)
+        match &self.answer {
+            Some(Answer::Proof(password)) => {
+                native::response(password.expose().as_bytes(), &self.node_nonce)
+            }
+            Some(Answer::Nothing(bytes, _)) => bytes.to_vec(),
+            None => Vec::new(),
+        }
     }
 
     pub(super) fn node_data(
@@ -155,8 +189,16 @@ impl ChangeUserFlow {
 
     fn node_answer(&mut self, packet: &Packet, out: &mut Outbox) -> Result<Progress, CloseReason> {
         if ErrPacket::is(&packet.payload) {
-            put_packet(&mut out.to_client, self.sequence, &packet.payload);
+            match &self.answer {
+                Some(Answer::Nothing(_, Some(error))) => {
+                    refusal::put_error(&mut out.to_client, self.sequence, error);
+                }
+                _ => _ = put_packet(&mut out.to_client, self.sequence, &packet.payload),
+            }
             return Ok(Progress::Failed);
+        }
+        if !matches!(self.answer, Some(Answer::Proof(_))) {
+            return Err(CloseReason::AccessDenied);
         }
         let status = match OkPacket::parse(&packet.payload) {
             Ok(ok) if OkPacket::is(&packet.payload) => ok.status,

@@ -241,6 +241,7 @@ impl LoginFlow {
             let error = refusal::access_denied(user, client, with_password(response));
             return Err(self.refuse(out, &error, CloseReason::AccessDenied));
         };
+        shared.client_nonce = self.nonce;
         shared.account = Some(name.to_owned());
         self.backend_password = Some(account.backend_password.clone());
         self.log_in_to_node(out);

@@ -30,6 +30,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openpeta_mysql_wire::auth::NONCE_LEN;
 use openpeta_types::route::InstanceRoute;
 
 use self::login::LoginFlow;
@@ -118,8 +119,10 @@ impl Session {
                 nonces: Nonces::new(&params.nonce_seed),
                 params,
                 encrypted: false,
+                client_nonce: [0; NONCE_LEN],
                 account: None,
                 next_account: None,
+                failed_changes: 0,
                 counters: Counters::default(),
                 statements: Statements::new(meter),
             },
@@ -353,9 +356,13 @@ struct Shared {
     params: SessionParams,
     nonces: Nonces,
     encrypted: bool,
+    /// The nonce to which the client proved its account.
+    client_nonce: [u8; NONCE_LEN],
     account: Option<String>,
     /// The account that a COM_CHANGE_USER under way leads to.
     next_account: Option<String>,
+    /// How many COM_CHANGE_USER have failed.
+    failed_changes: u32,
     counters: Counters,
     statements: Statements,
 }

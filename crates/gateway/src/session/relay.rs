@@ -377,7 +377,10 @@ impl Relay {
             }
             Progress::Failed => {
                 shared.next_account = None;
+                shared.failed_changes += 1;
                 shared.count_error();
+                shared.statements.reset();
+                self.replies.set_status(Status::AUTOCOMMIT);
             }
         }
         self.node_nonce = change.node_nonce();

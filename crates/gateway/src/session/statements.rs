@@ -126,6 +126,11 @@ impl Statements {
         }
     }
 
+    /// The session's state was reset, but for its database.
+    pub(super) fn reset(&mut self) {
+        self.prepared.clear();
+    }
+
     /// Commands that have begun and are not done.
     pub(super) fn pending(&self) -> usize {
         self.commands.len()
@@ -268,7 +273,7 @@ impl Statements {
                 }
                 What::Database(name) => self.meter.enter(&name),
                 What::Option(option) => self.several = option == 0,
-                What::Nothing if command.command == COM_RESET_CONNECTION => self.prepared.clear(),
+                What::Nothing if command.command == COM_RESET_CONNECTION => self.reset(),
                 What::Nothing | What::Close(_) => {}
             }
         }

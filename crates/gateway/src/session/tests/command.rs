@@ -75,6 +75,8 @@ fn change_user_is_checked_and_done_with_the_new_accounts_backend_password() {
         rig.client_packet(0, &change_user("other", plugin));
         rig.node_got_nothing();
         let nonce = asked_for(&mut rig, plugin);
+        // MariaDB's client library answers to the nonce of the login, whatever it is sent.
+        assert_eq!(nonce == rig.login_nonce, plugin == native::NAME);
         let response = if plugin == native::NAME {
             native::response(b"second", &nonce)
         } else {
@@ -118,19 +120,68 @@ fn change_user_is_checked_and_done_with_the_new_accounts_backend_password() {
     }
 }
 
+/// The node gets a change to the session's own account that it must refuse; returns its request.
+fn refused_by_the_node(rig: &mut Rig, code: u16) -> ChangeUser {
+    let request = next(&mut rig.to_node);
+    assert_eq!(request.sequence, 0);
+    let request = ChangeUser::parse(&request.payload, mysql_client()).expect("a command");
+    assert_eq!(request.user, b"app");
+    let right = native::response(BACKEND_PASSWORD.as_bytes(), &NODE_NONCE);
+    assert_eq!(request.auth_response.len(), right.len());
+    assert_ne!(request.auth_response, right);
+    if code == 1045 {
+        let mut switch = b"\xfemysql_native_password\0".to_vec();
+        switch.extend([9; NONCE_LEN]);
+        switch.push(0);
+        rig.node_packet(1, &switch);
+        let answer = next(&mut rig.to_node).payload;
+        let right = native::response(BACKEND_PASSWORD.as_bytes(), &[9; NONCE_LEN]);
+        assert_eq!(answer.len(), right.len());
+        assert_ne!(answer, right);
+    }
+    request
+}
+
 #[test]
-fn a_failed_change_user_never_reaches_the_node_and_ends_the_session() {
+fn a_failed_change_user_resets_the_session_under_the_old_account() {
+    let mut rig = Rig::logged_in(params(route()));
+    for _ in 0..3 {
+        rig.client_packet(0, &change_user("other", native::NAME));
+        let nonce = asked_for(&mut rig, native::NAME);
+        rig.client_packet(2, &native::response(PASSWORD, &nonce));
+        refused_by_the_node(&mut rig, 1045);
+        rig.client_got_nothing();
+        rig.node_packet(3, &err(1045, "Access denied for user 'app'@'10.1.2.3'"));
+        let text = rig.client_gets_error(3, 1045);
+        assert_eq!(
+            text,
+            "Access denied for user 'other'@'10.1.2.3' (using password: YES)"
+        );
+        assert_eq!(rig.session.account(), Some("app"));
+        rig.client_packet(0, QUERY);
+        assert_eq!(next(&mut rig.to_node).payload, QUERY);
+        rig.node_packet(1, &ok(Status::AUTOCOMMIT));
+        rig.client_gets(1);
+    }
+    // The node knows the command no more, however right the password.
+    rig.client_packet(0, &change_user("other", native::NAME));
+    rig.client_got_nothing();
+    refused_by_the_node(&mut rig, 1047);
+    rig.node_packet(1, &err(1047, "Unknown command"));
+    rig.client_gets_error(1, 1047);
+    assert!(rig.session.is_idle() && rig.closed.is_none());
+}
+
+#[test]
+fn a_node_that_accepts_what_was_not_proved_ends_the_session() {
     let mut rig = Rig::logged_in(params(route()));
     rig.client_packet(0, &change_user("other", native::NAME));
-    let nonce = asked_for(&mut rig, native::NAME);
-    rig.client_packet(2, &native::response(PASSWORD, &nonce));
-    let text = rig.client_gets_error(3, 1045);
-    assert_eq!(
-        text,
-        "Access denied for user 'other'@'10.1.2.3' (using password: YES)"
-    );
+    asked_for(&mut rig, native::NAME);
+    rig.client_packet(2, b"");
+    refused_by_the_node(&mut rig, 1045);
+    rig.node_packet(3, &ok(Status::AUTOCOMMIT));
+    rig.client_got_nothing();
     assert_eq!(rig.closed, Some(CloseReason::AccessDenied));
-    rig.node_got_nothing();
 }
 
 #[test]

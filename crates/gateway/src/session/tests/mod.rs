@@ -80,6 +80,8 @@ struct Rig {
     to_node: PacketBuffer,
     tls_from: Option<usize>,
     closed: Option<CloseReason>,
+    /// The nonce of the greeting, once logged in.
+    login_nonce: [u8; NONCE_LEN],
 }
 
 impl Rig {
@@ -100,6 +102,7 @@ impl Rig {
             to_node: PacketBuffer::new(1 << 20),
             tls_from: None,
             closed: None,
+            login_nonce: [0; NONCE_LEN],
         };
         rig.event(|session, now, out| session.node_connected(now, out));
         assert!(rig.to_node.bytes().starts_with(b"\r\n\r\n\0\r\nQUIT\n"));
@@ -110,6 +113,7 @@ impl Rig {
     /// A session of account `app` in its command phase, with TLS off.
     fn logged_in(params: SessionParams) -> Self {
         let (mut rig, greeting) = Self::greeted(params);
+        rig.login_nonce = greeting.nonce;
         let login = login(
             mysql_client(),
             "app",

@@ -80,6 +80,8 @@ struct World {
     client: Client,
     capabilities: Capabilities,
     user: &'static str,
+    /// The account before the change of user under way.
+    user_before: &'static str,
     password: &'static [u8],
     /// Whether that is the account's password.
     honest: bool,
@@ -111,6 +113,7 @@ impl World {
             client: Client::AwaitsGreeting,
             capabilities,
             user: "",
+            user_before: "",
             password: b"",
             honest: false,
             sha2: random.one_in(2),
@@ -203,7 +206,7 @@ impl World {
                 0
             }
             Some(CloseReason::AccessDenied) => {
-                assert!(!self.honest);
+                assert!(!self.honest && self.node.account.is_none());
                 1
             }
             Some(CloseReason::Drained) => {
@@ -309,6 +312,16 @@ impl World {
         } else if OkPacket::is(&got.payload) {
             assert!(self.honest);
             self.client = Client::Commands;
+        } else if ErrPacket::is(&got.payload) && !self.user_before.is_empty() {
+            let code = ErrPacket::parse(&got.payload).expect("an error").code;
+            match code {
+                1045 => assert!(!self.honest),
+                1047 => assert!(self.node.failed_changes > 3),
+                _ => panic!("error {code}"),
+            }
+            self.user = self.user_before;
+            self.honest = true;
+            self.client = Client::Commands;
         } else {
             let switch = AuthSwitch::parse(&got.payload).expect("a switch");
             assert_eq!(switch.plugin, self.plugin());
@@ -393,6 +406,7 @@ impl World {
 
     fn change_user(&mut self) -> bool {
         self.steps_left -= 1;
+        self.user_before = self.user;
         self.choose_account();
         let request = ChangeUser {
             user: self.user.as_bytes().to_vec(),

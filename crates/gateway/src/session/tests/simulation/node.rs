@@ -27,6 +27,8 @@ pub(super) struct Node {
     nonce: [u8; NONCE_LEN],
     /// Who is logged in.
     pub(super) account: Option<Vec<u8>>,
+    /// Changes of user that failed; after three it knows the command no more.
+    pub(super) failed_changes: usize,
     /// All packets of the client that are no logins, and all replies to them.
     pub(super) commands: Vec<u8>,
     pub(super) replies: Vec<u8>,
@@ -47,6 +49,7 @@ impl Node {
             deprecate_eof: false,
             nonce: NODE_NONCE,
             account: None,
+            failed_changes: 0,
             commands: Vec::new(),
             replies: Vec::new(),
             status: Status::AUTOCOMMIT,
@@ -82,7 +85,11 @@ impl Node {
                 Awaits::Command if got.payload.first() == Some(&COM_CHANGE_USER) => {
                     let request =
                         ChangeUser::parse(&got.payload, mysql_client()).expect("a change of user");
-                    self.ask(request.user, random);
+                    if self.failed_changes < 3 {
+                        self.ask(request.user, random);
+                    } else {
+                        self.fail_change(&err(1047, "Unknown command"));
+                    }
                 }
                 Awaits::Command | Awaits::File => {
                     self.commands.extend(packet(got.sequence, &got.payload));
@@ -120,11 +127,24 @@ impl Node {
 
     fn check(&mut self, account: Vec<u8>, response: &[u8]) {
         let password = [b"random-of-", &account[..]].concat();
-        assert_eq!(response, native::response(&password, &self.nonce));
+        if response != native::response(&password, &self.nonce) {
+            // Nothing but a change to the account that it has already may be tried.
+            assert_eq!(self.account.as_ref(), Some(&account));
+            return self.fail_change(&err(1045, "Access denied"));
+        }
         self.account = Some(account);
         self.awaits = Awaits::Command;
         self.status = Status::AUTOCOMMIT;
         self.ok(self.status);
+    }
+
+    /// Keeps the account and resets the session.
+    fn fail_change(&mut self, error: &[u8]) {
+        self.errors += 1;
+        self.failed_changes += 1;
+        self.awaits = Awaits::Command;
+        self.status = Status::AUTOCOMMIT;
+        self.say(error);
     }
 
     fn answer(&mut self, payload: &[u8], random: &mut Random) {
