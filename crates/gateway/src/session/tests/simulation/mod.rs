@@ -371,7 +371,7 @@ impl World {
             1 if !all_done => return false,
             1 => {
                 self.client = Client::AwaitsFileRequest;
-                [b"\x03load", &text[..]].concat()
+                [b"\x03load 1 ", &text[..]].concat()
             }
             2 => vec![COM_PING],
             3 => vec![COM_STATISTICS],
