@@ -41,7 +41,7 @@ impl Control {
                 | Action::UntagResources
         ) {
             let permission = self.permission(caller, action)?;
-            return permission.for_instances(caller).map(drop);
+            return permission.for_instances().map(drop);
         }
         let Some(text) = instance.filter(|text| !text.is_empty()) else {
             return self.check_any_instance(caller, action, region.unwrap_or("*"));
@@ -57,10 +57,10 @@ impl Control {
         };
         match found.as_deref() {
             Some(InstanceDetail { instance, .. }) => {
-                permission.check(caller, &instance.region_id, instance.instance_id.as_str())
+                permission.check(&instance.region_id, instance.instance_id.as_str())
             }
             // The action itself tells that there is none.
-            None => permission.for_instances(caller).map(drop),
+            None => permission.for_instances().map(drop),
         }
     }
 
@@ -74,7 +74,7 @@ impl Control {
         action: Action,
         region: &str,
     ) -> Result<(), ControlError> {
-        self.permission(caller, action)?.check(caller, region, "*")
+        self.permission(caller, action)?.check(region, "*")
     }
 
     /// The instance of that id, if it is the caller's and the caller may do this to it.
@@ -92,7 +92,7 @@ impl Control {
         let found = reader.instance(id)?.filter(owned);
         let instance = found.ok_or_else(ApiError::instance_not_found)?;
         self.permission(caller, action)?
-            .check(caller, &instance.region_id, id.as_str())?;
+            .check(&instance.region_id, id.as_str())?;
         Ok(instance)
     }
 
@@ -111,7 +111,7 @@ impl Control {
         let detail = found.ok_or_else(ApiError::instance_not_found)?;
         let region = &detail.instance.region_id;
         self.permission(caller, action)?
-            .check(caller, region, id.as_str())?;
+            .check(region, id.as_str())?;
         Ok(detail)
     }
 

@@ -94,7 +94,7 @@ impl Control {
                 for order in [Action::CreateInstance, Action::RestoreDatabase] {
                     if reader.task_page(&failed_order(order), 0, 1)?.0 > 0 {
                         let permission = self.permission(caller, action)?;
-                        return permission.check(caller, "*", id.as_str());
+                        return permission.check("*", id.as_str());
                     }
                 }
                 Err(error)

@@ -6,7 +6,9 @@ use openpeta_types::{
 
 use std::sync::Arc;
 
-use crate::{Database, Endpoint, EndpointState, Instance, Reader, Store, StoreError};
+use crate::{
+    Database, Endpoint, EndpointState, Instance, Reader, Store, StoreError, VisibleInstances,
+};
 
 /// An instance with all that belongs to its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ impl InstanceDetail {
 pub struct InstanceFilter<'a> {
     /// Only this one.
     pub instance_id: Option<&'a InstanceId>,
+    /// In this region.
+    pub region: Option<&'a str>,
     /// In this status.
     pub status: Option<ObjectStatus>,
     /// With at least one database of this billing mode.
@@ -46,26 +50,24 @@ pub struct InstanceFilter<'a> {
     pub tags: &'a [TagFilter],
     /// With any tag at all.
     pub is_tagged: bool,
-    /// Those that the caller may see, by id and region. It must not use the store.
-    pub allowed: Option<&'a AllowList<'a>>,
+    /// Those that the caller may see. Cheap when the same one comes with each listing.
+    pub visible: Option<&'a VisibleInstances>,
 }
-
-/// Tells whether an instance, given by id and region, may be seen.
-pub type AllowList<'a> = dyn Fn(&InstanceId, &str) -> bool + 'a;
 
 impl InstanceFilter<'_> {
     /// Whether everything passes.
     pub(crate) fn is_empty(&self) -> bool {
         self.instance_id.is_none()
+            && self.region.is_none()
             && self.status.is_none()
             && self.charge_type.is_none()
             && self.tags.is_empty()
             && !self.is_tagged
-            && self.allowed.is_none()
+            && self.visible.is_none()
     }
 
-    /// Whether an instance passes. Cheap conditions first: the allow-list may have to look
-    /// through policies.
+    /// Whether an instance passes. Cheap conditions first: what is visible may have to be looked
+    /// up in policies.
     pub(crate) fn passes(&self, detail: &InstanceDetail) -> bool {
         let instance = &detail.instance;
         let charged = |mode| {
@@ -77,11 +79,14 @@ impl InstanceFilter<'_> {
             && self
                 .instance_id
                 .is_none_or(|id| instance.instance_id == *id)
+            && self
+                .region
+                .is_none_or(|region| instance.region_id == region)
             && (!self.is_tagged || !detail.tags.is_empty())
             && self.tags.iter().all(|tag| tag.passes(&detail.tags))
             && self
-                .allowed
-                .is_none_or(|allowed| allowed(&instance.instance_id, &instance.region_id))
+                .visible
+                .is_none_or(|visible| visible.allows(&instance.instance_id, &instance.region_id))
     }
 }
 

@@ -48,6 +48,7 @@ mod task_steps;
 mod tasks;
 mod tenants;
 mod usage;
+mod visible_instances;
 mod whitelists;
 
 pub use access_keys::{AccessKey, AccessKeyStatus, SessionToken};
@@ -60,7 +61,7 @@ pub use databases::Database;
 pub use endpoints::{Endpoint, EndpointState};
 pub use error::StoreError;
 pub use idempotency::IdempotencyRecord;
-pub use instance_views::{AllowList, DatabasePage, InstanceDetail, InstanceFilter, InstancePage};
+pub use instance_views::{DatabasePage, InstanceDetail, InstanceFilter, InstancePage};
 pub use instances::Instance;
 pub use networks::{VSwitch, Vpc};
 pub use nodes::{Node, NodeState};
@@ -74,6 +75,7 @@ pub use task_steps::{StepState, TaskStep};
 pub use tasks::{NewTask, Task, TaskFilter, TaskPhase};
 pub use tenants::Tenant;
 pub use usage::{Metered, UsageFilter, UsageRecord};
+pub use visible_instances::VisibleInstances;
 
 /// Declares an enum whose values have a fixed spelling in the store and for the operator.
 macro_rules! spelled {

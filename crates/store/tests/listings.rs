@@ -2,8 +2,13 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::*;
-use openpeta_store::{InstanceDetail, InstanceFilter, Reader, Store, StoreError, Writer};
+use openpeta_store::{
+    Instance, InstanceDetail, InstanceFilter, Reader, Store, StoreError, VisibleInstances, Writer,
+};
 use openpeta_types::{
     ChargeType, EndpointType, InstanceId, ObjectStatus, Tag, TagFilter, TagKey, TagValue,
 };
@@ -15,6 +20,7 @@ enum Change {
     Insert(u64, u64),
     Delete(u64),
     Status(u64, ObjectStatus),
+    Move(u64, bool),
     AddDatabase(u64, ChargeType),
     DropDatabase(u64, ChargeType),
     AddEndpoint(u64),
@@ -32,6 +38,7 @@ fn change() -> impl Strategy<Value = Change> {
         3 => (1_u64..3, number.clone()).prop_map(|(tenant, number)| Change::Insert(tenant, number)),
         1 => number.clone().prop_map(Change::Delete),
         2 => (number.clone(), status).prop_map(|(number, status)| Change::Status(number, status)),
+        2 => (number.clone(), any::<bool>()).prop_map(|(number, away)| Change::Move(number, away)),
         2 => (number.clone(), charge.clone()).prop_map(|(number, charge)| Change::AddDatabase(number, charge)),
         1 => (number.clone(), charge).prop_map(|(number, charge)| Change::DropDatabase(number, charge)),
         2 => number.clone().prop_map(Change::AddEndpoint),
@@ -63,6 +70,7 @@ fn apply(writer: &Writer<'_>, change: &Change) -> Result<(), StoreError> {
         Change::Status(number, status) => {
             writer.set_instance_status(&instance_id(*number), *status)
         }
+        Change::Move(number, away) => move_instance(writer, *number, *away),
         Change::AddDatabase(number, charge) => {
             writer.insert_database(&database(*number, &name(*charge), *charge))
         }
@@ -83,6 +91,38 @@ fn apply(writer: &Writer<'_>, change: &Change) -> Result<(), StoreError> {
     }
 }
 
+/// Moves an instance to the other region, or back.
+fn move_instance(writer: &Writer<'_>, number: u64, away: bool) -> Result<(), StoreError> {
+    let Some(instance) = writer.instance(&instance_id(number))? else {
+        return Ok(());
+    };
+    let region_id = if away { "cn-beijing" } else { "cn-hangzhou" }.to_owned();
+    writer.update_instance(&Instance {
+        region_id,
+        ..instance
+    })
+}
+
+/// A caller that sees the even ones, and only in one region.
+fn sees_even_ones(id: &InstanceId, region: &str) -> bool {
+    region == "cn-hangzhou" && id.as_str().ends_with(['0', '2', '4', '6', '8'])
+}
+
+/// Callers as they are kept from one call to the next: one of each tenant, and, which no caller
+/// is, one of both.
+struct Callers([VisibleInstances; 2], VisibleInstances);
+
+impl Callers {
+    fn new() -> Self {
+        let caller = || VisibleInstances::new(sees_even_ones);
+        Self([caller(), caller()], caller())
+    }
+
+    fn of(&self, tenant: u64) -> [&VisibleInstances; 2] {
+        [&self.0[tenant as usize - 1], &self.1]
+    }
+}
+
 /// What a listing must be, out of the tables, newest first.
 fn expected(
     reader: &Reader<'_>,
@@ -100,10 +140,7 @@ fn expected(
     Ok(ids)
 }
 
-fn compare(reader: &Reader<'_>) -> Result<(), StoreError> {
-    let even = |id: &InstanceId, region: &str| {
-        region == "cn-hangzhou" && id.as_str().ends_with(['0', '2', '4', '6', '8'])
-    };
+fn compare(reader: &Reader<'_>, callers: &Callers) -> Result<(), StoreError> {
     let fourth = instance_id(4);
     for tenant in 1..3 {
         let check = |filter: InstanceFilter<'_>, passes: &dyn Fn(&InstanceDetail) -> bool| {
@@ -165,10 +202,74 @@ fn compare(reader: &Reader<'_>) -> Result<(), StoreError> {
         check(InstanceFilter { is_tagged, ..none }, &|row| {
             !row.tags.is_empty()
         })?;
-        let allowed = Some(&even as _);
-        check(InstanceFilter { allowed, ..none }, &|row| {
-            even(&row.instance.instance_id, &row.instance.region_id)
+        let region = Some("cn-beijing");
+        check(InstanceFilter { region, ..none }, &|row| {
+            row.instance.region_id == "cn-beijing"
         })?;
+        for caller in callers.of(tenant) {
+            let visible = InstanceFilter {
+                visible: Some(caller),
+                ..none
+            };
+            let even = |row: &InstanceDetail| {
+                sees_even_ones(&row.instance.instance_id, &row.instance.region_id)
+            };
+            check(visible, &even)?;
+            check(
+                InstanceFilter {
+                    instance_id,
+                    ..visible
+                },
+                &|row| even(row) && row.instance.instance_id == fourth,
+            )?;
+            check(
+                InstanceFilter {
+                    is_tagged,
+                    ..visible
+                },
+                &|row| even(row) && !row.tags.is_empty(),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// As [`compare`], for the listings that only the last commit has.
+fn compare_committed(store: &Store, callers: &Callers) -> Result<(), StoreError> {
+    store.read(|reader| compare(reader, callers))?;
+    for tenant in 1..3 {
+        let wanted = store.read(|reader| {
+            expected(reader, tenant, |row| {
+                sees_even_ones(&row.instance.instance_id, &row.instance.region_id)
+            })
+        })?;
+        for caller in callers.of(tenant) {
+            let filter = InstanceFilter {
+                visible: Some(caller),
+                ..InstanceFilter::default()
+            };
+            let (mut ids, mut after) = (Vec::new(), None);
+            loop {
+                let (page, last) = store.instances_after(account_id(tenant), &filter, after, 2);
+                ids.extend(page.iter().map(|row| row.instance.instance_id.clone()));
+                after = last;
+                if last.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(ids, wanted);
+            let (_, databases) = store.database_page(account_id(tenant), &filter, 0, 100);
+            let mut ids: Vec<_> = databases
+                .iter()
+                .map(|(row, _)| row.instance.instance_id.clone())
+                .collect();
+            ids.dedup();
+            let with_databases = wanted.iter().cloned().filter(|id| {
+                let detail = store.instance_detail(id);
+                detail.is_some_and(|detail| !detail.databases.is_empty())
+            });
+            assert_eq!(ids, with_databases.collect::<Vec<_>>());
+        }
     }
     Ok(())
 }
@@ -183,6 +284,7 @@ proptest! {
         )
     ) {
         let (directory, store) = open();
+        let callers = Callers::new();
         write(&store, |writer| {
             writer.insert_tenant(&tenant(1))?;
             writer.insert_tenant(&tenant(2))
@@ -192,15 +294,79 @@ proptest! {
                 for change in &changes {
                     apply(writer, change)?;
                 }
-                compare(writer)?;
+                compare(writer, &callers)?;
                 if commits { Ok(()) } else { Err(StoreError::ReadOnly) }
             });
             prop_assert_eq!(ended.is_ok(), commits);
-            store.read(compare).unwrap();
+            compare_committed(&store, &callers).unwrap();
         }
         drop(store);
-        Store::open(directory.path()).unwrap().read(compare).unwrap();
+        compare_committed(&Store::open(directory.path()).unwrap(), &callers).unwrap();
     }
+}
+
+/// What a caller sees is asked anew after each change that it hangs on, and after no other.
+#[test]
+fn what_is_visible_is_remembered_until_it_may_be_another() {
+    let (_directory, store) = open();
+    write(&store, |writer| {
+        writer.insert_tenant(&tenant(1))?;
+        writer.insert_tenant(&tenant(2))?;
+        (0..4).try_for_each(|number| writer.insert_instance(&instance(1, number)))
+    });
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let caller = VisibleInstances::new(move |id, region| {
+        count.fetch_add(1, Ordering::Relaxed);
+        sees_even_ones(id, region)
+    });
+    let filter = InstanceFilter {
+        visible: Some(&caller),
+        ..InstanceFilter::default()
+    };
+    let page = |tenant| {
+        let (total, rows) = store.instance_page(account_id(tenant), &filter, 0, 10);
+        assert_eq!(total, rows.len() as u64);
+        let ids = rows.iter().map(|row| row.instance.instance_id.to_string());
+        (ids.collect::<Vec<_>>(), asked.swap(0, Ordering::Relaxed))
+    };
+    let is = |ids: &[&str], asked| (ids.iter().map(ToString::to_string).collect(), asked);
+    assert_eq!(page(1), is(&["pd-2", "pd-0"], 4), "the first time");
+    assert_eq!(page(1), is(&["pd-2", "pd-0"], 0));
+    // What no policy speaks of.
+    write(&store, |writer| {
+        writer.put_tag(&instance_id(2), &tag_of(true))?;
+        writer.set_instance_status(&instance_id(0), ObjectStatus::Modify)?;
+        writer.insert_database(&database(2, "a", ChargeType::PostPaid))?;
+        writer.insert_instance(&instance(2, 8))
+    });
+    assert_eq!(page(1), is(&["pd-2", "pd-0"], 0));
+    write(&store, |writer| writer.insert_instance(&instance(1, 6)));
+    assert_eq!(page(1), is(&["pd-6", "pd-2", "pd-0"], 5), "created");
+    write(&store, |writer| move_instance(writer, 2, true));
+    assert_eq!(page(1), is(&["pd-6", "pd-0"], 5), "moved away");
+    write(&store, |writer| move_instance(writer, 2, false));
+    assert_eq!(page(1), is(&["pd-6", "pd-2", "pd-0"], 5), "moved back");
+    write(&store, |writer| writer.delete_instance(&instance_id(1)));
+    assert_eq!(page(1), is(&["pd-6", "pd-2", "pd-0"], 4), "deleted");
+    // As an order that failed and its repetition: another row, the newest now.
+    write(&store, |writer| {
+        writer.delete_instance(&instance_id(0))?;
+        writer.insert_instance(&instance(1, 0))
+    });
+    assert_eq!(page(1), is(&["pd-0", "pd-6", "pd-2"], 4), "made anew");
+    let undone = store.write(|writer| {
+        writer.delete_instance(&instance_id(0))?;
+        let (total, _) = writer.instance_page(account_id(1), &filter, 0, 10)?;
+        assert_eq!(total, 2, "within the transaction");
+        Err::<(), _>(StoreError::ReadOnly)
+    });
+    assert!(undone.is_err());
+    asked.store(0, Ordering::Relaxed);
+    assert_eq!(page(1), is(&["pd-0", "pd-6", "pd-2"], 0), "undone");
+    // Another tenant's are others, whatever is remembered.
+    assert_eq!(page(2), is(&["pd-8"], 1));
+    assert_eq!(page(1).0, ["pd-0", "pd-6", "pd-2"]);
 }
 
 #[test]
@@ -354,10 +520,10 @@ fn speed_of_pages_and_details() {
         assert_eq!(rows.len(), 50);
     }));
     let filtered = store.clone();
+    let visible = VisibleInstances::new(|id, _| !id.as_str().ends_with('7'));
     let filtered = median(Box::new(move |place| {
-        let allowed = |id: &InstanceId, _: &str| !id.as_str().ends_with('7');
         let filter = InstanceFilter {
-            allowed: Some(&allowed),
+            visible: Some(&visible),
             ..InstanceFilter::default()
         };
         let (_, rows) = filtered.instance_page(account_id(1), &filter, place / 2, 50);

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::access_keys::check_owner;
 use super::not_found;
+use crate::ram::Explanation;
 use crate::ram::policy::{Effect, Mismatch, Place};
-use crate::ram::{Explanation, Permission};
 use crate::{Caller, Control, ControlError};
 
 /// The call that is asked about.
@@ -52,8 +52,9 @@ impl Control {
             request_id: RequestId::from_random([0; 16]),
             now: question.at.unwrap_or(now),
         };
-        let permission = Permission::of(&self.policies, &self.parts.store, &caller, action)?;
-        let explanation = permission.explain(&caller, &resource.region, &resource.instance);
+        let named = (resource.region.as_str(), resource.instance.as_str());
+        let store = &self.parts.store;
+        let explanation = Explanation::of(&self.policies, store, &caller, action, named)?;
         let explanation = explanation.ok_or_else(|| ControlError::internal("not a sub-user"))?;
         let names: Vec<&str> = policies
             .iter()

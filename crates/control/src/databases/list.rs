@@ -21,8 +21,7 @@ impl Control {
         request: &DescribeDatabaseListRequest,
     ) -> Result<DescribeDatabaseListResponse, ControlError> {
         let permission = self.permission(caller, Action::DescribeDatabaseList)?;
-        let visible = permission.for_instances(caller)?;
-        let passes = |id: &InstanceId, region: &str| visible.passes(region, id.as_str());
+        let visible = permission.for_instances()?;
         let mut page = DescribeDatabaseListResponse {
             page_number: request.page_number,
             page_size: request.page_size,
@@ -40,11 +39,7 @@ impl Control {
             status: request.instance_status,
             charge_type: request.charge_type,
             tags: &request.tags,
-            allowed: if visible.passes_all() {
-                None
-            } else {
-                Some(&passes)
-            },
+            visible,
             ..InstanceFilter::default()
         };
         let offset = u64::from(request.page_number - 1) * u64::from(request.page_size);

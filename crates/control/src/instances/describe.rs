@@ -22,8 +22,7 @@ impl Control {
         request: &DescribeInstancesRequest,
     ) -> Result<DescribeInstancesResponse, ControlError> {
         let permission = self.permission(caller, Action::DescribeInstances)?;
-        let visible = permission.for_instances(caller)?;
-        let passes = |id: &InstanceId, region: &str| visible.passes(region, id.as_str());
+        let visible = permission.for_instances()?;
         let mut page = DescribeInstancesResponse {
             page_number: request.page_number,
             page_size: request.page_size,
@@ -41,12 +40,8 @@ impl Control {
             status: request.instance_status,
             charge_type: request.charge_type,
             tags: &request.tags,
-            is_tagged: false,
-            allowed: if visible.passes_all() {
-                None
-            } else {
-                Some(&passes)
-            },
+            visible,
+            ..InstanceFilter::default()
         };
         let offset = u64::from(request.page_number - 1) * u64::from(request.page_size);
         let limit = request.page_size as usize;

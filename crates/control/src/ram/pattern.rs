@@ -1,9 +1,11 @@
 //! Wildcard patterns of RAM policies.
 
+use std::sync::Arc;
+
 /// A text with `*` (any characters) and `?` (one character).
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    text: Box<str>,
+    text: Arc<str>,
     ignore_case: bool,
     kind: Kind,
 }
@@ -47,9 +49,9 @@ impl Pattern {
 
     /// The text, if it has no wildcard and case matters: what it matches is itself alone.
     #[must_use]
-    pub fn literal(&self) -> Option<&str> {
+    pub fn literal(&self) -> Option<&Arc<str>> {
         let literal = matches!(self.kind, Kind::Literal) && !self.ignore_case;
-        literal.then_some(&*self.text)
+        literal.then_some(&self.text)
     }
 
     /// Whether it matches any value.

@@ -56,6 +56,8 @@ pub struct Request<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     statements: Vec<Statement>,
+    /// Which of them have conditions.
+    conditional: Vec<usize>,
 }
 
 /// Where a statement stands, both counted from 0.
@@ -163,13 +165,13 @@ impl Policy {
         if statements.is_empty() {
             return Err(PolicyError::Invalid("Statement must not be empty".into()));
         }
-        Ok(Self { statements })
+        Ok(Self::new(statements))
     }
 
     /// Joins several documents: what one denies stays denied.
     #[must_use]
     pub fn join(policies: impl IntoIterator<Item = Self>) -> Self {
-        let mut joined = Self::default();
+        let mut joined = Vec::new();
         for (document, policy) in policies.into_iter().enumerate() {
             let statements = policy.statements.into_iter().map(|statement| Statement {
                 place: Place {
@@ -178,12 +180,22 @@ impl Policy {
                 },
                 ..statement
             });
-            joined.statements.extend(statements);
+            joined.extend(statements);
         }
-        joined
+        Self::new(joined)
     }
 
-    /// Decides on one resource. For many, [`applicable`](Self::applicable) is cheaper.
+    fn new(statements: Vec<Statement>) -> Self {
+        let numbered = statements.iter().enumerate();
+        let conditional = numbered.filter(|(_, statement)| !statement.conditions.is_empty());
+        Self {
+            conditional: conditional.map(|(number, _)| number).collect(),
+            statements,
+        }
+    }
+
+    /// Decides on one resource. This is what a policy means; calls are decided on by
+    /// [`applicable`](Self::applicable), which says the same and is cheaper.
     #[must_use]
     pub fn decide(&self, request: &Request<'_>, resource: &Resource<'_>) -> Decision {
         let mut decision = Decision {
@@ -218,36 +230,49 @@ impl Policy {
         })
     }
 
+    /// Whether the conditions of each statement that has any hold for this request, in order.
+    /// Requests of one action with the same outcome have the same
+    /// [`applicable`](Self::applicable).
+    #[must_use]
+    pub fn outcome(&self, request: &Request<'_>) -> Outcome {
+        let holds = |&number: &usize| self.statements[number].conditions_hold(request);
+        Outcome(self.conditional.iter().map(holds).collect())
+    }
+
     /// Keeps the statements that speak of this request (action and conditions), so that many
     /// resources can be checked cheaply.
     #[must_use]
-    pub fn applicable<'p>(&'p self, request: &Request<'_>) -> Applicable<'p> {
+    pub fn applicable(&self, request: &Request<'_>) -> Applicable {
         let mut applicable = Applicable::default();
         for statement in &self.statements {
             if statement.speaks_of(request.action) && statement.conditions_hold(request) {
-                let side = match statement.effect {
-                    Effect::Allow => &mut applicable.allowed,
-                    Effect::Deny => &mut applicable.denied,
-                };
-                statement
-                    .resources
-                    .iter()
-                    .for_each(|pattern| side.add(pattern));
+                applicable.add(statement);
             }
         }
         applicable
     }
 }
 
+/// Which conditions of a policy hold, see [`Policy::outcome`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Outcome(Box<[bool]>);
+
 /// What the statements that speak of one request allow and deny; only resources are left to
 /// match.
 #[derive(Debug, Default)]
-pub struct Applicable<'p> {
-    allowed: ResourceSet<'p>,
-    denied: ResourceSet<'p>,
+pub struct Applicable {
+    places: Vec<Place>,
+    allowed: ResourceSet,
+    denied: ResourceSet,
 }
 
-impl Applicable<'_> {
+impl Applicable {
+    /// The statements, in order.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
     /// Whether any statement allows the action on some resource at all.
     #[must_use]
     pub fn allows_something(&self) -> bool {
@@ -264,6 +289,17 @@ impl Applicable<'_> {
     #[must_use]
     pub fn allows(&self, resource: &Resource<'_>) -> bool {
         !self.denied.holds(resource) && self.allowed.holds(resource)
+    }
+
+    fn add(&mut self, statement: &Statement) {
+        self.places.push(statement.place);
+        let side = match statement.effect {
+            Effect::Allow => &mut self.allowed,
+            Effect::Deny => &mut self.denied,
+        };
+        for pattern in &statement.resources {
+            side.add(pattern);
+        }
     }
 }
 
@@ -324,207 +360,4 @@ impl Statement {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(action: &str) -> Request<'_> {
-        Request {
-            action,
-            source_ip: "10.1.2.3".parse().expect("address"),
-            secure_transport: false,
-            now: "2026-01-02T03:04:05Z".parse().expect("time"),
-        }
-    }
-
-    fn resource(instance: &str) -> Resource<'_> {
-        Resource {
-            region: "cn-hangzhou",
-            account: "1234567890123456",
-            instance,
-        }
-    }
-
-    fn allows(document: &str, action: &str, instance: &str) -> bool {
-        let policy = Policy::parse(document).expect("valid policy");
-        let allowed = policy
-            .decide(&request(action), &resource(instance))
-            .is_allowed;
-        let listed = policy
-            .applicable(&request(action))
-            .allows(&resource(instance));
-        assert_eq!(allowed, listed, "single calls and listings agree");
-        allowed
-    }
-
-    fn one(effect: &str, action: &str, resource: &str, condition: &str) -> String {
-        format!(
-            r#"{{"Version":"1","Statement":[{{"Effect":"{effect}","Action":"{action}","Resource":"{resource}","Condition":{condition}}}]}}"#
-        )
-    }
-
-    #[test]
-    fn nothing_is_allowed_by_default_and_deny_wins() {
-        let document = r#"{"Version":"1","Statement":[
-            {"Effect":"Allow","Action":["petadata:*"],"Resource":["acs:petadata:*:*:dbinstance/*"]},
-            {"Effect":"Deny","Action":"petadata:Delete*","Resource":"acs:petadata:*:*:dbinstance/pd-keep"}]}"#;
-        assert!(allows(document, "petadata:DeleteInstance", "pd-other"));
-        assert!(!allows(document, "petadata:DeleteInstance", "pd-keep"));
-        assert!(allows(document, "petadata:DescribeInstances", "pd-keep"));
-        assert!(!allows(document, "rds:DescribeInstances", "pd-keep"));
-    }
-
-    #[test]
-    fn resources_match_part_by_part() {
-        for (pattern, expected) in [
-            ("*", true),
-            ("acs:petadata:*:*:dbinstance/*", true),
-            ("acs:petadata:*:*:*", true),
-            (
-                "acs:petadata:cn-hangzhou:1234567890123456:dbinstance/pd-1",
-                true,
-            ),
-            ("acs:petadata:cn-*:*:dbinstance/pd-?", true),
-            ("acs: petadata:*:*:dbinstance/ *", true),
-            ("acs:petadata:cn-beijing:*:dbinstance/*", false),
-            ("acs:petadata:*:1:dbinstance/*", false),
-            ("acs:petadata:*:*:dbinstance/pd-2", false),
-            ("acs:rds:*:*:dbinstance/*", false),
-        ] {
-            let document = one("Allow", "petadata:*", pattern, "{}");
-            assert_eq!(
-                allows(&document, "petadata:X", "pd-1"),
-                expected,
-                "{pattern}"
-            );
-        }
-    }
-
-    #[test]
-    fn conditions_are_all_needed() {
-        for (condition, expected) in [
-            (
-                r#"{"IpAddress":{"acs:SourceIp":["10.0.0.0/8","1.1.1.1"]}}"#,
-                true,
-            ),
-            (r#"{"IpAddress":{"acs:SourceIp":"10.1.2.4"}}"#, false),
-            (r#"{"NotIpAddress":{"acs:SourceIp":"10.1.2.4"}}"#, true),
-            (r#"{"Bool":{"acs:SecureTransport":"true"}}"#, false),
-            (r#"{"Bool":{"acs:SecureTransport":false}}"#, true),
-            (
-                r#"{"DateGreaterThan":{"acs:CurrentTime":"2026-01-01T00:00:00Z"}}"#,
-                true,
-            ),
-            (
-                r#"{"DateLessThan":{"acs:CurrentTime":"2026-01-01T00:00:00+08:00"}}"#,
-                false,
-            ),
-            (
-                r#"{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"},"Bool":{"acs:SecureTransport":"true"}}"#,
-                false,
-            ),
-        ] {
-            let document = one("Allow", "petadata:*", "*", condition);
-            assert_eq!(
-                allows(&document, "petadata:X", "pd-1"),
-                expected,
-                "{condition}"
-            );
-        }
-    }
-
-    #[test]
-    fn not_action_matches_everything_else() {
-        let document = r#"{"Version":"1","Statement":{"Effect":"Allow","NotAction":"petadata:Delete*","Resource":"*"}}"#;
-        assert!(allows(document, "petadata:DescribeInstances", "pd-1"));
-        assert!(!allows(document, "petadata:DeleteInstance", "pd-1"));
-    }
-
-    #[test]
-    fn documents_that_could_grant_too_much_are_refused() {
-        for document in [
-            "",
-            "{}",
-            r#"{"Version":"2","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
-            r#"{"Version":"1","Statement":[]}"#,
-            r#"{"Version":"1","Statement":[{"Effect":"allow","Action":"*","Resource":"*"}]}"#,
-            r#"{"Version":"1","Statement":[{"Effect":"Allow","Resource":"*"}]}"#,
-            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"pd-1"}]}"#,
-            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Conditions":{}}]}"#,
-            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"acs:SourceIp":"x"}}}]}"#,
-            r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"acs:MFAPresent":"true"}}}]}"#,
-        ] {
-            assert!(Policy::parse(document).is_err(), "{document}");
-        }
-    }
-
-    #[test]
-    fn a_decision_names_its_statement() {
-        let first = Policy::parse(
-            r#"{"Version":"1","Statement":[
-            {"Effect":"Allow","Action":"petadata:Create*","Resource":"*"},
-            {"Effect":"Allow","Action":"petadata:*","Resource":"*"}]}"#,
-        );
-        let second = one(
-            "Deny",
-            "petadata:Delete*",
-            "acs:petadata:*:*:dbinstance/pd-keep",
-            r#"{"Bool":{"acs:SecureTransport":"false"}}"#,
-        );
-        let second = Policy::parse(&second).expect("valid");
-        let policy = Policy::join([first.expect("valid"), second]);
-        let decide = |action, instance| policy.decide(&request(action), &resource(instance));
-        let by = |document, statement| {
-            Some(Place {
-                document,
-                statement,
-            })
-        };
-        for (action, instance, is_allowed, decided_by) in [
-            ("petadata:CreateInstance", "*", true, by(0, 0)),
-            ("petadata:DeleteInstance", "pd-1", true, by(0, 1)),
-            ("petadata:DeleteInstance", "pd-keep", false, by(1, 0)),
-            ("rds:DeleteInstance", "pd-1", false, None),
-        ] {
-            let expected = Decision {
-                is_allowed,
-                decided_by,
-            };
-            assert_eq!(decide(action, instance), expected, "{action} {instance}");
-        }
-        let encrypted = Request {
-            secure_transport: true,
-            ..request("petadata:DeleteInstance")
-        };
-        let why: Vec<_> = policy
-            .explain(&encrypted, &resource("pd-keep"))
-            .map(|(_, _, mismatch)| mismatch)
-            .collect();
-        assert_eq!(
-            why,
-            [Some(Mismatch::Action), None, Some(Mismatch::Condition)]
-        );
-        let why = policy.explain(&encrypted, &resource("pd-1")).last();
-        assert_eq!(why.expect("three").2, Some(Mismatch::Resource));
-    }
-
-    #[test]
-    fn a_user_with_grants_on_some_resource_only_is_told_apart_from_one_without() {
-        let document = one(
-            "Allow",
-            "petadata:DescribeInstances",
-            "acs:petadata:*:*:dbinstance/pd-1",
-            "{}",
-        );
-        let policy = Policy::parse(&document).expect("valid");
-        assert!(
-            policy
-                .applicable(&request("petadata:DescribeInstances"))
-                .allows_something()
-        );
-        assert!(
-            !policy
-                .applicable(&request("petadata:DeleteInstance"))
-                .allows_something()
-        );
-    }
-}
+mod tests;

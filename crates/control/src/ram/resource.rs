@@ -1,6 +1,7 @@
 //! Resources of RAM policy statements, and sets of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::pattern::Pattern;
 use super::policy::PolicyError;
@@ -79,23 +80,29 @@ impl ResourcePattern {
 /// Resources named by patterns. Policies often name instances one by one, so these are found
 /// by their id.
 #[derive(Debug, Default)]
-pub(super) struct ResourceSet<'p> {
+pub(super) struct ResourceSet {
     everything: bool,
-    by_instance: HashMap<&'p str, Vec<&'p ResourcePattern>>,
-    others: Vec<&'p ResourcePattern>,
+    by_instance: HashMap<Arc<str>, Vec<ResourcePattern>>,
+    others: Vec<ResourcePattern>,
 }
 
-impl<'p> ResourceSet<'p> {
-    pub(super) fn add(&mut self, pattern: &'p ResourcePattern) {
+impl ResourceSet {
+    pub(super) fn add(&mut self, pattern: &ResourcePattern) {
         match pattern {
             ResourcePattern::Everything => self.everything = true,
             ResourcePattern::Foreign => {}
-            ResourcePattern::Instance { instance, .. } => match instance.literal() {
-                Some(id) => self.by_instance.entry(id).or_default().push(pattern),
-                // The widest first: it ends the search.
-                None if instance.matches_everything() => self.others.insert(0, pattern),
-                None => self.others.push(pattern),
-            },
+            ResourcePattern::Instance { instance, .. } => {
+                let pattern = pattern.clone();
+                match instance.literal() {
+                    Some(id) => {
+                        let named = self.by_instance.entry(Arc::clone(id));
+                        named.or_default().push(pattern);
+                    }
+                    // The widest first: it ends the search.
+                    None if instance.matches_everything() => self.others.insert(0, pattern),
+                    None => self.others.push(pattern),
+                }
+            }
         }
     }
 
@@ -105,7 +112,7 @@ impl<'p> ResourceSet<'p> {
 
     /// Whether it holds every instance of an account, whatever its region.
     pub(super) fn holds_account(&self, wanted: &str) -> bool {
-        let whole = |pattern: &&ResourcePattern| match pattern {
+        let whole = |pattern: &ResourcePattern| match pattern {
             ResourcePattern::Instance {
                 region,
                 account,
@@ -121,9 +128,8 @@ impl<'p> ResourceSet<'p> {
     }
 
     pub(super) fn holds(&self, resource: &Resource<'_>) -> bool {
-        let matching = |patterns: &[&ResourcePattern]| {
-            patterns.iter().any(|pattern| pattern.matches(resource))
-        };
+        let matching =
+            |patterns: &[ResourcePattern]| patterns.iter().any(|pattern| pattern.matches(resource));
         let named = || self.by_instance.get(resource.instance);
         self.everything || matching(&self.others) || named().is_some_and(|named| matching(named))
     }

@@ -95,14 +95,11 @@ impl Control {
             return self.list_tags_of(caller, request);
         }
         let permission = self.permission(caller, Action::ListTagResources)?;
-        let visible = permission.for_instances(caller)?;
-        let allowed = |id: &InstanceId, region: &str| {
-            region == request.region_id && visible.passes(region, id.as_str())
-        };
         let filter = InstanceFilter {
+            region: Some(&request.region_id),
             tags: &request.tags,
             is_tagged: true,
-            allowed: Some(&allowed),
+            visible: permission.for_instances()?,
             ..InstanceFilter::default()
         };
         let (instances, last) =
