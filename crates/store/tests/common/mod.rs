@@ -197,3 +197,20 @@ pub fn account(instance: u64, name: &str) -> Account {
         created_at: at(13),
     }
 }
+
+/// Moves an instance to the other region, or back.
+pub fn move_instance(writer: &Writer<'_>, number: u64, away: bool) -> Result<(), StoreError> {
+    let Some(instance) = writer.instance(&instance_id(number))? else {
+        return Ok(());
+    };
+    let region_id = if away { "cn-beijing" } else { "cn-hangzhou" }.to_owned();
+    writer.update_instance(&Instance {
+        region_id,
+        ..instance
+    })
+}
+
+/// A caller that sees the even ones, and only in one region.
+pub fn sees_even_ones(id: &InstanceId, region: &str) -> bool {
+    region == "cn-hangzhou" && id.as_str().ends_with(['0', '2', '4', '6', '8'])
+}
