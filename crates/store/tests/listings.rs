@@ -244,11 +244,14 @@ fn compare_committed(store: &Store, callers: &Callers) -> Result<(), StoreError>
                 .map(|(row, _)| row.instance.instance_id.clone())
                 .collect();
             ids.dedup();
-            let with_databases = wanted.iter().cloned().filter(|id| {
+            let with_databases = wanted.iter().filter(|id| {
                 let detail = store.instance_detail(id);
                 detail.is_some_and(|detail| !detail.databases.is_empty())
             });
-            assert_eq!(ids, with_databases.collect::<Vec<_>>());
+            assert_eq!(
+                ids.iter().collect::<Vec<_>>(),
+                with_databases.collect::<Vec<_>>()
+            );
         }
     }
     Ok(())
