@@ -13,6 +13,8 @@ pub struct GatewayConfig {
     pub workers: usize,
     /// TLS for clients that ask for it. Without, the greeting does not offer it.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether clients are offered compression, by zlib and by zstd.
+    pub compression: bool,
     /// Time from the accepted connection to the end of the login.
     pub login_timeout: Duration,
     /// How long a session without a running command may stay silent. The node ends such a session
@@ -32,6 +34,7 @@ impl Default for GatewayConfig {
         Self {
             workers: 0,
             tls: None,
+            compression: true,
             login_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(8 * 3600),
             max_sessions: None,
@@ -46,6 +49,7 @@ impl fmt::Debug for GatewayConfig {
         f.debug_struct("GatewayConfig")
             .field("workers", &self.workers)
             .field("tls", &self.tls.is_some())
+            .field("compression", &self.compression)
             .field("login_timeout", &self.login_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_sessions", &self.max_sessions)

@@ -5,7 +5,7 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
-use openpeta_mysql_wire::{Capabilities, put_packet};
+use openpeta_mysql_wire::{Capabilities, Compression, put_packet};
 use support::{PASSWORD, PATIENCE, Raw, Setup, USER, capabilities};
 
 /// What the client sends, one packet after the other, and whether a reply is waited for.
@@ -185,10 +185,18 @@ fn send(raw: &mut Raw, payload: &[u8]) {
 }
 
 fn compare(setup: &Setup, capabilities: Capabilities) {
+    compare_compressed(setup, capabilities, Capabilities::NONE);
+}
+
+/// The client of the gateway asks for compression, the other does not.
+fn compare_compressed(setup: &Setup, capabilities: Capabilities, compression: Capabilities) {
     let expected = record(setup, capabilities);
     let mut raw = Raw::greeted(setup.address);
-    let login = raw.try_login(USER, PASSWORD, "shop", capabilities);
+    let login = raw.try_login(USER, PASSWORD, "shop", capabilities | compression);
     assert_eq!(login.payload, expected[0], "the login's reply");
+    if let Some(compression) = Compression::asked_for(compression, Some(3)) {
+        raw = raw.compressed(compression);
+    }
     for ((name, payload), expected) in script().into_iter().zip(&expected[1..]) {
         send(&mut raw, &payload);
         let mut reply = vec![0; expected.len()];
@@ -233,4 +241,12 @@ fn identical_for_mariadb_clients() {
         | Capabilities::MARIADB_EXTENDED_METADATA
         | Capabilities::MARIADB_BULK_OPERATIONS;
     compare(&setup, mariadb);
+}
+
+#[test]
+fn identical_for_compressing_clients() {
+    let setup = Setup::start();
+    for compression in [Capabilities::COMPRESS, Capabilities::ZSTD_COMPRESS] {
+        compare_compressed(&setup, capabilities(), compression);
+    }
 }

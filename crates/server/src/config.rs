@@ -231,6 +231,8 @@ pub struct GatewayConfig {
     pub workers: usize,
     /// Whether clients are offered TLS.
     pub tls: bool,
+    /// Whether clients are offered compression.
+    pub compression: bool,
     /// Seconds that a client has to log in.
     pub login_seconds: u64,
     /// Seconds that a session may stay silent; the node's own `wait_timeout` comes first.
@@ -248,6 +250,7 @@ impl Default for GatewayConfig {
         Self {
             workers: 0,
             tls: true,
+            compression: true,
             login_seconds: 10,
             idle_seconds: 28_800,
             max_sessions: None,

@@ -175,6 +175,7 @@ fn start_gateway(config: &GatewayConfig, tls: &Tls) -> Result<Gateway, ServeErro
     Gateway::start(openpeta_gateway::GatewayConfig {
         workers: config.workers,
         tls,
+        compression: config.compression,
         login_timeout: Duration::from_secs(config.login_seconds),
         idle_timeout: Duration::from_secs(config.idle_seconds),
         max_sessions: config.max_sessions,

@@ -2,8 +2,8 @@
 
 use openpeta_mysql_wire::auth::{NONCE_LEN, native};
 use openpeta_mysql_wire::{
-    AuthSwitch, Capabilities, ErrPacket, Greeting, Login, LoginPacket, OkPacket, Packet,
-    PacketBuffer, Status, WireError, fast_auth_success, proxy, put_packet,
+    AuthSwitch, Capabilities, Compression, ErrPacket, Greeting, Login, LoginPacket, OkPacket,
+    Packet, PacketBuffer, Status, WireError, fast_auth_success, proxy, put_packet,
 };
 use openpeta_types::Secret;
 
@@ -18,8 +18,8 @@ pub(super) const CLIENT_LIMIT: usize = 72 << 10;
 /// The longest packet accepted from the node before its OK, and that OK itself.
 const NODE_LIMIT: usize = 64 << 10;
 
-/// What the gateway cannot relay, because it would have to pack and unpack it.
-const NOT_RELAYED: Capabilities =
+/// What ends at the gateway: the node's socket is faster than any packing.
+const COMPRESSION: Capabilities =
     Capabilities(Capabilities::COMPRESS.0 | Capabilities::ZSTD_COMPRESS.0);
 /// What decides how replies are framed; both sides have to mean the same by it.
 const FRAMING: Capabilities =
@@ -55,6 +55,8 @@ pub(super) struct LoginFlow {
     login: Option<Box<Login>>,
     /// The account's password on the node, once the client has proved the account.
     backend_password: Option<Secret>,
+    /// What the client asked for, if it was offered.
+    compression: Option<Compression>,
 }
 
 impl LoginFlow {
@@ -70,6 +72,7 @@ impl LoginFlow {
             method: Method::Native,
             login: None,
             backend_password: None,
+            compression: None,
         }
     }
 
@@ -253,7 +256,9 @@ impl LoginFlow {
         self.stage = Stage::NodeLogin;
         let response = self.backend_response();
         let Some(login) = &mut self.login else { return };
-        let stripped = NOT_RELAYED | Capabilities::SSL | (FRAMING & !self.offered);
+        self.compression =
+            Compression::asked_for(login.capabilities & self.offered, login.zstd_level);
+        let stripped = COMPRESSION | Capabilities::SSL | (FRAMING & !self.offered);
         login.capabilities = login.capabilities.without(stripped);
         login.auth_response = response;
         login.plugin = Some(native::NAME.to_vec());
@@ -286,6 +291,11 @@ impl LoginFlow {
                 Stage::NodeGreeting => self.node_greeting(shared, &packet, out)?,
                 Stage::NodeLogin => {
                     if let Some(status) = self.node_answer(&packet, out)? {
+                        if self.compression.is_some() && !self.client.bytes().is_empty() {
+                            // Nobody can tell whether what was sent ahead is compressed.
+                            return Err(CloseReason::Malformed);
+                        }
+                        out.start_compression = self.compression;
                         let capabilities = self
                             .login
                             .as_ref()
@@ -333,9 +343,12 @@ impl LoginFlow {
         greeting.plugin = native::NAME.to_vec();
         greeting.capabilities = greeting
             .capabilities
-            .without(NOT_RELAYED | Capabilities::SSL);
+            .without(COMPRESSION | Capabilities::SSL);
         if shared.params.tls {
             greeting.capabilities = greeting.capabilities | Capabilities::SSL;
+        }
+        if shared.params.compression {
+            greeting.capabilities = greeting.capabilities | COMPRESSION;
         }
         self.offered = greeting.capabilities;
         let mut payload = Vec::new();

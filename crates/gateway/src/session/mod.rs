@@ -52,6 +52,8 @@ pub struct SessionParams {
     pub route: Arc<InstanceRoute>,
     /// Whether the greeting offers TLS.
     pub tls: bool,
+    /// Whether the greeting offers compression.
+    pub compression: bool,
     /// Fresh bytes from a secure random source; the session derives its nonces from them.
     pub nonce_seed: [u8; 32],
     /// Time a client has from the start to the end of its login (10 s is MariaDB's default).
@@ -65,6 +67,7 @@ impl fmt::Debug for SessionParams {
             .field("endpoint", &self.endpoint)
             .field("instance", &self.route.instance_id)
             .field("tls", &self.tls)
+            .field("compression", &self.compression)
             .field("login_timeout", &self.login_timeout)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,7 @@
 //! What a session asks its shell to do.
 
+use openpeta_mysql_wire::Compression;
+
 /// What one call of a [`Session`](super::Session) asks for. The shell owns it, carries it out
 /// after the call, and hands the same one in again so that its buffers are reused.
 ///
@@ -15,6 +17,9 @@ pub struct Outbox {
     /// The client asked for TLS: start the server side of a TLS handshake. The bytes of this
     /// call's input from this offset on belong to it, as does everything that follows.
     pub start_tls: Option<usize>,
+    /// The client's login is complete and it asked for compression: all that is sent to it and
+    /// comes from it behind this call's bytes is compressed.
+    pub start_compression: Option<Compression>,
     /// The session is over: send what is queued, then close both connections. The session
     /// ignores every later call.
     pub close: Option<CloseReason>,
@@ -26,6 +31,7 @@ impl Outbox {
         self.to_client.clear();
         self.to_node.clear();
         self.start_tls = None;
+        self.start_compression = None;
         self.close = None;
     }
 
@@ -35,6 +41,7 @@ impl Outbox {
         self.to_client.is_empty()
             && self.to_node.is_empty()
             && self.start_tls.is_none()
+            && self.start_compression.is_none()
             && self.close.is_none()
     }
 }

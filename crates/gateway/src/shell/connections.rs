@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use openpeta_mysql_wire::CompressedStream;
 use openpeta_relay_io::StreamId;
 
 use super::tls::Tls;
@@ -18,6 +19,8 @@ pub(super) struct Connection {
     /// Whether the connect to the node has succeeded.
     pub(super) node_open: bool,
     pub(super) tls: Option<Tls>,
+    /// The compressed packets of the client, inside TLS if there is any.
+    pub(super) compressed: Option<Box<CompressedStream>>,
     /// When a byte last came from either side.
     pub(super) last_activity: Instant,
     /// The timer that is set, if any.

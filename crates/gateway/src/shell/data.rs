@@ -1,4 +1,5 @@
-//! The way of bytes through the shell: from one side over the session, and TLS, to the other.
+//! The way of bytes through the shell: from one side over the session, compression and TLS, to the
+//! other.
 
 use std::mem;
 use std::ops::Range;
@@ -8,7 +9,10 @@ use openpeta_relay_io::{Disposition, Io, StreamId};
 use super::Worker;
 use super::connections::{Connection, Side};
 use super::tls::Tls;
-use crate::session::Outbox;
+use crate::session::{CloseReason, Outbox};
+
+/// Room that a buffer keeps between two uses.
+const KEPT_BUFFER: usize = 256 * 1024;
 
 impl Worker {
     /// Bytes from the node: as a rule they go on as they are.
@@ -48,7 +52,36 @@ impl Worker {
             self.decrypt(io, place, bytes);
             return Disposition::Consumed;
         }
-        self.plain_client_bytes(io, place, bytes)
+        self.decrypted_client_bytes(io, place, bytes)
+    }
+
+    /// Bytes from a client without TLS around them, which may be compressed.
+    fn decrypted_client_bytes(
+        &mut self,
+        io: &mut dyn Io,
+        place: usize,
+        bytes: &[u8],
+    ) -> Disposition {
+        let Some(connection) = self.connections.get_mut(place) else {
+            return Disposition::Consumed;
+        };
+        let Some(stream) = &mut connection.compressed else {
+            return self.plain_client_bytes(io, place, bytes);
+        };
+        let mut unpacked = mem::take(&mut self.unpacked);
+        let received = stream.receive(&mut self.codecs, bytes, &mut unpacked);
+        if !unpacked.is_empty() {
+            self.plain_client_bytes(io, place, &unpacked);
+        }
+        unpacked.clear();
+        unpacked.shrink_to(KEPT_BUFFER);
+        self.unpacked = unpacked;
+        if received.is_err() {
+            self.end_with(io, place, CloseReason::Malformed, |connection, now, out| {
+                connection.session.client_closed(now, out);
+            });
+        }
+        Disposition::Consumed
     }
 
     fn plain_client_bytes(&mut self, io: &mut dyn Io, place: usize, bytes: &[u8]) -> Disposition {
@@ -82,8 +115,8 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(place) else {
             return Disposition::Consumed;
         };
-        // What was decrypted, and what is to be encrypted, cannot go from buffer to socket.
-        if connection.tls.is_some() || out.close.is_some() {
+        // What was, or is to be, changed on the way cannot go from buffer to socket.
+        if connection.tls.is_some() || connection.compressed.is_some() || out.close.is_some() {
             let more = bytes.get(range).map(|bytes| (side, bytes));
             self.carry_out(io, place, out, more);
             return Disposition::Consumed;
@@ -126,7 +159,7 @@ impl Worker {
             }
             flush_tls(io, connection, &mut self.cipher);
             if !plain.is_empty() {
-                self.plain_client_bytes(io, place, &plain);
+                self.decrypted_client_bytes(io, place, &plain);
             }
             if progress.failed {
                 self.client_gone(io, place);

@@ -44,6 +44,7 @@ impl Worker {
             endpoint: from.local,
             route,
             tls: self.registry.tls().is_some(),
+            compression: self.registry.config.compression,
             nonce_seed,
             login_timeout: self.registry.config.login_timeout,
         };
@@ -79,6 +80,7 @@ impl Worker {
             node,
             node_open: false,
             tls: None,
+            compressed: None,
             last_activity: io.now(),
             timer: None,
             logged_in: false,

@@ -11,6 +11,7 @@ use std::mem;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use openpeta_mysql_wire::{Codecs, CompressedStream};
 use openpeta_relay_io::{Accepted, CloseReason as StreamEnd, Disposition, Handler, Io, StreamId};
 use ring::rand::SystemRandom;
 
@@ -50,6 +51,11 @@ pub(crate) struct Worker {
     plain: Vec<u8>,
     /// Encrypted bytes for a client.
     cipher: Vec<u8>,
+    codecs: Codecs,
+    /// Unpacked bytes from a client.
+    unpacked: Vec<u8>,
+    /// Packed bytes for a client.
+    packed: Vec<u8>,
 }
 
 impl Worker {
@@ -63,6 +69,9 @@ impl Worker {
             out: Outbox::default(),
             plain: Vec::new(),
             cipher: Vec::new(),
+            codecs: Codecs::default(),
+            unpacked: Vec::new(),
+            packed: Vec::new(),
         }
     }
 
@@ -108,13 +117,21 @@ impl Worker {
             Some((Side::Client, bytes)) => to_client[1] = bytes,
             None => {}
         }
-        for bytes in to_client.into_iter().filter(|bytes| !bytes.is_empty()) {
+        for mut bytes in to_client.into_iter().filter(|bytes| !bytes.is_empty()) {
+            if let Some(stream) = &mut connection.compressed {
+                self.packed.clear();
+                stream.send(&mut self.codecs, bytes, &mut self.packed);
+                bytes = &self.packed;
+            }
             match &mut connection.tls {
                 Some(tls) => tls.send(bytes),
                 None => io.send(connection.client, bytes),
             }
         }
         flush_tls(io, connection, &mut self.cipher);
+        if let Some(compression) = out.start_compression {
+            connection.compressed = Some(Box::new(CompressedStream::new(compression)));
+        }
         if let Some(reason) = out.close {
             return self.end(io, place, reason);
         }

@@ -1,6 +1,7 @@
 //! A gateway in front of a real node, and clients for it.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
+mod compressed;
 mod node;
 mod raw;
 
@@ -15,6 +16,7 @@ use openpeta_mysql_wire::auth::{native, sha2};
 use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist, WhitelistEntry};
 
+pub use compressed::Compressed;
 pub use node::{Node, PATIENCE};
 pub use raw::{Raw, capabilities, connect_from};
 

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use openpeta_mysql_wire::auth::native;
-use openpeta_mysql_wire::{Capabilities, Greeting, HEADER_LEN, Login, put_packet};
+use openpeta_mysql_wire::{Capabilities, Compression, Greeting, HEADER_LEN, Login, put_packet};
 use rustix::net::{AddressFamily, SocketType};
 
-use super::PATIENCE;
+use super::{Compressed, PATIENCE};
 
 pub trait Stream: Read + Write + Send {
     fn set_patience(&self, patience: Duration);
@@ -99,12 +99,23 @@ impl Raw {
             database: Some(database.into()),
             plugin: Some(native::NAME.into()),
             attributes: None,
-            zstd_level: None,
+            zstd_level: capabilities
+                .contains(Capabilities::ZSTD_COMPRESS)
+                .then_some(3),
         };
         let mut payload = Vec::new();
         login.encode(&mut payload);
         self.send(1, &payload);
         self.receive()
+    }
+
+    /// Everything from here on is compressed, as the login has asked for.
+    #[must_use]
+    pub fn compressed(self, compression: Compression) -> Self {
+        Self {
+            stream: Box::new(Compressed::new(self.stream, compression)),
+            greeting: self.greeting,
+        }
     }
 
     pub fn send(&mut self, sequence: u8, payload: &[u8]) {

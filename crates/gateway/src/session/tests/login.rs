@@ -30,15 +30,17 @@ fn the_greeting_is_the_nodes_with_an_own_nonce() {
     assert_eq!(greeting.connection_id, 42);
     assert_eq!(greeting.server_version, b"5.5.5-10.11.19-MariaDB");
     assert_ne!(greeting.nonce, NODE_NONCE);
-    let expected = NODE_CAPABILITIES.without(Capabilities::COMPRESS | Capabilities::ZSTD_COMPRESS)
-        | Capabilities::SSL;
+    let compression = Capabilities::COMPRESS | Capabilities::ZSTD_COMPRESS;
+    let expected = NODE_CAPABILITIES | compression | Capabilities::SSL;
     assert_eq!(greeting.capabilities, expected);
     let plain = SessionParams {
         tls: false,
+        compression: false,
         ..params(route())
     };
     let (_, greeting) = Rig::greeted(plain);
-    assert!(!greeting.capabilities.contains(Capabilities::SSL));
+    let expected = NODE_CAPABILITIES.without(compression | Capabilities::SSL);
+    assert_eq!(greeting.capabilities, expected);
 }
 
 #[test]
@@ -56,6 +58,33 @@ fn native_password() {
     assert_eq!(got.attributes, sent.attributes);
     assert_eq!(got.capabilities.extended(), 0x14);
     assert!(!got.capabilities.contains(Capabilities::COMPRESS));
+}
+
+#[test]
+fn compression_ends_at_the_gateway_and_starts_behind_the_ok() {
+    let asked = Capabilities::COMPRESS;
+    for (offered, ahead) in [(true, false), (true, true), (false, false)] {
+        let (mut rig, greeting) = Rig::greeted(SessionParams {
+            compression: offered,
+            ..params(route())
+        });
+        let response = native::response(PASSWORD, &greeting.nonce);
+        let sent = login(mysql_client() | asked, "app", response);
+        rig.client_login(1, &sent);
+        if ahead {
+            rig.client(&packet(0, b"\x0e"));
+        }
+        assert!(!rig.node_login().capabilities.contains(asked));
+        assert_eq!(rig.compression, None);
+        rig.node_packet(2, &ok(Status::AUTOCOMMIT));
+        rig.client_gets(2);
+        match (offered, ahead) {
+            (true, false) => assert_eq!(rig.compression, Some(Compression::Zlib)),
+            (false, _) => assert_eq!((rig.compression, rig.closed), (None, None)),
+            // What was sent ahead may be compressed or not.
+            (true, true) => assert_eq!(rig.closed, Some(CloseReason::Malformed)),
+        }
+    }
 }
 
 #[test]

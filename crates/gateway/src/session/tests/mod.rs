@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use openpeta_mysql_wire::auth::{NONCE_LEN, native, sha2};
 use openpeta_mysql_wire::{
-    Capabilities, ErrPacket, Greeting, Login, LoginPacket, OkPacket, Packet, PacketBuffer, Status,
-    put_packet,
+    Capabilities, Compression, ErrPacket, Greeting, Login, LoginPacket, OkPacket, Packet,
+    PacketBuffer, Status, put_packet,
 };
 use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{InstanceId, Secret, Whitelist};
@@ -67,6 +67,7 @@ fn params(route: InstanceRoute) -> SessionParams {
         endpoint: "127.0.0.1:3306".parse().expect("an address"),
         route: Arc::new(route),
         tls: true,
+        compression: true,
         nonce_seed: [7; 32],
         login_timeout: Duration::from_secs(10),
     }
@@ -79,6 +80,7 @@ struct Rig {
     to_client: PacketBuffer,
     to_node: PacketBuffer,
     tls_from: Option<usize>,
+    compression: Option<Compression>,
     closed: Option<CloseReason>,
     /// The nonce of the greeting, once logged in.
     login_nonce: [u8; NONCE_LEN],
@@ -101,6 +103,7 @@ impl Rig {
             to_client: PacketBuffer::new(1 << 20),
             to_node: PacketBuffer::new(1 << 20),
             tls_from: None,
+            compression: None,
             closed: None,
             login_nonce: [0; NONCE_LEN],
         };
@@ -138,6 +141,7 @@ impl Rig {
         self.to_client.push(&out.to_client);
         self.to_node.push(&out.to_node);
         self.tls_from = out.start_tls.or(self.tls_from);
+        self.compression = out.start_compression.or(self.compression);
         self.closed = out.close.or(self.closed);
     }
 
