@@ -10,6 +10,7 @@
 
 mod ddl;
 mod dialect;
+mod digest;
 mod lexer;
 mod pieces;
 mod scan;
@@ -18,6 +19,7 @@ mod token;
 
 pub use ddl::{Ddl, DdlError, DdlKind, parse_ddl};
 pub use dialect::{Dialect, Encoding};
+pub use digest::{DIGEST_TEXT, DigestReader};
 pub use lexer::Lexer;
 pub use pieces::PieceLexer;
 pub use statement::{DatabaseChange, Results, Statement, StatementClass, StatementReader};
