@@ -1,6 +1,6 @@
 //! A gateway for one instance with one account, for measurements and trials by hand.
 //!
-//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll]]]` lets the account in from
+//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll [DIGESTS]]]]` lets the account in from
 //! everywhere, prints the address once it listens, and runs until its input ends.
 
 #![allow(clippy::print_stdout, reason = "a program, not a library")]
@@ -15,7 +15,7 @@ use openpeta_mysql_wire::auth::{native, sha2};
 use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist, WhitelistEntry};
 
-const USAGE: &str = "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll]]]";
+const USAGE: &str = "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll [DIGESTS]]]]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "epoll" => LoopKind::Epoll,
             _ => return Err(USAGE.into()),
         };
+    }
+    if let Some(digests) = optional.get(3) {
+        config.digests = digests.parse()?;
     }
     let [listen, socket, user, password, backend] = required else {
         return Err(USAGE.into());

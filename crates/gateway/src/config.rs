@@ -22,6 +22,8 @@ pub struct GatewayConfig {
     pub idle_timeout: Duration,
     /// Sessions over all instances. `None` takes what the limit of open files allows.
     pub max_sessions: Option<usize>,
+    /// Most digests of statements that are kept of an instance; 0 keeps none.
+    pub digests: usize,
     /// How the loops wait for and move bytes.
     pub io: LoopKind,
     /// How long a loop looks for events before it sleeps while the gateway serves exactly one
@@ -38,6 +40,7 @@ impl Default for GatewayConfig {
             login_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(8 * 3600),
             max_sessions: None,
+            digests: 1000,
             io: LoopKind::Auto,
             busy_poll: Duration::ZERO,
         }
@@ -53,6 +56,7 @@ impl fmt::Debug for GatewayConfig {
             .field("login_timeout", &self.login_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_sessions", &self.max_sessions)
+            .field("digests", &self.digests)
             .field("io", &self.io)
             .field("busy_poll", &self.busy_poll)
             .finish()

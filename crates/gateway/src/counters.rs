@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use openpeta_sql_route::StatementClass;
+use openpeta_sql_route::{DigestReader, StatementClass};
+
+use crate::digests::{DigestPlace, Digests, Outcome, StatementDigest};
 
 /// Databases of one instance that are counted for themselves; the sessions in any further one
 /// count for the instance alone.
 const MOST_DATABASES: usize = 1000;
+/// Digests of a meter that nobody reads.
+const DETACHED_DIGESTS: usize = 10;
 /// No database has a longer name, in bytes.
 const LONGEST_NAME: usize = 256;
 
@@ -270,11 +274,14 @@ pub(crate) struct Traffic {
     /// Of sessions in no database, or in one too many.
     nowhere: Arc<Place>,
     databases: RwLock<HashMap<Vec<u8>, Arc<Place>>>,
+    digests: Digests,
 }
 
 impl Traffic {
-    pub(crate) fn new(loops: usize) -> Self {
+    /// Keeps at most so many digests of statements.
+    pub(crate) fn new(digests: usize, loops: usize) -> Self {
         Self {
+            digests: Digests::new(digests, loops),
             loops,
             nowhere: Arc::new(Place::new(b"", loops)),
             databases: RwLock::default(),
@@ -299,6 +306,11 @@ impl Traffic {
         let mut databases: Vec<_> = named.map(|place| place.total()).collect();
         databases.sort_by(|a, b| a.name.cmp(&b.name));
         databases
+    }
+
+    /// Each kind of statement that ran.
+    pub(crate) fn digests(&self) -> Vec<StatementDigest> {
+        self.digests.all()
     }
 
     /// Begins new maxima.
@@ -372,7 +384,7 @@ impl Meter {
     /// A meter that nobody reads.
     #[must_use]
     pub fn detached() -> Self {
-        Self::new(Arc::new(Traffic::new(1)), 0)
+        Self::new(Arc::new(Traffic::new(DETACHED_DIGESTS, 1)), 0)
     }
 
     /// Counts for event loop `index`.
@@ -421,12 +433,33 @@ impl Meter {
         self.share().bytes_out.add(bytes as u64);
     }
 
+    /// Whether digests of statements are kept.
+    #[inline]
+    pub(crate) fn wants_digests(&self) -> bool {
+        self.traffic.digests.are_on()
+    }
+
+    /// The place where a statement is counted that has been read.
+    #[inline]
+    pub(crate) fn digest(&self, read: &DigestReader) -> DigestPlace {
+        let digests = &self.traffic.digests;
+        if !digests.are_on() {
+            return DigestPlace::REST;
+        }
+        let text = || String::from_utf8_lossy(read.text()).into_owned();
+        digests.place(self.index, read.hash(), text)
+    }
+
     /// A statement's reply, or its part of one, is complete.
     #[inline]
-    pub(crate) fn statement(&self, class: StatementClass, failed: bool, time: Duration) {
+    pub(crate) fn statement(&self, class: StatementClass, digest: DigestPlace, outcome: &Outcome) {
         let share = self.share();
         let statements = &share.statements;
-        if failed {
+        let time = outcome.time;
+        if self.wants_digests() {
+            self.traffic.digests.add(self.index, digest, outcome);
+        }
+        if outcome.failed {
             statements.failed.add(1);
         } else {
             statements.finished.add(1);
@@ -447,6 +480,11 @@ impl Meter {
             StatementClass::OtherTransaction => statements.other_transaction.add(1),
             StatementClass::Other => statements.other.add(1),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn digests(&self) -> Vec<StatementDigest> {
+        self.traffic.digests()
     }
 
     #[cfg(test)]

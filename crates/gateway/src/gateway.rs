@@ -12,6 +12,7 @@ use openpeta_types::{EndpointId, InstanceId};
 
 use crate::config::GatewayConfig;
 use crate::counters::{DatabaseCounters, InstanceCounters};
+use crate::digests::StatementDigest;
 use crate::error::GatewayError;
 use crate::registry::{Registry, Route};
 use crate::shell::{Command, Worker};
@@ -209,6 +210,12 @@ impl Gateway {
     /// the instance is published. Sessions in no database count for the instance alone.
     pub fn database_counters(&self, id: &InstanceId) -> Option<Vec<DatabaseCounters>> {
         Some(self.registry.instance(id)?.traffic().databases())
+    }
+
+    /// Each kind of statement that an instance's sessions ran, by the time that it took in all, the
+    /// longest first, if the instance is published.
+    pub fn digests(&self, id: &InstanceId) -> Option<Vec<StatementDigest>> {
+        Some(self.registry.instance(id)?.traffic().digests())
     }
 
     /// Begins new maxima of an instance's response times, for whoever looks at them regularly.

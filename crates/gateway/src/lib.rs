@@ -7,6 +7,7 @@
 
 mod config;
 mod counters;
+mod digests;
 mod error;
 mod gateway;
 mod registry;
@@ -15,5 +16,6 @@ mod shell;
 
 pub use config::{GatewayConfig, LoopKind};
 pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters};
+pub use digests::StatementDigest;
 pub use error::GatewayError;
 pub use gateway::{Endpoint, Gateway};

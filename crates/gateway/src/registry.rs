@@ -24,12 +24,12 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    fn new(route: Arc<InstanceRoute>, loops: usize) -> Self {
+    fn new(route: Arc<InstanceRoute>, digests: usize, loops: usize) -> Self {
         Self {
             route: RwLock::new(Some(route)),
             sessions: AtomicUsize::new(0),
             counters: (0..loops).map(|_| LoopCounters::default()).collect(),
-            traffic: Arc::new(Traffic::new(loops)),
+            traffic: Arc::new(Traffic::new(digests, loops)),
         }
     }
 
@@ -115,7 +115,10 @@ impl Registry {
             *write(&instance.route) = Some(route);
             return Some(Arc::clone(instance));
         }
-        instances.insert(id, Arc::new(Instance::new(route, self.loops)));
+        instances.insert(
+            id,
+            Arc::new(Instance::new(route, self.config.digests, self.loops)),
+        );
         None
     }
 

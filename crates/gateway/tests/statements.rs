@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params};
-use openpeta_gateway::{DatabaseCounters, StatementCounters};
+use openpeta_gateway::{DatabaseCounters, GatewayConfig, StatementCounters, StatementDigest};
 use support::{OTHER_PASSWORD, OTHER_USER, Setup, eventually};
 
 const STATEMENTS: u64 = 10_000;
@@ -276,6 +276,15 @@ async fn workload(setup: &Setup, seed: u64) {
     assert!(total.queries() >= STATEMENTS);
     let reads: u64 = expected.databases.values().map(|c| c.single_reads).sum();
     assert_eq!(total.single_reads, reads);
+    let digests = setup.gateway.digests(&setup.route.instance_id).unwrap();
+    let sum = |of: fn(&StatementDigest) -> u64| digests.iter().map(of).sum::<u64>();
+    assert_eq!(sum(|digest| digest.count), total.queries());
+    assert_eq!(sum(|digest| digest.errors), total.failed);
+    assert!(
+        digests.len() < 60,
+        "one a kind of statement: {}",
+        digests.len()
+    );
     for client in clients {
         client.conn.disconnect().await.unwrap();
     }
@@ -423,4 +432,90 @@ fn a_statement_is_executed_before_its_id_is_known() {
     let statements = setup.counters().statements;
     assert_eq!((statements.single_reads, statements.single_writes), (1, 0));
     assert_eq!((statements.other, statements.failed), (1, 0));
+}
+
+fn digests(setup: &Setup) -> BTreeMap<String, StatementDigest> {
+    let digests = setup.gateway.digests(&setup.route.instance_id).unwrap();
+    digests
+        .into_iter()
+        .map(|digest| (digest.text.clone(), digest))
+        .collect()
+}
+
+#[tokio::test]
+async fn digests_tell_rows_errors_and_times() {
+    let setup = Setup::start();
+    setup.node.run_script(PREPARE);
+    let mut conn = setup.connect().await;
+    for n in 0..20 {
+        let text =
+            format!("SELECT seq FROM seq_1_to_5 WHERE seq IN ({n}, 2, 3); SELECT SLEEP(0.0{n})");
+        conn.query_drop(text).await.unwrap();
+    }
+    conn.query_drop("INSERT INTO t (a) VALUES ('a'), ('b'),('c')")
+        .await
+        .unwrap();
+    conn.query_drop("insert into T (a) values ('a')")
+        .await
+        .unwrap_err();
+    conn.query_drop("INSERT INTO t (a) VALUES ('d')")
+        .await
+        .unwrap();
+    conn.exec_drop("SELECT a FROM t WHERE id < ?", (3,))
+        .await
+        .unwrap();
+    conn.query_drop("SELECT a FROM t WHERE id < 4")
+        .await
+        .unwrap();
+    conn.query_drop("CALL p()").await.unwrap();
+    let digests = digests(&setup);
+    let counts = |text: &str| {
+        let d = &digests[text];
+        (d.count, d.errors, d.rows_sent, d.rows_affected)
+    };
+    // 1, 4 and 5 besides 2 and 3.
+    assert_eq!(
+        counts("SELECT seq FROM seq_1_to_5 WHERE seq IN (...)"),
+        (20, 0, 43, 0)
+    );
+    // The case of letters makes no other digest.
+    assert_eq!(counts("INSERT INTO t (a) VALUES (...)"), (3, 1, 0, 4));
+    assert_eq!(counts("SELECT a FROM t WHERE id < ?"), (2, 0, 5, 0));
+    assert_eq!(counts("CALL p ()").0, 1);
+    assert_eq!(counts("CALL p ()").2, 2);
+    let sleep = &digests["SELECT SLEEP (?)"];
+    assert_eq!(sleep.count, 20);
+    assert!(sleep.longest >= Duration::from_millis(19) && sleep.total_time >= sleep.longest);
+    assert!(sleep.shortest <= sleep.p50 && sleep.p50 <= sleep.p95);
+    assert!(sleep.p95 <= sleep.p99 && sleep.p99 <= sleep.longest);
+}
+
+#[tokio::test]
+async fn a_limit_of_digests_holds_for_all_loops_together() {
+    let config = |digests| GatewayConfig {
+        digests,
+        ..GatewayConfig::default()
+    };
+    for limit in [0, 3] {
+        let setup = Setup::with(config(limit));
+        for _ in 0..4 {
+            let mut conn = setup.connect().await;
+            for n in 0..20 {
+                conn.query_drop(format!("SELECT {n} AS c{n}"))
+                    .await
+                    .unwrap();
+            }
+        }
+        let digests = setup.gateway.digests(&setup.route.instance_id).unwrap();
+        let count: u64 = digests.iter().map(|digest| digest.count).sum();
+        if limit == 0 {
+            assert_eq!(digests, []);
+        } else {
+            assert_eq!(
+                digests.iter().filter(|digest| digest.digest != 0).count(),
+                limit
+            );
+            assert_eq!(count, setup.counters().statements.queries());
+        }
+    }
 }

@@ -239,6 +239,8 @@ pub struct GatewayConfig {
     pub idle_seconds: u64,
     /// Sessions over all instances; absent takes what the limit of open files allows.
     pub max_sessions: Option<usize>,
+    /// Most digests of statements that are kept of an instance; 0 keeps none.
+    pub digests: usize,
     /// How sessions' bytes are moved.
     pub io: GatewayIo,
     /// Seconds that open transactions get to finish when the service stops.
@@ -254,6 +256,7 @@ impl Default for GatewayConfig {
             login_seconds: 10,
             idle_seconds: 28_800,
             max_sessions: None,
+            digests: 1000,
             io: GatewayIo::Auto,
             drain_seconds: 10,
         }

@@ -179,6 +179,7 @@ fn start_gateway(config: &GatewayConfig, tls: &Tls) -> Result<Gateway, ServeErro
         login_timeout: Duration::from_secs(config.login_seconds),
         idle_timeout: Duration::from_secs(config.idle_seconds),
         max_sessions: config.max_sessions,
+        digests: config.digests,
         io: match config.io {
             GatewayIo::Auto => LoopKind::Auto,
             GatewayIo::IoUring => LoopKind::IoUring,

@@ -6,17 +6,19 @@
 //! number wrong.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::mem;
 use std::time::Duration;
 
 use openpeta_mysql_wire::command::*;
 use openpeta_mysql_wire::{Capabilities, Login, ReplyTracker, Status};
 use openpeta_sql_route::{
-    DatabaseChange, Dialect, Encoding, Lexer, PieceLexer, Results, Statement, StatementClass,
-    StatementReader,
+    DatabaseChange, Dialect, DigestReader, Encoding, Lexer, PieceLexer, Results, Statement,
+    StatementClass, StatementReader, Token,
 };
 
 use crate::counters::Meter;
+use crate::digests::{AsItIs, DigestPlace, Outcome};
 
 /// Statements of one text whose classes are remembered; any beyond count as others.
 const MOST_STATEMENTS: usize = 64 << 10;
@@ -37,16 +39,63 @@ pub(super) struct Statements {
     commands: VecDeque<Command>,
     /// How the payload of the last command is read.
     reading: Reading,
-    /// Classes of the prepared statements.
-    prepared: HashMap<u32, StatementClass>,
+    /// Used by every text that is there as a whole.
+    digest: DigestReader,
+    /// By the numbers that the server gave them.
+    prepared: HashMap<u64, Prepared, BuildHasherDefault<AsItIs>>,
     last_prepared: u32,
+}
+
+/// What is remembered of a prepared statement.
+#[derive(Clone, Copy)]
+struct Prepared {
+    class: StatementClass,
+    digest: DigestPlace,
+}
+
+impl Prepared {
+    const UNKNOWN: Self = Self {
+        class: StatementClass::Other,
+        digest: DigestPlace::REST,
+    };
+}
+
+/// A statement of a text, and its digest.
+struct Read {
+    statement: Statement,
+    digest: DigestPlace,
+}
+
+impl Read {
+    const UNKNOWN: Self = Self {
+        statement: Statement::OTHER,
+        digest: DigestPlace::REST,
+    };
 }
 
 struct Command {
     command: u8,
     /// When it, or the statement of it that runs, began.
     since: Duration,
+    /// Rows of the reply that belong to statements before.
+    rows_sent: u64,
+    rows_affected: u64,
     what: What,
+}
+
+impl Command {
+    /// The statement that runs has its reply; what follows belongs to the next.
+    #[inline]
+    fn done(&mut self, failed: bool, reply: &ReplyTracker, now: Duration) -> Outcome {
+        Outcome {
+            failed,
+            rows_sent: reply.rows() - mem::replace(&mut self.rows_sent, reply.rows()),
+            rows_affected: reply
+                .affected_rows()
+                .wrapping_sub(mem::replace(&mut self.rows_affected, reply.affected_rows())),
+            time: now.saturating_sub(mem::replace(&mut self.since, now)),
+        }
+    }
 }
 
 /// What has to be known of a command when its reply comes.
@@ -55,10 +104,10 @@ enum What {
     Nothing,
     /// The statements of a COM_QUERY; of the first the reply is due.
     Text {
-        statement: Statement,
-        rest: VecDeque<Statement>,
+        read: Read,
+        rest: VecDeque<Read>,
     },
-    Prepare(StatementClass),
+    Prepare(Prepared),
     Execute(u32),
     Close(u32),
     Database(Vec<u8>),
@@ -78,7 +127,8 @@ enum Reading {
 struct Text {
     lexer: PieceLexer,
     reader: StatementReader,
-    found: VecDeque<Statement>,
+    digest: DigestReader,
+    found: VecDeque<Read>,
 }
 
 impl Statements {
@@ -90,7 +140,8 @@ impl Statements {
             database: Vec::new(),
             commands: VecDeque::new(),
             reading: Reading::Passing,
-            prepared: HashMap::new(),
+            digest: DigestReader::default(),
+            prepared: HashMap::default(),
             last_prepared: 0,
         }
     }
@@ -142,6 +193,8 @@ impl Statements {
         self.commands.push_back(Command {
             command,
             since: now,
+            rows_sent: 0,
+            rows_affected: 0,
             what: What::Nothing,
         });
         self.reading = match command {
@@ -173,16 +226,13 @@ impl Statements {
                 let text = piece.get(1..).unwrap_or_default();
                 if is_complete {
                     let several = self.several && command.command == COM_QUERY;
-                    command.what = match whole_text(text, self.dialect, several) {
-                        (statement, _) if command.command == COM_STMT_PREPARE => {
-                            What::Prepare(statement.class)
-                        }
-                        (statement, rest) => What::Text { statement, rest },
-                    };
+                    let meter = &self.meter;
+                    let found = whole_text(text, self.dialect, several, meter, &mut self.digest);
+                    command.what = of_text(command.command, found);
                     self.reading = Reading::Passing;
                 } else {
                     let mut arriving = Box::new(Text::new(self.dialect));
-                    arriving.push(text);
+                    arriving.push(text, &self.meter);
                     self.reading = Reading::Text(arriving);
                 }
             }
@@ -203,7 +253,7 @@ impl Statements {
                 let room = HEAD_LIMIT.saturating_sub(head.len());
                 head.extend_from_slice(&piece[..piece.len().min(room)]);
             }
-            Reading::Text(text) => text.push(piece),
+            Reading::Text(text) => text.push(piece, &self.meter),
         }
         if !is_complete {
             return;
@@ -215,12 +265,7 @@ impl Statements {
         command.what = match read {
             Reading::Passing => What::Nothing,
             Reading::Head(head) => of_head(command.command, &head),
-            Reading::Text(text) => match text.end(self.several) {
-                (statement, _) if command.command == COM_STMT_PREPARE => {
-                    What::Prepare(statement.class)
-                }
-                (statement, rest) => What::Text { statement, rest },
-            },
+            Reading::Text(text) => of_text(command.command, text.end(self.several, &self.meter)),
         };
         self.settle();
     }
@@ -228,14 +273,15 @@ impl Statements {
     /// A result of the reply that is due is complete, and another follows.
     pub(super) fn result(&mut self, columns: bool, reply: &mut ReplyTracker, now: Duration) {
         if let Some(command) = self.commands.front_mut()
-            && let What::Text { statement, rest } = &mut command.what
-            && !(columns && statement.results == Results::ManyThenOk)
+            && let What::Text { read, rest } = &mut command.what
+            && !(columns && read.statement.results == Results::ManyThenOk)
         {
-            let next = rest.pop_front().unwrap_or(Statement::OTHER);
-            let done = mem::replace(statement, next);
-            let time = now.saturating_sub(mem::replace(&mut command.since, now));
-            self.meter.statement(done.class, false, time);
-            self.change_database(done.database);
+            let next = rest.pop_front().unwrap_or(Read::UNKNOWN);
+            let done = mem::replace(read, next);
+            let outcome = command.done(false, reply, now);
+            let statement = done.statement;
+            self.meter.statement(statement.class, done.digest, &outcome);
+            self.change_database(statement.database);
         }
         self.follow_schema(reply);
     }
@@ -249,27 +295,29 @@ impl Statements {
         now: Duration,
     ) -> Option<u8> {
         let failed = error.is_some();
-        if let Some(command) = self.commands.pop_front() {
-            let time = now.saturating_sub(command.since);
+        if let Some(mut command) = self.commands.pop_front() {
+            let outcome = command.done(failed, reply, now);
             match command.what {
-                What::Text { statement, .. } => {
-                    self.meter.statement(statement.class, failed, time);
+                What::Text { read, .. } => {
+                    let statement = read.statement;
+                    self.meter.statement(statement.class, read.digest, &outcome);
                     if !failed {
                         self.change_database(statement.database);
                     }
                 }
                 What::Execute(id) => {
-                    let class = self.prepared_class(id);
-                    self.meter.statement(class, failed, time);
+                    let Prepared { class, digest } = self.prepared(id);
+                    self.meter.statement(class, digest, &outcome);
                 }
                 // The reply came before the whole text: an error.
                 What::Nothing if command.command == COM_QUERY => {
-                    self.meter.statement(StatementClass::Other, failed, time);
+                    let Prepared { class, digest } = Prepared::UNKNOWN;
+                    self.meter.statement(class, digest, &outcome);
                 }
                 _ if failed => {}
-                What::Prepare(class) => {
+                What::Prepare(prepared) => {
                     self.last_prepared = reply.prepared_id();
-                    self.prepared.insert(self.last_prepared, class);
+                    self.prepared.insert(self.last_prepared.into(), prepared);
                 }
                 What::Database(name) => self.meter.enter(&name),
                 What::Option(option) => self.several = option == 0,
@@ -291,19 +339,19 @@ impl Statements {
             ..
         }) = self.commands.front()
         {
-            self.prepared.remove(id);
+            self.prepared.remove(&u64::from(*id));
             self.commands.pop_front();
         }
     }
 
-    fn prepared_class(&self, id: u32) -> StatementClass {
+    fn prepared(&self, id: u32) -> Prepared {
         let id = if id == LAST_PREPARED {
             self.last_prepared
         } else {
             id
         };
-        let class = self.prepared.get(&id);
-        class.copied().unwrap_or(StatementClass::Other)
+        let prepared = self.prepared.get(&u64::from(id));
+        prepared.copied().unwrap_or(Prepared::UNKNOWN)
     }
 
     fn change_database(&mut self, change: Option<DatabaseChange>) {
@@ -328,23 +376,80 @@ impl Statements {
 
 /// What a text that is there as a whole holds.
 #[inline]
-fn whole_text(text: &[u8], dialect: Dialect, several: bool) -> (Statement, VecDeque<Statement>) {
-    if !several || memchr::memchr(b';', text).is_none() {
-        return (Statement::of(text, dialect), VecDeque::new());
+fn whole_text(
+    text: &[u8],
+    dialect: Dialect,
+    several: bool,
+    meter: &Meter,
+    digest: &mut DigestReader,
+) -> (Read, VecDeque<Read>) {
+    let mut found = VecDeque::new();
+    let is_one = !several || memchr::memchr(b';', text).is_none();
+    if is_one && !meter.wants_digests() {
+        let read = Read {
+            statement: Statement::of(text, dialect),
+            digest: DigestPlace::REST,
+        };
+        return (read, found);
     }
     let mut reader = StatementReader::new(dialect);
-    let mut found = VecDeque::new();
+    digest.begin();
+    let mut first = None;
     for token in Lexer::new(text, dialect) {
-        keep(&mut found, reader.push(&token));
+        if let Some(read) = look(&token, &mut reader, digest, meter) {
+            match first {
+                None => first = Some(read),
+                Some(_) => keep(&mut found, read),
+            }
+        }
+        if is_one && (first.is_some() || (digest.is_full() && reader.is_decided())) {
+            break;
+        }
     }
-    keep(&mut found, reader.end());
-    let first = found.pop_front().unwrap_or(Statement::OTHER);
-    (first, found)
+    if let Some(statement) = reader.end() {
+        let read = read(statement, digest, meter);
+        match first {
+            None => first = Some(read),
+            Some(_) => keep(&mut found, read),
+        }
+    }
+    if is_one {
+        found.clear();
+    }
+    (first.unwrap_or(Read::UNKNOWN), found)
 }
 
-fn keep(found: &mut VecDeque<Statement>, statement: Option<Statement>) {
+/// Takes the next token of a text; gives the statement that it ends.
+#[inline]
+fn look(
+    token: &Token<'_>,
+    reader: &mut StatementReader,
+    digest: &mut DigestReader,
+    meter: &Meter,
+) -> Option<Read> {
+    match reader.push(token) {
+        Some(statement) => Some(read(statement, digest, meter)),
+        None => {
+            digest.push(token);
+            None
+        }
+    }
+}
+
+/// A statement whose tokens have all been read.
+#[inline]
+fn read(statement: Statement, digest: &mut DigestReader, meter: &Meter) -> Read {
+    let place = meter.digest(digest);
+    digest.begin();
+    Read {
+        statement,
+        digest: place,
+    }
+}
+
+fn keep(found: &mut VecDeque<Read>, read: Read) {
     if found.len() < MOST_STATEMENTS {
-        found.extend(statement);
+        found.push_back(read);
     }
 }
 
@@ -353,26 +458,47 @@ impl Text {
         Self {
             lexer: PieceLexer::new(dialect),
             reader: StatementReader::new(dialect),
+            digest: DigestReader::default(),
             found: VecDeque::new(),
         }
     }
 
-    fn push(&mut self, piece: &[u8]) {
-        let (reader, found) = (&mut self.reader, &mut self.found);
-        self.lexer
-            .push(piece, |token| keep(found, reader.push(token)));
+    fn push(&mut self, piece: &[u8], meter: &Meter) {
+        let (reader, digest, found) = (&mut self.reader, &mut self.digest, &mut self.found);
+        self.lexer.push(piece, |token| {
+            if let Some(read) = look(token, reader, digest, meter) {
+                keep(found, read);
+            }
+        });
     }
 
-    fn end(mut self, several: bool) -> (Statement, VecDeque<Statement>) {
-        let (reader, found) = (&mut self.reader, &mut self.found);
-        self.lexer.end(|token| keep(found, reader.push(token)));
-        keep(found, reader.end());
-        let first = found.pop_front().unwrap_or(Statement::OTHER);
+    fn end(mut self, several: bool, meter: &Meter) -> (Read, VecDeque<Read>) {
+        let (reader, digest, found) = (&mut self.reader, &mut self.digest, &mut self.found);
+        self.lexer.end(|token| {
+            if let Some(read) = look(token, reader, digest, meter) {
+                keep(found, read);
+            }
+        });
+        if let Some(statement) = reader.end() {
+            keep(found, read(statement, digest, meter));
+        }
+        let first = found.pop_front().unwrap_or(Read::UNKNOWN);
         if !several {
             found.clear();
         }
         (first, self.found)
     }
+}
+
+/// What is to be known of a command with a text.
+fn of_text(command: u8, (read, rest): (Read, VecDeque<Read>)) -> What {
+    if command == COM_STMT_PREPARE {
+        return What::Prepare(Prepared {
+            class: read.statement.class,
+            digest: read.digest,
+        });
+    }
+    What::Text { read, rest }
 }
 
 /// What the payload of a command tells that is no text.

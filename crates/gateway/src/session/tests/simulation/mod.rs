@@ -9,6 +9,7 @@ use openpeta_mysql_wire::{AuthSwitch, ChangeUser};
 
 use self::node::Node;
 use super::*;
+use crate::StatementDigest;
 
 const RUNS: u64 = 2_000;
 
@@ -181,6 +182,10 @@ impl World {
             + statements.other_transaction
             + statements.other;
         assert_eq!(classes, statements.queries());
+        let digests = self.session.meter().digests();
+        let sum = |of: fn(&StatementDigest) -> u64| digests.iter().map(of).sum::<u64>();
+        assert_eq!(sum(|digest| digest.count), statements.queries());
+        assert_eq!(sum(|digest| digest.errors), statements.failed);
         assert_eq!(total.commands, self.session.counters().commands);
         assert_eq!(total.errors, self.session.counters().errors);
     }
