@@ -4,6 +4,7 @@
 //! each other; who reads adds the tables up. Which digests there are is known per instance, so
 //! that their number is bounded however many loops there are.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -159,7 +160,7 @@ impl Digests {
         let ran = sums.iter().filter(|(_, sum)| sum.count > 0);
         let mut all: Vec<_> = ran.map(|(d, sum)| sum.told(*d, text(d))).collect();
         drop(known);
-        all.sort_by(|a, b| (b.total_time, b.digest).cmp(&(a.total_time, a.digest)));
+        all.sort_by_key(|digest| Reverse((digest.total_time, digest.digest)));
         all
     }
 

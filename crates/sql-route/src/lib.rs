@@ -15,6 +15,7 @@ mod lexer;
 mod pieces;
 mod scan;
 mod statement;
+mod template;
 mod token;
 
 pub use ddl::{Ddl, DdlError, DdlKind, parse_ddl};
@@ -23,4 +24,5 @@ pub use digest::{DIGEST_TEXT, DigestReader};
 pub use lexer::Lexer;
 pub use pieces::PieceLexer;
 pub use statement::{DatabaseChange, Results, Statement, StatementClass, StatementReader};
+pub use template::Templates;
 pub use token::{Token, TokenKind};

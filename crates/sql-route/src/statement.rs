@@ -52,7 +52,7 @@ pub struct Statement {
     /// How it is answered.
     pub results: Results,
     /// What it does to the session's database.
-    pub database: Option<DatabaseChange>,
+    pub database: Option<Box<DatabaseChange>>,
 }
 
 impl Statement {
@@ -333,7 +333,7 @@ impl StatementReader {
         change: impl FnOnce(Vec<u8>) -> DatabaseChange,
     ) {
         let name = token.name(&self.dialect).map(Cow::into_owned);
-        self.statement.database = name.map(change);
+        self.statement.database = name.map(change).map(Box::new);
         self.stage = Stage::End;
     }
 

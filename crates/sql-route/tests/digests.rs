@@ -1,6 +1,6 @@
 //! Statements of one kind have one digest, and others have others.
 
-use openpeta_sql_route::{DIGEST_TEXT, Dialect, DigestReader, Lexer};
+use openpeta_sql_route::{DIGEST_TEXT, Dialect, DigestReader, Lexer, Statement, Templates};
 use proptest::prelude::*;
 
 fn read(text: &[u8]) -> DigestReader {
@@ -120,7 +120,88 @@ fn long_texts_are_cut() {
     );
 }
 
+const MARIADB: Dialect = Dialect::new(101_119);
+
+fn remember(templates: &mut Templates<u32>, text: &str, known: u32) {
+    templates.begin();
+    let mut lexer = Lexer::new(text.as_bytes(), MARIADB);
+    while let Some(token) = lexer.next() {
+        templates.push(&token, lexer.position());
+    }
+    templates.remember(text.as_bytes(), MARIADB, known);
+}
+
+#[test]
+fn a_text_is_known_again_whatever_its_values() {
+    let mut templates = Templates::default();
+    remember(
+        &mut templates,
+        "SELECT c FROM t WHERE id=5 AND s = 'abc' LIMIT 10",
+        1,
+    );
+    remember(&mut templates, "DO 1", 2);
+    let find = |text: &str| templates.find(text.as_bytes(), MARIADB);
+    assert_eq!(
+        find("SELECT c FROM t WHERE id=77777 AND s = '' LIMIT 0"),
+        Some(1)
+    );
+    assert_eq!(find("DO 23"), Some(2));
+    for other in [
+        "",
+        "DO ",
+        "DO 1.5",
+        "DO 1e5",
+        "DO 1x",
+        "DO -1",
+        "DO 1;",
+        "DO 0x1",
+        "do 1",
+        "SELECT c FROM t WHERE id=5 AND s = 'a''c' LIMIT 10",
+        "SELECT c FROM t WHERE id=5 AND s = 'a\\' LIMIT 10",
+        "SELECT c FROM t WHERE id=5 AND s = 'abc LIMIT 10",
+        "SELECT c FROM t WHERE id=5 AND s = \"abc\" LIMIT 10",
+    ] {
+        assert_eq!(find(other), None, "{other}");
+    }
+    let quotes = Dialect {
+        ansi_quotes: true,
+        ..MARIADB
+    };
+    assert_eq!(templates.find(b"DO 1", quotes), None);
+    for n in 0..20 {
+        remember(&mut templates, &format!("SELECT c{n}"), n);
+    }
+    assert_eq!(templates.find(b"DO 1", MARIADB), None);
+    assert_eq!(templates.find(b"SELECT c19", MARIADB), Some(19));
+}
+
+/// Texts of few pieces, so that many are alike but for their values.
+fn alike() -> impl Strategy<Value = String> {
+    const PIECES: &[&str] = &[
+        "SELECT ", "SET ", "a", "=", "1", "22", "'x'", "'y y'", "''", "'", "\\", ".", "e", "x",
+        ";", " ", "/*", "*/", "--", "-", "(", ",", ")", "IN ", "VALUES ", "0x", "@",
+    ];
+    prop::collection::vec(prop::sample::select(PIECES), 0..8).prop_map(|pieces| pieces.concat())
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn what_is_taken_for_known_is_the_same(texts in prop::collection::vec(alike(), 2..40)) {
+        let mut templates = Templates::default();
+        for (known, text) in texts.iter().enumerate() {
+            if let Some(found) = templates.find(text.as_bytes(), MARIADB) {
+                let before = &texts[found as usize];
+                prop_assert_eq!(digest(text), digest(before));
+                let [of_text, of_before] = [text, before].map(|t| Statement::of(t.as_bytes(), MARIADB));
+                prop_assert_eq!(of_text, of_before);
+            } else {
+                remember(&mut templates, text, known as u32);
+            }
+        }
+    }
+
     #[test]
     fn any_bytes_have_a_digest(text in prop::collection::vec(any::<u8>(), 0..300)) {
         let reader = read(&text);

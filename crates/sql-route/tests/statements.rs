@@ -214,7 +214,11 @@ fn several_statements_in_a_text() {
 
 #[test]
 fn what_changes_the_database() {
-    let of = |text: &str| Statement::of(text.as_bytes(), MARIADB).database;
+    let of = |text: &str| {
+        Statement::of(text.as_bytes(), MARIADB)
+            .database
+            .map(|change| *change)
+    };
     let changes_to = |name: &str| Some(DatabaseChange::Use(name.into()));
     assert_eq!(of("USE shop"), changes_to("shop"));
     assert_eq!(of("use /* this */ `a``b`;"), changes_to("a`b"));

@@ -14,7 +14,7 @@ use openpeta_mysql_wire::command::*;
 use openpeta_mysql_wire::{Capabilities, Login, ReplyTracker, Status};
 use openpeta_sql_route::{
     DatabaseChange, Dialect, DigestReader, Encoding, Lexer, PieceLexer, Results, Statement,
-    StatementClass, StatementReader, Token,
+    StatementClass, StatementReader, Templates, Token,
 };
 
 use crate::counters::Meter;
@@ -39,11 +39,19 @@ pub(super) struct Statements {
     commands: VecDeque<Command>,
     /// How the payload of the last command is read.
     reading: Reading,
-    /// Used by every text that is there as a whole.
-    digest: DigestReader,
+    /// For texts that are there as a whole.
+    texts: Texts,
     /// By the numbers that the server gave them.
     prepared: HashMap<u64, Prepared, BuildHasherDefault<AsItIs>>,
     last_prepared: u32,
+}
+
+/// What reading texts needs, and remembers.
+#[derive(Default)]
+struct Texts {
+    digest: DigestReader,
+    /// Of texts that are one statement of one result.
+    known: Templates<Prepared>,
 }
 
 /// What is remembered of a prepared statement.
@@ -140,7 +148,7 @@ impl Statements {
             database: Vec::new(),
             commands: VecDeque::new(),
             reading: Reading::Passing,
-            digest: DigestReader::default(),
+            texts: Texts::default(),
             prepared: HashMap::default(),
             last_prepared: 0,
         }
@@ -226,10 +234,13 @@ impl Statements {
                 let text = piece.get(1..).unwrap_or_default();
                 if is_complete {
                     let several = self.several && command.command == COM_QUERY;
-                    let meter = &self.meter;
-                    let found = whole_text(text, self.dialect, several, meter, &mut self.digest);
-                    command.what = of_text(command.command, found);
                     self.reading = Reading::Passing;
+                    if let Some(known) = self.texts.known.find(text, self.dialect) {
+                        command.what = of_known(command.command, known);
+                        return;
+                    }
+                    let found = self.texts.read(text, self.dialect, several, &self.meter);
+                    command.what = of_text(command.command, found);
                 } else {
                     let mut arriving = Box::new(Text::new(self.dialect));
                     arriving.push(text, &self.meter);
@@ -354,10 +365,11 @@ impl Statements {
         prepared.copied().unwrap_or(Prepared::UNKNOWN)
     }
 
-    fn change_database(&mut self, change: Option<DatabaseChange>) {
-        match change {
+    #[inline]
+    fn change_database(&mut self, change: Option<Box<DatabaseChange>>) {
+        match change.as_deref() {
             None => {}
-            Some(DatabaseChange::Use(name)) => self.meter.enter(&name),
+            Some(DatabaseChange::Use(name)) => self.meter.enter(name),
             Some(DatabaseChange::Drop(name)) if name == self.meter.database() => {
                 self.meter.enter(b"");
             }
@@ -374,49 +386,51 @@ impl Statements {
     }
 }
 
-/// What a text that is there as a whole holds.
-#[inline]
-fn whole_text(
-    text: &[u8],
-    dialect: Dialect,
-    several: bool,
-    meter: &Meter,
-    digest: &mut DigestReader,
-) -> (Read, VecDeque<Read>) {
-    let mut found = VecDeque::new();
-    let is_one = !several || memchr::memchr(b';', text).is_none();
-    if is_one && !meter.wants_digests() {
-        let read = Read {
-            statement: Statement::of(text, dialect),
-            digest: DigestPlace::REST,
-        };
-        return (read, found);
-    }
-    let mut reader = StatementReader::new(dialect);
-    digest.begin();
-    let mut first = None;
-    for token in Lexer::new(text, dialect) {
-        if let Some(read) = look(&token, &mut reader, digest, meter) {
-            match first {
-                None => first = Some(read),
-                Some(_) => keep(&mut found, read),
+impl Texts {
+    /// What a text that is there as a whole holds.
+    fn read(
+        &mut self,
+        text: &[u8],
+        dialect: Dialect,
+        several: bool,
+        meter: &Meter,
+    ) -> (Read, VecDeque<Read>) {
+        let mut found = VecDeque::new();
+        let is_one = !several || memchr::memchr(b';', text).is_none();
+        let mut reader = StatementReader::new(dialect);
+        let mut lexer = Lexer::new(text, dialect);
+        self.digest.begin();
+        self.known.begin();
+        let wants_all = meter.wants_digests() || !is_one;
+        while let Some(token) = lexer.next() {
+            if let Some(read) = look(&token, &mut reader, &mut self.digest, meter) {
+                keep(&mut found, read);
+            }
+            self.known.push(&token, lexer.position());
+            let is_known = reader.is_decided() && (!wants_all || self.digest.is_full());
+            if is_one && (is_known || !found.is_empty()) {
+                break;
             }
         }
-        if is_one && (first.is_some() || (digest.is_full() && reader.is_decided())) {
-            break;
+        let is_whole = lexer.position() == text.len();
+        if let Some(statement) = reader.end() {
+            keep(&mut found, read(statement, &mut self.digest, meter));
         }
-    }
-    if let Some(statement) = reader.end() {
-        let read = read(statement, digest, meter);
-        match first {
-            None => first = Some(read),
-            Some(_) => keep(&mut found, read),
+        let first = found.pop_front().unwrap_or(Read::UNKNOWN);
+        if is_one {
+            found.clear();
         }
+        let statement = &first.statement;
+        let is_simple = statement.results == Results::One && statement.database.is_none();
+        if is_simple && is_whole && found.is_empty() && memchr::memchr(b';', text).is_none() {
+            let known = Prepared {
+                class: statement.class,
+                digest: first.digest,
+            };
+            self.known.remember(text, dialect, known);
+        }
+        (first, found)
     }
-    if is_one {
-        found.clear();
-    }
-    (first.unwrap_or(Read::UNKNOWN), found)
 }
 
 /// Takes the next token of a text; gives the statement that it ends.
@@ -430,7 +444,9 @@ fn look(
     match reader.push(token) {
         Some(statement) => Some(read(statement, digest, meter)),
         None => {
-            digest.push(token);
+            if meter.wants_digests() {
+                digest.push(token);
+            }
             None
         }
     }
@@ -498,6 +514,22 @@ fn of_text(command: u8, (read, rest): (Read, VecDeque<Read>)) -> What {
             digest: read.digest,
         });
     }
+    What::Text { read, rest }
+}
+
+/// As [`of_text`], of a text that was known.
+#[inline]
+fn of_known(command: u8, known: Prepared) -> What {
+    if command == COM_STMT_PREPARE {
+        return What::Prepare(known);
+    }
+    let Prepared { class, digest } = known;
+    let statement = Statement {
+        class,
+        ..Statement::OTHER
+    };
+    let read = Read { statement, digest };
+    let rest = VecDeque::new();
     What::Text { read, rest }
 }
 
