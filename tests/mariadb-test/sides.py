@@ -104,7 +104,8 @@ class Gateway:
     """A gateway in front of one node."""
 
     def __init__(self, program, work):
-        self.command = [program, "127.0.0.1:0", work / "node.sock", "root", PASSWORD, PASSWORD, "1"]
+        # No connection is kept warm: many files count sessions in the process list, where it would show.
+        self.command = [program, "127.0.0.1:0", work / "node.sock", "root", PASSWORD, PASSWORD, "1", "0", "auto", "1000", "0"]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

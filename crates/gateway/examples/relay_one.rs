@@ -1,6 +1,6 @@
 //! A gateway for one instance with one account, for measurements and trials by hand.
 //!
-//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll [DIGESTS]]]]` lets the account in from
+//! `relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll [DIGESTS [WARM]]]]]` lets the account in from
 //! everywhere, prints the address once it listens, and runs until its input ends.
 
 #![allow(clippy::print_stdout, reason = "a program, not a library")]
@@ -15,7 +15,7 @@ use openpeta_mysql_wire::auth::{native, sha2};
 use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist, WhitelistEntry};
 
-const USAGE: &str = "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll [DIGESTS]]]]";
+const USAGE: &str = "relay_one LISTEN SOCKET USER PASSWORD BACKEND_PASSWORD [WORKERS [BUSY_POLL_US [auto|io_uring|epoll [DIGESTS [WARM]]]]]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Some(digests) = optional.get(3) {
         config.digests = digests.parse()?;
+    }
+    if let Some(warm) = optional.get(4) {
+        config.warm_connections = warm.parse()?;
     }
     let [listen, socket, user, password, backend] = required else {
         return Err(USAGE.into());

@@ -24,6 +24,10 @@ pub struct GatewayConfig {
     pub max_sessions: Option<usize>,
     /// Most digests of statements that are kept of an instance; 0 keeps none.
     pub digests: usize,
+    /// Connections to an instance's node that are kept for clients to come, at most; 0 keeps none.
+    pub warm_connections: usize,
+    /// How long such a connection waits for a client.
+    pub warm_time: Duration,
     /// How the loops wait for and move bytes.
     pub io: LoopKind,
     /// How long a loop looks for events before it sleeps while the gateway serves exactly one
@@ -41,6 +45,8 @@ impl Default for GatewayConfig {
             idle_timeout: Duration::from_secs(8 * 3600),
             max_sessions: None,
             digests: 1000,
+            warm_connections: 32,
+            warm_time: Duration::from_secs(60),
             io: LoopKind::Auto,
             busy_poll: Duration::ZERO,
         }
@@ -57,6 +63,8 @@ impl fmt::Debug for GatewayConfig {
             .field("idle_timeout", &self.idle_timeout)
             .field("max_sessions", &self.max_sessions)
             .field("digests", &self.digests)
+            .field("warm_connections", &self.warm_connections)
+            .field("warm_time", &self.warm_time)
             .field("io", &self.io)
             .field("busy_poll", &self.busy_poll)
             .finish()

@@ -22,6 +22,8 @@ const LONGEST_NAME: usize = 256;
 pub struct InstanceCounters {
     /// Sessions open now.
     pub sessions: u64,
+    /// Connections to the node that wait for a client now.
+    pub warm: u64,
     /// Connections that passed the whitelist and the limits.
     pub accepted: u64,
     /// Connections refused because the whitelist does not admit their address.
@@ -34,6 +36,12 @@ pub struct InstanceCounters {
     pub login_timeouts: u64,
     /// Connections for which the node could not be reached.
     pub node_failures: u64,
+    /// Logins on a connection to the node that was waiting.
+    pub warm_used: u64,
+    /// Connections that found none waiting.
+    pub warm_missed: u64,
+    /// Waiting connections that turned out to be of no use to the client they were given to.
+    pub warm_unfit: u64,
     /// Commands of any kind begun.
     pub commands: u64,
     /// Replies that were, or ended in, errors.
@@ -144,6 +152,9 @@ shares!(
         failed_logins,
         login_timeouts,
         node_failures,
+        warm_used,
+        warm_missed,
+        warm_unfit,
     }
 );
 

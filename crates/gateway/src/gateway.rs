@@ -72,6 +72,7 @@ impl Gateway {
         let its = Arc::clone(&registry);
         let worker = move |index| Worker::new(index, Arc::clone(&its));
         let loops = Loops::start(workers, loop_config, worker).map_err(GatewayError::Start)?;
+        registry.set_commander(loops.commander());
         Ok(Self {
             registry,
             loops,

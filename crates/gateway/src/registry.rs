@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use openpeta_relay_io::Commander;
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
 use crate::config::GatewayConfig;
 use crate::counters::{InstanceCounters, LoopCounters, Meter, Traffic};
+use crate::shell::Command;
 
 /// One published instance. Sessions hold it, so it outlives its withdrawal until they are gone.
 pub(crate) struct Instance {
@@ -17,6 +19,10 @@ pub(crate) struct Instance {
     route: RwLock<Option<Arc<InstanceRoute>>>,
     /// Sessions open now.
     sessions: AtomicUsize,
+    /// Connections to the node that no client has.
+    warm: AtomicUsize,
+    /// Those of them that are clean and wait for one.
+    ready: AtomicUsize,
     /// One share per event loop.
     counters: Box<[LoopCounters]>,
     /// What its sessions do.
@@ -28,6 +34,8 @@ impl Instance {
         Self {
             route: RwLock::new(Some(route)),
             sessions: AtomicUsize::new(0),
+            warm: AtomicUsize::new(0),
+            ready: AtomicUsize::new(0),
             counters: (0..loops).map(|_| LoopCounters::default()).collect(),
             traffic: Arc::new(Traffic::new(digests, loops)),
         }
@@ -55,9 +63,20 @@ impl Instance {
         self.sessions.load(Ordering::Relaxed)
     }
 
+    /// Counts a connection that waits for a client now.
+    pub(crate) fn offered(&self) {
+        self.ready.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes back what [`Self::offered`] counted.
+    pub(crate) fn taken(&self) {
+        self.ready.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn total(&self) -> InstanceCounters {
         let mut total = InstanceCounters {
             sessions: self.sessions() as u64,
+            warm: self.ready.load(Ordering::Relaxed) as u64,
             ..InstanceCounters::default()
         };
         for share in &self.counters {
@@ -84,6 +103,10 @@ pub(crate) struct Registry {
     loops: usize,
     max_sessions: usize,
     sessions: AtomicUsize,
+    /// Connections to nodes that no client has.
+    warm: AtomicUsize,
+    /// Reaches the event loops once they run.
+    commander: OnceLock<Commander<Command>>,
     draining: AtomicBool,
     tls: RwLock<Option<Arc<rustls::ServerConfig>>>,
     instances: RwLock<HashMap<InstanceId, Arc<Instance>>>,
@@ -99,6 +122,8 @@ impl Registry {
             loops,
             max_sessions,
             sessions: AtomicUsize::new(0),
+            warm: AtomicUsize::new(0),
+            commander: OnceLock::new(),
             draining: AtomicBool::new(false),
             instances: RwLock::default(),
             endpoints: RwLock::default(),
@@ -171,6 +196,58 @@ impl Registry {
     pub(crate) fn leave(&self, instance: &Instance) {
         instance.sessions.fetch_sub(1, Ordering::Relaxed);
         self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that is to wait for a client of the instance, unless there is no room
+    /// for it: the node admits `limit` sessions, which come first.
+    pub(crate) fn park(&self, instance: &Instance, limit: u32) -> bool {
+        let limit = limit as usize;
+        let free = limit.saturating_sub(instance.sessions());
+        let bound = self.config.warm_connections.min(limit / 2).min(free);
+        if !add_below(&instance.warm, bound) {
+            return false;
+        }
+        let free = self.max_sessions.saturating_sub(self.sessions());
+        let entered = add_below(&self.warm, free);
+        if !entered {
+            instance.warm.fetch_sub(1, Ordering::Relaxed);
+        }
+        entered
+    }
+
+    /// Takes back what [`Self::park`] counted.
+    pub(crate) fn unpark(&self, instance: &Instance) {
+        instance.warm.fetch_sub(1, Ordering::Relaxed);
+        self.warm.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether waiting connections stand in the way of sessions: the instance's own (`true`) or
+    /// all together.
+    pub(crate) fn crowded(&self, instance: &Instance, limit: u32) -> Option<bool> {
+        let (own, all) = (
+            instance.warm.load(Ordering::Relaxed),
+            self.warm.load(Ordering::Relaxed),
+        );
+        if own > 0 && instance.sessions() + own > limit as usize {
+            Some(true)
+        } else if all > 0 && self.sessions() + all > self.max_sessions {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    /// Lets event loops reach each other.
+    pub(crate) fn set_commander(&self, commander: Commander<Command>) {
+        // Set once, by the only one who starts them.
+        let _ = self.commander.set(commander);
+    }
+
+    /// Sends every event loop its own command.
+    pub(crate) fn broadcast(&self, command: impl FnMut() -> Command) {
+        if let Some(commander) = self.commander.get() {
+            commander.broadcast(command);
+        }
     }
 
     pub(crate) fn sessions(&self) -> usize {

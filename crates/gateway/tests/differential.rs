@@ -5,8 +5,9 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
-use openpeta_mysql_wire::{Capabilities, Compression, put_packet};
-use support::{PASSWORD, PATIENCE, Raw, Setup, USER, capabilities};
+use openpeta_gateway::GatewayConfig;
+use openpeta_mysql_wire::{Capabilities, Compression, Greeting, put_packet};
+use support::{OTHER_PASSWORD, OTHER_USER, PASSWORD, PATIENCE, Raw, Setup, USER, capabilities};
 
 /// What the client sends, one packet after the other, and whether a reply is waited for.
 fn script() -> Vec<(&'static str, Vec<u8>)> {
@@ -185,13 +186,19 @@ fn send(raw: &mut Raw, payload: &[u8]) {
 }
 
 fn compare(setup: &Setup, capabilities: Capabilities) {
-    compare_compressed(setup, capabilities, Capabilities::NONE);
+    compare_with(setup, capabilities, Capabilities::NONE, |_| ());
 }
 
 /// The client of the gateway asks for compression, the other does not.
-fn compare_compressed(setup: &Setup, capabilities: Capabilities, compression: Capabilities) {
+fn compare_with(
+    setup: &Setup,
+    capabilities: Capabilities,
+    compression: Capabilities,
+    greeted: impl Fn(&Raw),
+) {
     let expected = record(setup, capabilities);
     let mut raw = Raw::greeted(setup.address);
+    greeted(&raw);
     let login = raw.try_login(USER, PASSWORD, "shop", capabilities | compression);
     assert_eq!(login.payload, expected[0], "the login's reply");
     if let Some(compression) = Compression::asked_for(compression, Some(3)) {
@@ -222,31 +229,82 @@ fn a_scripted_conversation_is_identical() {
     compare(&setup, capabilities());
 }
 
+fn newer() -> Capabilities {
+    capabilities()
+        | Capabilities::DEPRECATE_EOF
+        | Capabilities::SESSION_TRACK
+        | Capabilities::FOUND_ROWS
+}
+
+fn mariadb() -> Capabilities {
+    capabilities().without(Capabilities::MYSQL)
+        | Capabilities::DEPRECATE_EOF
+        | Capabilities::MARIADB_CACHE_METADATA
+        | Capabilities::MARIADB_EXTENDED_METADATA
+        | Capabilities::MARIADB_BULK_OPERATIONS
+}
+
 #[test]
 fn identical_with_the_newer_capabilities_too() {
     let setup = Setup::start();
-    let newer = capabilities()
-        | Capabilities::DEPRECATE_EOF
-        | Capabilities::SESSION_TRACK
-        | Capabilities::FOUND_ROWS;
-    compare(&setup, newer);
+    compare(&setup, newer());
 }
 
 #[test]
 fn identical_for_mariadb_clients() {
     let setup = Setup::start();
-    let mariadb = capabilities().without(Capabilities::MYSQL)
-        | Capabilities::DEPRECATE_EOF
-        | Capabilities::MARIADB_CACHE_METADATA
-        | Capabilities::MARIADB_EXTENDED_METADATA
-        | Capabilities::MARIADB_BULK_OPERATIONS;
-    compare(&setup, mariadb);
+    compare(&setup, mariadb());
+}
+
+#[test]
+fn identical_on_a_connection_that_others_have_used() {
+    let setup = Setup::with(GatewayConfig {
+        workers: 1,
+        ..GatewayConfig::default()
+    });
+    for capabilities in [capabilities(), newer(), mariadb()] {
+        // After one of the same account and after one of another.
+        for (user, password) in [(USER, PASSWORD), (OTHER_USER, OTHER_PASSWORD)] {
+            let mut before = Raw::greeted(setup.address);
+            let login = before.try_login(user, password, "shop", capabilities);
+            assert_eq!(login.error(), None, "{}", login.text());
+            for statement in [
+                "SET @a = 7, sql_mode = 'ANSI', autocommit = 0, time_zone = '+03:00'",
+                "SET NAMES latin1",
+                "CREATE TEMPORARY TABLE d (nothing INT)",
+                "DO GET_LOCK('l', 1)",
+                "INSERT INTO d VALUES (1)",
+                "USE information_schema",
+                "COMMIT",
+            ] {
+                let reply = before.execute(statement);
+                assert_eq!(reply.error(), None, "{statement}: {}", reply.text());
+            }
+            let greeting = before.greeting.clone();
+            before.quit();
+            setup.warm(1);
+            let used = setup.counters().warm_used;
+            compare_with(&setup, capabilities, Capabilities::NONE, |raw| {
+                let nonce = raw.greeting.nonce;
+                assert_ne!(nonce, greeting.nonce);
+                let same = Greeting {
+                    nonce,
+                    ..greeting.clone()
+                };
+                assert_eq!(raw.greeting, same);
+            });
+            assert_eq!(setup.counters().warm_used, used + 1);
+            // Statements go on being numbered where the one before left off.
+            setup.node.administer("KILL USER app; KILL USER other");
+            setup.warm(0);
+        }
+    }
 }
 
 #[test]
 fn identical_for_compressing_clients() {
     let setup = Setup::start();
     for compression in [Capabilities::COMPRESS, Capabilities::ZSTD_COMPRESS] {
-        compare_compressed(&setup, capabilities(), compression);
+        compare_with(&setup, capabilities(), compression, |_| ());
     }
 }

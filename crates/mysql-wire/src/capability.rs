@@ -21,6 +21,8 @@ impl Capabilities {
     pub const COMPRESS: Self = Self(1 << 5);
     /// LOAD DATA LOCAL is possible.
     pub const LOCAL_FILES: Self = Self(1 << 7);
+    /// Spaces may stand between a function's name and its parenthesis.
+    pub const IGNORE_SPACE: Self = Self(1 << 8);
     /// The protocol of MySQL 4.1 and later.
     pub const PROTOCOL_41: Self = Self(1 << 9);
     /// The client is interactive, so `interactive_timeout` applies.

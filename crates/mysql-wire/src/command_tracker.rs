@@ -16,8 +16,11 @@ pub enum ClientStep {
         /// error 1156 and hangs up.
         in_sequence: bool,
     },
-    /// The command that shall be held begins; none of its bytes is consumed.
-    Held,
+    /// A command that shall be held begins; none of its bytes is consumed.
+    Held {
+        /// The command byte.
+        command: u8,
+    },
     /// A packet begins, but its first five bytes are not all there; none of them is consumed.
     Incomplete,
     /// The bytes consumed belong to the payload of the command, or of whatever else, that began
@@ -43,8 +46,10 @@ enum Mode {
 #[derive(Clone, Debug)]
 pub struct CommandTracker {
     mode: Mode,
-    /// The command to stop at.
-    hold: Option<u8>,
+    /// The commands to stop at.
+    hold: &'static [u8],
+    /// The next command is not stopped at.
+    pass: bool,
     /// Payload bytes of the current packet still to come.
     left: usize,
     /// The last packet was of the greatest length, so the next continues it.
@@ -52,13 +57,14 @@ pub struct CommandTracker {
 }
 
 impl CommandTracker {
-    /// Starts between two commands. The command `hold` is not passed over but reported as
-    /// [`ClientStep::Held`], so that the caller can deal with it.
+    /// Starts between two commands. The commands of `hold` are not passed over but reported as
+    /// [`ClientStep::Held`], so that the caller can deal with them.
     #[must_use]
-    pub fn new(hold: Option<u8>) -> Self {
+    pub fn new(hold: &'static [u8]) -> Self {
         Self {
             mode: Mode::Commands,
             hold,
+            pass: false,
             left: 0,
             continued: false,
         }
@@ -79,6 +85,12 @@ impl CommandTracker {
         if self.mode == Mode::Opaque {
             self.mode = Mode::Commands;
         }
+    }
+
+    /// The next command is passed over even if it is one to hold: the caller was told of it and
+    /// does not want it.
+    pub fn pass_held(&mut self) {
+        self.pass = true;
     }
 
     /// Whether the bytes so far end with a whole packet which the next does not continue.
@@ -108,9 +120,10 @@ impl CommandTracker {
                 Some(&command) => command,
                 None => return (0, ClientStep::Incomplete),
             };
-            if len > 0 && self.hold == Some(command) {
-                return (0, ClientStep::Held);
+            if len > 0 && self.hold.contains(&command) && !self.pass {
+                return (0, ClientStep::Held { command });
             }
+            self.pass = false;
             self.enter(len);
             let found = ClientStep::Command {
                 command,
@@ -147,7 +160,7 @@ mod tests {
             if !matches!(step, ClientStep::Payload | ClientStep::Header) {
                 found.push(step);
             }
-            if matches!(step, ClientStep::Held | ClientStep::Incomplete) {
+            if matches!(step, ClientStep::Held { .. } | ClientStep::Incomplete) {
                 break;
             }
         }
@@ -168,7 +181,7 @@ mod tests {
         put_packet(&mut wire, 0, &[COM_PING]);
         put_packet(&mut wire, 0, b"");
         put_packet(&mut wire, 3, b"\x03select 1");
-        let found = commands(&mut CommandTracker::new(None), &wire);
+        let found = commands(&mut CommandTracker::new(&[]), &wire);
         let late = ClientStep::Command {
             command: COM_QUERY,
             len: 9,
@@ -182,7 +195,7 @@ mod tests {
         let mut wire = Vec::new();
         put_packet(&mut wire, 0, &vec![COM_QUERY; MAX_PAYLOAD]);
         put_packet(&mut wire, 0, &[COM_PING]);
-        let mut tracker = CommandTracker::new(None);
+        let mut tracker = CommandTracker::new(&[]);
         let (first, rest) = wire.split_at(1000);
         assert_eq!(
             commands(&mut tracker, first),
@@ -198,11 +211,19 @@ mod tests {
         let mut wire = Vec::new();
         put_packet(&mut wire, 0, &[COM_PING]);
         put_packet(&mut wire, 0, &[COM_CHANGE_USER, b'u', 0]);
-        let mut tracker = CommandTracker::new(Some(COM_CHANGE_USER));
+        let mut tracker = CommandTracker::new(&[COM_CHANGE_USER]);
         let found = commands(&mut tracker, &wire);
-        assert_eq!(found, [command(COM_PING, 1), ClientStep::Held]);
+        let held = ClientStep::Held {
+            command: COM_CHANGE_USER,
+        };
+        assert_eq!(found, [command(COM_PING, 1), held]);
         assert_eq!(tracker.step(&wire[5..9]), (0, ClientStep::Incomplete));
-        assert_eq!(tracker.step(&wire[5..10]), (0, ClientStep::Held));
+        assert_eq!(tracker.step(&wire[5..10]), (0, held));
+        tracker.pass_held();
+        let passed = tracker.step(&wire[5..]);
+        assert_eq!(passed, (HEADER_LEN, command(COM_CHANGE_USER, 3)));
+        assert_eq!(tracker.step(&wire[9..]), (3, ClientStep::Payload));
+        assert_eq!(tracker.step(&wire[5..]), (0, held), "only once");
     }
 
     #[test]
@@ -212,7 +233,7 @@ mod tests {
         put_packet(&mut wire, 3, &vec![0; MAX_PAYLOAD]);
         put_packet(&mut wire, 5, b"");
         put_packet(&mut wire, 0, &[COM_PING]);
-        let mut tracker = CommandTracker::new(None);
+        let mut tracker = CommandTracker::new(&[]);
         tracker.expect_file();
         let found = commands(&mut tracker, &wire);
         assert_eq!(found, [ClientStep::FileEnd, command(COM_PING, 1)]);

@@ -121,25 +121,7 @@ impl Login {
     /// Appends the payload. Which of the optional parts it has is told by the parts themselves;
     /// their flags are set or cleared to match. A MySQL client has no extended flags.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let optional = [
-            (Capabilities::CONNECT_WITH_DB, self.database.is_some()),
-            (Capabilities::PLUGIN_AUTH, self.plugin.is_some()),
-            (Capabilities::CONNECT_ATTRS, self.attributes.is_some()),
-            (Capabilities::ZSTD_COMPRESS, self.zstd_level.is_some()),
-            // Only this way of writing it can hold any authentication data.
-            (Capabilities::PLUGIN_AUTH_LENENC, true),
-            (Capabilities::SECURE_CONNECTION, true),
-            (Capabilities::PROTOCOL_41, true),
-        ];
-        let capabilities = optional
-            .iter()
-            .fold(self.capabilities, |flags, &(flag, set)| {
-                if set {
-                    flags | flag
-                } else {
-                    flags.without(flag)
-                }
-            });
+        let capabilities = self.announced();
         self.put_head(capabilities, out);
         put_nul_bytes(out, &self.user);
         put_lenenc_bytes(out, &self.auth_response);
@@ -155,6 +137,30 @@ impl Login {
         if let Some(level) = self.zstd_level {
             out.push(level);
         }
+    }
+
+    /// The capabilities as [`Self::encode`] writes them: with the flags of what it holds.
+    #[must_use]
+    pub fn announced(&self) -> Capabilities {
+        let optional = [
+            (Capabilities::CONNECT_WITH_DB, self.database.is_some()),
+            (Capabilities::PLUGIN_AUTH, self.plugin.is_some()),
+            (Capabilities::CONNECT_ATTRS, self.attributes.is_some()),
+            (Capabilities::ZSTD_COMPRESS, self.zstd_level.is_some()),
+            // Only this way of writing it can hold any authentication data.
+            (Capabilities::PLUGIN_AUTH_LENENC, true),
+            (Capabilities::SECURE_CONNECTION, true),
+            (Capabilities::PROTOCOL_41, true),
+        ];
+        optional
+            .iter()
+            .fold(self.capabilities, |flags, &(flag, set)| {
+                if set {
+                    flags | flag
+                } else {
+                    flags.without(flag)
+                }
+            })
     }
 
     /// Appends the payload of the SSLRequest that goes before this login.

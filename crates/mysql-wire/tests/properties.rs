@@ -49,7 +49,7 @@ fn follow_reply(command: u8, flags: u64, data: &[u8], sizes: &[usize]) -> Vec<(u
 }
 
 fn follow_commands(data: &[u8], sizes: &[usize]) -> Vec<(u8, usize, bool)> {
-    let mut tracker = CommandTracker::new(None);
+    let mut tracker = CommandTracker::new(&[]);
     let mut found = Vec::new();
     let mut held = Vec::new();
     for piece in pieces(data, sizes) {

@@ -241,6 +241,10 @@ pub struct GatewayConfig {
     pub max_sessions: Option<usize>,
     /// Most digests of statements that are kept of an instance; 0 keeps none.
     pub digests: usize,
+    /// Connections to an instance's node that are kept for clients to come; 0 keeps none.
+    pub warm_connections: usize,
+    /// Seconds that such a connection waits for a client.
+    pub warm_seconds: u64,
     /// How sessions' bytes are moved.
     pub io: GatewayIo,
     /// Seconds that open transactions get to finish when the service stops.
@@ -257,6 +261,8 @@ impl Default for GatewayConfig {
             idle_seconds: 28_800,
             max_sessions: None,
             digests: 1000,
+            warm_connections: 32,
+            warm_seconds: 60,
             io: GatewayIo::Auto,
             drain_seconds: 10,
         }

@@ -218,12 +218,36 @@ type SessionMetric = (
     fn(&InstanceCounters) -> u64,
 );
 
-const SESSION_METRICS: [SessionMetric; 15] = [
+const SESSION_METRICS: [SessionMetric; 19] = [
     (
         "openpeta_gateway_sessions",
         "gauge",
         "Open client sessions.",
         |c| c.sessions,
+    ),
+    (
+        "openpeta_gateway_warm_connections",
+        "gauge",
+        "Connections to nodes that wait for a client.",
+        |c| c.warm,
+    ),
+    (
+        "openpeta_gateway_warm_used_total",
+        "counter",
+        "Logins on a connection to the node that was waiting.",
+        |c| c.warm_used,
+    ),
+    (
+        "openpeta_gateway_warm_missed_total",
+        "counter",
+        "Clients for whom no connection to the node was waiting.",
+        |c| c.warm_missed,
+    ),
+    (
+        "openpeta_gateway_warm_unfit_total",
+        "counter",
+        "Waiting connections that were of no use to the client they were given to.",
+        |c| c.warm_unfit,
     ),
     (
         "openpeta_gateway_accepted_total",

@@ -180,6 +180,8 @@ fn start_gateway(config: &GatewayConfig, tls: &Tls) -> Result<Gateway, ServeErro
         idle_timeout: Duration::from_secs(config.idle_seconds),
         max_sessions: config.max_sessions,
         digests: config.digests,
+        warm_connections: config.warm_connections,
+        warm_time: Duration::from_secs(config.warm_seconds),
         io: match config.io {
             GatewayIo::Auto => LoopKind::Auto,
             GatewayIo::IoUring => LoopKind::IoUring,

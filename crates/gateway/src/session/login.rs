@@ -1,5 +1,7 @@
 //! From the node's greeting to the node's OK.
 
+mod node;
+
 use openpeta_mysql_wire::auth::{NONCE_LEN, native};
 use openpeta_mysql_wire::{
     AuthSwitch, Capabilities, Compression, ErrPacket, Greeting, Login, LoginPacket, OkPacket,
@@ -10,6 +12,7 @@ use openpeta_types::Secret;
 use super::proof::{Method, Offer, prove, with_password};
 use super::refusal::{self, refuse};
 use super::relay::Relay;
+use super::warm::{Identity, Warm};
 use super::{CloseReason, Outbox, Shared};
 
 /// The longest packet accepted from a client before its login is complete: 64 KiB of connection
@@ -37,6 +40,9 @@ enum Stage {
     AuthResponse,
     /// The client has proved its account; the node has not answered the login yet.
     NodeLogin,
+    /// The client has proved its account; the node has not greeted on a connection that takes the
+    /// place of a warm one yet.
+    NodeAgain,
 }
 
 /// A login under way.
@@ -57,6 +63,14 @@ pub(super) struct LoginFlow {
     backend_password: Option<Secret>,
     /// What the client asked for, if it was offered.
     compression: Option<Compression>,
+    /// What the node greeted with on the connection in use.
+    greeting: Option<Greeting>,
+    /// What the node was told, or is being told, of the client.
+    identity: Option<Identity>,
+    /// The session began on a connection that others have used, and still is to use it.
+    on_warm: bool,
+    /// That connection, as long as it is untouched and the node holds it open.
+    warm: Option<Warm>,
 }
 
 impl LoginFlow {
@@ -73,7 +87,26 @@ impl LoginFlow {
             login: None,
             backend_password: None,
             compression: None,
+            greeting: None,
+            identity: None,
+            on_warm: false,
+            warm: None,
         }
+    }
+
+    /// Begins on a connection that others have used: the client is greeted at once, as the node
+    /// greeted the first of them.
+    pub(super) fn on_warm(shared: &mut Shared, warm: Warm, out: &mut Outbox) -> Self {
+        let mut flow = Self::new();
+        flow.greet(shared, warm.greeting.clone(), out);
+        flow.on_warm = true;
+        flow.warm = Some(warm);
+        flow
+    }
+
+    /// The connection that the session began on, if it has done nothing with it.
+    pub(super) fn take_warm(&mut self) -> Option<Warm> {
+        self.warm.take()
     }
 
     /// Tells the node whom the connection is for; it must be the first thing the node reads.
@@ -86,21 +119,34 @@ impl LoginFlow {
     }
 
     pub(super) fn node_unreachable(&self, out: &mut Outbox) -> CloseReason {
-        if self.stage == Stage::NodeGreeting {
-            out.to_client.extend(refusal::node_unreachable());
+        match self.stage {
+            Stage::NodeGreeting => out.to_client.extend(refusal::node_unreachable()),
+            Stage::NodeAgain => {
+                refusal::put_error(&mut out.to_client, self.sequence, &refusal::node_lost());
+            }
+            Stage::ClientLogin | Stage::Tls | Stage::AuthResponse | Stage::NodeLogin => {}
         }
         CloseReason::NodeRefused
     }
 
-    pub(super) fn node_closed(&self, out: &mut Outbox) -> CloseReason {
+    /// The node's connection has ended. `None` if the login goes on over another.
+    pub(super) fn node_closed(&mut self, out: &mut Outbox) -> Option<CloseReason> {
         match self.stage {
             Stage::NodeGreeting => out.to_client.extend(refusal::node_unreachable()),
-            Stage::NodeLogin => {
+            Stage::NodeLogin if self.on_warm => {
+                self.reconnect(out);
+                return None;
+            }
+            Stage::NodeLogin | Stage::NodeAgain => {
                 refusal::put_error(&mut out.to_client, self.sequence, &refusal::shutdown());
+            }
+            Stage::ClientLogin | Stage::Tls | Stage::AuthResponse if self.on_warm => {
+                self.warm = None;
+                return None;
             }
             Stage::ClientLogin | Stage::Tls | Stage::AuthResponse => {}
         }
-        CloseReason::NodeGone
+        Some(CloseReason::NodeGone)
     }
 
     /// The login took too long. Whoever waits for a packet is told.
@@ -110,7 +156,7 @@ impl LoginFlow {
                 out.to_client.extend(refusal::node_too_slow());
                 return CloseReason::NodeRefused;
             }
-            Stage::NodeLogin | Stage::ClientLogin | Stage::AuthResponse => {
+            Stage::NodeLogin | Stage::NodeAgain | Stage::ClientLogin | Stage::AuthResponse => {
                 refusal::put_error(&mut out.to_client, self.sequence, &refusal::read_timeout());
             }
             Stage::Tls => {}
@@ -122,7 +168,7 @@ impl LoginFlow {
     pub(super) fn drained(&self, out: &mut Outbox) -> CloseReason {
         match self.stage {
             Stage::NodeGreeting => out.to_client.extend(refusal::shutting_down()),
-            Stage::NodeLogin => {
+            Stage::NodeLogin | Stage::NodeAgain => {
                 refusal::put_error(&mut out.to_client, self.sequence, &refusal::shutdown());
             }
             Stage::ClientLogin | Stage::Tls | Stage::AuthResponse => {}
@@ -138,7 +184,7 @@ impl LoginFlow {
 
     /// Whether bytes of the client wait for the node.
     pub(super) fn client_read_paused(&self) -> bool {
-        self.stage == Stage::NodeLogin && !self.client.bytes().is_empty()
+        matches!(self.stage, Stage::NodeLogin | Stage::NodeAgain) && !self.client.bytes().is_empty()
     }
 
     pub(super) fn client_data(
@@ -247,25 +293,19 @@ impl LoginFlow {
         shared.client_nonce = self.nonce;
         shared.account = Some(name.to_owned());
         self.backend_password = Some(account.backend_password.clone());
-        self.log_in_to_node(out);
+        let terms = self.prepare_login();
+        let login = self.login.as_deref();
+        self.identity = login.map(|login| Identity::of(login, shared.now));
+        if !self.on_warm {
+            self.log_in_to_node(out);
+        } else if let Some(warm) = self.warm.take()
+            && Some(&warm.terms) == terms.as_ref()
+        {
+            self.log_in_on_warm(shared, warm, out);
+        } else {
+            self.reconnect(out);
+        }
         Ok(())
-    }
-
-    /// The client's own login with another response: the node does for it what it asked for.
-    fn log_in_to_node(&mut self, out: &mut Outbox) {
-        self.stage = Stage::NodeLogin;
-        let response = self.backend_response();
-        let Some(login) = &mut self.login else { return };
-        self.compression =
-            Compression::asked_for(login.capabilities & self.offered, login.zstd_level);
-        let stripped = COMPRESSION | Capabilities::SSL | (FRAMING & !self.offered);
-        login.capabilities = login.capabilities.without(stripped);
-        login.auth_response = response;
-        login.plugin = Some(native::NAME.to_vec());
-        login.zstd_level = None;
-        let mut payload = Vec::new();
-        login.encode(&mut payload);
-        put_packet(&mut out.to_node, 1, &payload);
     }
 
     fn backend_response(&self) -> Vec<u8> {
@@ -289,6 +329,7 @@ impl LoginFlow {
             };
             match self.stage {
                 Stage::NodeGreeting => self.node_greeting(shared, &packet, out)?,
+                Stage::NodeAgain => self.node_greeting_again(&packet, out)?,
                 Stage::NodeLogin => {
                     if let Some(status) = self.node_answer(&packet, out)? {
                         if self.compression.is_some() && !self.client.bytes().is_empty() {
@@ -296,18 +337,12 @@ impl LoginFlow {
                             return Err(CloseReason::Malformed);
                         }
                         out.start_compression = self.compression;
-                        let capabilities = self
-                            .login
-                            .as_ref()
-                            .map_or(Capabilities::NONE, |login| login.capabilities);
-                        let relay = Relay::new(
-                            capabilities,
-                            status,
-                            self.node_nonce,
-                            std::mem::replace(&mut self.client, PacketBuffer::new(0)),
-                        );
-                        return Ok(Some(Box::new(relay)));
+                        return Ok(Some(self.relay(shared, status)));
                     }
+                }
+                // What it says of the end of a warm connection; another is opened in time.
+                Stage::ClientLogin | Stage::Tls | Stage::AuthResponse if self.on_warm => {
+                    self.warm = None;
                 }
                 // It lost patience or shuts down; nobody waits for a packet now.
                 Stage::ClientLogin | Stage::Tls | Stage::AuthResponse => {
@@ -332,12 +367,21 @@ impl LoginFlow {
             put_packet(&mut out.to_client, 0, &packet.payload);
             return Err(CloseReason::NodeRefused);
         }
-        let Ok(mut greeting) = Greeting::parse(&packet.payload) else {
+        let Ok(greeting) = Greeting::parse(&packet.payload) else {
             out.to_client.extend(refusal::node_unreachable());
             return Err(CloseReason::NodeProtocol);
         };
-        shared.statements.node_version(&greeting.server_version);
         self.node_nonce = greeting.nonce;
+        if shared.params.keep_node {
+            self.greeting = Some(greeting.clone());
+        }
+        self.greet(shared, greeting, out);
+        Ok(())
+    }
+
+    /// Greets the client as the node did, with a nonce of the gateway's own.
+    fn greet(&mut self, shared: &mut Shared, mut greeting: Greeting, out: &mut Outbox) {
+        shared.statements.node_version(&greeting.server_version);
         self.nonce = shared.nonces.next();
         greeting.nonce = self.nonce;
         greeting.plugin = native::NAME.to_vec();
@@ -355,7 +399,6 @@ impl LoginFlow {
         greeting.encode(&mut payload);
         self.sequence = put_packet(&mut out.to_client, 0, &payload);
         self.stage = Stage::ClientLogin;
-        Ok(())
     }
 
     /// The node's answer to the login, relayed; returns the status if it is an OK.
@@ -390,7 +433,7 @@ impl LoginFlow {
     }
 
     fn node_misbehaves(&self, out: &mut Outbox) -> CloseReason {
-        if self.stage == Stage::NodeLogin {
+        if matches!(self.stage, Stage::NodeLogin | Stage::NodeAgain) {
             refusal::put_error(
                 &mut out.to_client,
                 self.sequence,

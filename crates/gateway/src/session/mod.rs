@@ -23,6 +23,7 @@ mod relay;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ use self::statements::Statements;
 pub use crate::counters::Meter;
 
 pub use self::outbox::{CloseReason, Outbox};
+pub use self::warm::{Reset, Warm};
 
 /// What a session needs to know at its start.
 pub struct SessionParams {
@@ -58,6 +60,8 @@ pub struct SessionParams {
     pub nonce_seed: [u8; 32],
     /// Time a client has from the start to the end of its login (10 s is MariaDB's default).
     pub login_timeout: Duration,
+    /// Whether the node's connection is to be kept for another session, where that is possible.
+    pub keep_node: bool,
 }
 
 impl fmt::Debug for SessionParams {
@@ -99,6 +103,8 @@ pub struct Session {
     state: State,
     deadline: Option<Duration>,
     draining: bool,
+    /// The node's connection, left for another session.
+    warm: Option<Warm>,
 }
 
 impl fmt::Debug for Session {
@@ -116,21 +122,26 @@ impl Session {
     /// A session whose node connection is being opened.
     pub fn new(params: SessionParams, meter: Meter, now: Duration) -> Self {
         Self {
-            state: State::Login(Box::new(LoginFlow::new())),
             deadline: Some(now.saturating_add(params.login_timeout)),
-            shared: Shared {
-                nonces: Nonces::new(&params.nonce_seed),
-                params,
-                encrypted: false,
-                client_nonce: [0; NONCE_LEN],
-                account: None,
-                next_account: None,
-                failed_changes: 0,
-                counters: Counters::default(),
-                statements: Statements::new(meter),
-            },
+            shared: Shared::new(params, meter, now),
+            state: State::Login(Box::new(LoginFlow::new())),
             draining: false,
+            warm: None,
         }
+    }
+
+    /// A session on a node connection that others have used, for a client with the same address.
+    /// It greets at once.
+    pub fn on_warm(
+        params: SessionParams,
+        meter: Meter,
+        warm: Warm,
+        now: Duration,
+        out: &mut Outbox,
+    ) -> Self {
+        let mut session = Self::new(params, meter, now);
+        session.state = State::Login(Box::new(LoginFlow::on_warm(&mut session.shared, warm, out)));
+        session
     }
 
     /// The connection to the node is open: asks to send the PROXY header.
@@ -153,7 +164,10 @@ impl Session {
     pub fn client_data(&mut self, now: Duration, data: &[u8], out: &mut Outbox) -> Range<usize> {
         let passed = match &mut self.state {
             State::Relay(relay) => relay.client_data(&mut self.shared, now, data, out),
-            State::Login(flow) => flow.client_data(&mut self.shared, data, out).map(|()| 0..0),
+            State::Login(flow) => {
+                self.shared.now = now;
+                flow.client_data(&mut self.shared, data, out).map(|()| 0..0)
+            }
             State::Closed => return 0..0,
         };
         self.passed(passed, out)
@@ -183,14 +197,17 @@ impl Session {
         self.close(CloseReason::ClientGone, out);
     }
 
-    /// The node closed its connection, or it failed.
+    /// The node closed its connection, or it failed. The session may go on, and open another when
+    /// it needs it.
     pub fn node_closed(&mut self, _now: Duration, out: &mut Outbox) {
-        let reason = match &self.state {
+        let reason = match &mut self.state {
             State::Login(flow) => flow.node_closed(out),
-            State::Relay(relay) => relay.node_closed(),
+            State::Relay(relay) => Some(relay.node_closed()),
             State::Closed => return,
         };
-        self.close(reason, out);
+        if let Some(reason) = reason {
+            self.close(reason, out);
+        }
     }
 
     /// When [`tick`](Self::tick) wants to be called at the latest, if at all. It only changes
@@ -292,6 +309,12 @@ impl Session {
         self.shared.statements.meter()
     }
 
+    /// The node's connection, if the closed session leaves it to others; it is to be closed
+    /// otherwise.
+    pub fn take_warm(&mut self) -> Option<Warm> {
+        self.warm.take()
+    }
+
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         self.shared.counters
@@ -347,6 +370,13 @@ impl Session {
 
     fn close(&mut self, reason: CloseReason, out: &mut Outbox) {
         if !matches!(self.state, State::Closed) {
+            self.warm = match &mut self.state {
+                State::Login(flow) => flow.take_warm(),
+                State::Relay(relay) if reason == CloseReason::ClientGone => {
+                    relay.part(&self.shared)
+                }
+                State::Relay(_) | State::Closed => None,
+            };
             self.state = State::Closed;
             self.deadline = None;
             out.close = Some(reason);
@@ -357,6 +387,8 @@ impl Session {
 /// What every phase works with.
 struct Shared {
     params: SessionParams,
+    /// The time, during the login.
+    now: Duration,
     nonces: Nonces,
     encrypted: bool,
     /// The nonce to which the client proved its account.
@@ -371,6 +403,21 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(params: SessionParams, meter: Meter, now: Duration) -> Self {
+        Self {
+            now,
+            nonces: Nonces::new(&params.nonce_seed),
+            params,
+            encrypted: false,
+            client_nonce: [0; NONCE_LEN],
+            account: None,
+            next_account: None,
+            failed_changes: 0,
+            counters: Counters::default(),
+            statements: Statements::new(meter),
+        }
+    }
+
     #[inline]
     fn count_command(&mut self) {
         self.counters.commands += 1;

@@ -20,8 +20,12 @@ pub struct Outbox {
     /// The client's login is complete and it asked for compression: all that is sent to it and
     /// comes from it behind this call's bytes is compressed.
     pub start_compression: Option<Compression>,
-    /// The session is over: send what is queued, then close both connections. The session
-    /// ignores every later call.
+    /// The node's connection is of no use: close it, once what is queued for it is out, and open
+    /// another, as at the session's beginning. What the node has not read yet does not count.
+    pub reconnect: bool,
+    /// The session is over: send what is queued, then close both connections, except the node's
+    /// if [`Session::take_warm`](super::Session::take_warm) gives it back. The session ignores
+    /// every later call.
     pub close: Option<CloseReason>,
 }
 
@@ -32,6 +36,7 @@ impl Outbox {
         self.to_node.clear();
         self.start_tls = None;
         self.start_compression = None;
+        self.reconnect = false;
         self.close = None;
     }
 
@@ -42,6 +47,7 @@ impl Outbox {
             && self.to_node.is_empty()
             && self.start_tls.is_none()
             && self.start_compression.is_none()
+            && !self.reconnect
             && self.close.is_none()
     }
 }

@@ -6,6 +6,9 @@ use openpeta_mysql_wire::{ErrPacket, WireError, put_packet};
 
 use super::{CloseReason, Outbox};
 
+const UNREACHABLE: &str =
+    "The database node of this instance cannot be reached; try again in a moment";
+
 /// Names longer than any account's are cut to this many characters in errors.
 const NAME_CHARS: usize = 128;
 
@@ -37,10 +40,12 @@ pub fn shutting_down() -> Vec<u8> {
 /// The packet for a client whose instance's node cannot be reached. The number is that of a
 /// server shutdown, because clients and pools know it as one to try again after.
 pub(super) fn node_unreachable() -> Vec<u8> {
-    instead_of_greeting(
-        1053,
-        "The database node of this instance cannot be reached; try again in a moment".into(),
-    )
+    instead_of_greeting(1053, UNREACHABLE.into())
+}
+
+/// The same for a client that has been greeted.
+pub(super) fn node_lost() -> ErrPacket {
+    ErrPacket::new(1053, b"08S01", UNREACHABLE)
 }
 
 /// The packet for a client whose instance's node does not greet in time.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use openpeta_mysql_wire::auth::NONCE_LEN;
 use openpeta_mysql_wire::command::{COM_CHANGE_USER, COM_QUIT, COM_STMT_CLOSE, ReplyShape};
 use openpeta_mysql_wire::{
-    Capabilities, ClientStep, CommandTracker, ErrPacket, HEADER_LEN, PacketBuffer, ReplyEvent,
-    ReplyTracker, Status, put_packet,
+    Capabilities, ClientStep, CommandTracker, ErrPacket, Greeting, HEADER_LEN, PacketBuffer,
+    ReplyEvent, ReplyTracker, Status, put_packet,
 };
 
 use super::change_user::{ChangeUserFlow, Progress};
 use super::login::CLIENT_LIMIT;
 use super::refusal::{self, refuse};
+use super::warm::{Identity, Terms, Warm, leaves_no_trace};
 use super::{CloseReason, Outbox, Shared};
 
 /// A client may send this many commands ahead of the replies before it is no longer read from.
@@ -22,6 +23,16 @@ const PIPELINE_LIMIT: usize = 1024;
 const ERROR_LIMIT: usize = 4096;
 /// ER_OPTION_PREVENTS_STATEMENT, which a node with `read_only` answers writes with.
 const READ_ONLY: u16 = 1290;
+
+/// The packet that a client says goodbye with.
+const QUIT: &[u8] = &[1, 0, 0, 0, COM_QUIT];
+
+/// What is known of the node's connection, for whoever gets it next.
+pub(super) struct Backend {
+    pub(super) greeting: Greeting,
+    pub(super) terms: Terms,
+    pub(super) identity: Option<Identity>,
+}
 
 /// A session in its command phase.
 pub(super) struct Relay {
@@ -40,20 +51,30 @@ pub(super) struct Relay {
     node_held: Vec<u8>,
     quitting: bool,
     out_of_sequence: bool,
+    /// The node's connection may serve another client once it was reset; `None` if not.
+    backend: Option<Box<Backend>>,
+    /// The client said goodbye, and the node was not told.
+    parting: bool,
 }
 
 impl Relay {
-    /// Begins behind the node's OK; `client` holds what the client has sent ahead.
+    /// Begins behind the node's OK; `client` holds what the client has sent ahead. With a
+    /// `backend`, the node's connection is to be kept beyond the session if possible.
     pub(super) fn new(
         capabilities: Capabilities,
         status: Status,
         node_nonce: [u8; NONCE_LEN],
         client: PacketBuffer,
+        backend: Option<Box<Backend>>,
     ) -> Self {
+        let hold: &[u8] = match backend {
+            Some(_) => &[COM_CHANGE_USER, COM_QUIT],
+            None => &[COM_CHANGE_USER],
+        };
         Self {
             capabilities,
             node_nonce,
-            commands: CommandTracker::new(Some(COM_CHANGE_USER)),
+            commands: CommandTracker::new(hold),
             replies: ReplyTracker::new(capabilities, status),
             client,
             change_due: false,
@@ -61,7 +82,33 @@ impl Relay {
             node_held: Vec::new(),
             quitting: false,
             out_of_sequence: false,
+            backend,
+            parting: false,
         }
+    }
+
+    /// The node's connection, for another client, if the session leaves it so that a reset ends
+    /// whatever it did: nothing under way on either side, no transaction open, and nothing done
+    /// that a reset leaves.
+    pub(super) fn part(&mut self, shared: &Shared) -> Option<Warm> {
+        // A transaction may be a prepared one. That outlives the session, and after a reset the
+        // connection would fail whatever touches a table.
+        if !self.may_drain() || !self.node_held.is_empty() || self.out_of_sequence || self.quitting
+        {
+            return None;
+        }
+        let backend = *self.backend.take()?;
+        let account = shared.account.clone()?;
+        let login = shared.params.route.accounts.get(&account)?;
+        let password = login.backend_password.clone();
+        Some(Warm::used(
+            backend.greeting,
+            backend.terms,
+            self.node_nonce,
+            backend.identity,
+            account,
+            password,
+        ))
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -89,7 +136,8 @@ impl Relay {
     }
 
     /// Why the session ends when the node closes the connection.
-    pub(super) fn node_closed(&self) -> CloseReason {
+    pub(super) fn node_closed(&mut self) -> CloseReason {
+        self.backend = None;
         match (self.quitting, self.out_of_sequence) {
             (true, _) => CloseReason::ClientGone,
             (false, true) => CloseReason::Malformed,
@@ -111,6 +159,10 @@ impl Relay {
             return Ok(0..0);
         }
         let passed = self.follow_client(shared, now, data);
+        if self.parting {
+            out.to_node.extend_from_slice(&data[..passed]);
+            return Err(CloseReason::ClientGone);
+        }
         if passed < data.len() {
             self.client.push(&data[passed..]);
             self.resume(shared, now, out)?;
@@ -142,9 +194,20 @@ impl Relay {
                     let status = self.replies.status();
                     shared.statements.payload(payload, is_complete, status);
                 }
-                ClientStep::Held => {
+                ClientStep::Held {
+                    command: COM_CHANGE_USER,
+                } => {
                     self.change_due = true;
                     break;
+                }
+                ClientStep::Held { .. } => {
+                    let quiet = self.replies.is_idle() && !self.in_transaction();
+                    if quiet && &data[at..] == QUIT && self.backend.is_some() {
+                        shared.count_command();
+                        self.parting = true;
+                        break;
+                    }
+                    self.commands.pass_held();
                 }
                 ClientStep::Incomplete => break,
                 ClientStep::FileEnd | ClientStep::Header => {}
@@ -155,6 +218,9 @@ impl Relay {
 
     #[inline]
     fn command_begins(&mut self, shared: &mut Shared, now: Duration, command: u8) {
+        if !leaves_no_trace(command) {
+            self.backend = None;
+        }
         match ReplyShape::of(command) {
             ReplyShape::None if command == COM_STMT_CLOSE => shared.statements.begin(command, now),
             ReplyShape::None => self.quitting |= command == COM_QUIT,
@@ -199,6 +265,9 @@ impl Relay {
                 let held = std::mem::replace(&mut self.client, PacketBuffer::new(CLIENT_LIMIT));
                 let passed = self.follow_client(shared, now, held.bytes());
                 out.to_node.extend_from_slice(&held.bytes()[..passed]);
+                if self.parting {
+                    return Err(CloseReason::ClientGone);
+                }
                 self.client = held;
                 self.client.advance(passed);
                 if !self.change_due {
@@ -245,6 +314,10 @@ impl Relay {
         if self.change.is_some() {
             self.change_answered(shared, now, data, out)?;
             return Ok(0..0);
+        }
+        if self.replies.is_idle() && !data.is_empty() {
+            // It says what nobody asked for.
+            self.backend = None;
         }
         if shared.params.route.write_lock.is_some() || !self.node_held.is_empty() {
             self.relay_rewriting(shared, now, data, out)?;
@@ -371,6 +444,9 @@ impl Relay {
             Progress::Awaits => return Ok(()),
             Progress::Changed { status } => {
                 shared.account = shared.next_account.take();
+                if let Some(backend) = &mut self.backend {
+                    backend.identity = None;
+                }
                 let (database, charset) = change.destination();
                 shared.statements.user_changed(database, charset);
                 self.replies.set_status(status);
@@ -378,6 +454,8 @@ impl Relay {
             Progress::Failed => {
                 shared.next_account = None;
                 shared.failed_changes += 1;
+                // The node counts them too.
+                self.backend = None;
                 shared.count_error();
                 shared.statements.reset();
                 self.replies.set_status(Status::AUTOCOMMIT);

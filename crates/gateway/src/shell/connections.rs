@@ -1,6 +1,7 @@
 //! The connections of one event loop.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,8 +17,15 @@ pub(super) struct Connection {
     pub(super) session: Session,
     pub(super) client: StreamId,
     pub(super) node: StreamId,
-    /// Whether the connect to the node has succeeded.
+    /// Whether the connect to the node has succeeded, and the node has not ended it.
     pub(super) node_open: bool,
+    /// The node was told that nothing more comes.
+    pub(super) node_finished: bool,
+    /// The node's connection was opened for another client.
+    pub(super) on_warm: bool,
+    /// The socket of the node, and when the connection to it was opened.
+    pub(super) socket: Arc<PathBuf>,
+    pub(super) born: Instant,
     pub(super) tls: Option<Tls>,
     /// The compressed packets of the client, inside TLS if there is any.
     pub(super) compressed: Option<Box<CompressedStream>>,
@@ -93,21 +101,34 @@ impl Connections {
     }
 }
 
-/// The number by which the event loop names one side of a connection; never 0, which stands for
-/// streams without a connection.
-pub(super) fn tag(place: usize, side: Side) -> u64 {
-    ((place as u64 + 1) << 1) | u64::from(side == Side::Node)
+/// What a stream of the event loop is: the loop is given a number for it. No number is 0, which
+/// stands for streams without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// One side of the connection in this place.
+    Of(usize, Side),
+    /// The node's connection in this place of the pool.
+    Parked(usize),
 }
 
-/// What a tag stands for.
-pub(super) fn untag(tag: u64) -> Option<(usize, Side)> {
-    let place = (tag >> 1).checked_sub(1)? as usize;
-    let side = if tag & 1 == 1 {
-        Side::Node
-    } else {
-        Side::Client
-    };
-    Some((place, side))
+impl Tag {
+    pub(super) fn number(self) -> u64 {
+        let (place, kind) = match self {
+            Self::Of(place, Side::Client) => (place, 0),
+            Self::Of(place, Side::Node) => (place, 1),
+            Self::Parked(place) => (place, 2),
+        };
+        (place as u64 + 1) << 2 | kind
+    }
+
+    pub(super) fn of(number: u64) -> Option<Self> {
+        let place = (number >> 2).checked_sub(1)? as usize;
+        Some(match number & 3 {
+            0 => Self::Of(place, Side::Client),
+            1 => Self::Of(place, Side::Node),
+            _ => Self::Parked(place),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -115,11 +136,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_distinct_and_never_zero() {
-        assert_eq!(untag(0), None);
+    fn numbers_are_distinct_and_never_zero() {
+        assert_eq!(Tag::of(0), None);
         for place in [0, 1, 77] {
-            for side in [Side::Client, Side::Node] {
-                assert_eq!(untag(tag(place, side)), Some((place, side)));
+            for tag in [
+                Tag::Of(place, Side::Client),
+                Tag::Of(place, Side::Node),
+                Tag::Parked(place),
+            ] {
+                assert_eq!(Tag::of(tag.number()), Some(tag));
             }
         }
     }

@@ -1,12 +1,15 @@
 //! The way in: whitelist, limits, and the connection to the node.
 
-use std::path::Path;
+use std::mem;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use openpeta_relay_io::{Accepted, Io, StreamId};
 use ring::rand::SecureRandom;
 
-use super::connections::{Connection, Side, tag};
+use super::connections::{Connection, Side, Tag};
+use super::pool::Parked;
 use super::{Worker, refusal, set_timer};
 use crate::registry::Instance;
 use crate::session::{Outbox, Session, SessionParams};
@@ -38,47 +41,110 @@ impl Worker {
             self.registry.leave(&instance);
             return io.close(stream);
         }
-        let node_socket = route.node_socket.clone();
+        let config = &self.registry.config;
         let params = SessionParams {
             client: from.peer,
             endpoint: from.local,
-            route,
+            route: Arc::clone(&route),
             tls: self.registry.tls().is_some(),
             compression: self.registry.config.compression,
             nonce_seed,
-            login_timeout: self.registry.config.login_timeout,
+            login_timeout: config.login_timeout,
+            keep_node: config.warm_connections > 0,
         };
-        let meter = instance.meter(self.index);
+        let newcomer = Newcomer {
+            stream,
+            from,
+            instance,
+        };
+        if let Some(parked) = self.unpark(io, &newcomer.instance, &route, peer) {
+            return self.begin_on_warm(io, newcomer, params, parked);
+        }
+        if params.keep_node {
+            newcomer.instance.counters(self.index).warm_missed.add(1);
+            self.make_way(io, &newcomer.instance, route.max_connections);
+        }
+        let meter = newcomer.instance.meter(self.index);
         let session = Session::new(params, meter, self.time(io));
-        self.open_node(io, stream, from, instance, session, &node_socket);
+        self.open_node(io, newcomer, session, Arc::new(route.node_socket.clone()));
+    }
+
+    /// Begins on a connection that waits for such a client.
+    fn begin_on_warm(
+        &mut self,
+        io: &mut dyn Io,
+        newcomer: Newcomer,
+        params: SessionParams,
+        parked: Parked,
+    ) {
+        let (place, serial) = self.connections.reserve();
+        io.set_tag(parked.node, Tag::Of(place, Side::Node).number());
+        let mut out = mem::take(&mut self.out);
+        let meter = newcomer.instance.meter(self.index);
+        let session = Session::on_warm(params, meter, parked.warm, self.time(io), &mut out);
+        let node = Node {
+            stream: parked.node,
+            socket: parked.socket,
+            born: Some(parked.born),
+        };
+        self.add(io, place, serial, newcomer, session, node);
+        self.carry_out(io, place, &out, None);
+        out.clear();
+        self.out = out;
     }
 
     fn open_node(
         &mut self,
         io: &mut dyn Io,
-        client: StreamId,
-        from: Accepted,
-        instance: Arc<Instance>,
+        newcomer: Newcomer,
         session: Session,
-        node_socket: &Path,
+        socket: Arc<PathBuf>,
     ) {
         let (place, serial) = self.connections.reserve();
-        let node = match io.connect_unix(node_socket, tag(place, Side::Node)) {
-            Ok(node) => node,
-            Err(error) => {
-                tracing::warn!(%error, socket = %node_socket.display(), "node not reached");
-                self.connections.unreserve(place);
-                return self.turn_away(io, client, &instance, session);
+        let tag = Tag::Of(place, Side::Node).number();
+        match io.connect_unix(&socket, tag) {
+            Ok(stream) => {
+                let node = Node {
+                    stream,
+                    socket,
+                    born: None,
+                };
+                self.add(io, place, serial, newcomer, session, node);
             }
-        };
-        io.set_tag(client, tag(place, Side::Client));
-        io.pair(client, node);
+            Err(error) => {
+                tracing::warn!(%error, socket = %socket.display(), "node not reached");
+                self.connections.unreserve(place);
+                self.turn_away(io, newcomer.stream, &newcomer.instance, session);
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        io: &mut dyn Io,
+        place: usize,
+        serial: u32,
+        newcomer: Newcomer,
+        session: Session,
+        node: Node,
+    ) {
+        let Newcomer {
+            stream: client,
+            from,
+            instance,
+        } = newcomer;
+        io.set_tag(client, Tag::Of(place, Side::Client).number());
+        io.pair(client, node.stream);
         let at = session.deadline().map(|at| self.start + at);
         let mut connection = Connection {
             session,
             client,
-            node,
-            node_open: false,
+            node: node.stream,
+            node_open: node.born.is_some(),
+            node_finished: false,
+            on_warm: node.born.is_some(),
+            socket: node.socket,
+            born: node.born.unwrap_or_else(|| io.now()),
             tls: None,
             compressed: None,
             last_activity: io.now(),
@@ -108,6 +174,21 @@ impl Worker {
         instance.counters(self.index).node_failures.add(1);
         self.registry.leave(instance);
     }
+}
+
+/// A client that has passed whitelist and limits.
+struct Newcomer {
+    stream: StreamId,
+    from: Accepted,
+    instance: Arc<Instance>,
+}
+
+/// The connection to its node.
+struct Node {
+    stream: StreamId,
+    socket: Arc<PathBuf>,
+    /// When it was opened, if another client had it before.
+    born: Option<Instant>,
 }
 
 fn refuse(io: &mut dyn Io, stream: StreamId, packet: &[u8]) {

@@ -4,6 +4,8 @@
 mod connections;
 mod data;
 mod entry;
+mod parking;
+mod pool;
 mod refusal;
 mod tls;
 
@@ -15,8 +17,10 @@ use openpeta_mysql_wire::{Codecs, CompressedStream};
 use openpeta_relay_io::{Accepted, CloseReason as StreamEnd, Disposition, Handler, Io, StreamId};
 use ring::rand::SystemRandom;
 
-use self::connections::{Connection, Connections, Side, untag};
+use self::connections::{Connection, Connections, Side, Tag};
 use self::data::flush_tls;
+use self::parking::SWEEP;
+use self::pool::Pool;
 use crate::registry::{Instance, Registry};
 use crate::session::{CloseReason, Outbox, Phase};
 
@@ -30,6 +34,9 @@ const KICK_QUEUE: usize = 16 * 1024;
 pub(crate) enum Command {
     /// The instance's route has changed or is gone: look at its sessions. Answers 0.
     Recheck(Arc<Instance>, mpsc::Sender<usize>),
+    /// Close a connection that waits for a client, of this instance or of any: there are too many
+    /// of all kinds.
+    GiveWay(Option<Arc<Instance>>),
     /// Close the sessions of this listener after the grace.
     CloseEndpoint { token: u64, grace: Duration },
     /// Close sessions as they come to the end of their transactions. Answers 0.
@@ -43,6 +50,9 @@ pub(crate) struct Worker {
     index: usize,
     registry: Arc<Registry>,
     connections: Connections,
+    pool: Pool,
+    /// Whether the timer for the pool is set.
+    sweeping: bool,
     random: SystemRandom,
     start: Instant,
     /// Reused by every call of a session.
@@ -64,6 +74,8 @@ impl Worker {
             index,
             registry,
             connections: Connections::default(),
+            pool: Pool::default(),
+            sweeping: false,
             random: SystemRandom::new(),
             start: Instant::now(),
             out: Outbox::default(),
@@ -135,6 +147,9 @@ impl Worker {
         if let Some(reason) = out.close {
             return self.end(io, place, reason);
         }
+        if out.reconnect {
+            self.reconnect(io, place);
+        }
         self.follow_phase(io, place);
     }
 
@@ -153,12 +168,15 @@ impl Worker {
         }
         if !connection.logged_in && connection.session.phase() == Phase::Command {
             connection.logged_in = true;
+            if connection.on_warm {
+                connection.instance.counters(self.index).warm_used.add(1);
+            }
             let at = io.now() + self.registry.config.idle_timeout;
             set_timer(io, place, connection, Some(at));
         }
     }
 
-    /// Closes both streams and forgets the connection.
+    /// Closes both streams and forgets the connection. The node's may stay for another client.
     fn end(&mut self, io: &mut dyn Io, place: usize, reason: CloseReason) {
         let Some(mut connection) = self.connections.remove(place) else {
             return;
@@ -173,7 +191,6 @@ impl Worker {
         }
         flush_tls(io, &mut connection, &mut self.cipher);
         io.close_after_flush(connection.client);
-        io.close_after_flush(connection.node);
         let counters = connection.instance.counters(self.index);
         match reason {
             CloseReason::AccessDenied => counters.failed_logins.add(1),
@@ -188,6 +205,10 @@ impl Worker {
             "session closed"
         );
         self.registry.leave(&connection.instance);
+        match connection.session.take_warm() {
+            Some(warm) if !connection.node_finished => self.park(io, &connection, warm),
+            _ => io.close_after_flush(connection.node),
+        }
     }
 
     /// Ends the connection if what `call` made the session do did not end it already.
@@ -216,13 +237,20 @@ impl Worker {
     }
 
     fn node_gone(&mut self, io: &mut dyn Io, place: usize) {
-        let reason = CloseReason::NodeGone;
-        self.end_with(io, place, reason, |connection, now, out| {
-            match connection.node_open {
-                true => connection.session.node_closed(now, out),
-                false => connection.session.node_unreachable(now, out),
-            }
+        let Some(connection) = self.connections.get_mut(place) else {
+            return;
+        };
+        let node = connection.node;
+        let was_open = mem::take(&mut connection.node_open);
+        self.with_session(io, place, |connection, now, out| match was_open {
+            true => connection.session.node_closed(now, out),
+            false => connection.session.node_unreachable(now, out),
         });
+        match self.connections.get_mut(place) {
+            // It goes on with another connection, and must not hear of this one again.
+            Some(connection) if connection.session.phase() == Phase::Login => io.close(node),
+            _ => self.end(io, place, CloseReason::NodeGone),
+        }
     }
 
     /// A client ended its direction. While a command runs, its reply may still be wanted, so the
@@ -234,6 +262,7 @@ impl Worker {
         let session = &connection.session;
         if session.phase() == Phase::Command && !session.is_idle() {
             io.finish(connection.node);
+            connection.node_finished = true;
         } else {
             self.client_gone(io, place);
         }
@@ -241,6 +270,10 @@ impl Worker {
 
     fn recheck(&mut self, io: &mut dyn Io, instance: &Arc<Instance>) {
         let route = instance.route();
+        self.drop_where(io, |parked| {
+            Arc::ptr_eq(&parked.instance, instance)
+                && !route.as_ref().is_some_and(|route| parked.fits(route))
+        });
         for place in self
             .connections
             .find(|c| Arc::ptr_eq(&c.instance, instance))
@@ -305,7 +338,7 @@ impl Handler for Worker {
     }
 
     fn connected(&mut self, io: &mut dyn Io, _stream: StreamId, tag: u64) {
-        if let Some((place, _)) = untag(tag) {
+        if let Some(Tag::Of(place, _)) = Tag::of(tag) {
             self.with_session(io, place, |connection, now, out| {
                 connection.node_open = true;
                 connection.session.node_connected(now, out);
@@ -320,24 +353,31 @@ impl Handler for Worker {
         tag: u64,
         bytes: &mut [u8],
     ) -> Disposition {
-        match untag(tag) {
-            Some((place, Side::Client)) => self.client_bytes(io, place, bytes),
-            Some((place, Side::Node)) => self.node_bytes(io, place, bytes),
+        match Tag::of(tag) {
+            Some(Tag::Of(place, Side::Client)) => self.client_bytes(io, place, bytes),
+            Some(Tag::Of(place, Side::Node)) => self.node_bytes(io, place, bytes),
+            Some(Tag::Parked(place)) => {
+                self.parked_bytes(io, place, bytes);
+                Disposition::Consumed
+            }
             None => Disposition::Consumed,
         }
     }
 
     fn ended(&mut self, io: &mut dyn Io, _stream: StreamId, tag: u64) {
-        match untag(tag) {
-            Some((place, Side::Client)) => self.client_ended(io, place),
-            Some((place, Side::Node)) => self.node_gone(io, place),
+        match Tag::of(tag) {
+            Some(Tag::Of(place, Side::Client)) => self.client_ended(io, place),
+            Some(Tag::Of(place, Side::Node)) => self.node_gone(io, place),
+            Some(Tag::Parked(place)) => self.drop_parked(io, place),
             None => {}
         }
     }
 
     fn closed(&mut self, io: &mut dyn Io, _stream: StreamId, tag: u64, why: StreamEnd) {
-        let Some((place, side)) = untag(tag) else {
-            return;
+        let (place, side) = match Tag::of(tag) {
+            Some(Tag::Of(place, side)) => (place, side),
+            Some(Tag::Parked(place)) => return self.drop_parked(io, place),
+            None => return,
         };
         if matches!(why, StreamEnd::Panicked) {
             // The session's own state cannot be relied on anymore.
@@ -354,7 +394,11 @@ impl Handler for Worker {
         if token & ENDPOINT_TIMER == 0 {
             return self.run_timer(io, token as u32 as usize, (token >> 32) as u32);
         }
+        if token == SWEEP {
+            return self.sweep(io);
+        }
         let endpoint = token & !ENDPOINT_TIMER;
+        self.drop_where(io, |parked| parked.endpoint == endpoint);
         for place in self.connections.find(|c| c.endpoint == endpoint) {
             self.kick(io, place);
         }
@@ -367,11 +411,15 @@ impl Handler for Worker {
                 self.recheck(io, &instance);
                 let _ = reply.send(0);
             }
+            Command::GiveWay(instance) => {
+                self.drop_oldest(io, instance.as_ref());
+            }
             Command::CloseEndpoint { token, grace } => {
                 let at = io.now() + grace;
                 io.set_timer(at, ENDPOINT_TIMER | token);
             }
             Command::Drain(reply) => {
+                self.drop_where(io, |_| true);
                 for place in self.connections.find(|_| true) {
                     self.with_session(io, place, |connection, now, out| {
                         connection.session.drain(now, out);

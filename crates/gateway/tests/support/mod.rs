@@ -49,7 +49,10 @@ impl Setup {
     pub fn with(config: GatewayConfig) -> Self {
         let node = Node::start(PREPARE);
         let gateway = Gateway::start(GatewayConfig {
-            workers: 2,
+            workers: match config.workers {
+                0 => 2,
+                workers => workers,
+            },
             ..config
         })
         .unwrap();
@@ -132,6 +135,11 @@ impl Setup {
 
     pub async fn connect(&self) -> mysql_async::Conn {
         mysql_async::Conn::new(self.options()).await.unwrap()
+    }
+
+    /// Waits until so many node connections wait for a client.
+    pub fn warm(&self, count: u64) {
+        eventually("connections are warm", || self.counters().warm == count);
     }
 
     /// A raw connection, logged in as the usual account.

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use openpeta_mysql_wire::auth::native;
-use openpeta_mysql_wire::{Capabilities, Compression, Greeting, HEADER_LEN, Login, put_packet};
+use openpeta_mysql_wire::{
+    Capabilities, Compression, Greeting, HEADER_LEN, Login, Reader, put_packet,
+};
 use rustix::net::{AddressFamily, SocketType};
 
 use super::{Compressed, PATIENCE};
@@ -135,6 +137,36 @@ impl Raw {
         self.receive()
     }
 
+    /// Runs a statement whose reply is one result, and returns its rows as text, or the error.
+    pub fn rows(&mut self, statement: &str) -> Result<Vec<Vec<String>>, u16> {
+        self.query(statement);
+        let head = self.receive();
+        if let Some(code) = head.error() {
+            return Err(code);
+        }
+        if head.payload[0] == 0 {
+            return Ok(Vec::new());
+        }
+        for _ in 0..=head.payload[0] {
+            self.receive();
+        }
+        let mut rows = Vec::new();
+        loop {
+            let packet = self.receive();
+            match packet.error() {
+                Some(code) => return Err(code),
+                None if packet.payload[0] == 0xFE && packet.payload.len() < 9 => return Ok(rows),
+                None => rows.push(texts(&packet.payload)),
+            }
+        }
+    }
+
+    /// Says goodbye and waits for the end of the connection.
+    pub fn quit(mut self) {
+        self.send(0, &[1]);
+        assert_eq!(self.rest(), b"");
+    }
+
     pub fn receive(&mut self) -> Reply {
         read_packet(&mut *self.stream).unwrap()
     }
@@ -148,6 +180,22 @@ impl Raw {
         }
         rest
     }
+}
+
+/// The values of a row, `NULL` for none.
+fn texts(row: &[u8]) -> Vec<String> {
+    let mut reader = Reader::new(row);
+    let mut values = Vec::new();
+    while !reader.is_empty() {
+        if reader.clone().u8() == Ok(0xFB) {
+            reader.u8().unwrap();
+            values.push("NULL".to_owned());
+        } else {
+            let value = reader.lenenc_bytes().unwrap();
+            values.push(String::from_utf8_lossy(value).into_owned());
+        }
+    }
+    values
 }
 
 /// What the raw client can do; enough for everything the tests send.

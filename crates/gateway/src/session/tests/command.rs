@@ -344,8 +344,8 @@ fn a_command_ahead_of_a_local_file_ends_the_session() {
 #[test]
 fn quitting_and_dying() {
     let mut rig = Rig::logged_in(params(route()));
-    rig.client_packet(0, &[1]);
-    assert_eq!(rig.to_node.bytes(), packet(0, &[1]));
+    rig.client_packet(0, &[1, 0]);
+    assert_eq!(rig.to_node.bytes(), packet(0, &[1, 0]));
     rig.event(|session, now, out| session.node_closed(now, out));
     assert_eq!(rig.closed, Some(CloseReason::ClientGone));
 

@@ -3,6 +3,7 @@
 mod command;
 mod login;
 mod simulation;
+mod warm;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ fn params(route: InstanceRoute) -> SessionParams {
         compression: true,
         nonce_seed: [7; 32],
         login_timeout: Duration::from_secs(10),
+        keep_node: true,
     }
 }
 

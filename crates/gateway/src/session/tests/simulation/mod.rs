@@ -2,14 +2,17 @@
 //!
 //! `OPENPETA_SEED` replays one run, which a failure names.
 
+mod heirs;
 mod node;
 
 use openpeta_mysql_wire::command::*;
 use openpeta_mysql_wire::{AuthSwitch, ChangeUser};
 
+use self::heirs::generations;
 use self::node::Node;
 use super::*;
 use crate::StatementDigest;
+use crate::session::Warm;
 
 const RUNS: u64 = 2_000;
 
@@ -19,10 +22,14 @@ fn random_sessions() {
         Ok(seed) => vec![seed.parse().expect("OPENPETA_SEED is a number")],
         Err(_) => (0..RUNS).collect::<Vec<u64>>(),
     };
-    let mut ends = [0_u32; 3];
+    let mut ends = [0_u32; 5];
     for &seed in &seeds {
-        match std::panic::catch_unwind(|| World::new(seed).run()) {
-            Ok(end) => ends[end] += 1,
+        match std::panic::catch_unwind(|| generations(seed)) {
+            Ok(its) => {
+                for (sum, count) in ends.iter_mut().zip(its) {
+                    *sum += count;
+                }
+            }
             Err(panic) => {
                 eprintln!("replay with OPENPETA_SEED={seed}");
                 std::panic::resume_unwind(panic);
@@ -99,18 +106,50 @@ struct World {
     steps_left: usize,
     draining: bool,
     closed: Option<CloseReason>,
+    /// The logins on the node's connection before the session.
+    logins: usize,
+    /// Whether the session began on a connection that others have used, and may use it: the node
+    /// has not ended it, and the client wants the same capabilities.
+    on_warm: bool,
+    fits: bool,
+    reconnected: bool,
+    /// The node has ended the connection.
+    dead: bool,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+    fn new(mut random: Random, heir: Option<(Warm, Node)>) -> Self {
         let mut capabilities = mysql_client();
         if random.one_in(2) {
             capabilities = capabilities.without(Capabilities::DEPRECATE_EOF);
         }
+        let mut out = Outbox::default();
+        let on_warm = heir.is_some();
+        let (session, mut node) = match heir {
+            Some((warm, node)) => {
+                let params = params(route());
+                let session =
+                    Session::on_warm(params, Meter::detached(), warm, Duration::ZERO, &mut out);
+                (session, node)
+            }
+            None => (
+                Session::new(params(route()), Meter::detached(), Duration::ZERO),
+                Node::new(),
+            ),
+        };
+        assert!(!node.trace, "a session finds what another has left");
+        node.commands.clear();
+        node.replies.clear();
+        (node.finished, node.failed, node.errors) = (0, 0, 0);
+        let eof = !capabilities.contains(Capabilities::DEPRECATE_EOF);
         let mut world = Self {
-            session: Session::new(params(route()), Meter::detached(), Duration::ZERO),
-            node: Node::new(),
+            session,
+            logins: node.logins,
+            on_warm,
+            fits: node.sends_eof() == eof,
+            reconnected: false,
+            dead: false,
+            node,
             client: Client::AwaitsGreeting,
             capabilities,
             user: "",
@@ -130,12 +169,15 @@ impl World {
             random,
         };
         world.choose_account();
-        world.event(|session, out| session.node_connected(Duration::ZERO, out));
+        world.carry_out(&out);
+        if !on_warm {
+            world.event(|session, out| session.node_connected(Duration::ZERO, out));
+        }
         world
     }
 
     /// Returns which kind of end it was.
-    fn run(mut self) -> usize {
+    fn run(&mut self) -> usize {
         let mut idle = 0;
         while self.closed.is_none() && idle < 300 {
             let progress = match self.random.below(8) {
@@ -148,6 +190,10 @@ impl World {
                         self.event(|session, out| session.drain(Duration::ZERO, out));
                     } else if self.random.one_in(20) {
                         self.change_route();
+                    } else if self.random.one_in(400) {
+                        self.event(|session, out| session.client_closed(Duration::ZERO, out));
+                    } else if self.random.one_in(60) {
+                        self.end_warm();
                     }
                     false
                 }
@@ -211,7 +257,7 @@ impl World {
                 0
             }
             Some(CloseReason::AccessDenied) => {
-                assert!(!self.honest && self.node.account.is_none());
+                assert!(!self.honest && self.node.logins == self.logins);
                 1
             }
             Some(CloseReason::Drained) => {
@@ -223,6 +269,7 @@ impl World {
                 assert_eq!(&self.node.replies, replies, "a reply was cut");
                 2
             }
+            Some(CloseReason::ClientGone) => 3,
             Some(reason) => panic!("closed: {reason:?}"),
         }
     }
@@ -246,12 +293,24 @@ impl World {
         self.received.push(&out.to_client);
         self.node_receives(&out.to_node);
         self.closed = out.close;
+        if out.reconnect {
+            assert!(self.on_warm && !self.fits && !self.reconnected);
+            assert!(self.node.quit || self.dead, "the node was not told");
+            self.dead = false;
+            self.reconnected = true;
+            self.node = Node::new();
+            self.logins = 0;
+            self.event(|session, out| session.node_connected(Duration::ZERO, out));
+        }
     }
 
     fn node_receives(&mut self, data: &[u8]) {
-        let before = self.node.account.clone();
+        if self.dead {
+            return;
+        }
+        let before = self.node.logins;
         self.node.receive(data, &mut self.random);
-        if self.node.account != before {
+        if self.node.logins != before {
             assert!(self.honest, "an unproved login reached the node");
             assert_eq!(self.node.account.as_deref(), Some(self.user.as_bytes()));
         }
@@ -371,7 +430,7 @@ impl World {
     fn send_command(&mut self) -> bool {
         let all_done = self.sent == self.node.commands && self.replies == self.node.replies;
         let text = self.random.bytes(100);
-        let command = match self.random.below(12) {
+        let command = match self.random.below(14) {
             0 => return self.change_user(),
             1 if !all_done => return false,
             1 => {
@@ -385,6 +444,7 @@ impl World {
             6 => vec![COM_STMT_CLOSE, 1, 0, 0, 0],
             7 => [&[COM_FIELD_LIST], &text[..]].concat(),
             8 => Vec::new(),
+            12 if self.random.one_in(4) => vec![COM_SET_OPTION, 1, 0],
             // One result a statement, whatever follows.
             _ => [b"\x03SELECT ", &text[..]].concat(),
         };

@@ -37,6 +37,13 @@ pub(super) struct Node {
     pub(super) finished: u64,
     pub(super) failed: u64,
     pub(super) errors: u64,
+    /// How often somebody has logged in.
+    pub(super) logins: usize,
+    /// The session has left something that a reset takes away, or something that it does not.
+    pub(super) trace: bool,
+    pub(super) tainted: bool,
+    /// The client said goodbye.
+    pub(super) quit: bool,
     sequence: u8,
 }
 
@@ -56,8 +63,21 @@ impl Node {
             finished: 0,
             failed: 0,
             errors: 0,
+            logins: 0,
+            trace: false,
+            tainted: false,
+            quit: false,
             sequence: 0,
         }
+    }
+
+    /// Whether nothing is under way, not even a part of a command.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.awaits, Awaits::Command) && self.input.bytes().is_empty()
+    }
+
+    pub(super) fn sends_eof(&self) -> bool {
+        !self.deprecate_eof
     }
 
     pub(super) fn awaits_file(&self) -> bool {
@@ -90,6 +110,11 @@ impl Node {
                     } else {
                         self.fail_change(&err(1047, "Unknown command"));
                     }
+                }
+                // Only logins do this here.
+                Awaits::Command if got.payload.first() == Some(&COM_INIT_DB) => {
+                    self.logins += 1;
+                    self.ok(self.status);
                 }
                 Awaits::Command | Awaits::File => {
                     self.commands.extend(packet(got.sequence, &got.payload));
@@ -133,6 +158,8 @@ impl Node {
             return self.fail_change(&err(1045, "Access denied"));
         }
         self.account = Some(account);
+        self.logins += 1;
+        self.trace = false;
         self.awaits = Awaits::Command;
         self.status = Status::AUTOCOMMIT;
         self.ok(self.status);
@@ -142,6 +169,7 @@ impl Node {
     fn fail_change(&mut self, error: &[u8]) {
         self.errors += 1;
         self.failed_changes += 1;
+        self.tainted = true;
         self.awaits = Awaits::Command;
         self.status = Status::AUTOCOMMIT;
         self.say(error);
@@ -155,7 +183,29 @@ impl Node {
             }
             return;
         }
+        self.tainted |= payload.is_empty();
+        self.trace |= payload.first() != Some(&COM_RESET_CONNECTION);
         match payload.first().copied() {
+            Some(COM_QUIT) => self.quit = true,
+            Some(COM_RESET_CONNECTION) => {
+                self.trace = false;
+                self.status = Status::AUTOCOMMIT;
+                self.ok(self.status);
+            }
+            Some(COM_SET_OPTION) => {
+                self.tainted = true;
+                self.end(self.status);
+            }
+            Some(COM_QUERY) if payload[1..].starts_with(b"SELECT 1 FROM DUAL") => {
+                self.say(&[1]);
+                self.definitions(1);
+                self.end(self.status);
+            }
+            Some(COM_QUERY) if payload[1..].starts_with(b"SHOW PROFILES") => {
+                self.say(&[3]);
+                self.definitions(3);
+                self.end(self.status);
+            }
             Some(COM_QUERY) if payload[1..].starts_with(b"load") => {
                 self.say(b"\xfbfile");
                 self.awaits = Awaits::File;
