@@ -305,6 +305,12 @@ impl DataDir {
         self.0.join("credentials.json")
     }
 
+    /// Slow statements, a file per instance.
+    #[must_use]
+    pub fn slow_log(&self) -> PathBuf {
+        self.0.join("slow-log")
+    }
+
     /// The operator's socket.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {

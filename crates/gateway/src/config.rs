@@ -6,6 +6,8 @@ use std::time::Duration;
 
 pub use openpeta_relay_io::LoopKind;
 
+use crate::slow_log::SlowLogConfig;
+
 /// How the gateway runs.
 #[derive(Clone)]
 pub struct GatewayConfig {
@@ -28,6 +30,8 @@ pub struct GatewayConfig {
     pub warm_connections: usize,
     /// How long such a connection waits for a client.
     pub warm_time: Duration,
+    /// The log of slow statements; `None` for none.
+    pub slow_log: Option<SlowLogConfig>,
     /// How the loops wait for and move bytes.
     pub io: LoopKind,
     /// How long a loop looks for events before it sleeps while the gateway serves exactly one
@@ -47,6 +51,7 @@ impl Default for GatewayConfig {
             digests: 1000,
             warm_connections: 32,
             warm_time: Duration::from_secs(60),
+            slow_log: None,
             io: LoopKind::Auto,
             busy_poll: Duration::ZERO,
         }
@@ -65,6 +70,7 @@ impl fmt::Debug for GatewayConfig {
             .field("digests", &self.digests)
             .field("warm_connections", &self.warm_connections)
             .field("warm_time", &self.warm_time)
+            .field("slow_log", &self.slow_log)
             .field("io", &self.io)
             .field("busy_poll", &self.busy_poll)
             .finish()

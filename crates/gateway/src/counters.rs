@@ -8,6 +8,7 @@ use std::time::Duration;
 use openpeta_sql_route::{DigestReader, StatementClass};
 
 use crate::digests::{DigestPlace, Digests, Outcome, StatementDigest};
+use crate::slow_log::SlowTap;
 
 /// Databases of one instance that are counted for themselves; the sessions in any further one
 /// count for the instance alone.
@@ -286,12 +287,14 @@ pub(crate) struct Traffic {
     nowhere: Arc<Place>,
     databases: RwLock<HashMap<Vec<u8>, Arc<Place>>>,
     digests: Digests,
+    pub(crate) slow: SlowTap,
 }
 
 impl Traffic {
     /// Keeps at most so many digests of statements.
-    pub(crate) fn new(digests: usize, loops: usize) -> Self {
+    pub(crate) fn new(slow: SlowTap, digests: usize, loops: usize) -> Self {
         Self {
+            slow,
             digests: Digests::new(digests, loops),
             loops,
             nowhere: Arc::new(Place::new(b"", loops)),
@@ -395,7 +398,8 @@ impl Meter {
     /// A meter that nobody reads.
     #[must_use]
     pub fn detached() -> Self {
-        Self::new(Arc::new(Traffic::new(DETACHED_DIGESTS, 1)), 0)
+        let slow = SlowTap::detached();
+        Self::new(Arc::new(Traffic::new(slow, DETACHED_DIGESTS, 1)), 0)
     }
 
     /// Counts for event loop `index`.
@@ -442,6 +446,17 @@ impl Meter {
     #[inline]
     pub(crate) fn bytes_out(&self, bytes: usize) {
         self.share().bytes_out.add(bytes as u64);
+    }
+
+    /// The log of slow statements.
+    #[inline]
+    pub(crate) fn slow(&self) -> &SlowTap {
+        &self.traffic.slow
+    }
+
+    /// What is behind a place: the digest and its text.
+    pub(crate) fn digest_text(&self, place: DigestPlace) -> (u64, String) {
+        self.traffic.digests.told(self.index, place)
     }
 
     /// Whether digests of statements are kept.

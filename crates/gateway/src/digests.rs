@@ -144,6 +144,18 @@ impl Digests {
         }
     }
 
+    /// The digest in a place, and its text.
+    pub(crate) fn told(&self, index: usize, place: DigestPlace) -> (u64, String) {
+        let entries = lock(&self.tables[index].0);
+        let digest = entries
+            .entries
+            .get(place.0 as usize)
+            .map_or(0, |entry| entry.digest);
+        drop(entries);
+        let text = lock(&self.known).get(&digest).map(ToString::to_string);
+        (digest, text.unwrap_or_default())
+    }
+
     /// All digests that ran, by the time that they took in all, the longest first.
     pub(crate) fn all(&self) -> Vec<StatementDigest> {
         let mut sums: HashMap<u64, Statistics, ByDigest> = HashMap::default();

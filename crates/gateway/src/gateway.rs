@@ -16,6 +16,7 @@ use crate::digests::StatementDigest;
 use crate::error::GatewayError;
 use crate::registry::{Registry, Route};
 use crate::shell::{Command, Worker};
+use crate::slow_log::SlowLog;
 
 /// Descriptors left to the rest of the process when the number of sessions follows from the limit
 /// of open files.
@@ -68,7 +69,9 @@ impl Gateway {
             busy_poll: config.busy_poll,
             ..LoopConfig::default()
         };
-        let registry = Arc::new(Registry::new(config, workers, max_sessions));
+        let slow_log = config.slow_log.as_ref().map(SlowLog::start).transpose();
+        let slow_log = slow_log.map_err(GatewayError::Start)?;
+        let registry = Arc::new(Registry::new(config, slow_log, workers, max_sessions));
         let its = Arc::clone(&registry);
         let worker = move |index| Worker::new(index, Arc::clone(&its));
         let loops = Loops::start(workers, loop_config, worker).map_err(GatewayError::Start)?;
@@ -217,6 +220,21 @@ impl Gateway {
     /// longest first, if the instance is published.
     pub fn digests(&self, id: &InstanceId) -> Option<Vec<StatementDigest>> {
         Some(self.registry.instance(id)?.traffic().digests())
+    }
+
+    /// From now on statements of the instance that take this long go to its slow log; none with
+    /// `None`. Without, the configured threshold holds. Tells whether the instance is published.
+    pub fn set_slow_threshold(&self, id: &InstanceId, threshold: Option<Duration>) -> bool {
+        let instance = self.registry.instance(id);
+        let traffic = instance.as_ref().map(|instance| instance.traffic());
+        traffic
+            .inspect(|traffic| traffic.slow.set_threshold(threshold))
+            .is_some()
+    }
+
+    /// Slow statements that could not be logged in time, or at all.
+    pub fn slow_log_dropped(&self) -> u64 {
+        self.registry.slow_log.as_ref().map_or(0, SlowLog::dropped)
     }
 
     /// Begins new maxima of an instance's response times, for whoever looks at them regularly.

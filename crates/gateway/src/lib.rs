@@ -13,9 +13,11 @@ mod gateway;
 mod registry;
 pub mod session;
 mod shell;
+mod slow_log;
 
 pub use config::{GatewayConfig, LoopKind};
 pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters};
 pub use digests::StatementDigest;
 pub use error::GatewayError;
 pub use gateway::{Endpoint, Gateway};
+pub use slow_log::SlowLogConfig;

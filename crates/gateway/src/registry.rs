@@ -12,6 +12,7 @@ use openpeta_types::{EndpointId, InstanceId};
 use crate::config::GatewayConfig;
 use crate::counters::{InstanceCounters, LoopCounters, Meter, Traffic};
 use crate::shell::Command;
+use crate::slow_log::{SlowLog, SlowTap};
 
 /// One published instance. Sessions hold it, so it outlives its withdrawal until they are gone.
 pub(crate) struct Instance {
@@ -30,14 +31,14 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    fn new(route: Arc<InstanceRoute>, digests: usize, loops: usize) -> Self {
+    fn new(route: Arc<InstanceRoute>, slow: SlowTap, digests: usize, loops: usize) -> Self {
         Self {
             route: RwLock::new(Some(route)),
             sessions: AtomicUsize::new(0),
             warm: AtomicUsize::new(0),
             ready: AtomicUsize::new(0),
             counters: (0..loops).map(|_| LoopCounters::default()).collect(),
-            traffic: Arc::new(Traffic::new(digests, loops)),
+            traffic: Arc::new(Traffic::new(slow, digests, loops)),
         }
     }
 
@@ -100,6 +101,7 @@ pub(crate) struct Route {
 /// The shared tables. All locks are held for a look-up only.
 pub(crate) struct Registry {
     pub(crate) config: GatewayConfig,
+    pub(crate) slow_log: Option<SlowLog>,
     loops: usize,
     max_sessions: usize,
     sessions: AtomicUsize,
@@ -115,10 +117,16 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn new(config: GatewayConfig, loops: usize, max_sessions: usize) -> Self {
+    pub(crate) fn new(
+        config: GatewayConfig,
+        slow_log: Option<SlowLog>,
+        loops: usize,
+        max_sessions: usize,
+    ) -> Self {
         Self {
             tls: RwLock::new(config.tls.clone()),
             config,
+            slow_log,
             loops,
             max_sessions,
             sessions: AtomicUsize::new(0),
@@ -140,10 +148,9 @@ impl Registry {
             *write(&instance.route) = Some(route);
             return Some(Arc::clone(instance));
         }
-        instances.insert(
-            id,
-            Arc::new(Instance::new(route, self.config.digests, self.loops)),
-        );
+        let slow = SlowTap::new(id.clone(), self.slow_log.clone());
+        let instance = Instance::new(route, slow, self.config.digests, self.loops);
+        instances.insert(id, Arc::new(instance));
         None
     }
 

@@ -245,6 +245,12 @@ pub struct GatewayConfig {
     pub warm_connections: usize,
     /// Seconds that such a connection waits for a client.
     pub warm_seconds: u64,
+    /// Statements that take so many seconds go to the slow log of their instance; 0 for none.
+    pub slow_log_seconds: f64,
+    /// Bytes that a file of the slow log may have.
+    pub slow_log_max_bytes: u64,
+    /// Files of the slow log that are kept of an instance.
+    pub slow_log_files: usize,
     /// How sessions' bytes are moved.
     pub io: GatewayIo,
     /// Seconds that open transactions get to finish when the service stops.
@@ -263,6 +269,9 @@ impl Default for GatewayConfig {
             digests: 1000,
             warm_connections: 32,
             warm_seconds: 60,
+            slow_log_seconds: 0.0,
+            slow_log_max_bytes: 64 << 20,
+            slow_log_files: 5,
             io: GatewayIo::Auto,
             drain_seconds: 10,
         }

@@ -145,6 +145,9 @@ impl MetricsSource {
             "Open endpoints of instances.",
         );
         out.value("openpeta_gateway_endpoints", &[], endpoints.len());
+        let dropped = "openpeta_gateway_slow_log_dropped_total";
+        out.head(dropped, "counter", "Slow statements that were not logged.");
+        out.value(dropped, &[], self.gateway.slow_log_dropped());
         let instances: BTreeSet<_> = endpoints
             .into_iter()
             .map(|endpoint| endpoint.instance)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openpeta_control::{Control, ControlError, DataDir, DefaultTenant};
-use openpeta_gateway::{Gateway, LoopKind};
+use openpeta_gateway::{Gateway, LoopKind, SlowLogConfig};
 use openpeta_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -71,7 +71,7 @@ impl Service {
         ];
         let tls = Arc::new(Tls::open(data_dir.tls(), domain, Some(&public), &names)?);
         let acceptor = TlsAcceptor::from(tls.server_config(&[b"http/1.1"])?);
-        let gateway = Arc::new(start_gateway(&config.gateway, &tls)?);
+        let gateway = Arc::new(start_gateway(&config.gateway, &tls, data_dir.slow_log())?);
         let adapter = Arc::new(GatewayAdapter(Arc::clone(&gateway)));
         let (control, tenant) = Control::start(config.control(), &data_dir, store.clone(), adapter)
             .await
@@ -170,7 +170,19 @@ impl Service {
     }
 }
 
-fn start_gateway(config: &GatewayConfig, tls: &Tls) -> Result<Gateway, ServeError> {
+fn start_gateway(
+    config: &GatewayConfig,
+    tls: &Tls,
+    slow_log: PathBuf,
+) -> Result<Gateway, ServeError> {
+    let threshold = Duration::try_from_secs_f64(config.slow_log_seconds)
+        .map_err(|error| ServeError::Gateway(format!("slow_log_seconds: {error}")))?;
+    let slow_log = SlowLogConfig {
+        directory: slow_log,
+        threshold: Some(threshold),
+        max_bytes: config.slow_log_max_bytes,
+        files: config.slow_log_files,
+    };
     let tls = config.tls.then(|| tls.server_config(&[])).transpose()?;
     Gateway::start(openpeta_gateway::GatewayConfig {
         workers: config.workers,
@@ -182,6 +194,7 @@ fn start_gateway(config: &GatewayConfig, tls: &Tls) -> Result<Gateway, ServeErro
         digests: config.digests,
         warm_connections: config.warm_connections,
         warm_time: Duration::from_secs(config.warm_seconds),
+        slow_log: (!threshold.is_zero()).then_some(slow_log),
         io: match config.io {
             GatewayIo::Auto => LoopKind::Auto,
             GatewayIo::IoUring => LoopKind::IoUring,

@@ -40,6 +40,7 @@ use self::relay::Relay;
 use self::statements::Statements;
 
 pub use crate::counters::Meter;
+use crate::slow_log::Record;
 
 pub use self::outbox::{CloseReason, Outbox};
 pub use self::warm::{Reset, Warm};
@@ -422,6 +423,24 @@ impl Shared {
     fn count_command(&mut self) {
         self.counters.commands += 1;
         self.statements.meter().command();
+    }
+
+    /// Logs the statement that is done, if it took long.
+    #[inline]
+    fn log_slow(&mut self) {
+        if let Some(slow) = self.statements.take_slow() {
+            let record = Record {
+                account: self.account.clone(),
+                client: self.params.client,
+                database: slow.database,
+                outcome: slow.outcome,
+                error: slow.error,
+                digest: slow.digest,
+                text: slow.text,
+                dialect: slow.dialect,
+            };
+            self.statements.meter().slow().write(record);
+        }
     }
 
     #[inline]

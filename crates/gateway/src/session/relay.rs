@@ -352,13 +352,16 @@ impl Relay {
         match event {
             ReplyEvent::Result { columns } => {
                 shared.statements.result(columns, &mut self.replies, now);
+                shared.log_slow();
             }
             ReplyEvent::Complete { error } => {
                 if error.is_some() {
                     shared.count_error();
                     self.assume_transaction();
                 }
-                match shared.statements.complete(error, &mut self.replies, now) {
+                let next = shared.statements.complete(error, &mut self.replies, now);
+                shared.log_slow();
+                match next {
                     Some(next) => self.replies.begin(next),
                     // No command is recognised behind one with endless events, so that one is
                     // always the last.

@@ -19,6 +19,7 @@ use openpeta_sql_route::{
 
 use crate::counters::Meter;
 use crate::digests::{AsItIs, DigestPlace, Outcome};
+use crate::slow_log::LONGEST_TEXT;
 
 /// Statements of one text whose classes are remembered; any beyond count as others.
 const MOST_STATEMENTS: usize = 64 << 10;
@@ -41,9 +42,23 @@ pub(super) struct Statements {
     reading: Reading,
     /// For texts that are there as a whole.
     texts: Texts,
+    /// An empty buffer for the next text.
+    spare: Vec<u8>,
+    /// A statement that took long, until it is logged.
+    slow: Option<Box<Slow>>,
     /// By the numbers that the server gave them.
     prepared: HashMap<u64, Prepared, BuildHasherDefault<AsItIs>>,
     last_prepared: u32,
+}
+
+/// A statement that took long.
+pub(super) struct Slow {
+    pub(super) database: Vec<u8>,
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<u16>,
+    pub(super) digest: u64,
+    pub(super) text: Vec<u8>,
+    pub(super) dialect: Dialect,
 }
 
 /// What reading texts needs, and remembers.
@@ -88,10 +103,18 @@ struct Command {
     /// Rows of the reply that belong to statements before.
     rows_sent: u64,
     rows_affected: u64,
+    /// The beginning of its text, if slow statements are logged.
+    text: Vec<u8>,
     what: What,
 }
 
 impl Command {
+    /// Keeps the beginning of a text.
+    fn keep(&mut self, piece: &[u8]) {
+        let room = LONGEST_TEXT.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+
     /// The statement that runs has its reply; what follows belongs to the next.
     #[inline]
     fn done(&mut self, failed: bool, reply: &ReplyTracker, now: Duration) -> Outcome {
@@ -149,6 +172,8 @@ impl Statements {
             commands: VecDeque::new(),
             reading: Reading::Passing,
             texts: Texts::default(),
+            spare: Vec::new(),
+            slow: None,
             prepared: HashMap::default(),
             last_prepared: 0,
         }
@@ -203,6 +228,7 @@ impl Statements {
             since: now,
             rows_sent: 0,
             rows_affected: 0,
+            text: mem::take(&mut self.spare),
             what: What::Nothing,
         });
         self.reading = match command {
@@ -232,6 +258,9 @@ impl Statements {
                 self.dialect.ansi_quotes = status.contains(Status::ANSI_QUOTES);
                 // The first piece begins with the command byte.
                 let text = piece.get(1..).unwrap_or_default();
+                if self.meter.slow().is_on() && command.command == COM_QUERY {
+                    command.keep(text);
+                }
                 if is_complete {
                     let several = self.several && command.command == COM_QUERY;
                     self.reading = Reading::Passing;
@@ -264,7 +293,15 @@ impl Statements {
                 let room = HEAD_LIMIT.saturating_sub(head.len());
                 head.extend_from_slice(&piece[..piece.len().min(room)]);
             }
-            Reading::Text(text) => text.push(piece, &self.meter),
+            Reading::Text(text) => {
+                text.push(piece, &self.meter);
+                if let Some(command) = self.commands.back_mut()
+                    && self.meter.slow().is_on()
+                    && command.command == COM_QUERY
+                {
+                    command.keep(piece);
+                }
+            }
         }
         if !is_complete {
             return;
@@ -292,6 +329,10 @@ impl Statements {
             let outcome = command.done(false, reply, now);
             let statement = done.statement;
             self.meter.statement(statement.class, done.digest, &outcome);
+            if self.meter.slow().is_slow(outcome.time) {
+                let text = command.text.clone();
+                self.took_long(text, done.digest, outcome, None);
+            }
             self.change_database(statement.database);
         }
         self.follow_schema(reply);
@@ -312,6 +353,10 @@ impl Statements {
                 What::Text { read, .. } => {
                     let statement = read.statement;
                     self.meter.statement(statement.class, read.digest, &outcome);
+                    if self.meter.slow().is_slow(outcome.time) {
+                        let text = mem::take(&mut command.text);
+                        self.took_long(text, read.digest, outcome, error);
+                    }
                     if !failed {
                         self.change_database(statement.database);
                     }
@@ -319,6 +364,9 @@ impl Statements {
                 What::Execute(id) => {
                     let Prepared { class, digest } = self.prepared(id);
                     self.meter.statement(class, digest, &outcome);
+                    if self.meter.slow().is_slow(outcome.time) {
+                        self.took_long(Vec::new(), digest, outcome, error);
+                    }
                 }
                 // The reply came before the whole text: an error.
                 What::Nothing if command.command == COM_QUERY => {
@@ -335,12 +383,45 @@ impl Statements {
                 What::Nothing if command.command == COM_RESET_CONNECTION => self.reset(),
                 What::Nothing | What::Close(_) => {}
             }
+            command.text.clear();
+            self.spare = command.text;
         }
         if !failed {
             self.follow_schema(reply);
         }
         self.settle();
         self.commands.front().map(|next| next.command)
+    }
+
+    /// Makes a note for the slow log. Of a prepared statement there is the digest's text alone.
+    #[cold]
+    fn took_long(
+        &mut self,
+        text: Vec<u8>,
+        digest: DigestPlace,
+        outcome: Outcome,
+        error: Option<u16>,
+    ) {
+        let (digest, normalised) = self.meter.digest_text(digest);
+        let text = if text.is_empty() {
+            normalised.into_bytes()
+        } else {
+            text
+        };
+        self.slow = Some(Box::new(Slow {
+            database: self.meter.database().to_vec(),
+            outcome,
+            error,
+            digest,
+            text,
+            dialect: self.dialect,
+        }));
+    }
+
+    /// The statement that took long, if the last one did.
+    #[inline]
+    pub(super) fn take_slow(&mut self) -> Option<Box<Slow>> {
+        self.slow.take()
     }
 
     /// Does what the commands without a reply at the front ask for.
