@@ -3,18 +3,24 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use openpeta_rpc_api::docs;
 
-const USAGE: &str = "usage: cargo xtask docs    write the API reference to docs/api";
+const USAGE: &str = "usage: cargo xtask docs               write the API reference to docs/api
+       cargo xtask simulate [RUNS]   run the gateway's simulated sessions, 100000 by default";
+
+/// Runs of a long simulation.
+const SIMULATIONS: &str = "100000";
 
 #[expect(clippy::print_stderr, reason = "a command line tool")]
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["docs"] => write_docs(&repository().join("docs/api")),
+        ["simulate"] => simulate(SIMULATIONS),
+        ["simulate", runs] if runs.parse::<u64>().is_ok() => simulate(runs),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -35,6 +41,20 @@ fn repository() -> &'static Path {
     own.ancestors()
         .nth(2)
         .expect("this crate lies in crates/xtask")
+}
+
+/// Runs the simulated sessions of the gateway with that many seeds. A failure names its own.
+fn simulate(runs: &str) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let test = ["test", "-p", "openpeta-gateway", "--lib", "random_sessions"];
+    let status = Command::new(cargo)
+        .args(test)
+        .env("OPENPETA_SEEDS", runs)
+        .current_dir(repository())
+        .status()
+        .context("starting cargo")?;
+    ensure!(status.success(), "a simulated session failed");
+    Ok(())
 }
 
 /// Writes every page of the reference and removes pages that are no longer part of it.

@@ -1,6 +1,7 @@
 //! Random clients and random nodes, their bytes cut and delayed at random.
 //!
-//! `OPENPETA_SEED` replays one run, which a failure names.
+//! `OPENPETA_SEED` replays one run, which a failure names; `OPENPETA_SEEDS` has that many runs made
+//! (`cargo xtask simulate` sets it).
 
 mod heirs;
 mod node;
@@ -20,7 +21,12 @@ const RUNS: u64 = 2_000;
 fn random_sessions() {
     let seeds = match std::env::var("OPENPETA_SEED") {
         Ok(seed) => vec![seed.parse().expect("OPENPETA_SEED is a number")],
-        Err(_) => (0..RUNS).collect::<Vec<u64>>(),
+        Err(_) => {
+            let runs = std::env::var("OPENPETA_SEEDS").map_or(RUNS, |runs| {
+                runs.parse().expect("OPENPETA_SEEDS is a number")
+            });
+            (0..runs).collect::<Vec<u64>>()
+        }
     };
     let mut ends = [0_u32; 5];
     for &seed in &seeds {
