@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use openpeta_relay_io::LoopKind;
+use openpeta_types::Whitelist;
 
 use crate::slow_log::SlowLogConfig;
 
@@ -17,6 +18,9 @@ pub struct GatewayConfig {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Whether clients are offered compression, by zlib and by zstd.
     pub compression: bool,
+    /// Load balancers: a connection from there has to begin with a PROXY header (version 1 or 2),
+    /// which names the client. No other connection may.
+    pub proxy_protocol_from: Whitelist,
     /// Time from the accepted connection to the end of the login.
     pub login_timeout: Duration,
     /// How long a session without a running command may stay silent. The node ends such a session
@@ -45,6 +49,7 @@ impl Default for GatewayConfig {
             workers: 0,
             tls: None,
             compression: true,
+            proxy_protocol_from: Whitelist::default(),
             login_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(8 * 3600),
             max_sessions: None,
@@ -64,6 +69,7 @@ impl fmt::Debug for GatewayConfig {
             .field("workers", &self.workers)
             .field("tls", &self.tls.is_some())
             .field("compression", &self.compression)
+            .field("proxy_protocol_from", &self.proxy_protocol_from)
             .field("login_timeout", &self.login_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_sessions", &self.max_sessions)

@@ -31,6 +31,8 @@ pub struct InstanceCounters {
     pub refused_whitelist: u64,
     /// Connections refused because of a limit on sessions.
     pub refused_limit: u64,
+    /// Connections from load balancers that sent no PROXY header, or a wrong one.
+    pub refused_proxy_header: u64,
     /// Logins with an unknown account or a wrong password.
     pub failed_logins: u64,
     /// Logins that were not finished in time.
@@ -150,6 +152,7 @@ shares!(
         accepted,
         refused_whitelist,
         refused_limit,
+    refused_proxy_header,
         failed_logins,
         login_timeouts,
         node_failures,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use openpeta_control::{BillingConfig, ControlConfig, NetworkConfig, NodesConfig, QuotaConfig};
-use openpeta_types::NodeSpecCatalogue;
+use openpeta_types::{NodeSpecCatalogue, WhitelistEntry};
 use serde::Deserialize;
 
 use crate::ServeError;
@@ -233,6 +233,8 @@ pub struct GatewayConfig {
     pub tls: bool,
     /// Whether clients are offered compression.
     pub compression: bool,
+    /// Addresses and blocks of load balancers, whose connections begin with a PROXY header.
+    pub proxy_protocol_from: Vec<WhitelistEntry>,
     /// Seconds that a client has to log in.
     pub login_seconds: u64,
     /// Seconds that a session may stay silent; the node's own `wait_timeout` comes first.
@@ -263,6 +265,7 @@ impl Default for GatewayConfig {
             workers: 0,
             tls: true,
             compression: true,
+            proxy_protocol_from: Vec::new(),
             login_seconds: 10,
             idle_seconds: 28_800,
             max_sessions: None,

@@ -221,7 +221,7 @@ type SessionMetric = (
     fn(&InstanceCounters) -> u64,
 );
 
-const SESSION_METRICS: [SessionMetric; 19] = [
+const SESSION_METRICS: [SessionMetric; 20] = [
     (
         "openpeta_gateway_sessions",
         "gauge",
@@ -263,6 +263,12 @@ const SESSION_METRICS: [SessionMetric; 19] = [
         "counter",
         "Connections refused by the whitelist.",
         |c| c.refused_whitelist,
+    ),
+    (
+        "openpeta_gateway_refused_proxy_header_total",
+        "counter",
+        "Connections of load balancers without a right PROXY header.",
+        |c| c.refused_proxy_header,
     ),
     (
         "openpeta_gateway_refused_limit_total",

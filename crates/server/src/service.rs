@@ -8,6 +8,7 @@ use std::time::Duration;
 use openpeta_control::{Control, ControlError, DataDir, DefaultTenant};
 use openpeta_gateway::{Gateway, LoopKind, SlowLogConfig};
 use openpeta_store::{Store, StoreError};
+use openpeta_types::Whitelist;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -188,6 +189,7 @@ fn start_gateway(
         workers: config.workers,
         tls,
         compression: config.compression,
+        proxy_protocol_from: Whitelist::new(&config.proxy_protocol_from),
         login_timeout: Duration::from_secs(config.login_seconds),
         idle_timeout: Duration::from_secs(config.idle_seconds),
         max_sessions: config.max_sessions,

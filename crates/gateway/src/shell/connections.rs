@@ -109,6 +109,8 @@ pub(super) enum Tag {
     Of(usize, Side),
     /// The node's connection in this place of the pool.
     Parked(usize),
+    /// The connection in this place of those whose PROXY header is due.
+    Proxied(usize),
 }
 
 impl Tag {
@@ -117,6 +119,7 @@ impl Tag {
             Self::Of(place, Side::Client) => (place, 0),
             Self::Of(place, Side::Node) => (place, 1),
             Self::Parked(place) => (place, 2),
+            Self::Proxied(place) => (place, 3),
         };
         (place as u64 + 1) << 2 | kind
     }
@@ -126,7 +129,8 @@ impl Tag {
         Some(match number & 3 {
             0 => Self::Of(place, Side::Client),
             1 => Self::Of(place, Side::Node),
-            _ => Self::Parked(place),
+            2 => Self::Parked(place),
+            _ => Self::Proxied(place),
         })
     }
 }
@@ -143,6 +147,7 @@ mod tests {
                 Tag::Of(place, Side::Client),
                 Tag::Of(place, Side::Node),
                 Tag::Parked(place),
+                Tag::Proxied(place),
             ] {
                 assert_eq!(Tag::of(tag.number()), Some(tag));
             }

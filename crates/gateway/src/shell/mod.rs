@@ -6,6 +6,7 @@ mod data;
 mod entry;
 mod parking;
 mod pool;
+mod proxied;
 mod refusal;
 mod tls;
 
@@ -21,6 +22,7 @@ use self::connections::{Connection, Connections, Side, Tag};
 use self::data::flush_tls;
 use self::parking::SWEEP;
 use self::pool::Pool;
+use self::proxied::{HEADERS, Proxied};
 use crate::registry::{Instance, Registry};
 use crate::session::{CloseReason, Outbox, Phase};
 
@@ -53,6 +55,7 @@ pub(crate) struct Worker {
     pool: Pool,
     /// Whether the timer for the pool is set.
     sweeping: bool,
+    proxied: Proxied,
     random: SystemRandom,
     start: Instant,
     /// Reused by every call of a session.
@@ -76,6 +79,7 @@ impl Worker {
             connections: Connections::default(),
             pool: Pool::default(),
             sweeping: false,
+            proxied: Proxied::default(),
             random: SystemRandom::new(),
             start: Instant::now(),
             out: Outbox::default(),
@@ -334,7 +338,7 @@ impl Handler for Worker {
     type Command = Command;
 
     fn accepted(&mut self, io: &mut dyn Io, stream: StreamId, from: Accepted) {
-        self.let_in(io, stream, from);
+        self.accept(io, stream, from);
     }
 
     fn connected(&mut self, io: &mut dyn Io, _stream: StreamId, tag: u64) {
@@ -360,6 +364,10 @@ impl Handler for Worker {
                 self.parked_bytes(io, place, bytes);
                 Disposition::Consumed
             }
+            Some(Tag::Proxied(place)) => {
+                self.header_bytes(io, place, bytes);
+                Disposition::Consumed
+            }
             None => Disposition::Consumed,
         }
     }
@@ -369,6 +377,7 @@ impl Handler for Worker {
             Some(Tag::Of(place, Side::Client)) => self.client_ended(io, place),
             Some(Tag::Of(place, Side::Node)) => self.node_gone(io, place),
             Some(Tag::Parked(place)) => self.drop_parked(io, place),
+            Some(Tag::Proxied(place)) => self.header_ended(io, place),
             None => {}
         }
     }
@@ -377,6 +386,7 @@ impl Handler for Worker {
         let (place, side) = match Tag::of(tag) {
             Some(Tag::Of(place, side)) => (place, side),
             Some(Tag::Parked(place)) => return self.drop_parked(io, place),
+            Some(Tag::Proxied(place)) => return self.header_ended(io, place),
             None => return,
         };
         if matches!(why, StreamEnd::Panicked) {
@@ -396,6 +406,9 @@ impl Handler for Worker {
         }
         if token == SWEEP {
             return self.sweep(io);
+        }
+        if token == HEADERS {
+            return self.headers_overdue(io);
         }
         let endpoint = token & !ENDPOINT_TIMER;
         self.drop_where(io, |parked| parked.endpoint == endpoint);
@@ -420,6 +433,7 @@ impl Handler for Worker {
             }
             Command::Drain(reply) => {
                 self.drop_where(io, |_| true);
+                self.drop_proxied(io);
                 for place in self.connections.find(|_| true) {
                     self.with_session(io, place, |connection, now, out| {
                         connection.session.drain(now, out);
