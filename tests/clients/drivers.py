@@ -41,6 +41,14 @@ def library_tls(instance, **keywords):
     return _connector(instance, use_pure=False, **_verified(instance), **keywords)
 
 
+def pure_compressed(instance, **keywords):
+    return pure_plain(instance, compress=True, **keywords)
+
+
+def library_compressed_tls(instance, **keywords):
+    return library_tls(instance, compress=True, **keywords)
+
+
 def _verified(instance):
     return {"ssl_ca": instance.ca_file, "ssl_verify_cert": True, "ssl_verify_identity": True}
 
@@ -60,8 +68,10 @@ ALL = {
     "pymysql-tls": pymysql_tls,
     "connector": pure_plain,
     "connector-tls": pure_tls,
+    "connector-compressed": pure_compressed,
     "libmysqlclient": library_plain,
     "libmysqlclient-tls": library_tls,
+    "libmysqlclient-compressed-tls": library_compressed_tls,
 }
 CONNECTORS = {name: connect for name, connect in ALL.items() if "pymysql" not in name}
 PYMYSQL = {name: connect for name, connect in ALL.items() if "pymysql" in name}

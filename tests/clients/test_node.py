@@ -10,9 +10,9 @@ SUITE = pathlib.Path(__file__).parent / "node" / "suite.mjs"
 CASES = [
     "pop-core-get", "pop-core-post", "pop-core-errors",
     "openapi-client-form", "openapi-client-query", "openapi-client-v1", "openapi-client-errors",
-    "mysql2-plain", "mysql2-tls", "mysql2-multi-statements", "mysql2-change-user",
+    "mysql2-plain", "mysql2-tls", "mysql2-compressed", "mysql2-multi-statements", "mysql2-change-user",
     "mysql2-wrong-password", "mysql2-unknown-database", "mysql2-pool", "mysql2-stream", "mysql2-load-data",
-    "mariadb-plain", "mariadb-tls", "mariadb-multi-statements", "mariadb-pipelined", "mariadb-change-user",
+    "mariadb-plain", "mariadb-tls", "mariadb-compressed-tls", "mariadb-multi-statements", "mariadb-pipelined", "mariadb-change-user",
     "mariadb-wrong-password", "mariadb-wrong-authority", "mariadb-pool",
 ]  # fmt: skip
 

@@ -147,10 +147,11 @@ def test_the_error_is_the_servers(connect):
 
 def test_the_true_address_is_seen(pymysql_connect):
     connection = pymysql_connect()
-    host, port = connection._sock.getsockname()
+    host, _ = connection._sock.getsockname()
     assert rows(connection, "SELECT USER(), CURRENT_USER()") == [(f"alice@{host}", "alice@%")]
     [process] = [row for row in rows(connection, "SHOW PROCESSLIST") if row[0] == connection.thread_id()]
-    assert process[2] == f"{host}:{port}"
+    # The port may be that of a client who had the connection to the node before.
+    assert process[2].rpartition(":")[0] == host
     assert rows(connection, "SELECT CONNECTION_ID()") == [(connection.thread_id(),)]
     connection.close()
 
@@ -183,12 +184,6 @@ def test_caching_sha2_password(instance, driver):
     with pytest.raises(drivers.ERRORS) as caught:
         connector(auth_plugin="caching_sha2_password", password="wrong")
     assert drivers.number(caught.value) == 1045
-
-
-def test_compression_is_declined_quietly(instance):
-    connection = drivers.library_plain(instance, compress=True)
-    assert rows(connection, "SELECT REPEAT('z', 70000)") == [("z" * 70_000,)]
-    connection.close()
 
 
 def test_prepared_statements(connector, table):
@@ -390,7 +385,10 @@ def test_change_user(connector, eve):
     cursor = connection.cursor()
     cursor.execute("SET @mine = 1")
     user, password = eve
-    connection.cmd_change_user(user, password, "shop")
+    try:
+        connection.cmd_change_user(user, password, "shop")
+    except mysql.connector.errors.NotSupportedError as error:
+        pytest.skip(f"this driver: {error}")
     assert rows(connection, "SELECT CURRENT_USER(), @mine, DATABASE()") == [("eve@%", None, "shop")]
     with pytest.raises(drivers.ERRORS) as caught:
         rows(connection, "CREATE TABLE forbidden (a INT)")
@@ -400,9 +398,8 @@ def test_change_user(connector, eve):
     with pytest.raises(drivers.ERRORS) as caught:
         connection.cmd_change_user(user, "wrong", "shop")
     assert drivers.number(caught.value) == 1045
-    # MariaDB keeps the session as it was, MySQL ends it; either way nobody became somebody.
-    with contextlib.suppress(*drivers.ERRORS):
-        assert rows(connection, "SELECT CURRENT_USER()") == [("alice@%",)]
+    # As at MariaDB, the session stays the old account's.
+    assert rows(connection, "SELECT CURRENT_USER()") == [("alice@%",)]
 
 
 def test_reset_connection(connector):

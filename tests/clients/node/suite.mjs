@@ -178,8 +178,10 @@ const cases = {
   "openapi-client-errors": () => errorsAreRead((secret) => acs3Client("body", undefined, secret)),
   "mysql2-plain": () => mysql2Scenario({}),
   "mysql2-tls": () => mysql2Scenario({ ssl: tls }),
+  "mysql2-compressed": () => mysql2Scenario({ compress: true }),
   "mariadb-plain": () => mariadbScenario({}),
   "mariadb-tls": () => mariadbScenario({ ssl: tls }),
+  "mariadb-compressed-tls": () => mariadbScenario({ ssl: tls, compress: true }),
   "mysql2-multi-statements": async () => {
     const session = await mysql.createConnection(login({ multipleStatements: true }));
     const [results] = await session.query("SELECT 1 AS a; SELECT 2 AS b; DO 0; SELECT 3 AS c");
