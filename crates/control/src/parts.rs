@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use openpeta_engine::Engine;
 use openpeta_store::{Reader, Store, Writer};
 use openpeta_types::route::InstanceRoute;
-use openpeta_types::{AccountStatus, InstanceId, ObjectStatus, Whitelist};
+use openpeta_types::{AccountStatus, AccountType, InstanceId, ObjectStatus, Whitelist};
 use tokio::sync::watch;
 
 use crate::billing::PriceList;
@@ -92,10 +92,18 @@ impl Parts {
         // An account that is being created is known before its row says ACTIVE, so that ACTIVE
         // means that it can log in. Until it exists on the node, the node refuses it.
         let usable = |status| matches!(status, AccountStatus::Active | AccountStatus::Create);
-        let accounts: HashMap<_, _> = reader
+        let usable_accounts: Vec<_> = reader
             .accounts(instance_id)?
             .into_iter()
             .filter(|account| usable(account.status))
+            .collect();
+        let super_accounts = usable_accounts
+            .iter()
+            .filter(|account| account.account_type == AccountType::Super)
+            .map(|account| account.name.as_str().to_owned())
+            .collect();
+        let accounts: HashMap<_, _> = usable_accounts
+            .into_iter()
             .map(|account| (account.name.as_str().to_owned(), account.login))
             .collect();
         let groups = reader.whitelist_groups(instance_id)?;
@@ -110,6 +118,7 @@ impl Parts {
             instance_id: instance_id.clone(),
             whitelist: Whitelist::new(groups.iter().flat_map(|group| &group.entries)),
             accounts,
+            super_accounts,
             node_socket: self
                 .engine
                 .socket_path(node_id)

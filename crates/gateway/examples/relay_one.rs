@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         instance_id: instance.clone(),
         whitelist: Whitelist::new(&[WhitelistEntry::parse("0.0.0.0/0")?]),
         accounts: HashMap::from([(user.clone(), login)]),
+        super_accounts: [user.clone()].into(),
         node_socket: socket.into(),
         max_connections: 10_000,
         write_lock: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use openpeta_sql_route::{DigestReader, StatementClass};
 
 use crate::digests::{DigestPlace, Digests, Outcome, StatementDigest};
+use crate::sessions::{LiveSession, SessionInfo, Sessions};
 use crate::slow_log::SlowTap;
 
 /// Databases of one instance that are counted for themselves; the sessions in any further one
@@ -291,6 +292,7 @@ pub(crate) struct Traffic {
     databases: RwLock<HashMap<Vec<u8>, Arc<Place>>>,
     digests: Digests,
     pub(crate) slow: SlowTap,
+    pub(crate) sessions: Sessions,
 }
 
 impl Traffic {
@@ -298,6 +300,7 @@ impl Traffic {
     pub(crate) fn new(slow: SlowTap, digests: usize, loops: usize) -> Self {
         Self {
             slow,
+            sessions: Sessions::default(),
             digests: Digests::new(digests, loops),
             loops,
             nowhere: Arc::new(Place::new(b"", loops)),
@@ -395,6 +398,8 @@ pub struct Meter {
     traffic: Arc<Traffic>,
     index: usize,
     place: Arc<Place>,
+    /// How the session is told to who asks, once it is logged in.
+    live: Option<Arc<LiveSession>>,
 }
 
 impl Meter {
@@ -412,6 +417,7 @@ impl Meter {
             traffic,
             index,
             place,
+            live: None,
         };
         meter.share().entered.add(1);
         meter
@@ -428,12 +434,44 @@ impl Meter {
             self.share().left.add(1);
             self.place = self.traffic.place(database);
             self.share().entered.add(1);
+            self.told(|session| session.database = String::from_utf8_lossy(database).into_owned());
         }
+    }
+
+    /// The session is past its login.
+    pub(crate) fn logged_in(&mut self, about: SessionInfo) {
+        self.live = Some(self.traffic.sessions.add(about));
+    }
+
+    /// What is told of the session has changed.
+    pub(crate) fn told(&self, change: impl FnOnce(&mut SessionInfo)) {
+        if let Some(live) = &self.live {
+            live.change(change);
+        }
+    }
+
+    /// All sessions of the instance that are past their login.
+    pub(crate) fn sessions(&self) -> Vec<SessionInfo> {
+        self.traffic.sessions.all()
+    }
+
+    /// What the sessions of the instance did.
+    pub(crate) fn total(&self) -> InstanceCounters {
+        let mut total = InstanceCounters::default();
+        self.traffic.add_to(&mut total);
+        total
+    }
+
+    pub(crate) fn digests(&self) -> Vec<StatementDigest> {
+        self.traffic.digests()
     }
 
     #[inline]
     pub(crate) fn command(&self) {
         self.share().commands.add(1);
+        if let Some(live) = &self.live {
+            live.commands.add(1);
+        }
     }
 
     #[inline]
@@ -512,15 +550,8 @@ impl Meter {
     }
 
     #[cfg(test)]
-    pub(crate) fn digests(&self) -> Vec<StatementDigest> {
-        self.traffic.digests()
-    }
-
-    #[cfg(test)]
     pub(crate) fn totals(&self) -> (InstanceCounters, Vec<DatabaseCounters>) {
-        let mut total = InstanceCounters::default();
-        self.traffic.add_to(&mut total);
-        (total, self.traffic.databases())
+        (self.total(), self.traffic.databases())
     }
 
     #[inline]
@@ -531,6 +562,9 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
+        if let Some(live) = &self.live {
+            self.traffic.sessions.remove(live);
+        }
         self.share().left.add(1);
     }
 }

@@ -15,6 +15,7 @@ use crate::counters::{DatabaseCounters, InstanceCounters};
 use crate::digests::StatementDigest;
 use crate::error::GatewayError;
 use crate::registry::{Registry, Route};
+use crate::sessions::SessionInfo;
 use crate::shell::{Command, Worker};
 use crate::slow_log::SlowLog;
 
@@ -203,6 +204,12 @@ impl Gateway {
     pub fn sessions(&self, id: &InstanceId) -> usize {
         let instance = self.registry.instance(id);
         instance.map_or(0, |instance| instance.sessions())
+    }
+
+    /// The sessions of an instance that are past their login, by the node's numbers for them.
+    pub fn session_list(&self, id: &InstanceId) -> Vec<SessionInfo> {
+        let instance = self.registry.instance(id);
+        instance.map_or_else(Vec::new, |instance| instance.traffic().sessions.all())
     }
 
     /// What was counted for an instance, if it is published.

@@ -12,6 +12,7 @@ mod error;
 mod gateway;
 mod registry;
 pub mod session;
+mod sessions;
 mod shell;
 mod slow_log;
 
@@ -20,4 +21,5 @@ pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters};
 pub use digests::StatementDigest;
 pub use error::GatewayError;
 pub use gateway::{Endpoint, Gateway};
+pub use sessions::SessionInfo;
 pub use slow_log::SlowLogConfig;

@@ -93,6 +93,13 @@ impl CommandTracker {
         self.pass = true;
     }
 
+    /// Whether the next packet is a command.
+    #[must_use]
+    #[inline]
+    pub fn awaits_command(&self) -> bool {
+        self.mode == Mode::Commands && self.at_boundary()
+    }
+
     /// Whether the bytes so far end with a whole packet which the next does not continue.
     #[must_use]
     pub fn at_boundary(&self) -> bool {

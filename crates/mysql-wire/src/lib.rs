@@ -19,6 +19,7 @@ mod packet;
 pub mod proxy;
 mod reply;
 mod reply_tracker;
+mod result_set;
 mod status;
 
 pub use capability::Capabilities;
@@ -32,4 +33,5 @@ pub use login::{Login, LoginPacket};
 pub use packet::{HEADER_LEN, MAX_PAYLOAD, Packet, PacketBuffer, put_packet};
 pub use reply::{AuthSwitch, ErrPacket, OkPacket, fast_auth_success};
 pub use reply_tracker::{ReplyEvent, ReplyTracker};
+pub use result_set::put_text_result_set;
 pub use status::Status;

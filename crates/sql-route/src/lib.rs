@@ -16,6 +16,7 @@ mod mask;
 mod pieces;
 mod scan;
 mod statement;
+mod tables;
 mod template;
 mod token;
 
@@ -26,5 +27,6 @@ pub use lexer::Lexer;
 pub use mask::mask_passwords;
 pub use pieces::PieceLexer;
 pub use statement::{DatabaseChange, Results, Statement, StatementClass, StatementReader};
+pub use tables::table_databases;
 pub use template::Templates;
 pub use token::{Token, TokenKind};

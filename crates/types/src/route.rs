@@ -1,6 +1,6 @@
 //! What the control plane tells the gateway about an instance.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::{InstanceId, Secret, Whitelist};
@@ -14,6 +14,8 @@ pub struct InstanceRoute {
     pub whitelist: Whitelist,
     /// Accounts by name.
     pub accounts: HashMap<String, AccountLogin>,
+    /// Those of them that may ask the gateway about itself.
+    pub super_accounts: HashSet<String>,
     /// Unix socket of the instance's node.
     pub node_socket: PathBuf,
     /// Sessions that may be open at once; one more is refused with error 1040.

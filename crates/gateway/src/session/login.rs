@@ -381,7 +381,7 @@ impl LoginFlow {
 
     /// Greets the client as the node did, with a nonce of the gateway's own.
     fn greet(&mut self, shared: &mut Shared, mut greeting: Greeting, out: &mut Outbox) {
-        shared.statements.node_version(&greeting.server_version);
+        shared.statements.node_greeted(&greeting);
         self.nonce = shared.nonces.next();
         greeting.nonce = self.nonce;
         greeting.plugin = native::NAME.to_vec();

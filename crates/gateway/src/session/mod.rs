@@ -14,6 +14,7 @@
 //! `now` is the time since an arbitrary fixed moment, the same for all calls, and never goes back.
 
 mod change_user;
+mod console;
 mod login;
 mod nonces;
 mod outbox;
@@ -335,7 +336,12 @@ impl Session {
             return Ok(());
         };
         self.deadline = None;
-        self.shared.statements.logged_in();
+        let shared = &mut self.shared;
+        let account = shared.account.clone().unwrap_or_default();
+        let client = shared.params.client;
+        shared
+            .statements
+            .logged_in(account, client, shared.encrypted);
         let range = relay.node_data(&mut self.shared, now, flow.node_rest(), out)?;
         out.to_client.extend_from_slice(&flow.node_rest()[range]);
         relay.resume(&mut self.shared, now, out)?;

@@ -5,13 +5,16 @@ use std::ops::Range;
 use std::time::Duration;
 
 use openpeta_mysql_wire::auth::NONCE_LEN;
-use openpeta_mysql_wire::command::{COM_CHANGE_USER, COM_QUIT, COM_STMT_CLOSE, ReplyShape};
+use openpeta_mysql_wire::command::{
+    COM_CHANGE_USER, COM_QUERY, COM_QUIT, COM_STMT_CLOSE, ReplyShape,
+};
 use openpeta_mysql_wire::{
     Capabilities, ClientStep, CommandTracker, ErrPacket, Greeting, HEADER_LEN, PacketBuffer,
     ReplyEvent, ReplyTracker, Status, put_packet,
 };
 
 use super::change_user::{ChangeUserFlow, Progress};
+use super::console::{self, Begins};
 use super::login::CLIENT_LIMIT;
 use super::refusal::{self, refuse};
 use super::warm::{Identity, Terms, Warm, leaves_no_trace};
@@ -44,7 +47,7 @@ pub(super) struct Relay {
     /// Client bytes that are not passed on yet: the first bytes of a packet that do not show
     /// whether it is a COM_CHANGE_USER, or that command and what follows it.
     client: PacketBuffer,
-    /// `client` begins with a COM_CHANGE_USER.
+    /// `client` begins with a COM_CHANGE_USER, or a statement about the gateway.
     change_due: bool,
     change: Option<Box<ChangeUserFlow>>,
     /// Node bytes that are not passed on yet, because they may begin an error to rewrite.
@@ -176,6 +179,16 @@ impl Relay {
     fn follow_client(&mut self, shared: &mut Shared, now: Duration, data: &[u8]) -> usize {
         let mut at = 0;
         while at < data.len() {
+            if self.commands.awaits_command() {
+                match console::begins(&data[at..]) {
+                    Begins::No => {}
+                    Begins::Perhaps => break,
+                    Begins::Yes => {
+                        self.change_due = true;
+                        break;
+                    }
+                }
+            }
             let (used, step) = self.commands.step(&data[at..]);
             at += used;
             match step {
@@ -277,7 +290,8 @@ impl Relay {
         }
     }
 
-    /// Begins the COM_CHANGE_USER at the front of the client's bytes, if it is whole.
+    /// Begins the COM_CHANGE_USER at the front of the client's bytes, or answers the statement
+    /// there, if it is whole.
     fn begin_change(&mut self, shared: &mut Shared, out: &mut Outbox) -> Result<bool, CloseReason> {
         let packet = match self.client.next_packet() {
             Ok(None) => return Ok(false),
@@ -292,6 +306,13 @@ impl Relay {
         if packet.sequence != 0 {
             let error = refusal::out_of_order();
             return Err(refuse(out, 0, &error, CloseReason::Malformed));
+        }
+        if packet.payload.first() == Some(&COM_QUERY) {
+            let status = self.replies.status();
+            if console::answer(shared, &packet.payload, self.capabilities, status, out) {
+                shared.count_error();
+            }
+            return Ok(true);
         }
         match ChangeUserFlow::begin(shared, &packet, self.capabilities, self.node_nonce, out) {
             Some(change) => self.change = Some(Box::new(change)),
@@ -451,7 +472,8 @@ impl Relay {
                     backend.identity = None;
                 }
                 let (database, charset) = change.destination();
-                shared.statements.user_changed(database, charset);
+                let account = shared.account.as_deref().unwrap_or_default();
+                shared.statements.user_changed(account, database, charset);
                 self.replies.set_status(status);
             }
             Progress::Failed => {

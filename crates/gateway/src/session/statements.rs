@@ -8,10 +8,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::mem;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use openpeta_mysql_wire::command::*;
-use openpeta_mysql_wire::{Capabilities, Login, ReplyTracker, Status};
+use openpeta_mysql_wire::{Capabilities, Greeting, Login, ReplyTracker, Status};
 use openpeta_sql_route::{
     DatabaseChange, Dialect, DigestReader, Encoding, Lexer, PieceLexer, Results, Statement,
     StatementClass, StatementReader, Templates, Token,
@@ -19,6 +20,7 @@ use openpeta_sql_route::{
 
 use crate::counters::Meter;
 use crate::digests::{AsItIs, DigestPlace, Outcome};
+use crate::sessions::SessionInfo;
 use crate::slow_log::LONGEST_TEXT;
 
 /// Statements of one text whose classes are remembered; any beyond count as others.
@@ -36,6 +38,8 @@ pub(super) struct Statements {
     several: bool,
     /// The database that the login asked for.
     database: Vec<u8>,
+    /// The node's number for the session.
+    thread_id: u32,
     /// Commands whose replies are due, in their order, and some without a reply between them.
     commands: VecDeque<Command>,
     /// How the payload of the last command is read.
@@ -169,6 +173,7 @@ impl Statements {
             dialect: Dialect::new(0),
             several: false,
             database: Vec::new(),
+            thread_id: 0,
             commands: VecDeque::new(),
             reading: Reading::Passing,
             texts: Texts::default(),
@@ -183,9 +188,15 @@ impl Statements {
         &self.meter
     }
 
-    /// The node told its version, as greetings do.
-    pub(super) fn node_version(&mut self, version: &[u8]) {
-        self.dialect.server_version = version_number(version);
+    /// How the session's texts are read.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The node has greeted.
+    pub(super) fn node_greeted(&mut self, greeting: &Greeting) {
+        self.dialect.server_version = version_number(&greeting.server_version);
+        self.thread_id = greeting.connection_id;
     }
 
     /// The client asks for this login.
@@ -196,13 +207,23 @@ impl Statements {
     }
 
     /// The node has accepted the login.
-    pub(super) fn logged_in(&mut self) {
+    pub(super) fn logged_in(&mut self, account: String, client: SocketAddr, encrypted: bool) {
         let database = mem::take(&mut self.database);
         self.meter.enter(&database);
+        self.meter.logged_in(SessionInfo {
+            thread_id: self.thread_id,
+            account,
+            client,
+            database: String::from_utf8_lossy(self.meter.database()).into_owned(),
+            encrypted,
+            commands: 0,
+        });
     }
 
     /// The session went over to another account.
-    pub(super) fn user_changed(&mut self, database: &[u8], charset: Option<u16>) {
+    pub(super) fn user_changed(&mut self, account: &str, database: &[u8], charset: Option<u16>) {
+        self.meter
+            .told(|session| session.account = account.to_owned());
         self.prepared.clear();
         self.meter.enter(database);
         if let Some(charset) = charset {

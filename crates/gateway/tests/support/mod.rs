@@ -66,6 +66,7 @@ impl Setup {
             accounts: accounts
                 .map(|(n, p, b)| (n.to_owned(), account(p, b)))
                 .into(),
+            super_accounts: [USER.to_owned()].into(),
             node_socket: node.socket.clone(),
             max_connections: 100,
             write_lock: None,

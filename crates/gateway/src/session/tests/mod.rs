@@ -56,6 +56,7 @@ fn route() -> InstanceRoute {
             ("other".to_owned(), account(b"second", "random-of-other")),
             ("open".to_owned(), account(b"", "random-of-open")),
         ]),
+        super_accounts: [].into(),
         node_socket: "/nowhere".into(),
         max_connections: 10,
         write_lock: None,
