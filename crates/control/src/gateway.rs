@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
+use serde::Serialize;
 use thiserror::Error;
 
 /// Why an endpoint could not be opened.
@@ -50,4 +51,90 @@ pub trait Gateway: Send + Sync + 'static {
 
     /// The endpoints that are open.
     fn endpoints(&self) -> Vec<EndpointId>;
+
+    /// What the gateway has seen of an instance since it was published; `None` if it is not, or if
+    /// nothing is counted.
+    fn statistics(&self, _instance: &InstanceId) -> Option<InstanceStatistics> {
+        None
+    }
+}
+
+/// What the gateway has seen of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InstanceStatistics {
+    /// Databases that sessions have been in, by name.
+    pub databases: Vec<DatabaseStatistics>,
+    /// Kinds of statements, by the time that they took in all, the longest first.
+    pub digests: Vec<DigestStatistics>,
+    /// Sessions past their login, by the node's numbers for them.
+    pub sessions: Vec<SessionStatistics>,
+}
+
+/// What was counted of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DatabaseStatistics {
+    /// Its name.
+    pub database: String,
+    /// Sessions that are in it now.
+    pub sessions: u64,
+    /// Statements that succeeded.
+    pub finished: u64,
+    /// Statements that failed.
+    pub failed: u64,
+    /// Statements that read.
+    pub reads: u64,
+    /// Statements that write.
+    pub writes: u64,
+    /// Time that the reads took in all, in microseconds.
+    pub read_us: u64,
+    /// Time that the writes took in all, in microseconds.
+    pub write_us: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes for clients.
+    pub bytes_out: u64,
+}
+
+/// What was counted of a kind of statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DigestStatistics {
+    /// A number for the text; zeros for all kinds that are not kept.
+    pub digest: String,
+    /// Times that it ran.
+    pub count: u64,
+    /// Times that it failed.
+    pub errors: u64,
+    /// Rows sent to clients.
+    pub rows_sent: u64,
+    /// Rows changed.
+    pub rows_affected: u64,
+    /// Time in all, in microseconds.
+    pub total_us: u64,
+    /// Half took no longer, in microseconds.
+    pub p50_us: u64,
+    /// 95 of 100 took no longer, in microseconds.
+    pub p95_us: u64,
+    /// 99 of 100 took no longer, in microseconds.
+    pub p99_us: u64,
+    /// The longest time, in microseconds.
+    pub max_us: u64,
+    /// The statement without its values.
+    pub statement: String,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionStatistics {
+    /// The node's number for it.
+    pub id: u32,
+    /// The account.
+    pub account: String,
+    /// The client.
+    pub client: SocketAddr,
+    /// The database that it is in; empty for none.
+    pub database: String,
+    /// Whether the client's connection uses TLS.
+    pub tls: bool,
+    /// Commands begun.
+    pub commands: u64,
 }

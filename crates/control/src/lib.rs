@@ -46,4 +46,7 @@ pub use call::{Caller, MutatingCall};
 pub use config::{BillingConfig, ControlConfig, DataDir, NetworkConfig, NodesConfig, QuotaConfig};
 pub use control::Control;
 pub use error::ControlError;
-pub use gateway::{Gateway, OpenEndpointError};
+pub use gateway::{
+    DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, OpenEndpointError,
+    SessionStatistics,
+};

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openpeta_control::OpenEndpointError;
-use openpeta_gateway::{Gateway, GatewayError};
+use openpeta_control::{
+    DatabaseStatistics, DigestStatistics, InstanceStatistics, OpenEndpointError, SessionStatistics,
+};
+use openpeta_gateway::{DatabaseCounters, Gateway, GatewayError, SessionInfo, StatementDigest};
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
@@ -53,4 +55,62 @@ impl openpeta_control::Gateway for GatewayAdapter {
             .map(|endpoint| endpoint.id)
             .collect()
     }
+
+    fn statistics(&self, instance: &InstanceId) -> Option<InstanceStatistics> {
+        let databases = self.0.database_counters(instance)?;
+        let digests = self.0.digests(instance)?;
+        let sessions = self.0.session_list(instance);
+        Some(InstanceStatistics {
+            databases: databases.into_iter().map(database_statistics).collect(),
+            digests: digests.into_iter().map(digest_statistics).collect(),
+            sessions: sessions.into_iter().map(session_statistics).collect(),
+        })
+    }
+}
+
+fn database_statistics(database: DatabaseCounters) -> DatabaseStatistics {
+    let statements = database.statements;
+    DatabaseStatistics {
+        database: database.name,
+        sessions: database.sessions,
+        finished: statements.finished,
+        failed: statements.failed,
+        reads: statements.single_reads + statements.multi_reads,
+        writes: statements.single_writes + statements.multi_writes,
+        read_us: micros(statements.read_time),
+        write_us: micros(statements.write_time),
+        bytes_in: database.bytes_in,
+        bytes_out: database.bytes_out,
+    }
+}
+
+fn digest_statistics(digest: StatementDigest) -> DigestStatistics {
+    DigestStatistics {
+        digest: format!("{:016x}", digest.digest),
+        count: digest.count,
+        errors: digest.errors,
+        rows_sent: digest.rows_sent,
+        rows_affected: digest.rows_affected,
+        total_us: micros(digest.total_time),
+        p50_us: micros(digest.p50),
+        p95_us: micros(digest.p95),
+        p99_us: micros(digest.p99),
+        max_us: micros(digest.longest),
+        statement: digest.text,
+    }
+}
+
+fn session_statistics(session: SessionInfo) -> SessionStatistics {
+    SessionStatistics {
+        id: session.thread_id,
+        account: session.account,
+        client: session.client,
+        database: session.database,
+        tls: session.encrypted,
+        commands: session.commands,
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

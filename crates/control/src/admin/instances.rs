@@ -8,6 +8,7 @@ use openpeta_types::{ChargeType, InstanceId, LockMode, ObjectStatus, format_time
 use serde_json::{Value, json};
 
 use super::AdminChange;
+use super::protocol::StatisticsOf;
 use crate::billing::{Lot, Purchase, Sale};
 use crate::node_size::spread_disk_quota;
 use crate::{Control, ControlError};
@@ -24,6 +25,23 @@ impl Control {
                 .map(|instance| row(reader, instance))
                 .collect()
         })
+    }
+
+    /// What the gateway has seen of an instance; nothing if it is not open to clients.
+    pub(super) fn instance_statistics(
+        &self,
+        id: &InstanceId,
+        of: StatisticsOf,
+    ) -> Result<Value, ControlError> {
+        let instance = self.parts.store.read(|reader| reader.instance(id))?;
+        instance.ok_or_else(ApiError::instance_not_found)?;
+        let seen = self.parts.gateway.statistics(id).unwrap_or_default();
+        let rows = match of {
+            StatisticsOf::Databases => serde_json::to_value(seen.databases),
+            StatisticsOf::Digests => serde_json::to_value(seen.digests),
+            StatisticsOf::Sessions => serde_json::to_value(seen.sessions),
+        };
+        rows.map_err(ControlError::internal)
     }
 
     pub(super) async fn instance_lock(

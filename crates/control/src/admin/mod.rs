@@ -165,6 +165,7 @@ impl Control {
                 instance_id,
                 disk_quota_bytes,
             } => self.instance_disk_quota(&change, &instance_id, disk_quota_bytes),
+            C::InstanceStatistics { instance_id, of } => self.instance_statistics(&instance_id, of),
             C::NodeList => self.node_list().await,
             C::TaskList {
                 instance_id,

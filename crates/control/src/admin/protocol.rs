@@ -195,6 +195,13 @@ pub enum AdminCommand {
         /// The new quota in bytes.
         disk_quota_bytes: u64,
     },
+    /// Tells what the gateway has seen of an instance.
+    InstanceStatistics {
+        /// The instance.
+        instance_id: InstanceId,
+        /// Of what.
+        of: StatisticsOf,
+    },
     /// Lists nodes with their processes, memory and disk space.
     NodeList,
     /// Lists tasks, newest first.
@@ -270,6 +277,7 @@ impl AdminCommand {
                 | Self::VpcList
                 | Self::VswitchList
                 | Self::InstanceList
+                | Self::InstanceStatistics { .. }
                 | Self::NodeList
                 | Self::TaskList { .. }
                 | Self::TaskShow { .. }
@@ -278,6 +286,18 @@ impl AdminCommand {
                 | Self::AuditList { .. }
         )
     }
+}
+
+/// What statistics are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StatisticsOf {
+    /// The instance's databases.
+    Databases,
+    /// Kinds of statements.
+    Digests,
+    /// Open sessions.
+    Sessions,
 }
 
 /// The answer to an [`AdminCommand`].

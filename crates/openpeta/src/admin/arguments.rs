@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId};
 
@@ -313,12 +313,32 @@ pub(super) enum Instance {
         #[arg(long)]
         bytes: u64,
     },
+    /// What the gateway has counted of an instance: databases, digests (kinds of statements) or sessions
+    Statistics {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// Of what
+        #[arg(long, value_enum, default_value = "databases")]
+        of: Of,
+    },
     /// Unlock an instance, whatever locked it
     Unlock {
         /// The instance
         #[arg(long, value_parser = InstanceId::parse)]
         instance_id: InstanceId,
     },
+}
+
+/// What statistics are of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Of {
+    /// The instance's databases
+    Databases,
+    /// Kinds of statements, those first that took the longest in all
+    Digests,
+    /// Open sessions
+    Sessions,
 }
 
 #[derive(Debug, Subcommand)]

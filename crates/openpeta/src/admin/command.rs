@@ -1,10 +1,10 @@
 //! From typed arguments to the command that is sent, and the form in which its reply is shown.
 
-use openpeta_control::admin::protocol::AdminCommand;
+use openpeta_control::admin::protocol::{AdminCommand, StatisticsOf};
 
 use crate::admin::arguments::{
-    AccessKey, AdminArguments, Audit, Instance, Node, Order, Policy, RamUser, Sts, Subject, Task,
-    Tenant, Usage, Vpc, Vswitch,
+    AccessKey, AdminArguments, Audit, Instance, Node, Of, Order, Policy, RamUser, Sts, Subject,
+    Task, Tenant, Usage, Vpc, Vswitch,
 };
 use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
@@ -185,6 +185,25 @@ impl AdminArguments {
                 C::VswitchList,
                 rows(&["vswitch_id", "name", "vpc_id", "zone_id", "cidr"]),
             ),
+            Subject::Instance(Instance::Statistics { instance_id, of }) => {
+                let (of, columns): (_, &[_]) = match of {
+                    Of::Databases => (
+                        StatisticsOf::Databases,
+                        &[
+                            "database", "sessions", "finished", "failed", "reads", "writes",
+                        ],
+                    ),
+                    Of::Digests => (
+                        StatisticsOf::Digests,
+                        &["count", "errors", "total_us", "p95_us", "statement"],
+                    ),
+                    Of::Sessions => (
+                        StatisticsOf::Sessions,
+                        &["id", "account", "client", "database", "commands"],
+                    ),
+                };
+                (C::InstanceStatistics { instance_id, of }, rows(columns))
+            }
             Subject::Instance(Instance::List) => (
                 C::InstanceList,
                 rows(&[

@@ -114,6 +114,7 @@ fn every_command_can_be_typed() {
         "vswitch delete --vswitch-id vsw-a",
         "vswitch list",
         "instance list",
+        "instance statistics --instance-id pd-a --of digests",
         "instance lock --instance-id pd-a --reason maintenance",
         "instance unlock --instance-id pd-a",
         "instance delete --instance-id pd-a",
