@@ -48,100 +48,8 @@ done
     exit 1
 }
 
-work=$(mktemp -d /tmp/openpeta-bench.XXXXXX)
-pids=()
-clean_up() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-# A port that is free now.
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
-start_node() {
-    local user
-    user=$(id -un)
-    if [ "$user" = root ]; then user=mysql; chown mysql "$work"; fi
-    chmod 711 "$work"
-    node_port=$(free_port)
-    cat >"$work/node.cnf" <<CNF
-[mariadbd]
-user=$user
-datadir=$work/data
-socket=$work/mysqld.sock
-pid_file=$work/mysqld.pid
-log_error=$work/error.log
-port=$node_port
-bind_address=127.0.0.1
-skip-name-resolve
-performance_schema=OFF
-innodb_buffer_pool_size=128M
-max_connections=400
-back_log=400
-proxy_protocol_networks=localhost
-CNF
-    mariadb-install-db --defaults-file="$work/node.cnf" --skip-test-db \
-        --auth-root-authentication-method=normal >/dev/null
-    "$mariadbd" --defaults-file="$work/node.cnf" >/dev/null 2>&1 &
-    node_pid=$!
-    pids+=("$node_pid")
-    for _ in $(seq 300); do
-        mariadb-admin --no-defaults -S "$work/mysqld.sock" -u root ping >/dev/null 2>&1 && break
-        sleep 0.1
-    done
-    mariadb --no-defaults -S "$work/mysqld.sock" -u root -e "CREATE DATABASE shop;
-        CREATE USER bench@'%' IDENTIFIED BY 'bench'; GRANT ALL ON shop.* TO bench@'%'"
-}
-
-start_haproxy() {
-    haproxy_port=$(free_port)
-    # It may have dropped its rights before it connects to the socket.
-    cat >"$work/haproxy.cfg" <<CFG
-global
-    maxconn 2000
-    nbthread 2
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-frontend front
-    bind 127.0.0.1:$haproxy_port
-    default_backend back
-backend back
-    server node unix@$work/mysqld.sock
-CFG
-    "$haproxy" -db -f "$work/haproxy.cfg" >/dev/null 2>&1 &
-    haproxy_pid=$!
-    pids+=("$haproxy_pid")
-}
-
-start_gateway() {
-    # It runs until its input ends, so its input is a pipe that this script keeps open.
-    mkfifo "$work/input"
-    "$examples/relay_one" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 0 "$io" \
-        <"$work/input" >"$work/gateway.out" &
-    gateway_pid=$!
-    pids+=("$gateway_pid")
-    exec 9>"$work/input"
-    for _ in $(seq 100); do
-        [ -s "$work/gateway.out" ] && break
-        sleep 0.05
-    done
-    gateway_port=$(head -1 "$work/gateway.out" | sed 's/.*://')
-}
-
-# Nanoseconds of processor time that processes have used, by their /proc/PID/stat: threads that
-# have ended count, too.
-cpu_time() {
-    local pid
-    for pid in "$@"; do cat "/proc/$pid/stat"; done |
-        awk -v tick="$(getconf CLK_TCK)" '{ sum += $14 + $15 } END { printf "%.0f\n", sum * 1e9 / tick }'
-}
+gateway=$examples/relay_one
+. "$here/bench/sides.sh"
 
 # One measurement: port, pids. Prints clients a second, median and 99th percentile of the time,
 # microseconds of processor time a client.
@@ -154,9 +62,9 @@ measure() {
     awk -v ns=$((after - before)) '{ printf "%d %d %d %.1f\n", $1, $2, $3, ns / $4 / 1000 }' <<<"$result"
 }
 
-start_node
+start_node shop
 start_haproxy
-start_gateway
+start_gateway 0 "$io"
 for port in "$haproxy_port" "$gateway_port"; do
     for _ in $(seq 100); do
         "$examples/connect_rate" "127.0.0.1:$port" bench bench shop 1 0.1 >/dev/null 2>&1 && break

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Point selects through the gateway and through HAProxy in TCP mode, in turns over the same node.
+# Point selects through the gateway and through HAProxy in TCP mode, in turns over the same node's
+# unix socket.
 #
 # Prints per number of connections the median, lowest and highest ratio of the rounds (gateway to
 # HAProxy; above 1 the gateway is faster) and the processor time each spends on a query. Judge by
@@ -54,97 +55,7 @@ done
     exit 1
 }
 
-work=$(mktemp -d /tmp/openpeta-bench.XXXXXX)
-pids=()
-clean_up() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-# A port that is free now.
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
-start_node() {
-    local user
-    user=$(id -un)
-    if [ "$user" = root ]; then user=mysql; chown mysql "$work"; fi
-    chmod 711 "$work"
-    node_port=$(free_port)
-    cat >"$work/node.cnf" <<CNF
-[mariadbd]
-user=$user
-datadir=$work/data
-socket=$work/mysqld.sock
-pid_file=$work/mysqld.pid
-log_error=$work/error.log
-port=$node_port
-bind_address=127.0.0.1
-skip-name-resolve
-performance_schema=OFF
-innodb_buffer_pool_size=128M
-max_connections=400
-query_cache_type=OFF
-proxy_protocol_networks=localhost
-CNF
-    mariadb-install-db --defaults-file="$work/node.cnf" --skip-test-db \
-        --auth-root-authentication-method=normal >/dev/null
-    "$mariadbd" --defaults-file="$work/node.cnf" >/dev/null 2>&1 &
-    pids+=($!)
-    for _ in $(seq 300); do
-        mariadb-admin --no-defaults -S "$work/mysqld.sock" -u root ping >/dev/null 2>&1 && break
-        sleep 0.1
-    done
-    mariadb --no-defaults -S "$work/mysqld.sock" -u root -e "CREATE DATABASE sbtest;
-        CREATE USER bench@'%' IDENTIFIED BY 'bench'; GRANT ALL ON sbtest.* TO bench@'%'"
-    sysbench oltp_point_select --mysql-socket="$work/mysqld.sock" --mysql-user=root \
-        --tables=1 --table-size=100000 prepare >/dev/null
-}
-
-start_haproxy() {
-    haproxy_port=$(free_port)
-    cat >"$work/haproxy.cfg" <<CFG
-global
-    maxconn 2000
-    nbthread 2
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-frontend front
-    bind 127.0.0.1:$haproxy_port
-    default_backend back
-backend back
-    server node 127.0.0.1:$node_port
-CFG
-    "$haproxy" -db -f "$work/haproxy.cfg" >/dev/null 2>&1 &
-    haproxy_pid=$!
-    pids+=("$haproxy_pid")
-}
-
-start_gateway() {
-    # It runs until its input ends, so its input is a pipe that this script keeps open.
-    mkfifo "$work/input"
-    "$gateway" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 "$busy_poll" "$io" \
-        <"$work/input" >"$work/gateway.out" &
-    gateway_pid=$!
-    pids+=("$gateway_pid")
-    exec 9>"$work/input"
-    for _ in $(seq 100); do
-        [ -s "$work/gateway.out" ] && break
-        sleep 0.05
-    done
-    gateway_port=$(head -1 "$work/gateway.out" | sed 's/.*://')
-}
-
-# Nanoseconds of processor time that a process has used.
-cpu_time() {
-    cat /proc/"$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
-}
+. "$here/bench/sides.sh"
 
 # One measurement: port, pid, connections. Prints queries per second and microseconds a query.
 measure() {
@@ -159,9 +70,11 @@ measure() {
         '{ printf "%.0f %.1f\n", $2, (after - before) / $1 / 1000 }' <<<"$result"
 }
 
-start_node
+start_node sbtest
+sysbench oltp_point_select --mysql-socket="$work/mysqld.sock" --mysql-user=root \
+    --tables=1 --table-size=100000 prepare >/dev/null
 start_haproxy
-start_gateway
+start_gateway "$busy_poll" "$io"
 for _ in $(seq 100); do
     mariadb --no-defaults -h 127.0.0.1 -P "$haproxy_port" -u bench -pbench -e 'DO 1' \
         >/dev/null 2>&1 && break
