@@ -17,7 +17,7 @@ point_select.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
 --rounds    interleaved rounds per number of connections (3)
 --seconds   length of one measurement (4)
 --busy-poll how long the gateway looks for events before it sleeps while it has one session
-            (default: never)
+            (default: 50, as the service; 0 for never)
 --io        how the gateway moves bytes (default: its own choice)
 --ps-mode   disable for the text protocol (default), auto for prepared statements
 TEXT
@@ -31,7 +31,7 @@ rounds=3
 seconds=4
 threads="1 16 64"
 ps_mode=disable
-busy_poll=0
+busy_poll=50
 io=auto
 while [ $# -gt 0 ]; do
     case $1 in

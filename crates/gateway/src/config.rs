@@ -39,7 +39,7 @@ pub struct GatewayConfig {
     /// How the loops wait for and move bytes.
     pub io: LoopKind,
     /// How long a loop looks for events before it sleeps while the gateway serves exactly one
-    /// session; zero, the default, never.
+    /// session and that one is busy; zero never.
     pub busy_poll: Duration,
 }
 
@@ -58,7 +58,7 @@ impl Default for GatewayConfig {
             warm_time: Duration::from_secs(60),
             slow_log: None,
             io: LoopKind::Auto,
-            busy_poll: Duration::ZERO,
+            busy_poll: Duration::from_micros(50),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod api;
 mod backend;
+mod batch;
 mod epoll;
 mod event_loop;
 mod mailbox;

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::api::{Handler, LoopConfig, LoopKind};
+use crate::batch;
 use crate::epoll::Epoll;
 use crate::event_loop::{EventLoop, watch_mailbox};
 use crate::mailbox::{Message, Shared};
@@ -160,6 +161,9 @@ impl<C: Send + 'static> Loops<C> {
         let (started, outcome) = mpsc::channel();
         let body = move || match make(shared) {
             Ok(run) => {
+                if let Err(error) = batch::prefer_throughput() {
+                    tracing::debug!(%error, "the loop keeps the scheduling class it has");
+                }
                 let _ = started.send(Ok(()));
                 run();
             }

@@ -255,6 +255,9 @@ pub struct GatewayConfig {
     pub slow_log_files: usize,
     /// How sessions' bytes are moved.
     pub io: GatewayIo,
+    /// Microseconds for which a loop looks for more before it sleeps while there is exactly one
+    /// session and that one is busy; 0 never.
+    pub busy_poll_microseconds: u64,
     /// Seconds that open transactions get to finish when the service stops.
     pub drain_seconds: u64,
 }
@@ -276,6 +279,7 @@ impl Default for GatewayConfig {
             slow_log_max_bytes: 64 << 20,
             slow_log_files: 5,
             io: GatewayIo::Auto,
+            busy_poll_microseconds: 50,
             drain_seconds: 10,
         }
     }

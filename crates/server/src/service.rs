@@ -202,7 +202,7 @@ fn start_gateway(
             GatewayIo::IoUring => LoopKind::IoUring,
             GatewayIo::Epoll => LoopKind::Epoll,
         },
-        ..openpeta_gateway::GatewayConfig::default()
+        busy_poll: Duration::from_micros(config.busy_poll_microseconds),
     })
     .map_err(|error| ServeError::Gateway(error.to_string()))
 }
