@@ -1,0 +1,180 @@
+//! Measures the archive: bytes a sample, samples a second, queries over a year.
+//!
+//! `cargo run --release -p openpeta-monitor --example archive_figures [sources] [days]`
+//!
+//! The figures are of a made-up load: day and night, noise, errors now and then, databases that
+//! grow by pages. A quarter of the sources is idle.
+
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use openpeta_monitor::{Archive, ArchiveConfig, Fold};
+
+/// Counts, times, maxima, sizes: as many as the sampler has of an instance.
+const COLUMNS: usize = 30;
+/// A midnight.
+const BEGIN: i64 = 1_704_067_200;
+const DAY: i64 = 86_400;
+
+struct Noise(u64);
+
+impl Noise {
+    fn below(&mut self, bound: u64) -> i64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound.max(1)) as i64
+    }
+}
+
+/// What a source did in `seconds`.
+fn row(source: usize, at: i64, seconds: i64, noise: &mut Noise, row: &mut Vec<Option<i64>>) {
+    row.clear();
+    let hour = (at.rem_euclid(DAY)) / 3600;
+    let load = if source.is_multiple_of(4) {
+        0
+    } else {
+        20 + 40 * (12 - (hour - 12).abs())
+    };
+    let reads = load * seconds + noise.below((load * seconds / 4) as u64);
+    let writes = reads / 5 + noise.below((reads / 20) as u64);
+    let jitter = if noise.below(4) == 0 {
+        noise.below(7) - 3
+    } else {
+        0
+    };
+    let mut add = |value| row.push(Some(value));
+    add(seconds * 1000 + jitter);
+    add(seconds);
+    for part in [1, 1, 2, 3, 8, 20] {
+        add(reads / part);
+        add(writes / part);
+    }
+    for count in [reads, writes] {
+        add(count * (180 + noise.below(40)));
+        add(if count > 0 {
+            2000 + noise.below(30_000)
+        } else {
+            0
+        });
+        add(count * 61 + noise.below(1 + 5 * count as u64));
+    }
+    (0..4).for_each(|_| add(i64::from(noise.below(200) == 0)));
+    let grown = if load > 0 {
+        (at - BEGIN) / 40 * 16_384
+    } else {
+        0
+    };
+    for size in [1 << 30, 1 << 28, 1 << 20, 0] {
+        add(size + grown);
+    }
+    add(64 << 30);
+    add(load / 8 + noise.below(1 + load as u64 / 16));
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let mut argument = |default| arguments.next().map_or(Ok(default), |text| text.parse());
+    let (sources, days): (usize, i64) = (argument(100)? as usize, argument(365)?);
+    let names: Vec<_> = (0..sources)
+        .map(|number| format!("pd-{number:017}"))
+        .collect();
+    let mut folds = vec![Fold::Sum; COLUMNS];
+    folds[24..].fill(Fold::Last);
+    let mut noise = Noise(88_172_645_463_325_252);
+    let mut rows = vec![Vec::new(); sources];
+
+    // Six hours of five seconds.
+    let dir = std::env::temp_dir().join(format!("archive-figures-{}", std::process::id()));
+    let mut archive = Archive::open(&dir, ArchiveConfig::new(folds.clone()))?;
+    let mut spent = Duration::ZERO;
+    let end = BEGIN + 6 * 3600;
+    for at in (BEGIN..end).step_by(5) {
+        for (source, row_of) in rows.iter_mut().enumerate() {
+            row(source, at, 5, &mut noise, row_of);
+        }
+        let batch: Vec<_> = names
+            .iter()
+            .zip(&rows)
+            .map(|(name, row)| (&**name, &**row))
+            .collect();
+        let begun = Instant::now();
+        archive.append(at, &batch)?;
+        spent += begun.elapsed();
+    }
+    let samples = 6 * 720 * sources * COLUMNS;
+    let bytes = archive.usage().bytes;
+    println!(
+        "five seconds: {samples} samples, {:.2} bytes each, roll-ups and log included",
+        bytes as f64 / samples as f64
+    );
+    println!(
+        "appended: {:.0} samples/s",
+        samples as f64 / spent.as_secs_f64()
+    );
+    drop(archive);
+    std::fs::remove_dir_all(&dir)?;
+
+    // Many days of minutes.
+    let keep = ArchiveConfig {
+        keep_seconds: [0, 500 * DAY, 500 * DAY],
+        ..ArchiveConfig::new(folds)
+    };
+    let mut archive = Archive::open(&dir, keep.clone())?;
+    let end = BEGIN + days * DAY;
+    for at in (BEGIN..end).step_by(60) {
+        for (source, row_of) in rows.iter_mut().enumerate() {
+            row(source, at, 60, &mut noise, row_of);
+        }
+        let batch: Vec<_> = names
+            .iter()
+            .zip(&rows)
+            .map(|(name, row)| (&**name, &**row))
+            .collect();
+        archive.append(at, &batch)?;
+        if at % DAY == 0 {
+            archive.forget_old(at)?;
+        }
+    }
+    archive.forget_old(end)?;
+    let samples = days * 1440 * sources as i64 * COLUMNS as i64;
+    let bytes = archive.usage().bytes;
+    println!(
+        "minutes of {days} days: {samples} samples, {bytes} bytes, {:.2} each",
+        bytes as f64 / samples as f64
+    );
+    drop(archive);
+    let begun = Instant::now();
+    let archive = Archive::open(&dir, keep)?;
+    println!("opened in {:?}", begun.elapsed());
+    let all: Vec<_> = (0..COLUMNS).collect();
+    // 400 points, of hours and of minutes.
+    let step = days * DAY / 400;
+    let (hours, minutes) = (step / 3600 * 3600, step / 60 * 60 - 60);
+    for (what, columns, step) in [
+        ("a mean (2 columns) from hours", &all[..2], hours),
+        ("a mean (2 columns) from minutes", &all[..2], minutes),
+        ("all columns from hours", &all[..], hours),
+        ("all columns from minutes", &all[..], minutes),
+        ("a day of minutes (2 columns)", &all[..2], 240),
+    ] {
+        let times = names.iter().map(|name| {
+            let range = end - 400 * step.max(60)..end;
+            let begun = Instant::now();
+            let answer = archive.query(name, columns, range, step.max(60));
+            assert_eq!(answer.damaged, 0);
+            begun.elapsed()
+        });
+        println!("400 points, {what}: {:?}", median(times.collect()));
+    }
+    drop(archive);
+    std::fs::remove_dir_all(&dir)?;
+    Ok(())
+}
