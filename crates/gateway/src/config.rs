@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openpeta_relay_io::KEEPALIVE;
 pub use openpeta_relay_io::LoopKind;
 use openpeta_types::Whitelist;
 
@@ -26,6 +27,9 @@ pub struct GatewayConfig {
     /// How long a session without a running command may stay silent. The node ends such a session
     /// after its own `wait_timeout`, so this is a backstop.
     pub idle_timeout: Duration,
+    /// How long a client's host may be silent before the kernel asks it whether it is there. One that
+    /// does not answer for as long again is taken for gone.
+    pub keepalive: Duration,
     /// Sessions over all instances. `None` takes what the limit of open files allows.
     pub max_sessions: Option<usize>,
     /// Most digests of statements that are kept of an instance; 0 keeps none.
@@ -52,6 +56,7 @@ impl Default for GatewayConfig {
             proxy_protocol_from: Whitelist::default(),
             login_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(8 * 3600),
+            keepalive: KEEPALIVE,
             max_sessions: None,
             digests: 1000,
             warm_connections: 32,
@@ -72,6 +77,7 @@ impl fmt::Debug for GatewayConfig {
             .field("proxy_protocol_from", &self.proxy_protocol_from)
             .field("login_timeout", &self.login_timeout)
             .field("idle_timeout", &self.idle_timeout)
+            .field("keepalive", &self.keepalive)
             .field("max_sessions", &self.max_sessions)
             .field("digests", &self.digests)
             .field("warm_connections", &self.warm_connections)

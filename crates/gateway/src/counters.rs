@@ -32,6 +32,8 @@ pub struct InstanceCounters {
     pub refused_whitelist: u64,
     /// Connections refused because of a limit on sessions.
     pub refused_limit: u64,
+    /// Logins under way that made way for a client of another address.
+    pub displaced: u64,
     /// Connections from load balancers that sent no PROXY header, or a wrong one.
     pub refused_proxy_header: u64,
     /// Logins with an unknown account or a wrong password.
@@ -153,7 +155,8 @@ shares!(
         accepted,
         refused_whitelist,
         refused_limit,
-    refused_proxy_header,
+        displaced,
+        refused_proxy_header,
         failed_logins,
         login_timeouts,
         node_failures,

@@ -134,8 +134,8 @@ impl Gateway {
                 }),
             };
         }
-        let listener =
-            Listener::bind(address).map_err(|error| GatewayError::listen(address, error))?;
+        let listener = Listener::bind_with(address, self.registry.config.keepalive)
+            .map_err(|error| GatewayError::listen(address, error))?;
         let local = listener.local();
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         let route = Route {

@@ -10,6 +10,7 @@ mod counters;
 mod digests;
 mod error;
 mod gateway;
+mod logins;
 mod registry;
 pub mod session;
 mod sessions;

@@ -11,6 +11,7 @@ use openpeta_types::{EndpointId, InstanceId};
 
 use crate::config::GatewayConfig;
 use crate::counters::{InstanceCounters, LoopCounters, Meter, Traffic};
+use crate::logins::Logins;
 use crate::shell::Command;
 use crate::slow_log::{SlowLog, SlowTap};
 
@@ -20,6 +21,8 @@ pub(crate) struct Instance {
     route: RwLock<Option<Arc<InstanceRoute>>>,
     /// Sessions open now.
     sessions: AtomicUsize,
+    /// Those of them that have not logged in yet.
+    logins: Logins,
     /// Connections to the node that no client has.
     warm: AtomicUsize,
     /// Those of them that are clean and wait for one.
@@ -35,6 +38,7 @@ impl Instance {
         Self {
             route: RwLock::new(Some(route)),
             sessions: AtomicUsize::new(0),
+            logins: Logins::default(),
             warm: AtomicUsize::new(0),
             ready: AtomicUsize::new(0),
             counters: (0..loops).map(|_| LoopCounters::default()).collect(),
@@ -62,6 +66,10 @@ impl Instance {
 
     pub(crate) fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn logins(&self) -> &Logins {
+        &self.logins
     }
 
     /// Counts a connection that waits for a client now.
@@ -199,6 +207,12 @@ impl Registry {
         entered
     }
 
+    /// Counts one more session of the instance, in whose place another one goes.
+    pub(crate) fn enter_in_place(&self, instance: &Instance) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        instance.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Takes back what [`Self::enter`] counted.
     pub(crate) fn leave(&self, instance: &Instance) {
         instance.sessions.fetch_sub(1, Ordering::Relaxed);
@@ -248,6 +262,13 @@ impl Registry {
     pub(crate) fn set_commander(&self, commander: Commander<Command>) {
         // Set once, by the only one who starts them.
         let _ = self.commander.set(commander);
+    }
+
+    /// Sends one event loop a command.
+    pub(crate) fn tell(&self, event_loop: usize, command: Command) {
+        if let Some(commander) = self.commander.get() {
+            commander.send(event_loop, command);
+        }
     }
 
     /// Sends every event loop its own command.

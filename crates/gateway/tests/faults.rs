@@ -8,22 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use openpeta_gateway::GatewayConfig;
-use support::{PASSWORD, PATIENCE, Raw, Setup, USER, capabilities, eventually, stderr};
-
-/// Memory that this process has in use, in bytes.
-fn memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    resident
-        .trim()
-        .trim_end_matches(" kB")
-        .parse::<u64>()
-        .unwrap()
-        * 1024
-}
+use support::{PASSWORD, PATIENCE, Raw, Setup, USER, capabilities, eventually, memory, stderr};
 
 #[test]
 fn a_slow_reader_of_a_large_result_costs_little_memory_and_nobody_else_time() {

@@ -23,5 +23,5 @@ mod uring;
 
 pub use api::{Accepted, CloseReason, Disposition, Handler, Io, LoopConfig, LoopKind, StreamId};
 pub use pool::{Commander, Loops};
-pub use sys::{Kernel, Listener, Received, Transport, raise_open_file_limit};
+pub use sys::{KEEPALIVE, Kernel, Listener, Received, Transport, raise_open_file_limit};
 pub use uring::{Faults, NoFaults};

@@ -8,6 +8,11 @@ use std::time::Duration;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Silence after which a peer is asked whether it is still there, where nothing else is said.
+pub const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How often it is asked before it is given up.
+const PROBES: u32 = 4;
+
 /// What one receive call brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -67,14 +72,23 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Binds and listens, with [`KEEPALIVE`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::bind_with`].
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        Self::bind_with(address, KEEPALIVE)
+    }
+
     /// Binds and listens. Accepted connections come without Nagle's delay and with keepalive
-    /// probes (first after one idle minute, given up after one more).
+    /// probes: the first after so much silence, given up after as much more.
     ///
     /// # Errors
     ///
     /// What the operating system reports; `AddrInUse`, `AddrNotAvailable` and `PermissionDenied`
     /// are the usual ones.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn bind_with(address: SocketAddr, keepalive: Duration) -> io::Result<Self> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
@@ -94,9 +108,11 @@ impl Listener {
         // Linux hands these on to accepted sockets, which saves five calls per connection.
         sockopt::set_tcp_nodelay(&fd, true)?;
         sockopt::set_socket_keepalive(&fd, true)?;
-        sockopt::set_tcp_keepidle(&fd, Duration::from_secs(60))?;
-        sockopt::set_tcp_keepintvl(&fd, Duration::from_secs(15))?;
-        sockopt::set_tcp_keepcnt(&fd, 4)?;
+        // The kernel counts in whole seconds, from one on.
+        let second = Duration::from_secs(1);
+        sockopt::set_tcp_keepidle(&fd, keepalive.max(second))?;
+        sockopt::set_tcp_keepintvl(&fd, (keepalive / PROBES).max(second))?;
+        sockopt::set_tcp_keepcnt(&fd, PROBES)?;
         net::bind(&fd, &address)?;
         net::listen(&fd, 1024)?;
         let local = local_address(&fd)?;

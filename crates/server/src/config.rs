@@ -62,6 +62,8 @@ impl Config {
             "[api.limits] header_bytes must be at least 8192"
         } else if limits.query_bytes > limits.header_bytes {
             "[api.limits] query_bytes must not be more than header_bytes"
+        } else if !(1..=MOST_KEEPALIVE).contains(&self.gateway.keepalive_seconds) {
+            "[gateway] keepalive_seconds must be from 1 to 32767"
         } else {
             return self.control().check().map_err(ServeError::Setting);
         };
@@ -223,6 +225,9 @@ impl Default for ThrottleConfig {
     }
 }
 
+/// The kernel takes no more.
+const MOST_KEEPALIVE: u64 = 32_767;
+
 /// Client sessions of databases (`[gateway]`).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -239,6 +244,9 @@ pub struct GatewayConfig {
     pub login_seconds: u64,
     /// Seconds that a session may stay silent; the node's own `wait_timeout` comes first.
     pub idle_seconds: u64,
+    /// Seconds of silence after which a client's host is asked whether it is there; the session ends
+    /// when it does not answer for as long again.
+    pub keepalive_seconds: u64,
     /// Sessions over all instances; absent takes what the limit of open files allows.
     pub max_sessions: Option<usize>,
     /// Most digests of statements that are kept of an instance; 0 keeps none.
@@ -271,6 +279,7 @@ impl Default for GatewayConfig {
             proxy_protocol_from: Vec::new(),
             login_seconds: 10,
             idle_seconds: 28_800,
+            keepalive_seconds: 60,
             max_sessions: None,
             digests: 1000,
             warm_connections: 32,

@@ -221,7 +221,7 @@ type SessionMetric = (
     fn(&InstanceCounters) -> u64,
 );
 
-const SESSION_METRICS: [SessionMetric; 20] = [
+const SESSION_METRICS: [SessionMetric; 21] = [
     (
         "openpeta_gateway_sessions",
         "gauge",
@@ -275,6 +275,12 @@ const SESSION_METRICS: [SessionMetric; 20] = [
         "counter",
         "Connections refused by a limit on sessions.",
         |c| c.refused_limit,
+    ),
+    (
+        "openpeta_gateway_displaced_total",
+        "counter",
+        "Logins under way that made way for a client of another address.",
+        |c| c.displaced,
     ),
     (
         "openpeta_gateway_failed_logins_total",

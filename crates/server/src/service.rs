@@ -192,6 +192,7 @@ fn start_gateway(
         proxy_protocol_from: Whitelist::new(&config.proxy_protocol_from),
         login_timeout: Duration::from_secs(config.login_seconds),
         idle_timeout: Duration::from_secs(config.idle_seconds),
+        keepalive: Duration::from_secs(config.keepalive_seconds),
         max_sessions: config.max_sessions,
         digests: config.digests,
         warm_connections: config.warm_connections,

@@ -164,6 +164,19 @@ impl LoginFlow {
         CloseReason::LoginTimeout
     }
 
+    /// Another client has its place. It may not have asked for a word; it is told all the same, as
+    /// when it takes too long.
+    pub(super) fn displaced(&self, out: &mut Outbox) -> CloseReason {
+        match self.stage {
+            Stage::NodeGreeting => out.to_client.extend(refusal::too_many_connections()),
+            Stage::NodeLogin | Stage::NodeAgain | Stage::ClientLogin | Stage::AuthResponse => {
+                refusal::put_error(&mut out.to_client, self.sequence, &refusal::displaced());
+            }
+            Stage::Tls => {}
+        }
+        CloseReason::Displaced
+    }
+
     /// The gateway stops. Only a client that waits for a packet can be told.
     pub(super) fn drained(&self, out: &mut Outbox) -> CloseReason {
         match self.stage {

@@ -243,6 +243,14 @@ impl Session {
         self.drain_if_possible(out);
     }
 
+    /// Closes if the login is not complete: there is no room for it.
+    pub fn displace(&mut self, _now: Duration, out: &mut Outbox) {
+        if let State::Login(flow) = &self.state {
+            let reason = flow.displaced(out);
+            self.close(reason, out);
+        }
+    }
+
     /// Closes now, as MariaDB's KILL CONNECTION does.
     pub fn kick(&mut self, _now: Duration, out: &mut Outbox) {
         self.close(CloseReason::Kicked, out);

@@ -67,6 +67,8 @@ pub enum CloseReason {
     AccessDenied,
     /// The client did not finish its login in time.
     LoginTimeout,
+    /// [`Session::displace`](super::Session::displace): another client has its place.
+    Displaced,
     /// The client broke the protocol.
     Malformed,
     /// [`Session::drain`](super::Session::drain) found the session between transactions.

@@ -109,6 +109,11 @@ pub(super) fn read_timeout() -> ErrPacket {
     ErrPacket::new(1159, b"08S01", "Got timeout reading communication packets")
 }
 
+/// The same as [`too_many_connections`] for a client that has been greeted.
+pub(super) fn displaced() -> ErrPacket {
+    ErrPacket::new(1040, b"08004", "Too many connections")
+}
+
 pub(super) fn shutdown() -> ErrPacket {
     ErrPacket::new(1053, b"08S01", "Server shutdown in progress")
 }

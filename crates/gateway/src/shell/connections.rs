@@ -33,6 +33,8 @@ pub(super) struct Connection {
     pub(super) last_activity: Instant,
     /// The timer that is set, if any.
     pub(super) timer: Option<Instant>,
+    /// The number of the login under way.
+    pub(super) login: u64,
     /// Whether the session is past its login, as far as timers are concerned.
     pub(super) logged_in: bool,
     /// Nothing is received from the client for now, by the session's wish.

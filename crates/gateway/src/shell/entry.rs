@@ -1,6 +1,7 @@
 //! The way in: whitelist, limits, and the connection to the node.
 
 use std::mem;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,9 +11,10 @@ use ring::rand::SecureRandom;
 
 use super::connections::{Connection, Side, Tag};
 use super::pool::Parked;
-use super::{Worker, refusal, set_timer};
+use super::{Command, Worker, refusal, set_timer};
+use crate::logins::Seat;
 use crate::registry::Instance;
-use crate::session::{Outbox, Session, SessionParams};
+use crate::session::{CloseReason, Outbox, Session, SessionParams};
 
 impl Worker {
     /// Begins a session for a client that may have one, and refuses any other.
@@ -30,7 +32,9 @@ impl Worker {
             counters.refused_whitelist.add(1);
             return refuse(io, stream, &refusal::host_not_allowed(peer));
         };
-        if !self.registry.enter(&instance, route.max_connections) {
+        let has_room = self.registry.enter(&instance, route.max_connections)
+            || self.displace(io, &instance, peer);
+        if !has_room {
             counters.refused_limit.add(1);
             return refuse(io, stream, &refusal::too_many_connections());
         }
@@ -93,6 +97,33 @@ impl Worker {
         self.out = out;
     }
 
+    /// Makes room for a client whose address has fewer logins under way than another; tells
+    /// whether that was possible.
+    fn displace(&mut self, io: &mut dyn Io, instance: &Instance, newcomer: IpAddr) -> bool {
+        let Some(seat) = instance.logins().displace(newcomer) else {
+            return false;
+        };
+        self.registry.enter_in_place(instance);
+        instance.counters(self.index).displaced.add(1);
+        if seat.event_loop == self.index {
+            self.leave_seat(io, seat);
+        } else {
+            self.registry
+                .tell(seat.event_loop, Command::LeaveSeat(seat));
+        }
+        true
+    }
+
+    /// Ends a login under way whose seat was given to another.
+    pub(super) fn leave_seat(&mut self, io: &mut dyn Io, seat: Seat) {
+        let connection = self.connections.get_mut(seat.place);
+        if connection.is_some_and(|connection| connection.serial == seat.serial) {
+            self.end_with(io, seat.place, CloseReason::Displaced, |c, now, out| {
+                c.session.displace(now, out);
+            });
+        }
+    }
+
     fn open_node(
         &mut self,
         io: &mut dyn Io,
@@ -135,6 +166,13 @@ impl Worker {
         } = newcomer;
         io.set_tag(client, Tag::Of(place, Side::Client).number());
         io.pair(client, node.stream);
+        let peer = from.peer.ip();
+        let seat = Seat {
+            event_loop: self.index,
+            place,
+            serial,
+        };
+        let login = instance.logins().begin(peer, seat);
         let at = session.deadline().map(|at| self.start + at);
         let mut connection = Connection {
             session,
@@ -149,10 +187,11 @@ impl Worker {
             compressed: None,
             last_activity: io.now(),
             timer: None,
+            login,
             logged_in: false,
             held: false,
             instance,
-            peer: from.peer.ip(),
+            peer,
             endpoint: from.listener,
             serial,
         };

@@ -23,6 +23,7 @@ use self::data::flush_tls;
 use self::parking::SWEEP;
 use self::pool::Pool;
 use self::proxied::{HEADERS, Proxied};
+use crate::logins::Seat;
 use crate::registry::{Instance, Registry};
 use crate::session::{CloseReason, Outbox, Phase};
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     /// Close a connection that waits for a client, of this instance or of any: there are too many
     /// of all kinds.
     GiveWay(Option<Arc<Instance>>),
+    /// End a login under way, whose seat another client has.
+    LeaveSeat(Seat),
     /// Close the sessions of this listener after the grace.
     CloseEndpoint { token: u64, grace: Duration },
     /// Close sessions as they come to the end of their transactions. Answers 0.
@@ -172,6 +175,14 @@ impl Worker {
         }
         if !connection.logged_in && connection.session.phase() == Phase::Command {
             connection.logged_in = true;
+            if !connection
+                .instance
+                .logins()
+                .end(connection.peer, connection.login)
+            {
+                // It was displaced while the node's answer was on its way.
+                return self.end(io, place, CloseReason::Displaced);
+            }
             if connection.on_warm {
                 connection.instance.counters(self.index).warm_used.add(1);
             }
@@ -186,6 +197,10 @@ impl Worker {
             return;
         };
         set_timer(io, place, &mut connection, None);
+        if !connection.logged_in {
+            let logins = connection.instance.logins();
+            logins.end(connection.peer, connection.login);
+        }
         if reason == CloseReason::Kicked && io.queued(connection.client) > KICK_QUEUE {
             // Who is thrown out while not even reading is not waited for.
             io.close(connection.client);
@@ -427,6 +442,7 @@ impl Handler for Worker {
             Command::GiveWay(instance) => {
                 self.drop_oldest(io, instance.as_ref());
             }
+            Command::LeaveSeat(seat) => self.leave_seat(io, seat),
             Command::CloseEndpoint { token, grace } => {
                 let at = io.now() + grace;
                 io.set_timer(at, ENDPOINT_TIMER | token);

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
+
 use super::eventually;
 
 /// Settings of a node as the service runs them, as far as a session can notice. Without cached
@@ -62,6 +64,21 @@ impl Node {
         node.wait_until_ready();
         node.administer(prepare);
         node
+    }
+
+    /// Stops the server from doing anything until [`Self::resume`]; its connections stay.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = Pid::from_child(&self.process);
+        rustix::process::kill_process(process, signal).unwrap();
     }
 
     /// Kills the server at once, as a crash would.

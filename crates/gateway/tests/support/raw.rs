@@ -16,11 +16,18 @@ use super::{Compressed, PATIENCE};
 
 pub trait Stream: Read + Write + Send {
     fn set_patience(&self, patience: Duration);
+
+    /// How long a write may wait for room.
+    fn set_write_patience(&self, _patience: Duration) {}
 }
 
 impl Stream for TcpStream {
     fn set_patience(&self, patience: Duration) {
         self.set_read_timeout(Some(patience)).unwrap();
+    }
+
+    fn set_write_patience(&self, patience: Duration) {
+        self.set_write_timeout(Some(patience)).unwrap();
     }
 }
 
