@@ -69,6 +69,12 @@ impl Node {
     /// Stops the server from doing anything until [`Self::resume`]; its connections stay.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // Its threads stop one by one.
+        let tasks = format!("/proc/{}/task", self.process.id());
+        eventually("the node stands still", || {
+            let mut tasks = fs::read_dir(&tasks).unwrap();
+            tasks.all(|task| is_stopped(&task.unwrap().path()))
+        });
     }
 
     /// Lets it go on.
@@ -137,6 +143,15 @@ impl Drop for Node {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn is_stopped(task: &Path) -> bool {
+    // One that has ended meanwhile has stopped too.
+    let status = fs::read_to_string(task.join("stat")).unwrap_or_default();
+    // Behind the name, which may hold anything.
+    status
+        .rsplit_once(") ")
+        .is_none_or(|(_, state)| state.starts_with('T'))
 }
 
 /// Runs as its own user when the tests run as root, and ends with the test in any case.
