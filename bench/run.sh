@@ -29,6 +29,9 @@ run create_to_query "$python" create_to_query.py "${create[@]}"
 run memory "$python" memory.py
 run api_rate "$python" api_rate.py "${api[@]}"
 (cd "$root" && cargo build --quiet --release -p openpeta-gateway --examples)
-run point_select ./point_select.sh "${selects[@]}"
+run point_select ./sysbench.sh "${selects[@]}"
+run read_write ./sysbench.sh --workload oltp_read_write --threads 16 "${selects[@]}"
 run connect ./connect.sh "${connects[@]}"
+run large_result ./large_result.sh
+run idle_sessions ./idle_sessions.sh --sessions 2000
 exit $status

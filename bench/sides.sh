@@ -16,7 +16,8 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# A node with the account bench, which may do everything in one database. Argument: the database.
+# A node with the account bench, which may do everything in one database. Arguments: the database, more
+# lines for its configuration.
 start_node() {
     local user database=$1
     user=$(id -un)
@@ -39,6 +40,7 @@ max_connections=400
 back_log=400
 query_cache_type=OFF
 proxy_protocol_networks=localhost
+${2:-}
 CNF
     mariadb-install-db --defaults-file="$work/node.cnf" --skip-test-db \
         --auth-root-authentication-method=normal >/dev/null

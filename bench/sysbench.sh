@@ -1,17 +1,18 @@
 #!/bin/bash
-# Point selects through the gateway and through HAProxy in TCP mode, in turns over the same node's
-# unix socket.
+# A sysbench workload through the gateway and through HAProxy in TCP mode, in turns over the same
+# node's unix socket.
 #
 # Prints per number of connections the median, lowest and highest ratio of the rounds (gateway to
-# HAProxy; above 1 the gateway is faster) and the processor time each spends on a query. Judge by
-# the ratios; single rates say little on a machine that does other things too.
+# HAProxy; above 1 the gateway is faster), the processor time each spends on a transaction (with
+# oltp_point_select that is a query) and the 99th percentile of its time. Judge by the ratios; single rates say little on a machine that does other things too.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-point_select.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
-                [--rounds N] [--seconds N] [--threads "1 16 64"] [--ps-mode disable|auto]
-                [--busy-poll MICROSECONDS] [--io auto|io_uring|epoll]
+sysbench.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
+            [--rounds N] [--seconds N] [--threads "1 16 64"] [--ps-mode disable|auto]
+            [--busy-poll MICROSECONDS] [--io auto|io_uring|epoll]
+            [--workload oltp_point_select|oltp_read_write|...]
 
 --gateway   the example relay_one of the gateway crate, built with --release
 --rounds    interleaved rounds per number of connections (3)
@@ -19,6 +20,7 @@ point_select.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
 --busy-poll how long the gateway looks for events before it sleeps while it has one session
             (default: 50, as the service; 0 for never)
 --io        how the gateway moves bytes (default: its own choice)
+--workload  one of sysbench's (oltp_point_select)
 --ps-mode   disable for the text protocol (default), auto for prepared statements
 TEXT
 }
@@ -32,6 +34,7 @@ seconds=4
 threads="1 16 64"
 ps_mode=disable
 busy_poll=50
+workload=oltp_point_select
 io=auto
 while [ $# -gt 0 ]; do
     case $1 in
@@ -43,6 +46,7 @@ while [ $# -gt 0 ]; do
         --threads) threads=$2 ;;
         --ps-mode) ps_mode=$2 ;;
         --io) io=$2 ;;
+        --workload) workload=$2 ;;
         --busy-poll) busy_poll=$2 ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
@@ -57,21 +61,22 @@ done
 
 . "$here/bench/sides.sh"
 
-# One measurement: port, pid, connections. Prints queries per second and microseconds a query.
+# One measurement: port, pid, connections. Prints transactions a second, microseconds of processor
+# time a transaction, and the 99th percentile of its time in milliseconds.
 measure() {
     local before after result
     before=$(cpu_time "$2")
-    result=$(sysbench oltp_point_select --mysql-host=127.0.0.1 --mysql-port="$1" \
+    result=$(sysbench "$workload" --mysql-host=127.0.0.1 --mysql-port="$1" \
         --mysql-user=bench --mysql-password=bench --tables=1 --table-size=100000 \
-        --mysql-ssl=off --db-ps-mode="$ps_mode" --threads="$3" --time="$seconds" run |
-        awk '/transactions:/ { gsub(/\(/, "", $3); print $2, $3 }')
+        --mysql-ssl=off --percentile=99 --db-ps-mode="$ps_mode" --threads="$3" --time="$seconds" run |
+        awk '/transactions:/ { gsub(/\(/, "", $3); done = $2 " " $3 } /99th percentile:/ { print done, $3 }')
     after=$(cpu_time "$2")
     awk -v before="$before" -v after="$after" \
-        '{ printf "%.0f %.1f\n", $2, (after - before) / $1 / 1000 }' <<<"$result"
+        '{ printf "%.1f %.1f %s\n", $2, (after - before) / $1 / 1000, $3 }' <<<"$result"
 }
 
 start_node sbtest
-sysbench oltp_point_select --mysql-socket="$work/mysqld.sock" --mysql-user=root \
+sysbench "$workload" --mysql-socket="$work/mysqld.sock" --mysql-user=root \
     --tables=1 --table-size=100000 prepare >/dev/null
 start_haproxy
 start_gateway "$busy_poll" "$io"
@@ -95,16 +100,19 @@ for connections in $threads; do
         echo "$g $h" >>"$work/rounds"
     done
     awk -v connections="$connections" '
-        { ratio[NR] = $1 / $3; rates = rates sprintf(" %d/%d", $1, $3); gus += $2; hus += $4 }
-        END {
+        # The median; the values are in order afterwards.
+        function middle_of(values,   i, j, t) {
             for (i = 1; i <= NR; i++)
                 for (j = i + 1; j <= NR; j++)
-                    if (ratio[j] < ratio[i]) { t = ratio[i]; ratio[i] = ratio[j]; ratio[j] = t }
-            middle = int((NR + 1) / 2)
-            median = NR % 2 ? ratio[middle] : (ratio[middle] + ratio[middle + 1]) / 2
+                    if (values[j] < values[i]) { t = values[i]; values[i] = values[j]; values[j] = t }
+            return NR % 2 ? values[(NR + 1) / 2] : (values[NR / 2] + values[NR / 2 + 1]) / 2
+        }
+        { ratio[NR] = $1 / $4; rates = rates sprintf(" %d/%d", $1, $4); gus += $2; hus += $5; gp[NR] = $3; hp[NR] = $6 }
+        END {
+            median = middle_of(ratio)
             printf "%3d connections: %.2f [%.2f-%.2f] times HAProxy", \
                 connections, median, ratio[1], ratio[NR]
-            printf "; %.1f against %.1f us of processor a query; per second:%s\n", \
-                gus / NR, hus / NR, rates
+            printf "; %.1f against %.1f us of processor; 99%% within %.2f against %.2f ms; per second:%s\n", \
+                gus / NR, hus / NR, middle_of(gp), middle_of(hp), rates
         }' "$work/rounds"
 done
