@@ -38,6 +38,9 @@ pub struct GatewayConfig {
     pub warm_connections: usize,
     /// How long such a connection waits for a client.
     pub warm_time: Duration,
+    /// How long a command waits for a node that went down, in a session that can go on over another
+    /// connection; zero ends all sessions with the node's connection.
+    pub revival_time: Duration,
     /// The log of slow statements; `None` for none.
     pub slow_log: Option<SlowLogConfig>,
     /// How the loops wait for and move bytes.
@@ -61,6 +64,7 @@ impl Default for GatewayConfig {
             digests: 1000,
             warm_connections: 32,
             warm_time: Duration::from_secs(60),
+            revival_time: Duration::from_secs(10),
             slow_log: None,
             io: LoopKind::Auto,
             busy_poll: Duration::from_micros(50),
@@ -82,6 +86,7 @@ impl fmt::Debug for GatewayConfig {
             .field("digests", &self.digests)
             .field("warm_connections", &self.warm_connections)
             .field("warm_time", &self.warm_time)
+            .field("revival_time", &self.revival_time)
             .field("slow_log", &self.slow_log)
             .field("io", &self.io)
             .field("busy_poll", &self.busy_poll)

@@ -83,6 +83,7 @@ fn a_node_that_dies_ends_its_sessions_and_serves_again_after_its_start() {
     let mut setup = Setup::start();
     let mut running = setup.raw();
     let mut idle = setup.raw();
+    assert_eq!(idle.execute("SET @a = 1").error(), None);
     running.query("SELECT SLEEP(30)");
     eventually("the statement runs", || {
         setup

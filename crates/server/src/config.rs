@@ -255,6 +255,9 @@ pub struct GatewayConfig {
     pub warm_connections: usize,
     /// Seconds that such a connection waits for a client.
     pub warm_seconds: u64,
+    /// Seconds that a command waits for a node that went down, in a session that can go on; 0 ends
+    /// all sessions with their node.
+    pub reconnect_seconds: u64,
     /// Statements that take so many seconds go to the slow log of their instance; 0 for none.
     pub slow_log_seconds: f64,
     /// Bytes that a file of the slow log may have.
@@ -284,6 +287,7 @@ impl Default for GatewayConfig {
             digests: 1000,
             warm_connections: 32,
             warm_seconds: 60,
+            reconnect_seconds: 10,
             slow_log_seconds: 0.0,
             slow_log_max_bytes: 64 << 20,
             slow_log_files: 5,

@@ -197,6 +197,7 @@ fn start_gateway(
         digests: config.digests,
         warm_connections: config.warm_connections,
         warm_time: Duration::from_secs(config.warm_seconds),
+        revival_time: Duration::from_secs(config.reconnect_seconds),
         slow_log: (!threshold.is_zero()).then_some(slow_log),
         io: match config.io {
             GatewayIo::Auto => LoopKind::Auto,

@@ -16,6 +16,7 @@ use openpeta_types::Secret;
 use super::login::{CLIENT_LIMIT, switched_nonce};
 use super::proof::{Method, prove, with_password};
 use super::refusal::{self, refuse};
+use super::revival::NodeLogin;
 use super::{CloseReason, Outbox, Shared};
 
 /// A change under way.
@@ -95,6 +96,17 @@ impl ChangeUserFlow {
     /// The database and the collation that the client asked for.
     pub(super) fn destination(&self) -> (&[u8], Option<u16>) {
         (&self.request.database, self.request.charset)
+    }
+
+    /// Tells what another connection to the node is to be logged in with from now on.
+    pub(super) fn tell(&self, login: &mut NodeLogin) {
+        let ChangeUser {
+            user,
+            charset,
+            attributes,
+            ..
+        } = &self.request;
+        login.change(user, *charset, attributes.as_deref());
     }
 
     /// The node's last nonce.

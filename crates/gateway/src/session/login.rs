@@ -385,7 +385,7 @@ impl LoginFlow {
             return Err(CloseReason::NodeProtocol);
         };
         self.node_nonce = greeting.nonce;
-        if shared.params.keep_node {
+        if shared.params.keep_node || shared.params.revival_time.is_some() {
             self.greeting = Some(greeting.clone());
         }
         self.greet(shared, greeting, out);

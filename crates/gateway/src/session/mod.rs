@@ -21,9 +21,11 @@ mod outbox;
 mod proof;
 pub mod refusal;
 mod relay;
+mod revival;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod warm;
 
 use std::fmt;
@@ -64,6 +66,9 @@ pub struct SessionParams {
     pub login_timeout: Duration,
     /// Whether the node's connection is to be kept for another session, where that is possible.
     pub keep_node: bool,
+    /// How long a client waits for its node to come back, if its session can go on over another
+    /// connection; `None` if it is to end with the connection in any case.
+    pub revival_time: Option<Duration>,
 }
 
 impl fmt::Debug for SessionParams {
@@ -148,16 +153,25 @@ impl Session {
 
     /// The connection to the node is open: asks to send the PROXY header.
     pub fn node_connected(&mut self, _now: Duration, out: &mut Outbox) {
-        if let State::Login(flow) = &self.state {
-            flow.node_connected(&self.shared, out);
+        match &self.state {
+            State::Login(flow) => flow.node_connected(&self.shared, out),
+            State::Relay(relay) => relay.node_connected(&self.shared, out),
+            State::Closed => {}
         }
     }
 
-    /// The node could not be reached: tells the client and closes.
-    pub fn node_unreachable(&mut self, _now: Duration, out: &mut Outbox) {
-        if let State::Login(flow) = &self.state {
-            let reason = flow.node_unreachable(out);
-            self.close(reason, out);
+    /// There is no node: tells the client and closes, or waits for the node to come back.
+    pub fn node_unreachable(&mut self, now: Duration, out: &mut Outbox) {
+        match &mut self.state {
+            State::Login(flow) => {
+                let reason = flow.node_unreachable(out);
+                self.close(reason, out);
+            }
+            State::Relay(relay) => {
+                relay.node_unreachable(now);
+                out.deadline = true;
+            }
+            State::Closed => {}
         }
     }
 
@@ -201,10 +215,10 @@ impl Session {
 
     /// The node closed its connection, or it failed. The session may go on, and open another when
     /// it needs it.
-    pub fn node_closed(&mut self, _now: Duration, out: &mut Outbox) {
+    pub fn node_closed(&mut self, now: Duration, out: &mut Outbox) {
         let reason = match &mut self.state {
             State::Login(flow) => flow.node_closed(out),
-            State::Relay(relay) => Some(relay.node_closed()),
+            State::Relay(relay) => relay.node_closed(&self.shared, now, out),
             State::Closed => return,
         };
         if let Some(reason) = reason {
@@ -212,20 +226,27 @@ impl Session {
         }
     }
 
-    /// When [`tick`](Self::tick) wants to be called at the latest, if at all. It only changes
-    /// with the phase: a session in its command phase has none (an idle client is the business
-    /// of the node's `wait_timeout`).
+    /// When [`tick`](Self::tick) wants to be called at the latest, if at all. It changes with the
+    /// phase, and when the outbox says so: in its command phase a session has none as long as the
+    /// node is there (an idle client is the business of the node's `wait_timeout`).
     pub fn deadline(&self) -> Option<Duration> {
-        self.deadline
+        match &self.state {
+            State::Relay(relay) => relay.deadline(),
+            State::Login(_) | State::Closed => self.deadline,
+        }
     }
 
     /// Does what is due at `now`; harmless at any time.
     pub fn tick(&mut self, now: Duration, out: &mut Outbox) {
-        if self.deadline.is_none_or(|deadline| now < deadline) {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
-        if let State::Login(flow) = &self.state {
-            let reason = flow.timed_out(out);
+        let reason = match &mut self.state {
+            State::Login(flow) => Some(flow.timed_out(out)),
+            State::Relay(relay) => relay.tick(now, out).err(),
+            State::Closed => None,
+        };
+        if let Some(reason) = reason {
             self.close(reason, out);
         }
     }

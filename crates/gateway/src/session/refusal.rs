@@ -48,6 +48,20 @@ pub(super) fn node_lost() -> ErrPacket {
     ErrPacket::new(1053, b"08S01", UNREACHABLE)
 }
 
+/// For a client whose session cannot go on after the node's restart.
+pub(super) fn session_lost() -> ErrPacket {
+    ErrPacket::new(
+        1053,
+        b"08S01",
+        "The database node of this instance was restarted, and the session ended with it",
+    )
+}
+
+/// For a client whose session alone the node has ended.
+pub(super) fn killed() -> ErrPacket {
+    ErrPacket::new(1927, b"70100", "Connection was killed")
+}
+
 /// The packet for a client whose instance's node does not greet in time.
 pub(super) fn node_too_slow() -> Vec<u8> {
     instead_of_greeting(

@@ -10,13 +10,15 @@ use openpeta_mysql_wire::command::{
 };
 use openpeta_mysql_wire::{
     Capabilities, ClientStep, CommandTracker, ErrPacket, Greeting, HEADER_LEN, PacketBuffer,
-    ReplyEvent, ReplyTracker, Status, put_packet,
+    ReplyEvent, ReplyTracker, Status, proxy, put_packet,
 };
 
 use super::change_user::{ChangeUserFlow, Progress};
 use super::console::{self, Begins};
 use super::login::CLIENT_LIMIT;
 use super::refusal::{self, refuse};
+use super::revival::{NodeLogin, Revival, Step};
+use super::trace::{Trace, asks_of_the_last};
 use super::warm::{Identity, Terms, Warm, leaves_no_trace};
 use super::{CloseReason, Outbox, Shared};
 
@@ -58,6 +60,12 @@ pub(super) struct Relay {
     backend: Option<Box<Backend>>,
     /// The client said goodbye, and the node was not told.
     parting: bool,
+    /// How another connection to the node is logged in, if sessions may go on over one.
+    login: Option<Box<NodeLogin>>,
+    /// What the node said unasked, and may be about its end.
+    last_words: Vec<u8>,
+    /// The node's connection has ended; the session goes on if another one comes.
+    revival: Option<Box<Revival>>,
 }
 
 impl Relay {
@@ -69,6 +77,7 @@ impl Relay {
         node_nonce: [u8; NONCE_LEN],
         client: PacketBuffer,
         backend: Option<Box<Backend>>,
+        login: Option<Box<NodeLogin>>,
     ) -> Self {
         let hold: &[u8] = match backend {
             Some(_) => &[COM_CHANGE_USER, COM_QUIT],
@@ -87,6 +96,9 @@ impl Relay {
             out_of_sequence: false,
             backend,
             parting: false,
+            login,
+            last_words: Vec::new(),
+            revival: None,
         }
     }
 
@@ -96,7 +108,11 @@ impl Relay {
     pub(super) fn part(&mut self, shared: &Shared) -> Option<Warm> {
         // A transaction may be a prepared one. That outlives the session, and after a reset the
         // connection would fail whatever touches a table.
-        if !self.may_drain() || !self.node_held.is_empty() || self.out_of_sequence || self.quitting
+        if !self.may_drain()
+            || self.revival.is_some()
+            || !self.node_held.is_empty()
+            || self.out_of_sequence
+            || self.quitting
         {
             return None;
         }
@@ -135,17 +151,165 @@ impl Relay {
             Some(change) => !change.awaits_client(),
             None => self.change_due && !self.replies.is_idle(),
         };
-        waits_for_node || shared.statements.pending() > PIPELINE_LIMIT
+        let revives = self.revival.is_some() && !self.client.bytes().is_empty();
+        waits_for_node || revives || shared.statements.pending() > PIPELINE_LIMIT
     }
 
-    /// Why the session ends when the node closes the connection.
-    pub(super) fn node_closed(&mut self) -> CloseReason {
+    /// Why the session ends when the node closes the connection; `None` if it goes on over another.
+    pub(super) fn node_closed(
+        &mut self,
+        shared: &Shared,
+        now: Duration,
+        out: &mut Outbox,
+    ) -> Option<CloseReason> {
         self.backend = None;
-        match (self.quitting, self.out_of_sequence) {
+        if let Some(revival) = &mut self.revival {
+            let waits = !self.client.bytes().is_empty();
+            out.deadline = true;
+            return match revival.ended(waits, now) {
+                true => None,
+                false => Some(self.give_up(&refusal::session_lost(), out)),
+            };
+        }
+        if let Some(login) = &self.login
+            && self.may_revive(shared)
+        {
+            self.revival = Some(Box::new(Revival::new(login)));
+            out.reconnect = true;
+            return None;
+        }
+        out.to_client.append(&mut self.last_words);
+        Some(match (self.quitting, self.out_of_sequence) {
             (true, _) => CloseReason::ClientGone,
             (false, true) => CloseReason::Malformed,
             (false, false) => CloseReason::NodeGone,
+        })
+    }
+
+    /// Whether nothing is under way, and nothing in the session that would be lost with the node's
+    /// connection.
+    fn may_revive(&self, shared: &Shared) -> bool {
+        self.login.as_ref().is_some_and(|login| login.can_be_told())
+            && self.may_drain()
+            && self.node_held.is_empty()
+            && !self.quitting
+            && !self.out_of_sequence
+            // A node counts them, and a new connection would not know of them.
+            && shared.failed_changes == 0
+            && shared.statements.left_nothing()
+    }
+
+    /// The session cannot go on. A client that waits for an answer is told why, any other what the
+    /// node has said.
+    fn give_up(&mut self, error: &ErrPacket, out: &mut Outbox) -> CloseReason {
+        match self.client.bytes().is_empty() {
+            true => out.to_client.append(&mut self.last_words),
+            false => refusal::put_error(&mut out.to_client, 1, error),
         }
+        CloseReason::NodeGone
+    }
+
+    /// The connection that is to take the place of one that ended is open.
+    pub(super) fn node_connected(&self, shared: &Shared, out: &mut Outbox) {
+        if self.revival.is_some() {
+            let params = &shared.params;
+            proxy::put_header(&mut out.to_node, params.client, params.endpoint);
+        }
+    }
+
+    /// There is no node at the moment.
+    pub(super) fn node_unreachable(&mut self, now: Duration) {
+        let waits = !self.client.bytes().is_empty();
+        if let Some(revival) = &mut self.revival {
+            revival.unreachable(waits, now);
+        }
+    }
+
+    /// When [`Self::tick`] is to be called, if at all.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.revival.as_ref()?.deadline()
+    }
+
+    /// Tries again to reach the node, or tells the client that it took too long.
+    pub(super) fn tick(&mut self, now: Duration, out: &mut Outbox) -> Result<(), CloseReason> {
+        let Some(revival) = &mut self.revival else {
+            return Ok(());
+        };
+        if revival.is_too_late(now) {
+            self.give_up(&refusal::node_lost(), out);
+            return Err(CloseReason::NodeRefused);
+        }
+        out.reconnect |= revival.retry(now);
+        out.deadline = true;
+        Ok(())
+    }
+
+    /// The client sends something while the node's connection is gone.
+    fn data_for_the_gone(
+        &mut self,
+        shared: &Shared,
+        now: Duration,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        self.client.push(data);
+        if self.client.bytes() == QUIT {
+            return Err(CloseReason::ClientGone);
+        }
+        if let Some(revival) = &mut self.revival {
+            let time = shared.params.revival_time.unwrap_or_default();
+            out.reconnect |= revival.wanted(now, time);
+            out.deadline = true;
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of the node on the connection that is to take the place of the one that ended.
+    fn revive(
+        &mut self,
+        shared: &mut Shared,
+        now: Duration,
+        data: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), CloseReason> {
+        let Some(revival) = &mut self.revival else {
+            return Ok(());
+        };
+        match revival.node_data(shared, data, out) {
+            Step::Awaits => return Ok(()),
+            Step::Failed => {
+                revival.unreachable(!self.client.bytes().is_empty(), now);
+                out.deadline = true;
+                return Ok(());
+            }
+            Step::Refused(error) => return Err(self.give_up(&error, out)),
+            // It was this connection alone that ended, by KILL or a time limit.
+            Step::NotDown => return Err(self.give_up(&refusal::killed(), out)),
+            Step::Done { status } => self.replies.set_status(status),
+        }
+        if asks_of_the_last(self.client.bytes()) {
+            return Err(self.give_up(&refusal::session_lost(), out));
+        }
+        let Some(revival) = self.revival.take() else {
+            return Ok(());
+        };
+        self.last_words = Vec::new();
+        self.node_nonce = revival.nonce();
+        let (greeting, login) = revival.into_connection();
+        let terms = Terms::of(&login).filter(|_| shared.params.keep_node);
+        if let Some(greeting) = greeting {
+            shared.statements.moved(&greeting);
+            let identity = Some(Identity::of(&login, now));
+            self.backend = terms.map(|terms| {
+                Box::new(Backend {
+                    greeting,
+                    terms,
+                    identity,
+                })
+            });
+        }
+        out.deadline = true;
+        self.resume(shared, now, out)
     }
 
     #[inline]
@@ -156,6 +320,14 @@ impl Relay {
         data: &[u8],
         out: &mut Outbox,
     ) -> Result<Range<usize>, CloseReason> {
+        if self.revival.is_some() {
+            self.data_for_the_gone(shared, now, data, out)?;
+            return Ok(0..0);
+        }
+        if !self.last_words.is_empty() {
+            out.to_client.append(&mut self.last_words);
+            shared.statements.leave(Trace::Lasting);
+        }
         if self.change.is_some() || self.change_due || !self.client.bytes().is_empty() {
             self.client.push(data);
             self.resume(shared, now, out)?;
@@ -233,6 +405,7 @@ impl Relay {
     fn command_begins(&mut self, shared: &mut Shared, now: Duration, command: u8) {
         if !leaves_no_trace(command) {
             self.backend = None;
+            shared.statements.leave(Trace::Lasting);
         }
         match ReplyShape::of(command) {
             ReplyShape::None if command == COM_STMT_CLOSE => shared.statements.begin(command, now),
@@ -336,9 +509,20 @@ impl Relay {
             self.change_answered(shared, now, data, out)?;
             return Ok(0..0);
         }
+        if self.revival.is_some() {
+            self.revive(shared, now, data, out)?;
+            return Ok(0..0);
+        }
         if self.replies.is_idle() && !data.is_empty() {
             // It says what nobody asked for.
             self.backend = None;
+            if self.may_revive(shared) && self.last_words.len() + data.len() <= ERROR_LIMIT {
+                // If it is the end of the node, the client need not know.
+                self.last_words.extend_from_slice(data);
+                return Ok(0..0);
+            }
+            out.to_client.append(&mut self.last_words);
+            shared.statements.leave(Trace::Lasting);
         }
         if shared.params.route.write_lock.is_some() || !self.node_held.is_empty() {
             self.relay_rewriting(shared, now, data, out)?;
@@ -470,6 +654,9 @@ impl Relay {
                 shared.account = shared.next_account.take();
                 if let Some(backend) = &mut self.backend {
                     backend.identity = None;
+                }
+                if let Some(login) = &mut self.login {
+                    change.tell(login);
                 }
                 let (database, charset) = change.destination();
                 let account = shared.account.as_deref().unwrap_or_default();

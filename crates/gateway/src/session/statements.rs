@@ -18,6 +18,7 @@ use openpeta_sql_route::{
     StatementClass, StatementReader, Templates, Token,
 };
 
+use super::trace::{Trace, TraceReader};
 use crate::counters::Meter;
 use crate::digests::{AsItIs, DigestPlace, Outcome};
 use crate::sessions::SessionInfo;
@@ -27,6 +28,9 @@ use crate::slow_log::LONGEST_TEXT;
 const MOST_STATEMENTS: usize = 64 << 10;
 /// Bytes of a payload that is no text that are kept: a command byte and a database's name.
 const HEAD_LIMIT: usize = 1 + 256;
+/// Statements of settings that are kept to be repeated, and their bytes.
+const MOST_SETTINGS: usize = 16;
+const SETTINGS_LIMIT: usize = 2048;
 /// The id that stands for the statement prepared last.
 const LAST_PREPARED: u32 = u32::MAX;
 
@@ -36,8 +40,14 @@ pub(super) struct Statements {
     dialect: Dialect,
     /// A text may hold several.
     several: bool,
-    /// The database that the login asked for.
+    /// The database that the login asked for, then the one that the session is in.
     database: Vec<u8>,
+    /// Whether something may be in the session that another connection to the node would not have,
+    /// and whether that outlives a reset.
+    left: bool,
+    left_for_good: bool,
+    /// Statements that made settings, to be run again on such a connection.
+    settings: Vec<Vec<u8>>,
     /// The node's number for the session.
     thread_id: u32,
     /// Commands whose replies are due, in their order, and some without a reply between them.
@@ -78,12 +88,14 @@ struct Texts {
 struct Prepared {
     class: StatementClass,
     digest: DigestPlace,
+    trace: Trace,
 }
 
 impl Prepared {
     const UNKNOWN: Self = Self {
         class: StatementClass::Other,
         digest: DigestPlace::REST,
+        trace: Trace::Lasting,
     };
 }
 
@@ -109,6 +121,10 @@ struct Command {
     rows_affected: u64,
     /// The beginning of its text, if slow statements are logged.
     text: Vec<u8>,
+    /// What it leaves when it is done: a reset ahead of it may be under way.
+    trace: Trace,
+    /// The whole text, if it makes settings that can be made again.
+    setting: Option<Box<[u8]>>,
     what: What,
 }
 
@@ -173,6 +189,9 @@ impl Statements {
             dialect: Dialect::new(0),
             several: false,
             database: Vec::new(),
+            left: false,
+            left_for_good: false,
+            settings: Vec::new(),
             thread_id: 0,
             commands: VecDeque::new(),
             reading: Reading::Passing,
@@ -208,8 +227,7 @@ impl Statements {
 
     /// The node has accepted the login.
     pub(super) fn logged_in(&mut self, account: String, client: SocketAddr, encrypted: bool) {
-        let database = mem::take(&mut self.database);
-        self.meter.enter(&database);
+        self.meter.enter(&self.database);
         self.meter.logged_in(SessionInfo {
             thread_id: self.thread_id,
             account,
@@ -224,8 +242,8 @@ impl Statements {
     pub(super) fn user_changed(&mut self, account: &str, database: &[u8], charset: Option<u16>) {
         self.meter
             .told(|session| session.account = account.to_owned());
-        self.prepared.clear();
-        self.meter.enter(database);
+        self.reset();
+        self.enter(database);
         if let Some(charset) = charset {
             self.dialect.encoding = encoding(charset);
         }
@@ -234,6 +252,56 @@ impl Statements {
     /// The session's state was reset, but for its database.
     pub(super) fn reset(&mut self) {
         self.prepared.clear();
+        self.settings.clear();
+        self.left = self.left_for_good;
+    }
+
+    /// The session goes on over another connection to the node, which greeted so.
+    pub(super) fn moved(&mut self, greeting: &Greeting) {
+        self.node_greeted(greeting);
+        let id = self.thread_id;
+        self.meter.told(|session| session.thread_id = id);
+    }
+
+    /// Something is in the session that another connection to the node would not have.
+    pub(super) fn leave(&mut self, trace: Trace) {
+        self.left |= trace != Trace::Nothing;
+        self.left_for_good |= trace == Trace::Lasting;
+    }
+
+    /// Whether another connection to the node, with the same settings made, would serve as well.
+    pub(super) fn left_nothing(&self) -> bool {
+        !self.left && self.prepared.is_empty() && self.commands.is_empty()
+    }
+
+    /// The statements that make the session's settings, in their order.
+    pub(super) fn settings(&self) -> &[Vec<u8>] {
+        &self.settings
+    }
+
+    /// The database that the session is in; empty for none.
+    pub(super) fn database(&self) -> &[u8] {
+        &self.database
+    }
+
+    fn enter(&mut self, database: &[u8]) {
+        self.meter.enter(database);
+        if self.database != database {
+            self.database = database.to_vec();
+        }
+    }
+
+    /// Keeps a statement that made settings. Of two that are the same the first is forgotten: all
+    /// that it set the second has set again.
+    #[cold]
+    fn keep_setting(&mut self, text: Box<[u8]>) {
+        self.settings.retain(|kept| **kept != *text);
+        self.settings.push(text.into_vec());
+        let bytes: usize = self.settings.iter().map(Vec::len).sum();
+        if self.settings.len() > MOST_SETTINGS || bytes > SETTINGS_LIMIT {
+            self.settings.clear();
+            self.leave(Trace::Passing);
+        }
     }
 
     /// Commands that have begun and are not done.
@@ -250,6 +318,8 @@ impl Statements {
             rows_sent: 0,
             rows_affected: 0,
             text: mem::take(&mut self.spare),
+            trace: Trace::Nothing,
+            setting: None,
             what: What::Nothing,
         });
         self.reading = match command {
@@ -285,12 +355,24 @@ impl Statements {
                 if is_complete {
                     let several = self.several && command.command == COM_QUERY;
                     self.reading = Reading::Passing;
-                    if let Some(known) = self.texts.known.find(text, self.dialect) {
-                        command.what = of_known(command.command, known);
-                        return;
+                    let mut trace = Trace::Lasting;
+                    command.what = match self.texts.known.find(text, self.dialect) {
+                        Some(known) => {
+                            trace = known.trace;
+                            of_known(command.command, known)
+                        }
+                        None => {
+                            let meter = &self.meter;
+                            let found =
+                                self.texts
+                                    .read(text, self.dialect, several, meter, &mut trace);
+                            of_text(command.command, found, trace)
+                        }
+                    };
+                    if trace != Trace::Nothing && command.command == COM_QUERY {
+                        command.trace = trace;
+                        command.setting = (trace == Trace::Settings).then(|| text.into());
                     }
-                    let found = self.texts.read(text, self.dialect, several, &self.meter);
-                    command.what = of_text(command.command, found);
                 } else {
                     let mut arriving = Box::new(Text::new(self.dialect));
                     arriving.push(text, &self.meter);
@@ -334,7 +416,20 @@ impl Statements {
         command.what = match read {
             Reading::Passing => What::Nothing,
             Reading::Head(head) => of_head(command.command, &head),
-            Reading::Text(text) => of_text(command.command, text.end(self.several, &self.meter)),
+            Reading::Text(text) => {
+                let found = text.end(self.several, &self.meter);
+                // It is not looked at closely. A write that is alone ends with a reset in any case.
+                let (alone, class) = (found.1.is_empty(), found.0.statement.class);
+                let trace = match class {
+                    StatementClass::Read | StatementClass::Write if alone => Trace::Passing,
+                    _ => Trace::Lasting,
+                };
+                let what = of_text(command.command, found, trace);
+                if command.command == COM_QUERY {
+                    command.trace = trace;
+                }
+                what
+            }
         };
         self.settle();
     }
@@ -369,6 +464,11 @@ impl Statements {
     ) -> Option<u8> {
         let failed = error.is_some();
         if let Some(mut command) = self.commands.pop_front() {
+            match command.setting.take() {
+                Some(text) if !failed => self.keep_setting(text),
+                // Of settings that failed some may have been made.
+                _ => self.leave(command.trace),
+            }
             let outcome = command.done(failed, reply, now);
             match command.what {
                 What::Text { read, .. } => {
@@ -383,7 +483,13 @@ impl Statements {
                     }
                 }
                 What::Execute(id) => {
-                    let Prepared { class, digest } = self.prepared(id);
+                    let Prepared {
+                        class,
+                        digest,
+                        trace,
+                    } = self.prepared(id);
+                    // A setting made this way is not among those that are made again.
+                    self.leave(trace);
                     self.meter.statement(class, digest, &outcome);
                     if self.meter.slow().is_slow(outcome.time) {
                         self.took_long(Vec::new(), digest, outcome, error);
@@ -391,7 +497,8 @@ impl Statements {
                 }
                 // The reply came before the whole text: an error.
                 What::Nothing if command.command == COM_QUERY => {
-                    let Prepared { class, digest } = Prepared::UNKNOWN;
+                    self.leave(Trace::Lasting);
+                    let Prepared { class, digest, .. } = Prepared::UNKNOWN;
                     self.meter.statement(class, digest, &outcome);
                 }
                 _ if failed => {}
@@ -399,7 +506,7 @@ impl Statements {
                     self.last_prepared = reply.prepared_id();
                     self.prepared.insert(self.last_prepared.into(), prepared);
                 }
-                What::Database(name) => self.meter.enter(&name),
+                What::Database(name) => self.enter(&name),
                 What::Option(option) => self.several = option == 0,
                 What::Nothing if command.command == COM_RESET_CONNECTION => self.reset(),
                 What::Nothing | What::Close(_) => {}
@@ -471,9 +578,9 @@ impl Statements {
     fn change_database(&mut self, change: Option<Box<DatabaseChange>>) {
         match change.as_deref() {
             None => {}
-            Some(DatabaseChange::Use(name)) => self.meter.enter(name),
-            Some(DatabaseChange::Drop(name)) if name == self.meter.database() => {
-                self.meter.enter(b"");
+            Some(DatabaseChange::Use(name)) => self.enter(name),
+            Some(DatabaseChange::Drop(name)) if *name == self.database => {
+                self.enter(b"");
             }
             Some(DatabaseChange::Drop(_)) => {}
         }
@@ -483,7 +590,7 @@ impl Statements {
     #[inline]
     fn follow_schema(&mut self, reply: &mut ReplyTracker) {
         if let Some(schema) = reply.take_schema() {
-            self.meter.enter(&schema);
+            self.enter(&schema);
         }
     }
 }
@@ -496,7 +603,9 @@ impl Texts {
         dialect: Dialect,
         several: bool,
         meter: &Meter,
+        trace: &mut Trace,
     ) -> (Read, VecDeque<Read>) {
+        let mut left = TraceReader::default();
         let mut found = VecDeque::new();
         let is_one = !several || memchr::memchr(b';', text).is_none();
         let mut reader = StatementReader::new(dialect);
@@ -508,6 +617,7 @@ impl Texts {
             if let Some(read) = look(&token, &mut reader, &mut self.digest, meter) {
                 keep(&mut found, read);
             }
+            left.push(&token);
             self.known.push(&token, lexer.position());
             let is_known = reader.is_decided() && (!wants_all || self.digest.is_full());
             if is_one && (is_known || !found.is_empty()) {
@@ -522,12 +632,14 @@ impl Texts {
         if is_one {
             found.clear();
         }
+        *trace = left.end(is_whole.then_some(text), found.is_empty(), dialect);
         let statement = &first.statement;
         let is_simple = statement.results == Results::One && statement.database.is_none();
         if is_simple && is_whole && found.is_empty() && memchr::memchr(b';', text).is_none() {
             let known = Prepared {
                 class: statement.class,
                 digest: first.digest,
+                trace: *trace,
             };
             self.known.remember(text, dialect, known);
         }
@@ -609,11 +721,12 @@ impl Text {
 }
 
 /// What is to be known of a command with a text.
-fn of_text(command: u8, (read, rest): (Read, VecDeque<Read>)) -> What {
+fn of_text(command: u8, (read, rest): (Read, VecDeque<Read>), trace: Trace) -> What {
     if command == COM_STMT_PREPARE {
         return What::Prepare(Prepared {
             class: read.statement.class,
             digest: read.digest,
+            trace,
         });
     }
     What::Text { read, rest }
@@ -625,7 +738,7 @@ fn of_known(command: u8, known: Prepared) -> What {
     if command == COM_STMT_PREPARE {
         return What::Prepare(known);
     }
-    let Prepared { class, digest } = known;
+    let Prepared { class, digest, .. } = known;
     let statement = Statement {
         class,
         ..Statement::OTHER

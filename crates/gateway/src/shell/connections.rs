@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use openpeta_mysql_wire::CompressedStream;
 use openpeta_relay_io::StreamId;
@@ -37,6 +37,8 @@ pub(super) struct Connection {
     pub(super) login: u64,
     /// Whether the session is past its login, as far as timers are concerned.
     pub(super) logged_in: bool,
+    /// The session's deadline in the command phase, if the timer is set for it.
+    pub(super) due: Option<Duration>,
     /// Nothing is received from the client for now, by the session's wish.
     pub(super) held: bool,
     pub(super) instance: Arc<Instance>,

@@ -55,6 +55,7 @@ impl Worker {
             nonce_seed,
             login_timeout: config.login_timeout,
             keep_node: config.warm_connections > 0,
+            revival_time: Some(config.revival_time).filter(|time| !time.is_zero()),
         };
         let newcomer = Newcomer {
             stream,
@@ -189,6 +190,7 @@ impl Worker {
             timer: None,
             login,
             logged_in: false,
+            due: None,
             held: false,
             instance,
             peer,

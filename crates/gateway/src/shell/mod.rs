@@ -30,6 +30,9 @@ use crate::session::{CloseReason, Outbox, Phase};
 /// Timer tokens with this bit set are listeners' tokens, else a serial and a place.
 const ENDPOINT_TIMER: u64 = 1 << 63;
 
+/// A session that has a deadline in the past would spin.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
 /// Bytes that may be waiting for a client which is thrown out and still get the time to go out.
 const KICK_QUEUE: usize = 16 * 1024;
 
@@ -189,6 +192,13 @@ impl Worker {
             let at = io.now() + self.registry.config.idle_timeout;
             set_timer(io, place, connection, Some(at));
         }
+        let due = connection.session.deadline();
+        if connection.logged_in && connection.due != due {
+            connection.due = due;
+            let idle = connection.last_activity + self.registry.config.idle_timeout;
+            let at = due.map_or(idle, |due| (self.start + due).max(io.now() + SHORTEST_WAIT));
+            set_timer(io, place, connection, Some(at));
+        }
     }
 
     /// Closes both streams and forgets the connection. The node's may stay for another client.
@@ -266,8 +276,9 @@ impl Worker {
             false => connection.session.node_unreachable(now, out),
         });
         match self.connections.get_mut(place) {
-            // It goes on with another connection, and must not hear of this one again.
-            Some(connection) if connection.session.phase() == Phase::Login => io.close(node),
+            // It goes on with another connection, or until there is one, and must not hear of this
+            // one again.
+            Some(connection) if connection.session.phase() != Phase::Closed => io.close(node),
             _ => self.end(io, place, CloseReason::NodeGone),
         }
     }
@@ -332,11 +343,15 @@ impl Worker {
                 && !connection.logged_in
             {
                 let at = connection.session.deadline().map(|at| self.start + at);
-                // A session that has a deadline in the past after its tick would spin.
-                let at = at.map(|at| at.max(now + Duration::from_millis(10)));
+                let at = at.map(|at| at.max(now + SHORTEST_WAIT));
                 set_timer(io, place, connection, at);
             }
             return;
+        }
+        if connection.due.take().is_some() {
+            return self.with_session(io, place, |connection, now, out| {
+                connection.session.tick(now, out);
+            });
         }
         let due = connection.last_activity + idle_timeout;
         if due > now {

@@ -1,6 +1,7 @@
 //! What becomes of a node's connection when its client has left: it is reset and waits for the
 //! next client of the same instance and address, if there is room.
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::connections::{Connection, Side, Tag};
 use super::pool::Parked;
 use super::{Command, Worker};
 use crate::registry::Instance;
-use crate::session::{Reset, Warm};
+use crate::session::{CloseReason, Phase, Reset, Warm};
 
 /// The timer for connections that nobody took; no listener has this number.
 pub(super) const SWEEP: u64 = u64::MAX;
@@ -155,7 +156,10 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(place) else {
             return;
         };
-        connection.instance.counters(self.index).warm_unfit.add(1);
+        let in_login = connection.session.phase() == Phase::Login;
+        if in_login {
+            connection.instance.counters(self.index).warm_unfit.add(1);
+        }
         connection.on_warm = false;
         connection.node_open = false;
         connection.born = io.now();
@@ -167,9 +171,20 @@ impl Worker {
                 io.pair(connection.client, node);
             }
             Err(error) => {
+                let absent = matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
+                );
                 let socket = connection.socket.display();
-                tracing::warn!(%error, %socket, "node not reached");
-                self.node_gone(io, place);
+                if in_login || !absent {
+                    tracing::warn!(%error, %socket, "node not reached");
+                }
+                // Without one a session may wait, but not for what is wrong here.
+                if in_login || absent {
+                    self.node_gone(io, place);
+                } else {
+                    self.end(io, place, CloseReason::NodeGone);
+                }
             }
         }
     }

@@ -93,6 +93,12 @@ impl Node {
         self.process.wait().unwrap();
     }
 
+    /// Has the server shut down in good order.
+    pub fn stop(&mut self) {
+        self.administer("SHUTDOWN");
+        self.process.wait().unwrap();
+    }
+
     /// Starts a killed server again.
     pub fn restart(&mut self) {
         self.process = spawn(self.directory.path());

@@ -9,6 +9,7 @@ use openpeta_mysql_wire::{
 
 use super::{COMPRESSION, FRAMING, LoginFlow, NODE_LIMIT, Stage};
 use crate::session::relay::{Backend, Relay};
+use crate::session::revival::NodeLogin;
 use crate::session::warm::{Terms, Warm};
 use crate::session::{CloseReason, Outbox, Shared};
 
@@ -107,6 +108,10 @@ impl LoginFlow {
             .and_then(Terms::of)
             .filter(|_| shared.params.keep_node);
         let identity = self.identity.take();
+        let again = shared.params.revival_time.and_then(|_| {
+            let (login, greeting) = (login?, self.greeting.as_ref()?);
+            Some(Box::new(NodeLogin::new(login.clone(), greeting)))
+        });
         let backend = self.greeting.take().zip(terms);
         Box::new(Relay::new(
             capabilities,
@@ -120,6 +125,7 @@ impl LoginFlow {
                     identity,
                 })
             }),
+            again,
         ))
     }
 }

@@ -73,6 +73,7 @@ fn params(route: InstanceRoute) -> SessionParams {
         nonce_seed: [7; 32],
         login_timeout: Duration::from_secs(10),
         keep_node: true,
+        revival_time: None,
     }
 }
 

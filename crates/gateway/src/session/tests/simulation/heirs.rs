@@ -5,11 +5,13 @@ use crate::session::{Reset, Warm};
 
 /// Some sessions, one after the other, on one node connection for as long as they leave it to
 /// each other. Returns how often each kind of end came.
-pub(super) fn generations(seed: u64) -> [u32; 5] {
-    let mut ends = [0; 5];
+pub(super) fn generations(seed: u64) -> [u32; 8] {
+    let mut ends = [0; 8];
     let mut world = World::new(Random(seed), None);
     for _ in 0..4 {
         ends[world.run()] += 1;
+        ends[6] += world.revived;
+        ends[7] += world.too_late;
         let (random, heir) = world.end();
         ends[4] += u32::from(heir.is_some());
         world = World::new(random, heir);
@@ -55,7 +57,8 @@ impl World {
 
     /// The client goes when all is done, with or without a word.
     fn leave(&mut self) {
-        if self.random.one_in(2) {
+        let alone = self.down || self.session.deadline().is_some();
+        if alone || self.random.one_in(2) {
             return self.event(|session, out| session.client_closed(Duration::ZERO, out));
         }
         let commands = self.node.commands.clone();

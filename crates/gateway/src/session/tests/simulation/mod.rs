@@ -3,6 +3,7 @@
 //! `OPENPETA_SEED` replays one run, which a failure names; `OPENPETA_SEEDS` has that many runs made
 //! (`cargo xtask simulate` sets it).
 
+mod deaths;
 mod heirs;
 mod node;
 
@@ -28,7 +29,7 @@ fn random_sessions() {
             (0..runs).collect::<Vec<u64>>()
         }
     };
-    let mut ends = [0_u32; 5];
+    let mut ends = [0_u32; 8];
     for &seed in &seeds {
         match std::panic::catch_unwind(|| generations(seed)) {
             Ok(its) => {
@@ -47,6 +48,13 @@ fn random_sessions() {
         seeds.len() == 1 || ends.iter().all(|&count| count > 50),
         "{ends:?}"
     );
+}
+
+fn its_params(random: &mut Random) -> SessionParams {
+    SessionParams {
+        revival_time: random.one_in(2).then_some(Duration::from_secs(1)),
+        ..params(route())
+    }
 }
 
 /// A small generator whose whole state is its seed.
@@ -121,6 +129,12 @@ struct World {
     reconnected: bool,
     /// The node has ended the connection.
     dead: bool,
+    /// The node went down, and the session has none for now; how often another has come.
+    down: bool,
+    revived: u32,
+    reviving: bool,
+    too_late: u32,
+    now: Duration,
 }
 
 impl World {
@@ -133,13 +147,13 @@ impl World {
         let on_warm = heir.is_some();
         let (session, mut node) = match heir {
             Some((warm, node)) => {
-                let params = params(route());
+                let params = its_params(&mut random);
                 let session =
                     Session::on_warm(params, Meter::detached(), warm, Duration::ZERO, &mut out);
                 (session, node)
             }
             None => (
-                Session::new(params(route()), Meter::detached(), Duration::ZERO),
+                Session::new(its_params(&mut random), Meter::detached(), Duration::ZERO),
                 Node::new(),
             ),
         };
@@ -155,6 +169,11 @@ impl World {
             fits: node.sends_eof() == eof,
             reconnected: false,
             dead: false,
+            down: false,
+            revived: 0,
+            reviving: false,
+            too_late: 0,
+            now: Duration::ZERO,
             node,
             client: Client::AwaitsGreeting,
             capabilities,
@@ -200,6 +219,10 @@ impl World {
                         self.event(|session, out| session.client_closed(Duration::ZERO, out));
                     } else if self.random.one_in(60) {
                         self.end_warm();
+                    } else if self.random.one_in(40) {
+                        self.node_dies();
+                    } else {
+                        self.time_passes();
                     }
                     false
                 }
@@ -276,6 +299,10 @@ impl World {
                 2
             }
             Some(CloseReason::ClientGone) => 3,
+            Some(CloseReason::NodeGone | CloseReason::NodeRefused) => {
+                assert!(self.down || self.too_late > 0, "ended with its node there");
+                5
+            }
             Some(reason) => panic!("closed: {reason:?}"),
         }
     }
@@ -299,7 +326,9 @@ impl World {
         self.received.push(&out.to_client);
         self.node_receives(&out.to_node);
         self.closed = out.close;
-        if out.reconnect {
+        if out.reconnect && self.session.phase() == Phase::Command {
+            self.node_comes();
+        } else if out.reconnect {
             assert!(self.on_warm && !self.fits && !self.reconnected);
             assert!(self.node.quit || self.dead, "the node was not told");
             self.dead = false;
@@ -311,14 +340,20 @@ impl World {
     }
 
     fn node_receives(&mut self, data: &[u8]) {
-        if self.dead {
+        if self.dead || self.down {
             return;
         }
         let before = self.node.logins;
         self.node.receive(data, &mut self.random);
         if self.node.logins != before {
-            assert!(self.honest, "an unproved login reached the node");
-            assert_eq!(self.node.account.as_deref(), Some(self.user.as_bytes()));
+            let user = if std::mem::take(&mut self.reviving) {
+                // It is not about the change of user that may be under way.
+                self.session.account().expect("logged in")
+            } else {
+                assert!(self.honest, "an unproved login reached the node");
+                self.user
+            };
+            assert_eq!(self.node.account.as_deref(), Some(user.as_bytes()));
         }
     }
 
@@ -328,7 +363,7 @@ impl World {
         }
         let data = self.random.piece(&mut self.in_flight);
         let mut out = Outbox::default();
-        let range = self.session.client_data(Duration::ZERO, &data, &mut out);
+        let range = self.session.client_data(self.now, &data, &mut out);
         self.carry_out(&out);
         self.node_receives(&data[range]);
         if let Some(from) = out.start_tls {
@@ -345,7 +380,7 @@ impl World {
         }
         let data = self.random.piece(&mut self.node.output);
         let mut out = Outbox::default();
-        let range = self.session.node_data(Duration::ZERO, &data, &mut out);
+        let range = self.session.node_data(self.now, &data, &mut out);
         // Replies go first: an answer to a change of user comes behind all of them.
         self.carry_out(&out);
         self.received.push(&data[range]);
@@ -436,7 +471,7 @@ impl World {
     fn send_command(&mut self) -> bool {
         let all_done = self.sent == self.node.commands && self.replies == self.node.replies;
         let text = self.random.bytes(100);
-        let command = match self.random.below(14) {
+        let command = match self.random.below(16) {
             0 => return self.change_user(),
             1 if !all_done => return false,
             1 => {
@@ -449,7 +484,10 @@ impl World {
             5 => [&[COM_STMT_EXECUTE], &text[..]].concat(),
             6 => vec![COM_STMT_CLOSE, 1, 0, 0, 0],
             7 => [&[COM_FIELD_LIST], &text[..]].concat(),
-            8 => Vec::new(),
+            8 if self.random.one_in(4) => Vec::new(),
+            8 => vec![COM_RESET_CONNECTION],
+            14 if self.random.one_in(4) => b"\x03SELECT @a := 1".to_vec(),
+            15 => format!("\x03SET autocommit={}", self.random.below(2)).into_bytes(),
             12 if self.random.one_in(4) => vec![COM_SET_OPTION, 1, 0],
             // One result a statement, whatever follows.
             _ => [b"\x03SELECT ", &text[..]].concat(),

@@ -39,6 +39,13 @@ pub(super) struct Node {
     pub(super) errors: u64,
     /// How often somebody has logged in.
     pub(super) logins: usize,
+    /// Something is in the session that another connection would not have; how many statements are
+    /// prepared; what makes the session's settings.
+    pub(super) left: bool,
+    pub(super) prepared: usize,
+    pub(super) settings: Vec<Vec<u8>>,
+    /// Settings of a connection before this one, which have to be made before anything else.
+    pub(super) due: Vec<Vec<u8>>,
     /// The session has left something that a reset takes away, or something that it does not.
     pub(super) trace: bool,
     pub(super) tainted: bool,
@@ -64,6 +71,10 @@ impl Node {
             failed: 0,
             errors: 0,
             logins: 0,
+            left: false,
+            prepared: 0,
+            settings: Vec::new(),
+            due: Vec::new(),
             trace: false,
             tainted: false,
             quit: false,
@@ -116,6 +127,12 @@ impl Node {
                     self.logins += 1;
                     self.ok(self.status);
                 }
+                Awaits::Command if !self.due.is_empty() => {
+                    let setting = self.due.remove(0);
+                    assert_eq!(got.payload, setting, "a setting is not made again");
+                    self.settings.push(setting);
+                    self.ok(self.status);
+                }
                 Awaits::Command | Awaits::File => {
                     self.commands.extend(packet(got.sequence, &got.payload));
                     let before = self.output.len();
@@ -160,6 +177,7 @@ impl Node {
         self.account = Some(account);
         self.logins += 1;
         self.trace = false;
+        self.forget();
         self.awaits = Awaits::Command;
         self.status = Status::AUTOCOMMIT;
         self.ok(self.status);
@@ -170,9 +188,16 @@ impl Node {
         self.errors += 1;
         self.failed_changes += 1;
         self.tainted = true;
+        self.left = true;
         self.awaits = Awaits::Command;
         self.status = Status::AUTOCOMMIT;
         self.say(error);
+    }
+
+    fn forget(&mut self) {
+        self.left = false;
+        self.prepared = 0;
+        self.settings.clear();
     }
 
     fn answer(&mut self, payload: &[u8], random: &mut Random) {
@@ -189,7 +214,18 @@ impl Node {
             Some(COM_QUIT) => self.quit = true,
             Some(COM_RESET_CONNECTION) => {
                 self.trace = false;
+                self.forget();
                 self.status = Status::AUTOCOMMIT;
+                self.ok(self.status);
+            }
+            Some(COM_QUERY) if payload[1..].starts_with(b"SELECT @") => {
+                self.left = true;
+                self.finish(random, true);
+            }
+            Some(COM_QUERY) if payload[1..].starts_with(b"SET autocommit") => {
+                self.settings.retain(|setting| setting != payload);
+                self.settings.push(payload.to_vec());
+                self.finished += 1;
                 self.ok(self.status);
             }
             Some(COM_SET_OPTION) => {
@@ -207,12 +243,14 @@ impl Node {
                 self.end(self.status);
             }
             Some(COM_QUERY) if payload[1..].starts_with(b"load") => {
+                self.left = true;
                 self.say(b"\xfbfile");
                 self.awaits = Awaits::File;
             }
-            Some(COM_STMT_CLOSE) => {}
+            Some(COM_STMT_CLOSE) => self.prepared = 0,
             Some(COM_STATISTICS) => self.say(b"Uptime: 1"),
             Some(COM_STMT_PREPARE) => {
+                self.prepared = 1;
                 let (columns, parameters) = (random.below(3), random.below(3));
                 self.say(&[
                     0,
