@@ -221,7 +221,11 @@ impl Codecs {
         };
         match unpacked {
             Ok(()) if plain.len() - before == length => Ok(()),
-            _ => Err(WireError::Malformed("compressed content")),
+            _ => {
+                // Part of a packet is nothing to go on with.
+                plain.truncate(before);
+                Err(WireError::Malformed("compressed content"))
+            }
         }
     }
 

@@ -9,10 +9,13 @@ use anyhow::{Context, Result, ensure};
 use openpeta_rpc_api::docs;
 
 const USAGE: &str = "usage: cargo xtask docs               write the API reference to docs/api
-       cargo xtask simulate [RUNS]   run the gateway's simulated sessions, 100000 by default";
+       cargo xtask simulate [RUNS]   run the gateway's simulated sessions, 100000 by default
+       cargo xtask fuzz TARGET --seconds N   run a fuzz target; without a right TARGET, tell which there are";
 
 /// Runs of a long simulation.
 const SIMULATIONS: &str = "100000";
+/// How long a fuzz target runs.
+const FUZZ_SECONDS: &str = "60";
 
 #[expect(clippy::print_stderr, reason = "a command line tool")]
 fn main() -> ExitCode {
@@ -21,6 +24,8 @@ fn main() -> ExitCode {
         ["docs"] => write_docs(&repository().join("docs/api")),
         ["simulate"] => simulate(SIMULATIONS),
         ["simulate", runs] if runs.parse::<u64>().is_ok() => simulate(runs),
+        ["fuzz", target] => fuzz(target, FUZZ_SECONDS),
+        ["fuzz", target, "--seconds", seconds] => fuzz(target, seconds),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -54,6 +59,20 @@ fn simulate(runs: &str) -> Result<()> {
         .status()
         .context("starting cargo")?;
     ensure!(status.success(), "a simulated session failed");
+    Ok(())
+}
+
+/// Runs a fuzz target, optimised but with its checks for overflow.
+fn fuzz(target: &str, seconds: &str) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let run = ["run", "--quiet", "--profile", "fuzz", "-p", "openpeta-fuzz"];
+    let status = Command::new(cargo)
+        .args(run)
+        .args(["--", target, seconds])
+        .current_dir(repository())
+        .status()
+        .context("starting cargo")?;
+    ensure!(status.success(), "the target failed, or did not run");
     Ok(())
 }
 

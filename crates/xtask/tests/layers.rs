@@ -25,7 +25,7 @@ const LAYERS: [&str; 13] = [
 ];
 
 /// Crates that stand beside the layers: they may use any, and nothing that ships uses them.
-const BESIDE: [&str; 2] = ["openpeta-testkit", "openpeta-xtask"];
+const BESIDE: [&str; 3] = ["openpeta-fuzz", "openpeta-testkit", "openpeta-xtask"];
 
 /// Lines that a source file may have.
 const MAX_LINES: usize = 800;
