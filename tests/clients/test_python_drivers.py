@@ -145,9 +145,18 @@ def test_the_error_is_the_servers(connect):
     connection.close()
 
 
-def test_the_true_address_is_seen(pymysql_connect):
-    connection = pymysql_connect()
+@pytest.fixture
+def own_address(request):
+    """An address of this machine that no other test comes from. A client of another kind at the same address may be told
+    the thread id of a connection that does not suit it in the end, see docs/gateway.md, warm connections."""
+    number = zlib.crc32(request.node.name.encode())
+    return f"127.{number % 250 + 2}.{number // 250 % 250}.{number // 62500 % 250 + 1}"
+
+
+def test_the_true_address_is_seen(pymysql_connect, own_address):
+    connection = pymysql_connect(bind_address=own_address)
     host, _ = connection._sock.getsockname()
+    assert host == own_address
     assert rows(connection, "SELECT USER(), CURRENT_USER()") == [(f"alice@{host}", "alice@%")]
     [process] = [row for row in rows(connection, "SHOW PROCESSLIST") if row[0] == connection.thread_id()]
     # The port may be that of a client who had the connection to the node before.
@@ -441,8 +450,8 @@ def test_the_small_commands(pymysql_connect):
     connection.close()
 
 
-def test_kill_query_and_kill(pymysql_connect):
-    victim, killer = pymysql_connect(), pymysql_connect()
+def test_kill_query_and_kill(pymysql_connect, own_address):
+    victim, killer = pymysql_connect(bind_address=own_address), pymysql_connect()
     for statement, error in [("KILL QUERY {}", 1317), ("KILL {}", None)]:
         failure = []
 
