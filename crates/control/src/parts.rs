@@ -106,6 +106,8 @@ impl Parts {
             .into_iter()
             .map(|account| (account.name.as_str().to_owned(), account.login))
             .collect();
+        let limits = reader.account_limits(instance_id)?;
+        let slow_threshold = reader.slow_threshold(instance_id)?;
         let groups = reader.whitelist_groups(instance_id)?;
         let write_lock = instance.lock_mode.is_locked().then(|| {
             let reason = instance
@@ -119,6 +121,8 @@ impl Parts {
             whitelist: Whitelist::new(groups.iter().flat_map(|group| &group.entries)),
             accounts,
             super_accounts,
+            limits,
+            slow_threshold,
             node_socket: self
                 .engine
                 .socket_path(node_id)

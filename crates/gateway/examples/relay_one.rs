@@ -58,6 +58,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         whitelist: Whitelist::new(&[WhitelistEntry::parse("0.0.0.0/0")?]),
         accounts: HashMap::from([(user.clone(), login)]),
         super_accounts: [user.clone()].into(),
+        limits: HashMap::new(),
+        slow_threshold: None,
         node_socket: socket.into(),
         max_connections: 10_000,
         write_lock: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use openpeta_sql_route::{DigestReader, StatementClass};
 
+use crate::accounts::Accounts;
 use crate::digests::{DigestPlace, Digests, Outcome, StatementDigest};
 use crate::sessions::{LiveSession, SessionInfo, Sessions};
 use crate::slow_log::SlowTap;
@@ -295,6 +296,7 @@ pub(crate) struct Traffic {
     databases: RwLock<HashMap<Vec<u8>, Arc<Place>>>,
     digests: Digests,
     pub(crate) slow: SlowTap,
+    pub(crate) accounts: Accounts,
     pub(crate) sessions: Sessions,
 }
 
@@ -303,6 +305,7 @@ impl Traffic {
     pub(crate) fn new(slow: SlowTap, digests: usize, loops: usize) -> Self {
         Self {
             slow,
+            accounts: Accounts::default(),
             sessions: Sessions::default(),
             digests: Digests::new(digests, loops),
             loops,
@@ -439,6 +442,11 @@ impl Meter {
             self.share().entered.add(1);
             self.told(|session| session.database = String::from_utf8_lossy(database).into_owned());
         }
+    }
+
+    /// The accounts of the instance.
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.traffic.accounts
     }
 
     /// The session is past its login.

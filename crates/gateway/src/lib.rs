@@ -5,6 +5,7 @@
 //! owns sockets, TLS, whitelists, limits and deadlines on the event loops of `relay-io`.
 //! [`Gateway`] is what the rest of the process talks to.
 
+mod accounts;
 mod config;
 mod counters;
 mod digests;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use openpeta_relay_io::Commander;
 use openpeta_types::route::InstanceRoute;
@@ -44,6 +45,12 @@ impl Instance {
             counters: (0..loops).map(|_| LoopCounters::default()).collect(),
             traffic: Arc::new(Traffic::new(slow, digests, loops)),
         }
+    }
+
+    /// What of a route holds for open sessions without their looking at it.
+    fn apply(&self, route: &InstanceRoute) {
+        self.traffic.accounts.set_limits(&route.limits);
+        self.traffic.slow.follow(route.slow_threshold);
     }
 
     pub(crate) fn route(&self) -> Option<Arc<InstanceRoute>> {
@@ -109,6 +116,8 @@ pub(crate) struct Route {
 /// The shared tables. All locks are held for a look-up only.
 pub(crate) struct Registry {
     pub(crate) config: GatewayConfig,
+    /// From when on all event loops count the time.
+    pub(crate) start: Instant,
     pub(crate) slow_log: Option<SlowLog>,
     loops: usize,
     max_sessions: usize,
@@ -134,6 +143,7 @@ impl Registry {
         Self {
             tls: RwLock::new(config.tls.clone()),
             config,
+            start: Instant::now(),
             slow_log,
             loops,
             max_sessions,
@@ -153,11 +163,13 @@ impl Registry {
         let route = Arc::new(route);
         let mut instances = write(&self.instances);
         if let Some(instance) = instances.get(&id) {
+            instance.apply(&route);
             *write(&instance.route) = Some(route);
             return Some(Arc::clone(instance));
         }
         let slow = SlowTap::new(id.clone(), self.slow_log.clone());
-        let instance = Instance::new(route, slow, self.config.digests, self.loops);
+        let instance = Instance::new(Arc::clone(&route), slow, self.config.digests, self.loops);
+        instance.apply(&route);
         instances.insert(id, Arc::new(instance));
         None
     }

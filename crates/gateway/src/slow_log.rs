@@ -117,6 +117,14 @@ impl SlowTap {
         }
     }
 
+    /// Takes a route's word: zero for never, `None` for what is configured.
+    pub(crate) fn follow(&self, threshold: Option<Duration>) {
+        self.set_threshold(match threshold {
+            Some(time) => Some(time).filter(|time| !time.is_zero()),
+            None => self.log.as_ref().and_then(|(_, log)| log.threshold),
+        });
+    }
+
     /// From when on statements are slow; `None` for never.
     pub(crate) fn set_threshold(&self, threshold: Option<Duration>) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(OFF);

@@ -180,7 +180,7 @@ fn start_gateway(
         .map_err(|error| ServeError::Gateway(format!("slow_log_seconds: {error}")))?;
     let slow_log = SlowLogConfig {
         directory: slow_log,
-        threshold: Some(threshold),
+        threshold: Some(threshold).filter(|time| !time.is_zero()),
         max_bytes: config.slow_log_max_bytes,
         files: config.slow_log_files,
     };
@@ -198,7 +198,8 @@ fn start_gateway(
         warm_connections: config.warm_connections,
         warm_time: Duration::from_secs(config.warm_seconds),
         revival_time: Duration::from_secs(config.reconnect_seconds),
-        slow_log: (!threshold.is_zero()).then_some(slow_log),
+        // An instance may have a threshold of its own at any time.
+        slow_log: Some(slow_log),
         io: match config.io {
             GatewayIo::Auto => LoopKind::Auto,
             GatewayIo::IoUring => LoopKind::IoUring,

@@ -10,6 +10,14 @@ CREATE TABLE access_keys (
     FOREIGN KEY (account_id, ram_user) REFERENCES ram_users ON DELETE CASCADE,
     CHECK ((token_sealed IS NULL) = (expires_at IS NULL))
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE account_limits (
+    instance_id             TEXT    NOT NULL,
+    name                    TEXT    NOT NULL,
+    max_connections         INTEGER NOT NULL,
+    max_queries_per_second  INTEGER NOT NULL,
+    PRIMARY KEY (instance_id, name),
+    FOREIGN KEY (instance_id, name) REFERENCES accounts ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
 CREATE TABLE accounts (
     instance_id   TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
     name          TEXT    NOT NULL,
@@ -123,7 +131,7 @@ CREATE TABLE instances (
     node_id       TEXT    REFERENCES nodes ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
     created_at    INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL
-, business_unit TEXT, release_at INTEGER) STRICT;
+, business_unit TEXT, release_at INTEGER, slow_log_ms INTEGER) STRICT;
 CREATE TABLE migrations (
             number      INTEGER PRIMARY KEY,
             name        TEXT    NOT NULL,

@@ -32,6 +32,7 @@ mod instance_index;
 mod instance_views;
 mod instances;
 mod key_cache;
+mod limits;
 mod migrate;
 mod networks;
 mod nodes;

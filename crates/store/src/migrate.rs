@@ -27,6 +27,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "whole-api",
         sql: include_str!("../migrations/0002_whole_api.sql"),
     },
+    Migration {
+        name: "limits",
+        sql: include_str!("../migrations/0003_limits.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::{InstanceId, Secret, Whitelist};
 
@@ -16,12 +17,25 @@ pub struct InstanceRoute {
     pub accounts: HashMap<String, AccountLogin>,
     /// Those of them that may ask the gateway about itself.
     pub super_accounts: HashSet<String>,
+    /// Limits of the accounts that have any.
+    pub limits: HashMap<String, AccountLimits>,
+    /// Statements that take so long are slow; zero for none, `None` for what is configured.
+    pub slow_threshold: Option<Duration>,
     /// Unix socket of the instance's node.
     pub node_socket: PathBuf,
     /// Sessions that may be open at once; one more is refused with error 1040.
     pub max_connections: u32,
     /// Why writes are refused, when they are; named in the error that a client sees.
     pub write_lock: Option<String>,
+}
+
+/// How much an account may do at once; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Sessions that may be open.
+    pub connections: u32,
+    /// Statements in a second.
+    pub queries_per_second: u32,
 }
 
 /// How a client proves to be an account, and how the gateway proves it to the node.

@@ -5,6 +5,7 @@ mod audit;
 mod billing;
 mod explain;
 mod instances;
+mod limits;
 mod networks;
 mod nodes;
 pub mod protocol;
@@ -165,6 +166,22 @@ impl Control {
                 instance_id,
                 disk_quota_bytes,
             } => self.instance_disk_quota(&change, &instance_id, disk_quota_bytes),
+            C::InstanceSlowLog {
+                instance_id,
+                threshold,
+            } => self.instance_slow_log(&change, &instance_id, threshold),
+            C::AccountLimits {
+                instance_id,
+                account_name,
+                connections,
+                queries_per_second,
+            } => self.account_limits(
+                &change,
+                &instance_id,
+                &account_name,
+                connections,
+                queries_per_second,
+            ),
             C::InstanceStatistics { instance_id, of } => self.instance_statistics(&instance_id, of),
             C::NodeList => self.node_list().await,
             C::TaskList {

@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId};
+use openpeta_types::{
+    AccessKeyId, AccountId, AccountName, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A command of the operator.
@@ -202,6 +204,24 @@ pub enum AdminCommand {
         /// Of what.
         of: StatisticsOf,
     },
+    /// Sets from when on statements of an instance are slow, or tells it.
+    InstanceSlowLog {
+        /// The instance.
+        instance_id: InstanceId,
+        /// To what; `None` only tells.
+        threshold: Option<SlowThreshold>,
+    },
+    /// Sets limits of an account of an instance, or tells them; 0 is no limit.
+    AccountLimits {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The account.
+        account_name: AccountName,
+        /// Sessions that may be open; `None` leaves it as it is.
+        connections: Option<u32>,
+        /// Statements in a second; `None` leaves it as it is.
+        queries_per_second: Option<u32>,
+    },
     /// Lists nodes with their processes, memory and disk space.
     NodeList,
     /// Lists tasks, newest first.
@@ -278,6 +298,15 @@ impl AdminCommand {
                 | Self::VswitchList
                 | Self::InstanceList
                 | Self::InstanceStatistics { .. }
+                | Self::InstanceSlowLog {
+                    threshold: None,
+                    ..
+                }
+                | Self::AccountLimits {
+                    connections: None,
+                    queries_per_second: None,
+                    ..
+                }
                 | Self::NodeList
                 | Self::TaskList { .. }
                 | Self::TaskShow { .. }
@@ -286,6 +315,16 @@ impl AdminCommand {
                 | Self::AuditList { .. }
         )
     }
+}
+
+/// From when on statements are slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlowThreshold {
+    /// What is configured for all instances.
+    Default,
+    /// So many milliseconds; never with 0.
+    Millis(u32),
 }
 
 /// What statistics are of.

@@ -191,6 +191,8 @@ fn route(flags: u8) -> InstanceRoute {
         whitelist: Whitelist::default(),
         accounts: HashMap::from([("app".to_owned(), account)]),
         super_accounts: ["app".to_owned()].into(),
+        limits: HashMap::new(),
+        slow_threshold: None,
         node_socket: "/nowhere".into(),
         max_connections: 10,
         write_lock: (flags & 2 != 0).then(|| "disk full".to_owned()),

@@ -141,8 +141,19 @@ impl ChangeUserFlow {
             self.ask_for_refusal(shared, Some(error), out);
             return Ok(());
         };
-        self.answer = Some(Answer::Proof(account.backend_password.clone()));
-        shared.next_account = Some(name.to_owned());
+        let (name, password) = (name.to_owned(), account.backend_password.clone());
+        // To itself an account changes without being counted twice.
+        if shared.account.as_ref() != Some(&name) {
+            match shared.admit(&name) {
+                Ok(admission) => shared.next_admission = Some(admission),
+                Err(error) => {
+                    self.ask_for_refusal(shared, Some(error), out);
+                    return Ok(());
+                }
+            }
+        }
+        self.answer = Some(Answer::Proof(password));
+        shared.next_account = Some(name);
         self.send_request(out);
         Ok(())
     }

@@ -303,9 +303,14 @@ impl LoginFlow {
             let error = refusal::access_denied(user, client, with_password(response));
             return Err(self.refuse(out, &error, CloseReason::AccessDenied));
         };
+        let (name, password) = (name.to_owned(), account.backend_password.clone());
+        match shared.admit(&name) {
+            Ok(admission) => shared.admission = Some(admission),
+            Err(error) => return Err(self.refuse(out, &error, CloseReason::AccountLimit)),
+        }
         shared.client_nonce = self.nonce;
-        shared.account = Some(name.to_owned());
-        self.backend_password = Some(account.backend_password.clone());
+        shared.account = Some(name);
+        self.backend_password = Some(password);
         let terms = self.prepare_login();
         let login = self.login.as_deref();
         self.identity = login.map(|login| Identity::of(login, shared.now));

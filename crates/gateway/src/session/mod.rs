@@ -25,6 +25,7 @@ mod revival;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod trace;
 mod warm;
 
@@ -34,6 +35,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openpeta_mysql_wire::ErrPacket;
 use openpeta_mysql_wire::auth::NONCE_LEN;
 use openpeta_types::route::InstanceRoute;
 
@@ -42,6 +44,7 @@ use self::nonces::Nonces;
 use self::relay::Relay;
 use self::statements::Statements;
 
+use crate::accounts::Admission;
 pub use crate::counters::Meter;
 use crate::slow_log::Record;
 
@@ -415,6 +418,8 @@ impl Session {
             };
             self.state = State::Closed;
             self.deadline = None;
+            self.shared.admission = None;
+            self.shared.next_admission = None;
             out.close = Some(reason);
         }
     }
@@ -432,6 +437,9 @@ struct Shared {
     account: Option<String>,
     /// The account that a COM_CHANGE_USER under way leads to.
     next_account: Option<String>,
+    /// Counts the session for its account, and for the one that it is on the way to.
+    admission: Option<Admission>,
+    next_admission: Option<Admission>,
     /// How many COM_CHANGE_USER have failed.
     failed_changes: u32,
     counters: Counters,
@@ -448,10 +456,27 @@ impl Shared {
             client_nonce: [0; NONCE_LEN],
             account: None,
             next_account: None,
+            admission: None,
+            next_admission: None,
             failed_changes: 0,
             counters: Counters::default(),
             statements: Statements::new(meter),
         }
+    }
+
+    /// Counts the session for this account as well.
+    ///
+    /// # Errors
+    /// What the client is told if it may not be.
+    fn admit(&self, account: &str) -> Result<Admission, ErrPacket> {
+        let admitted = self.statements.meter().accounts().admit(account);
+        admitted.map_err(|limit| refusal::user_limit(account, "max_user_connections", limit))
+    }
+
+    #[inline]
+    fn limits_queries(&self) -> bool {
+        let admission = self.admission.as_ref();
+        admission.is_some_and(Admission::limits_queries)
     }
 
     #[inline]

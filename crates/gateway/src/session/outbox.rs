@@ -69,6 +69,8 @@ pub enum CloseReason {
     NodeProtocol,
     /// The client did not prove to be an account of the instance.
     AccessDenied,
+    /// The client's account has all the sessions that it may have.
+    AccountLimit,
     /// The client did not finish its login in time.
     LoginTimeout,
     /// [`Session::displace`](super::Session::displace): another client has its place.

@@ -96,6 +96,15 @@ pub(super) fn access_denied(user: &[u8], client: IpAddr, with_password: bool) ->
     )
 }
 
+/// For an account that does more than it may; `resource` is what MariaDB would call it.
+pub(super) fn user_limit(user: &str, resource: &str, limit: u32) -> ErrPacket {
+    ErrPacket::new(
+        1226,
+        b"42000",
+        format!("User '{user}' has exceeded the '{resource}' resource (current value: {limit})"),
+    )
+}
+
 /// For clients from before MySQL 4.1, which know no SQLSTATE.
 pub(super) fn old_client() -> ErrPacket {
     ErrPacket {

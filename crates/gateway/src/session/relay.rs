@@ -18,6 +18,7 @@ use super::console::{self, Begins};
 use super::login::CLIENT_LIMIT;
 use super::refusal::{self, refuse};
 use super::revival::{NodeLogin, Revival, Step};
+use super::throttle::{Refused, Verdict, judge};
 use super::trace::{Trace, asks_of_the_last};
 use super::warm::{Identity, Terms, Warm, leaves_no_trace};
 use super::{CloseReason, Outbox, Shared};
@@ -64,6 +65,8 @@ pub(super) struct Relay {
     login: Option<Box<NodeLogin>>,
     /// What the node said unasked, and may be about its end.
     last_words: Vec<u8>,
+    /// A command that is refused, at the front of `client`.
+    refused: Option<Box<Refused>>,
     /// The node's connection has ended; the session goes on if another one comes.
     revival: Option<Box<Revival>>,
 }
@@ -98,6 +101,7 @@ impl Relay {
             parting: false,
             login,
             last_words: Vec::new(),
+            refused: None,
             revival: None,
         }
     }
@@ -131,7 +135,13 @@ impl Relay {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.replies.is_idle() && self.change.is_none() && !self.change_due
+        self.replies.is_idle() && self.change.is_none() && !self.is_held()
+    }
+
+    /// Whether what `client` begins with waits for the replies ahead of it.
+    #[inline]
+    fn is_held(&self) -> bool {
+        self.change_due || self.refused.is_some()
     }
 
     pub(super) fn in_transaction(&self) -> bool {
@@ -149,7 +159,7 @@ impl Relay {
     pub(super) fn client_read_paused(&self, shared: &Shared) -> bool {
         let waits_for_node = match &self.change {
             Some(change) => !change.awaits_client(),
-            None => self.change_due && !self.replies.is_idle(),
+            None => self.is_held() && !self.replies.is_idle(),
         };
         let revives = self.revival.is_some() && !self.client.bytes().is_empty();
         waits_for_node || revives || shared.statements.pending() > PIPELINE_LIMIT
@@ -328,7 +338,7 @@ impl Relay {
             out.to_client.append(&mut self.last_words);
             shared.statements.leave(Trace::Lasting);
         }
-        if self.change.is_some() || self.change_due || !self.client.bytes().is_empty() {
+        if self.change.is_some() || self.is_held() || !self.client.bytes().is_empty() {
             self.client.push(data);
             self.resume(shared, now, out)?;
             return Ok(0..0);
@@ -358,6 +368,16 @@ impl Relay {
                     Begins::Yes => {
                         self.change_due = true;
                         break;
+                    }
+                }
+                if shared.limits_queries() {
+                    match judge(shared, now, &data[at..]) {
+                        Verdict::Passes => {}
+                        Verdict::Perhaps => break,
+                        Verdict::Refused(refused) => {
+                            self.refused = Some(Box::new(refused));
+                            break;
+                        }
                     }
                 }
             }
@@ -442,6 +462,17 @@ impl Relay {
                         return Err(refuse(out, 0, &error, CloseReason::Malformed));
                     }
                 }
+            } else if let Some(refused) = &mut self.refused {
+                if !self.replies.is_idle() {
+                    return Ok(());
+                }
+                let Some(sequence) = refused.swallow(&mut self.client) else {
+                    return Ok(());
+                };
+                shared.count_command();
+                shared.count_error();
+                refusal::put_error(&mut out.to_client, sequence, &refused.error);
+                self.refused = None;
             } else if self.change_due {
                 if !self.replies.is_idle() || !self.begin_change(shared, out)? {
                     return Ok(());
@@ -456,7 +487,7 @@ impl Relay {
                 }
                 self.client = held;
                 self.client.advance(passed);
-                if !self.change_due {
+                if !self.is_held() {
                     return Ok(());
                 }
             }
@@ -535,13 +566,13 @@ impl Relay {
                     self.reply_event(shared, now, event)?;
                 }
             }
-            if !self.change_due {
+            if !self.is_held() {
                 return Ok(0..data.len());
             }
             // What follows goes out behind these bytes, which a returned range would not.
             out.to_client.extend_from_slice(data);
         }
-        if self.change_due {
+        if self.is_held() {
             self.resume(shared, now, out)?;
         }
         Ok(0..0)
@@ -652,6 +683,9 @@ impl Relay {
             Progress::Awaits => return Ok(()),
             Progress::Changed { status } => {
                 shared.account = shared.next_account.take();
+                if let Some(next) = shared.next_admission.take() {
+                    shared.admission = Some(next);
+                }
                 if let Some(backend) = &mut self.backend {
                     backend.identity = None;
                 }
@@ -665,6 +699,7 @@ impl Relay {
             }
             Progress::Failed => {
                 shared.next_account = None;
+                shared.next_admission = None;
                 shared.failed_changes += 1;
                 // The node counts them too.
                 self.backend = None;

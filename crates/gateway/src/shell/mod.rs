@@ -79,6 +79,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(index: usize, registry: Arc<Registry>) -> Self {
+        let start = registry.start;
         Self {
             index,
             registry,
@@ -87,7 +88,7 @@ impl Worker {
             sweeping: false,
             proxied: Proxied::default(),
             random: SystemRandom::new(),
-            start: Instant::now(),
+            start,
             out: Outbox::default(),
             plain: Vec::new(),
             cipher: Vec::new(),
@@ -223,6 +224,7 @@ impl Worker {
         let counters = connection.instance.counters(self.index);
         match reason {
             CloseReason::AccessDenied => counters.failed_logins.add(1),
+            CloseReason::AccountLimit => counters.refused_limit.add(1),
             CloseReason::LoginTimeout => counters.login_timeouts.add(1),
             CloseReason::NodeRefused => counters.node_failures.add(1),
             _ => {}

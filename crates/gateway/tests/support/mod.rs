@@ -67,6 +67,8 @@ impl Setup {
                 .map(|(n, p, b)| (n.to_owned(), account(p, b)))
                 .into(),
             super_accounts: [USER.to_owned()].into(),
+            limits: std::collections::HashMap::new(),
+            slow_threshold: None,
             node_socket: node.socket.clone(),
             max_connections: 100,
             write_lock: None,

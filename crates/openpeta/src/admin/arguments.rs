@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use openpeta_types::{AccessKeyId, AccountId, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId};
+use openpeta_types::{
+    AccessKeyId, AccountId, AccountName, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId,
+};
 
 /// Run the service: tenants, keys, networks, locks, tasks (over DIR/admin.sock)
 #[derive(Args, Debug)]
@@ -45,6 +47,9 @@ pub(super) enum Subject {
     /// Instances of all tenants
     #[command(subcommand)]
     Instance(Instance),
+    /// Database accounts of instances
+    #[command(subcommand)]
+    Account(Account),
     /// Nodes: the database processes
     #[command(subcommand)]
     Node(Node),
@@ -277,6 +282,25 @@ pub(super) enum Vswitch {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum Account {
+    /// Set limits of an account, or tell them; they hold at once
+    Limits {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// The account
+        #[arg(long, value_parser = AccountName::parse_lookup)]
+        account_name: AccountName,
+        /// Sessions that may be open at once; 0 for no limit
+        #[arg(long)]
+        connections: Option<u32>,
+        /// Statements in a second; 0 for no limit
+        #[arg(long)]
+        queries_per_second: Option<u32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum Instance {
     /// List all instances of all tenants
     List,
@@ -321,6 +345,18 @@ pub(super) enum Instance {
         /// Of what
         #[arg(long, value_enum, default_value = "databases")]
         of: Of,
+    },
+    /// Set from when on statements are slow and logged, or tell it
+    SlowLog {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// Milliseconds; 0 for none
+        #[arg(long)]
+        threshold_ms: Option<u32>,
+        /// What is configured for all instances
+        #[arg(long, conflicts_with = "threshold_ms")]
+        default: bool,
     },
     /// Unlock an instance, whatever locked it
     Unlock {

@@ -1,10 +1,10 @@
 //! From typed arguments to the command that is sent, and the form in which its reply is shown.
 
-use openpeta_control::admin::protocol::{AdminCommand, StatisticsOf};
+use openpeta_control::admin::protocol::{AdminCommand, SlowThreshold, StatisticsOf};
 
 use crate::admin::arguments::{
-    AccessKey, AdminArguments, Audit, Instance, Node, Of, Order, Policy, RamUser, Sts, Subject,
-    Task, Tenant, Usage, Vpc, Vswitch,
+    AccessKey, Account, AdminArguments, Audit, Instance, Node, Of, Order, Policy, RamUser, Sts,
+    Subject, Task, Tenant, Usage, Vpc, Vswitch,
 };
 use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
@@ -244,6 +244,34 @@ impl AdminArguments {
                 C::InstanceDiskQuota {
                     instance_id,
                     disk_quota_bytes: bytes,
+                },
+                FIELDS,
+            ),
+            Subject::Instance(Instance::SlowLog {
+                instance_id,
+                threshold_ms,
+                default,
+            }) => (
+                C::InstanceSlowLog {
+                    instance_id,
+                    threshold: match default {
+                        true => Some(SlowThreshold::Default),
+                        false => threshold_ms.map(SlowThreshold::Millis),
+                    },
+                },
+                FIELDS,
+            ),
+            Subject::Account(Account::Limits {
+                instance_id,
+                account_name,
+                connections,
+                queries_per_second,
+            }) => (
+                C::AccountLimits {
+                    instance_id,
+                    account_name,
+                    connections,
+                    queries_per_second,
                 },
                 FIELDS,
             ),

@@ -1,6 +1,7 @@
 //! Sessions between a scripted client and a scripted node.
 
 mod command;
+mod limits;
 mod login;
 mod simulation;
 mod warm;
@@ -57,6 +58,8 @@ fn route() -> InstanceRoute {
             ("open".to_owned(), account(b"", "random-of-open")),
         ]),
         super_accounts: [].into(),
+        limits: HashMap::new(),
+        slow_threshold: None,
         node_socket: "/nowhere".into(),
         max_connections: 10,
         write_lock: None,
