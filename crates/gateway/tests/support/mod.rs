@@ -18,7 +18,7 @@ use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist, WhitelistEntry};
 
 pub use compressed::Compressed;
 pub use node::{Node, PATIENCE};
-pub use raw::{Raw, capabilities, connect_from};
+pub use raw::{Raw, Reply, capabilities, connect_from};
 
 pub const USER: &str = "app";
 pub const PASSWORD: &str = "app's password";
