@@ -22,6 +22,7 @@ mod proof;
 pub mod refusal;
 mod relay;
 mod revival;
+mod server;
 mod statements;
 #[cfg(test)]
 mod tests;

@@ -14,10 +14,11 @@ use std::time::Duration;
 use openpeta_mysql_wire::command::*;
 use openpeta_mysql_wire::{Capabilities, Greeting, Login, ReplyTracker, Status};
 use openpeta_sql_route::{
-    DatabaseChange, Dialect, DigestReader, Encoding, Lexer, PieceLexer, Results, Statement,
-    StatementClass, StatementReader, Templates, Token,
+    DatabaseChange, Dialect, DigestReader, Lexer, PieceLexer, Results, Statement, StatementClass,
+    StatementReader, Templates, Token,
 };
 
+use super::server::{encoding, version_number};
 use super::trace::{Trace, TraceReader};
 use crate::counters::Meter;
 use crate::digests::{AsItIs, DigestPlace, Outcome};
@@ -762,44 +763,5 @@ fn of_head(command: u8, payload: &[u8]) -> What {
             _ => What::Nothing,
         },
         _ => What::Nothing,
-    }
-}
-
-/// The number that executable comments would give a server's version by.
-fn version_number(version: &[u8]) -> u32 {
-    let version = version.strip_prefix(b"5.5.5-").unwrap_or(version);
-    let mut parts = version.split(|byte| !byte.is_ascii_digit()).map(|digits| {
-        let value = |number: u32, digit: &u8| {
-            number
-                .saturating_mul(10)
-                .saturating_add(u32::from(digit - b'0'))
-        };
-        digits.iter().fold(0, value).min(99)
-    });
-    let mut next = || parts.next().unwrap_or(0);
-    next() * 10_000 + next() * 100 + next()
-}
-
-/// The encoding of a collation's characters, as far as it matters to the lexer.
-fn encoding(collation: u16) -> Encoding {
-    // Collations without padding have the numbers of the others and 1024.
-    match collation & 1023 {
-        28 | 87 => Encoding::Gbk,
-        1 | 84 => Encoding::Big5,
-        13 | 88 | 95 | 96 => Encoding::Sjis,
-        _ => Encoding::AsciiCompatible,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_as_executable_comments_give_them() {
-        assert_eq!(version_number(b"5.5.5-10.11.19-MariaDB-log"), 101_119);
-        assert_eq!(version_number(b"11.4.2-MariaDB"), 110_402);
-        assert_eq!(version_number(b"8.0.36"), 80_036);
-        assert_eq!(version_number(b"odd"), 0);
     }
 }
