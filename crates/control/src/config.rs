@@ -32,8 +32,32 @@ pub struct ControlConfig {
     pub quotas: QuotaConfig,
     /// Prices, and what is done with them.
     pub billing: BillingConfig,
+    /// Samples of what instances do and take.
+    pub monitoring: MonitoringConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
+}
+
+/// Samples of what instances do and take (`[monitoring]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MonitoringConfig {
+    /// Days for which samples of a minute and of an hour are kept.
+    pub keep_days: u32,
+    /// Hours for which samples of five seconds are kept.
+    pub keep_fine_hours: u32,
+    /// Bytes that all samples may take together; beyond, the oldest and finest go first.
+    pub max_bytes: u64,
+}
+
+impl Default for MonitoringConfig {
+    fn default() -> Self {
+        Self {
+            keep_days: 400,
+            keep_fine_hours: 48,
+            max_bytes: 10 << 30,
+        }
+    }
 }
 
 impl ControlConfig {
@@ -303,6 +327,12 @@ impl DataDir {
     #[must_use]
     pub fn credentials(&self) -> PathBuf {
         self.0.join("credentials.json")
+    }
+
+    /// Samples of what instances do and take.
+    #[must_use]
+    pub fn samples(&self) -> PathBuf {
+        self.0.join("samples")
     }
 
     /// Slow statements, a file per instance.

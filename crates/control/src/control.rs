@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::billing::PriceList;
 use crate::parts::Parts;
 use crate::ram::PolicyCache;
+use crate::sampling::Samples;
 use crate::{
     ControlConfig, ControlError, DataDir, DefaultTenant, Gateway, MutatingCall, bootstrap,
     reconcilers, workflows,
@@ -61,6 +62,7 @@ impl Control {
         let prices = prices.map_err(ControlError::internal)?;
         let engine = open_engine(&config, data_dir, &store).await?;
         let tenant = bootstrap::bootstrap(&store, &config.network, Timestamp::now())?;
+        let samples = Samples::open(&data_dir.samples(), &config.monitoring);
         let parts = Arc::new(Parts {
             config,
             prices,
@@ -69,6 +71,7 @@ impl Control {
             gateway,
             publishing: Mutex::default(),
             opening: Mutex::default(),
+            samples,
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         reconcilers::first_round(&parts)?;
@@ -107,6 +110,7 @@ impl Control {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .abort_all();
+        self.parts.samples.flush();
         let between_steps = tokio::time::timeout(STEP_PATIENCE, self.tasks.shutdown()).await;
         if between_steps.is_err() {
             tracing::warn!(

@@ -1,6 +1,7 @@
 //! What the control plane needs of the gateway. The gateway's crate stands above this one;
 //! the server joins the two.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -57,6 +58,73 @@ pub trait Gateway: Send + Sync + 'static {
     fn statistics(&self, _instance: &InstanceId) -> Option<InstanceStatistics> {
         None
     }
+
+    /// As above, as totals for whoever looks at them regularly: maxima begin anew.
+    fn take_traffic(&self, _instance: &InstanceId) -> Option<InstanceTraffic> {
+        None
+    }
+}
+
+/// What was counted of an instance's sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceTraffic {
+    /// Another number means that counting began anew, from zero.
+    pub counted_as: u64,
+    /// Of all sessions.
+    pub instance: Traffic,
+    /// Of the sessions in a database, by its name.
+    pub databases: HashMap<String, Traffic>,
+}
+
+/// Totals of sessions. Statements are counted by class, failed ones included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Sessions now.
+    pub sessions: u64,
+    /// Connections let in, or sessions that entered the database.
+    pub connections: u64,
+    /// Connections that the whitelist refused; none for a database.
+    pub refused: u64,
+    /// Commands.
+    pub commands: u64,
+    /// Replies that were errors.
+    pub errors: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes for clients.
+    pub bytes_out: u64,
+    /// Statements that succeeded.
+    pub finished: u64,
+    /// Statements that failed.
+    pub failed: u64,
+    /// `SET`.
+    pub set: u64,
+    /// Reads of one partition.
+    pub single_reads: u64,
+    /// Reads of several partitions.
+    pub multi_reads: u64,
+    /// Writes to one partition.
+    pub single_writes: u64,
+    /// Writes to several partitions.
+    pub multi_writes: u64,
+    /// `BEGIN`.
+    pub begins: u64,
+    /// `COMMIT`.
+    pub commits: u64,
+    /// `ROLLBACK`.
+    pub rollbacks: u64,
+    /// Savepoints and XA.
+    pub other_transaction: u64,
+    /// Other statements.
+    pub other: u64,
+    /// Time that the reads took in all, in microseconds.
+    pub read_us: u64,
+    /// Time that the writes took in all, in microseconds.
+    pub write_us: u64,
+    /// The longest read since the last look, in microseconds.
+    pub longest_read_us: u64,
+    /// The longest write since the last look, in microseconds.
+    pub longest_write_us: u64,
 }
 
 /// What the gateway has seen of an instance.

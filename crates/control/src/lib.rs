@@ -32,6 +32,7 @@ mod ram;
 mod random;
 mod reconcilers;
 mod regions;
+mod sampling;
 mod tables;
 mod tags;
 mod tasks;
@@ -43,10 +44,13 @@ mod workflows;
 
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
-pub use config::{BillingConfig, ControlConfig, DataDir, NetworkConfig, NodesConfig, QuotaConfig};
+pub use config::{
+    BillingConfig, ControlConfig, DataDir, MonitoringConfig, NetworkConfig, NodesConfig,
+    QuotaConfig,
+};
 pub use control::Control;
 pub use error::ControlError;
 pub use gateway::{
-    DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, OpenEndpointError,
-    SessionStatistics,
+    DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic,
+    OpenEndpointError, SessionStatistics, Traffic,
 };

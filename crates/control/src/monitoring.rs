@@ -1,17 +1,19 @@
 //! Metrics and disk space (API document 10).
 //!
-//! Disk space is measured when it is asked for. Histories are empty: no samples are kept yet.
+//! Histories come out of the samples. A step in which nothing was sampled has no value. Disk space
+//! without a window is measured when it is asked for.
 
 use openpeta_rpc_api::monitoring::{
     DescribeDatabasePerformanceRequest, DescribeDatabaseResourceUsageRequest,
     DescribeInstancePerformanceRequest, DescribeInstanceResourceUsageRequest,
-    DescribeMonitorItemsRequest, DescribeMonitorItemsResponse, MonitorItems, PerformanceResponse,
-    ResourceSample, ResourceUsageResponse, Sizes,
+    DescribeMonitorItemsRequest, DescribeMonitorItemsResponse, MonitorItems, MonitorKey,
+    PerformanceResponse, ResourceSample, ResourceUsageResponse, Series, Sizes, Window,
 };
 use openpeta_rpc_api::{Action, ApiError};
 use openpeta_store::{Database, Instance, InstanceDetail};
 use openpeta_types::DbName;
 
+use crate::sampling::{Column, Figure, Steps, of_database, of_instance};
 use crate::{Caller, Control, ControlError};
 
 impl Control {
@@ -41,9 +43,8 @@ impl Control {
     ) -> Result<PerformanceResponse, ControlError> {
         let action = Action::DescribeInstancePerformance;
         self.detail(caller, action, &request.instance_id)?;
-        Ok(PerformanceResponse {
-            keys: request.keys.clone(),
-        })
+        let source = of_instance(&request.instance_id);
+        Ok(self.performance(&source, &request.keys, &request.window))
     }
 
     /// DescribeDatabasePerformance: a series for each metric.
@@ -57,13 +58,11 @@ impl Control {
     ) -> Result<PerformanceResponse, ControlError> {
         let action = Action::DescribeDatabasePerformance;
         let detail = self.detail(caller, action, &request.instance_id)?;
-        database(&detail, &request.db_name)?;
-        Ok(PerformanceResponse {
-            keys: request.keys.clone(),
-        })
+        let source = of_database(database(&detail, &request.db_name)?);
+        Ok(self.performance(&source, &request.keys, &request.window))
     }
 
-    /// DescribeInstanceResourceUsage: what the node takes of its disk quota, now.
+    /// DescribeInstanceResourceUsage: what the node takes of its disk quota, now or over time.
     ///
     /// # Errors
     /// `InvalidDBInstanceId.NotFound`, `Forbidden.RAM`.
@@ -75,7 +74,7 @@ impl Control {
         let action = Action::DescribeInstanceResourceUsage;
         let detail = self.detail(caller, action, &request.instance_id)?;
         let samples = match request.window {
-            Some(_) => Vec::new(),
+            Some(window) => self.usage(&of_instance(&request.instance_id), &window),
             None => vec![ResourceSample {
                 sizes: self.instance_sizes(&detail.instance).await?,
                 at: caller.now,
@@ -84,7 +83,7 @@ impl Control {
         Ok(ResourceUsageResponse { samples })
     }
 
-    /// DescribeDatabaseResourceUsage: what the database's files take, now.
+    /// DescribeDatabaseResourceUsage: what the database's files take, now or over time.
     ///
     /// # Errors
     /// `InvalidDBInstanceId.NotFound`, `InvalidDBName.NotFound`, `Forbidden.RAM`.
@@ -97,13 +96,84 @@ impl Control {
         let detail = self.detail(caller, action, &request.instance_id)?;
         let database = database(&detail, &request.db_name)?;
         let samples = match request.window {
-            Some(_) => Vec::new(),
+            Some(window) => self.usage(&of_database(database), &window),
             None => vec![ResourceSample {
                 sizes: self.database_sizes(&detail.instance, database).await,
                 at: caller.now,
             }],
         };
         Ok(ResourceUsageResponse { samples })
+    }
+
+    /// A series for each key.
+    fn performance(
+        &self,
+        source: &str,
+        keys: &[MonitorKey],
+        window: &Window,
+    ) -> PerformanceResponse {
+        let steps = steps(window);
+        let figures: Vec<_> = keys.iter().map(|key| (key.key, Figure::of(*key))).collect();
+        // Each column once, whatever the number of keys that need it.
+        let mut columns: Vec<Column> = Vec::new();
+        for column in figures
+            .iter()
+            .flat_map(|(_, figure)| figure.iter())
+            .flat_map(|f| f.columns())
+        {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        let answer = self.parts.samples.query(source, &columns, &steps);
+        let series = |(key, figure): (&'static str, Option<Figure>)| {
+            let needed = figure.map(|figure| (figure, figure.columns()));
+            let values = needed.into_iter().flat_map(|(figure, needed)| {
+                let places: Vec<_> = needed
+                    .iter()
+                    .filter_map(|column| columns.iter().position(|held| held == column))
+                    .collect();
+                let count = answer.columns.first().map_or(0, Vec::len);
+                let value = |step: usize| {
+                    let row: Vec<_> = places
+                        .iter()
+                        .map(|place| answer.columns[*place][step])
+                        .collect();
+                    Some((steps.begin(step), figure.value(&row)?))
+                };
+                (0..count).filter_map(value).collect::<Vec<_>>()
+            });
+            Series {
+                key,
+                values: values.collect(),
+            }
+        };
+        PerformanceResponse {
+            series: figures.into_iter().map(series).collect(),
+        }
+    }
+
+    /// The last sizes that were measured in each step.
+    fn usage(&self, source: &str, window: &Window) -> Vec<ResourceSample> {
+        let steps = steps(window);
+        let columns = [Column::Data, Column::Binlog, Column::Quota];
+        let answer = self.parts.samples.query(source, &columns, &steps);
+        let [data, binlog, total] = &answer.columns[..] else {
+            return Vec::new();
+        };
+        let sample = |step: usize| {
+            let sizes = Sizes {
+                data: size(data[step]?),
+                // A database has none of its own.
+                binlog: size(binlog[step].unwrap_or(0)),
+                total: size(total[step]?),
+            };
+            Some(ResourceSample {
+                sizes: Some(sizes),
+                at: steps.begin(step),
+            })
+        };
+        (0..data.len()).filter_map(sample).collect()
     }
 
     /// `None` when there is no node, or its files cannot be measured.
@@ -142,6 +212,18 @@ impl Control {
         let node = self.parts.store.read(|reader| reader.node(node_id))?;
         Ok(node.map(|node| node.settings.disk_quota_bytes))
     }
+}
+
+fn steps(window: &Window) -> Steps {
+    Steps {
+        start: window.start.as_second(),
+        end: window.end.as_second(),
+        step: i64::from(window.interval_minutes) * 60,
+    }
+}
+
+fn size(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
 }
 
 fn database<'d>(detail: &'d InstanceDetail, name: &DbName) -> Result<&'d Database, ApiError> {

@@ -10,6 +10,7 @@ use openpeta_types::{AccountStatus, AccountType, InstanceId, ObjectStatus, White
 use tokio::sync::watch;
 
 use crate::billing::PriceList;
+use crate::sampling::Samples;
 use crate::{ControlConfig, ControlError, Gateway};
 
 /// The parts that the control plane is made of.
@@ -23,6 +24,8 @@ pub(crate) struct Parts {
     pub(crate) publishing: Mutex<()>,
     /// Held from reading an endpoint to opening it, and while one is closed.
     pub(crate) opening: Mutex<()>,
+    /// What instances did and took.
+    pub(crate) samples: Samples,
     /// Raised when reconcilers have something to do before their time.
     pub(crate) nodes_changed: watch::Sender<()>,
 }

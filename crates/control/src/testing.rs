@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use crate::billing::PriceList;
 use crate::network::Opened;
 use crate::parts::Parts;
+use crate::sampling::Samples;
 use crate::{
     Caller, Control, ControlConfig, ControlError, DefaultTenant, Gateway, MutatingCall,
     OpenEndpointError, bootstrap, random, workflows,
@@ -110,6 +111,7 @@ impl World {
         let tenant = bootstrap::bootstrap(&store, &config.network, Timestamp::now())
             .expect("a new store takes a tenant");
         let gateway = Arc::new(ListeningGateway::default());
+        let samples = Samples::open(&directory.path().join("samples"), &config.monitoring);
         let parts = Arc::new(Parts {
             config,
             prices: prices.expect("a right price list"),
@@ -118,6 +120,7 @@ impl World {
             gateway: Arc::clone(&gateway) as _,
             publishing: Mutex::default(),
             opening: Mutex::default(),
+            samples,
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         Self {

@@ -15,7 +15,7 @@ use crate::error::{AtPath, EngineError, Result};
 use crate::layout::Layout;
 use crate::locks::Locks;
 use crate::node_dir::{self, NodeEntry};
-use crate::process::{self, NodeProcess, ProcessHandle, RunningNode};
+use crate::process::{self, NodeProcess, ProcessFigures, ProcessHandle, RunningNode};
 use crate::sql::NodeSql;
 use crate::template;
 use crate::user::{NodeUser, find_program};
@@ -385,6 +385,15 @@ impl Engine {
     pub fn memory(&self, node: &NodeId) -> Result<u64> {
         let process = self.running(node)?.ok_or_else(|| self.not_running(node))?;
         process::memory(process)
+    }
+
+    /// What the node's process has taken of the processor, and its resident memory.
+    ///
+    /// # Errors
+    /// [`EngineError::NotRunning`], or a file error on `/proc`.
+    pub async fn process_figures(&self, node: &NodeId) -> Result<ProcessFigures> {
+        let process = self.running(node)?.ok_or_else(|| self.not_running(node))?;
+        blocking(move || process::figures(process)).await
     }
 
     /// Gives a node other settings: in its `my.cnf`, and at once where the server can.

@@ -42,7 +42,7 @@ pub use disk::DiskUsage;
 pub use engine::{Applied, Engine, StopOutcome};
 pub use error::EngineError;
 pub use node_dir::{NodeEntry, NodeEntryState};
-pub use process::{NodeProcess, RunningNode};
+pub use process::{NodeProcess, ProcessFigures, RunningNode};
 pub use sql::{
     ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldByAccount,
     HeldPrivileges, NodeSql, TableColumn, TableDetail, TableIndex, TableState, TableSummary,

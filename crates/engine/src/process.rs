@@ -196,6 +196,47 @@ pub(crate) fn memory(process: RunningNode) -> Result<u64> {
         .at("read", &path)
 }
 
+/// What a process has taken so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessFigures {
+    /// When it was started; another value means another process, whose time begins at zero.
+    pub started: u64,
+    /// Processor time.
+    pub cpu: Duration,
+    /// Memory that is resident, in bytes.
+    pub resident_bytes: u64,
+}
+
+/// The kernel tells times of processes in hundredths of a second, on every architecture.
+const TICK: Duration = Duration::from_millis(10);
+
+pub(crate) fn figures(process: RunningNode) -> Result<ProcessFigures> {
+    let malformed = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+    let path = proc_path(process.pid, "stat");
+    let stat = fs::read_to_string(&path).at("read", &path)?;
+    let ticks = cpu_ticks(&stat).ok_or_else(malformed).at("read", &path)?;
+    let path = proc_path(process.pid, "status");
+    let status = fs::read_to_string(&path).at("read", &path)?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let kib = kib.ok_or_else(malformed).at("read", &path)?;
+    Ok(ProcessFigures {
+        started: process.start_time,
+        cpu: TICK * u32::try_from(ticks).unwrap_or(u32::MAX),
+        resident_bytes: kib << 10,
+    })
+}
+
+/// Time in user and kernel mode out of `/proc/PID/stat`, fields 14 and 15.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let fields = &stat[stat.rfind(')')? + 1..];
+    let mut fields = fields.split_ascii_whitespace().skip(14 - 3);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
 /// Makes the kernel choose this process rather than another when memory runs out. Best effort:
 /// it is a hint.
 pub(crate) fn set_oom_score(pid: u32, adjustment: u16) {

@@ -83,6 +83,17 @@ pub struct DatabaseCounters {
     pub statements: StatementCounters,
 }
 
+/// What was counted of an instance, for whoever looks at it regularly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenCounters {
+    /// Another number means that counting began anew, from zero.
+    pub counted_as: u64,
+    /// The instance.
+    pub instance: InstanceCounters,
+    /// Its databases that a session has been in, by name.
+    pub databases: Vec<DatabaseCounters>,
+}
+
 /// Statements, each counted when its reply, or its part of one, is complete: those of COM_QUERY,
 /// every one where there are several, and executions of prepared ones. The classes together are
 /// all of them, failed ones included.
@@ -219,9 +230,14 @@ impl Times {
         }
     }
 
-    fn add_to(&self, total: &mut Duration, longest: &mut Duration) {
+    /// Begins a new maximum when it is taken.
+    fn add_to(&self, total: &mut Duration, longest: &mut Duration, take: bool) {
         *total += Duration::from_nanos(self.total.get());
-        *longest = (*longest).max(Duration::from_nanos(self.longest.load(Ordering::Relaxed)));
+        let nanos = match take {
+            true => self.longest.swap(0, Ordering::Relaxed),
+            false => self.longest.load(Ordering::Relaxed),
+        };
+        *longest = (*longest).max(Duration::from_nanos(nanos));
     }
 }
 
@@ -254,7 +270,8 @@ impl Place {
         }
     }
 
-    fn total(&self) -> DatabaseCounters {
+    /// What was counted; begins new maxima when these are taken.
+    fn total(&self, take: bool) -> DatabaseCounters {
         let mut total = DatabaseCounters {
             name: String::from_utf8_lossy(&self.name).into_owned(),
             ..DatabaseCounters::default()
@@ -263,12 +280,16 @@ impl Place {
         for share in &self.shares {
             let statements = &mut total.statements;
             share.statements.add_to(statements);
-            share
-                .reads
-                .add_to(&mut statements.read_time, &mut statements.longest_read);
-            share
-                .writes
-                .add_to(&mut statements.write_time, &mut statements.longest_write);
+            share.reads.add_to(
+                &mut statements.read_time,
+                &mut statements.longest_read,
+                take,
+            );
+            share.writes.add_to(
+                &mut statements.write_time,
+                &mut statements.longest_write,
+                take,
+            );
             total.entered += share.entered.get();
             left += share.left.get();
             total.commands += share.commands.get();
@@ -279,17 +300,12 @@ impl Place {
         total.sessions = total.entered.saturating_sub(left);
         total
     }
-
-    fn forget_longest(&self) {
-        for share in &self.shares {
-            share.reads.longest.store(0, Ordering::Relaxed);
-            share.writes.longest.store(0, Ordering::Relaxed);
-        }
-    }
 }
 
 /// The traffic of an instance's sessions, by database.
 pub(crate) struct Traffic {
+    /// No other traffic of this process has this number.
+    pub(crate) number: u64,
     loops: usize,
     /// Of sessions in no database, or in one too many.
     nowhere: Arc<Place>,
@@ -303,7 +319,9 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// Keeps at most so many digests of statements.
     pub(crate) fn new(slow: SlowTap, digests: usize, loops: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             slow,
             accounts: Accounts::default(),
             sessions: Sessions::default(),
@@ -316,20 +334,25 @@ impl Traffic {
 
     pub(crate) fn add_to(&self, total: &mut InstanceCounters) {
         for place in self.places() {
-            let its = place.total();
-            total.commands += its.commands;
-            total.errors += its.errors;
-            total.bytes_in += its.bytes_in;
-            total.bytes_out += its.bytes_out;
-            add(&mut total.statements, &its.statements);
+            add_place(total, &place.total(false));
         }
+    }
+
+    /// What all sessions did, and those in each database, by name. Begins new maxima.
+    pub(crate) fn take(&self, total: &mut InstanceCounters) -> Vec<DatabaseCounters> {
+        let places = self.places();
+        let mut databases: Vec<_> = places.iter().map(|place| place.total(true)).collect();
+        databases.iter().for_each(|its| add_place(total, its));
+        databases.retain(|database| !database.name.is_empty());
+        databases.sort_by(|a, b| a.name.cmp(&b.name));
+        databases
     }
 
     /// Each database that a session has been in, by name.
     pub(crate) fn databases(&self) -> Vec<DatabaseCounters> {
         let places = self.places();
         let named = places.iter().filter(|place| !place.name.is_empty());
-        let mut databases: Vec<_> = named.map(|place| place.total()).collect();
+        let mut databases: Vec<_> = named.map(|place| place.total(false)).collect();
         databases.sort_by(|a, b| a.name.cmp(&b.name));
         databases
     }
@@ -337,13 +360,6 @@ impl Traffic {
     /// Each kind of statement that ran.
     pub(crate) fn digests(&self) -> Vec<StatementDigest> {
         self.digests.all()
-    }
-
-    /// Begins new maxima.
-    pub(crate) fn forget_longest(&self) {
-        for place in self.places() {
-            place.forget_longest();
-        }
     }
 
     fn places(&self) -> Vec<Arc<Place>> {
@@ -377,6 +393,14 @@ impl Traffic {
         let new = || Arc::new(Place::new(database, self.loops));
         Arc::clone(databases.entry(database.to_vec()).or_insert_with(new))
     }
+}
+
+fn add_place(total: &mut InstanceCounters, its: &DatabaseCounters) {
+    total.commands += its.commands;
+    total.errors += its.errors;
+    total.bytes_in += its.bytes_in;
+    total.bytes_out += its.bytes_out;
+    add(&mut total.statements, &its.statements);
 }
 
 fn add(total: &mut StatementCounters, its: &StatementCounters) {

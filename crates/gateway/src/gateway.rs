@@ -11,7 +11,7 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
 use crate::config::GatewayConfig;
-use crate::counters::{DatabaseCounters, InstanceCounters};
+use crate::counters::{DatabaseCounters, InstanceCounters, TakenCounters};
 use crate::digests::StatementDigest;
 use crate::error::GatewayError;
 use crate::registry::{Registry, Route};
@@ -244,11 +244,10 @@ impl Gateway {
         self.registry.slow_log.as_ref().map_or(0, SlowLog::dropped)
     }
 
-    /// Begins new maxima of an instance's response times, for whoever looks at them regularly.
-    pub fn forget_longest(&self, id: &InstanceId) {
-        if let Some(instance) = self.registry.instance(id) {
-            instance.traffic().forget_longest();
-        }
+    /// What was counted for an instance and its databases, if it is published. Maxima of response
+    /// times begin anew, so one caller does this regularly.
+    pub fn take_counters(&self, id: &InstanceId) -> Option<TakenCounters> {
+        Some(self.registry.instance(id)?.take())
     }
 
     fn find_endpoint(&self, id: &EndpointId) -> Option<(u64, Route)> {

@@ -19,7 +19,7 @@ mod shell;
 mod slow_log;
 
 pub use config::{GatewayConfig, LoopKind};
-pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters};
+pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters, TakenCounters};
 pub use digests::StatementDigest;
 pub use error::GatewayError;
 pub use gateway::{Endpoint, Gateway};

@@ -11,7 +11,7 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
 use crate::config::GatewayConfig;
-use crate::counters::{InstanceCounters, LoopCounters, Meter, Traffic};
+use crate::counters::{InstanceCounters, LoopCounters, Meter, TakenCounters, Traffic};
 use crate::logins::Logins;
 use crate::shell::Command;
 use crate::slow_log::{SlowLog, SlowTap};
@@ -90,6 +90,23 @@ impl Instance {
     }
 
     pub(crate) fn total(&self) -> InstanceCounters {
+        let mut total = self.connections();
+        self.traffic.add_to(&mut total);
+        total
+    }
+
+    /// As above, with each database's; begins new maxima.
+    pub(crate) fn take(&self) -> TakenCounters {
+        let mut instance = self.connections();
+        let databases = self.traffic.take(&mut instance);
+        TakenCounters {
+            counted_as: self.traffic.number,
+            instance,
+            databases,
+        }
+    }
+
+    fn connections(&self) -> InstanceCounters {
         let mut total = InstanceCounters {
             sessions: self.sessions() as u64,
             warm: self.ready.load(Ordering::Relaxed) as u64,
@@ -98,7 +115,6 @@ impl Instance {
         for share in &self.counters {
             share.add_to(&mut total);
         }
-        self.traffic.add_to(&mut total);
         total
     }
 }

@@ -308,7 +308,12 @@ async fn a_known_workload_is_counted_exactly() {
     let times = setup.counters().statements;
     assert!(times.longest_read > Duration::ZERO && times.longest_read <= times.read_time);
     assert!(times.longest_write > Duration::ZERO && times.longest_write <= times.write_time);
-    setup.gateway.forget_longest(&setup.route.instance_id);
+    let taken = setup.gateway.take_counters(&setup.route.instance_id);
+    let taken = taken.unwrap();
+    assert_eq!(taken.instance.statements, times);
+    let of = |database: &DatabaseCounters| database.statements.longest_read;
+    let longest = taken.databases.iter().map(of).max().unwrap();
+    assert!(longest > Duration::ZERO && longest <= times.longest_read);
     let after = setup.counters().statements;
     assert_eq!(
         (after.longest_read, after.longest_write),

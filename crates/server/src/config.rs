@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use openpeta_control::{BillingConfig, ControlConfig, NetworkConfig, NodesConfig, QuotaConfig};
+use openpeta_control::{
+    BillingConfig, ControlConfig, MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig,
+};
 use openpeta_types::{NodeSpecCatalogue, WhitelistEntry};
 use serde::Deserialize;
 
@@ -30,6 +32,8 @@ pub struct Config {
     pub quotas: QuotaConfig,
     /// Prices, and what is done with them.
     pub billing: BillingConfig,
+    /// Samples of what instances do and take.
+    pub monitoring: MonitoringConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
 }
@@ -78,6 +82,7 @@ impl Config {
             nodes: self.nodes.clone(),
             quotas: self.quotas.clone(),
             billing: self.billing.clone(),
+            monitoring: self.monitoring.clone(),
             node_specs: self.node_specs.clone(),
         }
     }

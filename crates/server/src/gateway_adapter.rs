@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openpeta_control::{
-    DatabaseStatistics, DigestStatistics, InstanceStatistics, OpenEndpointError, SessionStatistics,
+    DatabaseStatistics, DigestStatistics, InstanceStatistics, InstanceTraffic, OpenEndpointError,
+    SessionStatistics, Traffic,
 };
-use openpeta_gateway::{DatabaseCounters, Gateway, GatewayError, SessionInfo, StatementDigest};
+use openpeta_gateway::{
+    DatabaseCounters, Gateway, GatewayError, SessionInfo, StatementCounters, StatementDigest,
+    TakenCounters,
+};
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
@@ -65,6 +69,62 @@ impl openpeta_control::Gateway for GatewayAdapter {
             digests: digests.into_iter().map(digest_statistics).collect(),
             sessions: sessions.into_iter().map(session_statistics).collect(),
         })
+    }
+
+    fn take_traffic(&self, instance: &InstanceId) -> Option<InstanceTraffic> {
+        self.0.take_counters(instance).map(traffic)
+    }
+}
+
+fn traffic(taken: TakenCounters) -> InstanceTraffic {
+    let its = taken.instance;
+    let of_database = |database: DatabaseCounters| {
+        let traffic = Traffic {
+            sessions: database.sessions,
+            connections: database.entered,
+            commands: database.commands,
+            errors: database.errors,
+            bytes_in: database.bytes_in,
+            bytes_out: database.bytes_out,
+            ..statements(&database.statements)
+        };
+        (database.name, traffic)
+    };
+    InstanceTraffic {
+        counted_as: taken.counted_as,
+        instance: Traffic {
+            sessions: its.sessions,
+            connections: its.accepted,
+            refused: its.refused_whitelist,
+            commands: its.commands,
+            errors: its.errors,
+            bytes_in: its.bytes_in,
+            bytes_out: its.bytes_out,
+            ..statements(&its.statements)
+        },
+        databases: taken.databases.into_iter().map(of_database).collect(),
+    }
+}
+
+fn statements(counted: &StatementCounters) -> Traffic {
+    Traffic {
+        finished: counted.finished,
+        failed: counted.failed,
+        set: counted.set,
+        single_reads: counted.single_reads,
+        multi_reads: counted.multi_reads,
+        single_writes: counted.single_writes,
+        multi_writes: counted.multi_writes,
+        begins: counted.begins,
+        commits: counted.commits,
+        rollbacks: counted.rollbacks,
+        other_transaction: counted.other_transaction,
+        other: counted.other,
+        read_us: micros(counted.read_time),
+        write_us: micros(counted.write_time),
+        longest_read_us: micros(counted.longest_read),
+        longest_write_us: micros(counted.longest_write),
+        ..Traffic::default()
     }
 }
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::ControlError;
 use crate::parts::Parts;
+use crate::{ControlError, sampling};
 
 /// Time between two looks at endpoints, expiry and leftovers.
 const SLOW: Duration = Duration::from_secs(60);
@@ -71,6 +71,10 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
         disk,
         disk_quota::reconcile,
     );
+    running.spawn(sampling::sample(Arc::clone(parts)));
+    let measuring = Arc::new(sampling::Measuring::default());
+    let measure = move |parts| Arc::clone(&measuring).reconcile(parts);
+    repeat(&mut running, parts, "measurements", often, measure);
     repeat(&mut running, parts, "leftovers", SLOW, sweep::reconcile);
     running
 }

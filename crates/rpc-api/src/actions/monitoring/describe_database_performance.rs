@@ -2,7 +2,7 @@
 
 use openpeta_types::{DbName, InstanceId};
 
-use super::performance::{PerformanceResponse, keys};
+use super::performance::{MonitorKey, PerformanceResponse, keys};
 use super::window::Window;
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID,
@@ -118,7 +118,7 @@ pub struct DescribeDatabasePerformanceRequest {
     /// When.
     pub window: Window,
     /// Which metrics, each once.
-    pub keys: Vec<&'static str>,
+    pub keys: Vec<MonitorKey>,
 }
 
 impl ApiRequest for DescribeDatabasePerformanceRequest {

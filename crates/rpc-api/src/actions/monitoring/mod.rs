@@ -18,6 +18,6 @@ pub use describe_monitor_items::{
     DescribeMonitorItemsRequest, DescribeMonitorItemsResponse, ItemLevel, MonitorItems,
 };
 pub use items::{FLAT_ITEMS, MONITOR_GROUPS, MonitorGroup, MonitorItem};
-pub use performance::PerformanceResponse;
+pub use performance::{MonitorKey, PerformanceResponse, Series};
 pub use resource_usage::{ResourceSample, ResourceUsageResponse, Sizes};
 pub use window::Window;

@@ -1,0 +1,155 @@
+//! Samples: what instances and databases did and took, over time.
+//!
+//! Each second the gateway's totals are looked at; every five, what was added goes into the archive.
+//! Nodes are measured beside that, each by a task of its own, so that one that hangs holds up
+//! neither the others nor the samples of sessions.
+
+mod collect;
+mod columns;
+mod figures;
+mod sampler;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use openpeta_monitor::{Answer, Archive, ArchiveConfig};
+use openpeta_store::Database;
+use openpeta_types::InstanceId;
+
+use crate::{MonitoringConfig, Traffic};
+pub(crate) use collect::{Measuring, sample};
+pub(crate) use columns::Column;
+pub(crate) use figures::Figure;
+
+/// The archive of samples, and what is on its way there.
+pub(crate) struct Samples {
+    /// Without one nothing is kept: the service does not fail for its samples.
+    archive: Option<RwLock<Archive>>,
+    sampler: Mutex<sampler::Sampler>,
+}
+
+impl Samples {
+    pub(crate) fn open(dir: &Path, config: &MonitoringConfig) -> Self {
+        let days = i64::from(config.keep_days) * 86_400;
+        let hours = i64::from(config.keep_fine_hours) * 3600;
+        let config = ArchiveConfig {
+            keep_seconds: [hours, days, days],
+            max_bytes: config.max_bytes,
+            ..ArchiveConfig::new(columns::FOLDS.to_vec())
+        };
+        let archive = Archive::open(dir, config);
+        let archive = archive.inspect(|archive| {
+            let damaged = archive.usage().damaged;
+            if damaged > 0 {
+                tracing::warn!(dir = %dir.display(), damaged, "places in the archive of samples are damaged; what was there is a gap");
+            }
+        });
+        let archive = archive.inspect_err(|error| {
+            tracing::error!(%error, "no samples are kept");
+        });
+        Self {
+            archive: archive.ok().map(RwLock::new),
+            sampler: Mutex::default(),
+        }
+    }
+
+    /// A look at all that can be seen, `elapsed` after the one before.
+    pub(crate) fn look(&self, now: i64, elapsed: Duration, seen: Vec<(String, u64, Traffic)>) {
+        let mut sampler = self.sampler();
+        let complete = sampler.go_to(now);
+        sampler.look(elapsed, seen);
+        drop(sampler);
+        if let Some(complete) = complete {
+            self.append(&complete);
+        }
+    }
+
+    /// Something else was measured.
+    pub(crate) fn measured(&self, source: &str, values: &[(Column, u64)]) {
+        self.sampler().measured(source, values);
+    }
+
+    /// Keeps the seconds that are not yet a row, when the service ends.
+    pub(crate) fn flush(&self) {
+        let complete = self.sampler().complete();
+        self.append(&complete);
+    }
+
+    fn append(&self, complete: &sampler::Complete) {
+        let Some(archive) = &self.archive else { return };
+        let rows: Vec<_> = complete
+            .rows
+            .iter()
+            .map(|(name, row)| (&**name, &**row))
+            .collect();
+        let mut archive = archive.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = archive.append(complete.at, &rows) {
+            tracing::warn!(%error, "samples are lost");
+        }
+    }
+
+    /// Removes what has been kept long enough, and has the rest survive a power failure.
+    pub(crate) fn tidy(&self, now: i64) {
+        let Some(archive) = &self.archive else { return };
+        let mut archive = archive.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = archive.forget_old(now).and_then(|()| archive.sync()) {
+            tracing::warn!(%error, "the archive of samples cannot be tidied");
+        }
+    }
+
+    /// The columns of a source for each step that begins between these times.
+    pub(crate) fn query(&self, source: &str, columns: &[Column], window: &Steps) -> Answer {
+        let columns: Vec<_> = columns.iter().map(|column| *column as usize).collect();
+        let Some(archive) = &self.archive else {
+            return Answer {
+                columns: vec![Vec::new(); columns.len()],
+                damaged: 0,
+            };
+        };
+        let archive = archive.read().unwrap_or_else(PoisonError::into_inner);
+        let answer = archive.query(source, &columns, window.start..window.end, window.step);
+        if answer.damaged > 0 {
+            tracing::warn!(
+                source,
+                damaged = answer.damaged,
+                "blocks of samples are damaged; what was there is a gap"
+            );
+        }
+        answer
+    }
+
+    fn sampler(&self) -> MutexGuard<'_, sampler::Sampler> {
+        self.sampler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Times in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) step: i64,
+}
+
+impl Steps {
+    /// When a step begins.
+    pub(crate) fn begin(&self, place: usize) -> Timestamp {
+        let seconds = i64::try_from(place)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(self.step);
+        Timestamp::from_second(self.start.saturating_add(seconds)).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// The name of an instance's samples.
+pub(crate) fn of_instance(id: &InstanceId) -> String {
+    id.as_str().to_owned()
+}
+
+/// The name of a database's samples. One that was dropped and ordered again is another.
+pub(crate) fn of_database(database: &Database) -> String {
+    let ordered = database.created_at.as_second();
+    format!("{}/{}@{ordered}", database.instance_id, database.db_name)
+}
