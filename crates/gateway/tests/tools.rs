@@ -1,5 +1,6 @@
 //! What tools and frameworks ask a server when they connect brings the same answers directly and
-//! through the gateway. The scripts in `tools/` follow their sources and documentation.
+//! through the gateway. The scripts in `tools/` are written after what the tools are known to ask,
+//! not recorded from them.
 
 mod support;
 
