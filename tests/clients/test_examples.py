@@ -145,4 +145,4 @@ def test_node_pop_core(environment):
 
 
 def test_node_openapi_client(environment, instance):
-    assert [instance.id, "ACTIVE", "shop", "127.0.0.1"] in node("openapi-client.js", environment)
+    assert [instance.id, "ACTIVE", "shop", "127.0.0.0/8"] in node("openapi-client.js", environment)

@@ -240,10 +240,15 @@ def test_a_killed_node_comes_back(own):
     query(session, "INSERT INTO kept VALUES (7)")
     for _ in range(3):
         [node] = service.node_pids()
+        # What it has set is lost with the node, so the session ends; one that loses nothing goes on.
+        query(session, "SET @mine = 1")
+        idle = connect(endpoint)
         start = time.monotonic()
         end(node)
         with pytest.raises((pymysql.err.Error, OSError)):
-            query(session, "SELECT 1")
+            query(session, "SELECT @mine")
+        assert query(idle, "SELECT id FROM kept") == [(7,)]
+        idle.close()
         session = reconnect(endpoint)
         assert time.monotonic() - start < 15
         assert query(session, "SELECT id FROM kept") == [(7,)]
