@@ -49,6 +49,8 @@ pub struct InstanceCounters {
     pub warm_missed: u64,
     /// Waiting connections that turned out to be of no use to the client they were given to.
     pub warm_unfit: u64,
+    /// Sessions that went on over another connection when the node went down, each time.
+    pub revived: u64,
     /// Commands of any kind begun.
     pub commands: u64,
     /// Replies that were, or ended in, errors.
@@ -175,6 +177,7 @@ shares!(
         warm_used,
         warm_missed,
         warm_unfit,
+        revived,
     }
 );
 

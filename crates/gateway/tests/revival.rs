@@ -51,6 +51,7 @@ fn a_session_in_which_nothing_is_lost_survives_a_crash_and_a_shutdown() {
         assert_eq!(setup.sessions(), 2);
     }
     goes_on(&mut silent);
+    assert_eq!(setup.counters().revived, 3);
     // What it does from now on is on the new connection.
     assert_eq!(
         idle.execute("INSERT INTO shop.t (a) VALUES (1)").error(),

@@ -221,7 +221,7 @@ type SessionMetric = (
     fn(&InstanceCounters) -> u64,
 );
 
-const SESSION_METRICS: [SessionMetric; 21] = [
+const SESSION_METRICS: [SessionMetric; 22] = [
     (
         "openpeta_gateway_sessions",
         "gauge",
@@ -251,6 +251,12 @@ const SESSION_METRICS: [SessionMetric; 21] = [
         "counter",
         "Waiting connections that were of no use to the client they were given to.",
         |c| c.warm_unfit,
+    ),
+    (
+        "openpeta_gateway_revived_total",
+        "counter",
+        "Sessions that outlived their node's connection, each time.",
+        |c| c.revived,
     ),
     (
         "openpeta_gateway_accepted_total",

@@ -23,6 +23,8 @@ pub struct Outbox {
     /// The node's connection is of no use: close it, once what is queued for it is out, and open
     /// another, as at the session's beginning. What the node has not read yet does not count.
     pub reconnect: bool,
+    /// The session goes on over another connection to the node than the one that went down.
+    pub revived: bool,
     /// [`Session::deadline`](super::Session::deadline) may have changed within the command phase.
     pub deadline: bool,
     /// The session is over: send what is queued, then close both connections, except the node's
@@ -39,6 +41,7 @@ impl Outbox {
         self.start_tls = None;
         self.start_compression = None;
         self.reconnect = false;
+        self.revived = false;
         self.deadline = false;
         self.close = None;
     }
@@ -51,6 +54,7 @@ impl Outbox {
             && self.start_tls.is_none()
             && self.start_compression.is_none()
             && !self.reconnect
+            && !self.revived
             && !self.deadline
             && self.close.is_none()
     }

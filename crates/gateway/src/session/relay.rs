@@ -319,6 +319,7 @@ impl Relay {
             });
         }
         out.deadline = true;
+        out.revived = true;
         self.resume(shared, now, out)
     }
 

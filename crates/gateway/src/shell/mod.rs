@@ -155,6 +155,9 @@ impl Worker {
         if let Some(compression) = out.start_compression {
             connection.compressed = Some(Box::new(CompressedStream::new(compression)));
         }
+        if out.revived {
+            connection.instance.counters(self.index).revived.add(1);
+        }
         if let Some(reason) = out.close {
             return self.end(io, place, reason);
         }
