@@ -49,7 +49,7 @@ CREATE TABLE backup_policies (
     binlog_enabled  INTEGER NOT NULL,
     period          TEXT    NOT NULL,
     window          TEXT    NOT NULL,
-    retention_days  INTEGER NOT NULL,
+    retention_days  INTEGER NOT NULL, effective_at INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (instance_id, db_name),
     FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
@@ -68,7 +68,7 @@ CREATE TABLE backup_sets (
     manifest_sha256  TEXT,
     failure          TEXT,
     started_at       INTEGER NOT NULL,
-    ended_at         INTEGER,
+    ended_at         INTEGER, is_protected INTEGER NOT NULL DEFAULT 0, verified_at INTEGER, verify_failure TEXT,
     FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT;
 CREATE TABLE databases (
@@ -258,6 +258,7 @@ CREATE INDEX access_keys_owner ON access_keys (account_id, ram_user);
 CREATE INDEX audit_account ON audit (account_id);
 CREATE INDEX audit_instance ON audit (instance_id);
 CREATE INDEX backup_sets_database ON backup_sets (instance_id, db_name, started_at);
+CREATE INDEX backup_sets_ended ON backup_sets (ended_at) WHERE ended_at IS NOT NULL;
 CREATE UNIQUE INDEX endpoints_default ON endpoints (instance_id)
     WHERE endpoint_type <> 'PUBLIC' AND state = 'ACTIVE' AND expires_at IS NULL;
 CREATE INDEX endpoints_expiry ON endpoints (expires_at) WHERE expires_at IS NOT NULL;

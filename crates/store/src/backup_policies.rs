@@ -1,9 +1,10 @@
 //! When and how databases are backed up, where that differs from the defaults.
 
+use jiff::Timestamp;
 use openpeta_types::{BackupPeriod, BackupWindow, DbName, InstanceId, RetentionDays};
 use rusqlite::params;
 
-use crate::column::P;
+use crate::column::{Columns, P};
 use crate::{Reader, StoreError, Writer};
 
 const TABLE: &str = "backup_policies";
@@ -19,6 +20,29 @@ pub struct BackupPolicy {
     pub window: BackupWindow,
     /// For how long sets are kept.
     pub retention: RetentionDays,
+    /// From when on days and window hold: no backup is owed for a time before it.
+    pub effective_at: Timestamp,
+}
+
+/// A database that is to be backed up by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduledDatabase {
+    /// Its instance.
+    pub instance_id: InstanceId,
+    /// Its name.
+    pub db_name: DbName,
+    /// When.
+    pub policy: BackupPolicy,
+}
+
+fn read(columns: &mut Columns<'_, '_>) -> Result<BackupPolicy, StoreError> {
+    Ok(BackupPolicy {
+        is_binlog_enabled: columns.get()?,
+        period: columns.get()?,
+        window: columns.get()?,
+        retention: columns.get()?,
+        effective_at: columns.get()?,
+    })
 }
 
 impl Reader<'_> {
@@ -33,15 +57,34 @@ impl Reader<'_> {
     ) -> Result<Option<BackupPolicy>, StoreError> {
         self.one(
             TABLE,
-            "SELECT binlog_enabled, period, window, retention_days FROM backup_policies
-             WHERE instance_id = ? AND db_name = ?",
+            "SELECT binlog_enabled, period, window, retention_days, effective_at
+             FROM backup_policies WHERE instance_id = ? AND db_name = ?",
             params![P(instance_id), P(db_name)],
+            read,
+        )
+    }
+
+    /// The databases whose policy names a day, and which can be backed up now: they and their
+    /// instances are ACTIVE.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn scheduled_databases(&self) -> Result<Vec<ScheduledDatabase>, StoreError> {
+        self.all(
+            TABLE,
+            "SELECT p.instance_id, p.db_name, p.binlog_enabled, p.period, p.window,
+                    p.retention_days, p.effective_at
+             FROM backup_policies p
+             JOIN instances i ON i.instance_id = p.instance_id AND i.status = 'ACTIVE'
+             JOIN databases d ON d.instance_id = p.instance_id AND d.db_name = p.db_name
+                             AND d.status = 'ACTIVE'
+             WHERE p.period <> 'None' ORDER BY p.instance_id, p.db_name",
+            [],
             |columns| {
-                Ok(BackupPolicy {
-                    is_binlog_enabled: columns.get()?,
-                    period: columns.get()?,
-                    window: columns.get()?,
-                    retention: columns.get()?,
+                Ok(ScheduledDatabase {
+                    instance_id: columns.get()?,
+                    db_name: columns.get()?,
+                    policy: read(columns)?,
                 })
             },
         )
@@ -61,10 +104,10 @@ impl Writer<'_> {
     ) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO backup_policies (instance_id, db_name, binlog_enabled, period, window,
-                                          retention_days)
-             VALUES (?, ?, ?, ?, ?, ?)
+                                          retention_days, effective_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (instance_id, db_name) DO UPDATE SET binlog_enabled = ?3, period = ?4,
-                window = ?5, retention_days = ?6",
+                window = ?5, retention_days = ?6, effective_at = ?7",
             params![
                 P(instance_id),
                 P(db_name),
@@ -72,6 +115,7 @@ impl Writer<'_> {
                 P(&policy.period),
                 P(&policy.window),
                 P(&policy.retention),
+                P(&policy.effective_at),
             ],
         )?;
         Ok(())

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use openpeta_types::{
     AccountId, BackupId, BackupMethod, BackupMode, BackupStatus, BackupType, DbName, InstanceId,
-    NodeSpec,
+    NodeSpec, RetentionDays,
 };
 use rusqlite::params;
 
@@ -16,7 +16,8 @@ const TABLE: &str = "backup_sets";
 macro_rules! columns {
     () => {
         "backup_id, account_id, instance_id, db_name, backup_type, mode, method, node_spec, \
-         node_number, started_at, status, size_bytes, manifest_sha256, failure, ended_at"
+         node_number, started_at, status, size_bytes, manifest_sha256, failure, ended_at, \
+         is_protected, verified_at, verify_failure"
     };
 }
 
@@ -63,6 +64,19 @@ pub struct BackupSet {
     pub status: BackupStatus,
     /// What came of it.
     pub outcome: BackupOutcome,
+    /// Whether it outlives the time for which sets are kept.
+    pub is_protected: bool,
+    /// When it was last restored and compared for proof.
+    pub verification: Option<Verification>,
+}
+
+/// A restore of a set for the sake of proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// When it ended.
+    pub at: Timestamp,
+    /// What was wrong; `None` when the set is as it should be.
+    pub failure: Option<String>,
 }
 
 /// What came of taking a backup set.
@@ -128,6 +142,12 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<BackupSet, StoreError> {
             manifest_sha256: columns.get()?,
             failure: columns.get()?,
             ended_at: columns.get()?,
+        },
+        is_protected: columns.get()?,
+        verification: {
+            let at: Option<Timestamp> = columns.get()?;
+            let failure = columns.get()?;
+            at.map(|at| Verification { at, failure })
         },
     })
 }
@@ -225,6 +245,132 @@ impl Reader<'_> {
         )
     }
 
+    /// The sets of a database that the policy asked for, begun at that time or later, oldest
+    /// first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn automated_backups_since(
+        &self,
+        instance_id: &InstanceId,
+        db_name: &DbName,
+        since: Timestamp,
+    ) -> Result<Vec<BackupSet>, StoreError> {
+        self.all(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM backup_sets WHERE instance_id = ? AND db_name = ? AND started_at >= ?
+                  AND mode = 'Automated' ORDER BY backup_id"
+            ),
+            params![P(instance_id), P(db_name), P(&since)],
+            read,
+        )
+    }
+
+    /// How many sets are being taken because a policy asked for them, on the whole host.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn running_automated_backups(&self) -> Result<u32, StoreError> {
+        let count = self.one(
+            TABLE,
+            "SELECT count(*) FROM backup_sets WHERE status = 'Progress' AND mode = 'Automated'",
+            [],
+            |columns| columns.get(),
+        )?;
+        Ok(count.unwrap_or_default())
+    }
+
+    /// Sets that the policy of their database no longer wants at that time, oldest first, some
+    /// hundred at most: neither protected ones, nor the newest whole set of a database in which
+    /// no proof found a fault.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn expired_backups(&self, now: Timestamp) -> Result<Vec<BackupSet>, StoreError> {
+        self.all(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM (
+                    SELECT s.* FROM backup_sets s
+                    LEFT JOIN backup_policies p USING (instance_id, db_name)
+                    WHERE s.ended_at < ?1 - coalesce(p.retention_days, ?2) * 86400000000
+                      AND NOT s.is_protected
+                      AND (s.status = 'Failed' OR EXISTS (
+                            SELECT 1 FROM backup_sets newer
+                            WHERE newer.instance_id = s.instance_id
+                              AND newer.db_name = s.db_name
+                              AND newer.status = 'Success' AND newer.verify_failure IS NULL
+                              AND newer.backup_id > s.backup_id))
+                    ORDER BY s.ended_at, s.backup_id LIMIT 200)"
+            ),
+            params![P(&now), P(&RetentionDays::default())],
+            read,
+        )
+    }
+
+    /// The whole set whose last proof is oldest, one without any first, of an instance that is
+    /// ACTIVE. Among equals chance decides.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn least_proven_backup(&self) -> Result<Option<BackupSet>, StoreError> {
+        self.one(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM backup_sets WHERE status = 'Success' AND instance_id IN
+                    (SELECT instance_id FROM instances WHERE status = 'ACTIVE')
+                  ORDER BY coalesce(verified_at, 0), random() LIMIT 1"
+            ),
+            [],
+            read,
+        )
+    }
+
+    /// When a set was last restored for proof; if never, when the oldest one was whole. `None`
+    /// when there is no whole set.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn last_verification(&self) -> Result<Option<Timestamp>, StoreError> {
+        let last = self.one(
+            TABLE,
+            "SELECT coalesce(max(verified_at), min(ended_at)) FROM backup_sets
+             WHERE status = 'Success'",
+            [],
+            |columns| columns.get(),
+        )?;
+        Ok(last.flatten())
+    }
+
+    /// All sets, or those of an instance, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn backup_sets(
+        &self,
+        instance_id: Option<&InstanceId>,
+        limit: u32,
+    ) -> Result<Vec<BackupSet>, StoreError> {
+        self.all(
+            TABLE,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM backup_sets WHERE ?1 IS NULL OR instance_id = ?1
+                  ORDER BY backup_id DESC LIMIT ?2"
+            ),
+            params![P(&instance_id.cloned()), P(&limit)],
+            read,
+        )
+    }
+
     /// Every set with its instance, for a look at what lies on disk.
     ///
     /// # Errors
@@ -288,6 +434,50 @@ impl Writer<'_> {
                 P(&outcome.failure),
                 P(&outcome.ended_at),
             ],
+        )?;
+        Ok(())
+    }
+
+    /// Removes a set's row; its files are leftovers from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn delete_backup_set(&self, backup_id: BackupId) -> Result<(), StoreError> {
+        self.change(
+            TABLE,
+            "DELETE FROM backup_sets WHERE backup_id = ?",
+            [P(&backup_id)],
+        )
+    }
+
+    /// Has a set outlive the time for which sets are kept, or no longer.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn protect_backup_set(
+        &self,
+        backup_id: BackupId,
+        is_protected: bool,
+    ) -> Result<(), StoreError> {
+        self.change(
+            TABLE,
+            "UPDATE backup_sets SET is_protected = ?2 WHERE backup_id = ?1",
+            params![P(&backup_id), P(&is_protected)],
+        )
+    }
+
+    /// Notes what came of a restore for proof; a set that is gone is passed over.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn set_verification(
+        &self,
+        backup_id: BackupId,
+        verification: &Verification,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE backup_sets SET verified_at = ?2, verify_failure = ?3 WHERE backup_id = ?1",
+            params![P(&backup_id), P(&verification.at), P(&verification.failure),],
         )?;
         Ok(())
     }

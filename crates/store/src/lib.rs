@@ -55,8 +55,10 @@ mod whitelists;
 pub use access_keys::{AccessKey, AccessKeyStatus, SessionToken};
 pub use accounts::{Account, Grant};
 pub use audit::{AuditEntry, AuditFilter, AuditRecord};
-pub use backup_policies::BackupPolicy;
-pub use backup_sets::{BackupOutcome, BackupSet, BackupSetFilter, BackupSetPage, NewBackupSet};
+pub use backup_policies::{BackupPolicy, ScheduledDatabase};
+pub use backup_sets::{
+    BackupOutcome, BackupSet, BackupSetFilter, BackupSetPage, NewBackupSet, Verification,
+};
 pub use changes::Topic;
 pub use databases::Database;
 pub use endpoints::{Endpoint, EndpointState};

@@ -31,6 +31,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "limits",
         sql: include_str!("../migrations/0003_limits.sql"),
     },
+    Migration {
+        name: "backup-schedule",
+        sql: include_str!("../migrations/0004_backup_schedule.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

@@ -21,6 +21,8 @@ spelled!(
         Stopped = "stopped",
         /// Process and data are being removed.
         Destroying = "destroying",
+        /// A task works with it, and removes it in the end; nobody else does anything to it.
+        Scratch = "scratch",
     }
 );
 
@@ -99,7 +101,7 @@ impl Reader<'_> {
         )
     }
 
-    /// The nodes that serve no instance yet, oldest first.
+    /// The nodes that serve no instance yet and stand ready for one, oldest first.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
@@ -107,7 +109,8 @@ impl Reader<'_> {
         self.all(
             TABLE,
             "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
-             FROM nodes WHERE instance_id IS NULL ORDER BY created_at, node_id",
+             FROM nodes WHERE instance_id IS NULL AND state <> 'scratch'
+             ORDER BY created_at, node_id",
             [],
             read,
         )

@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use openpeta_store::{
     AccessKeyStatus, AuditEntry, AuditFilter, BackupOutcome, BackupPolicy, BackupSetFilter,
     Endpoint, IdempotencyRecord, NewBackupSet, NewOrder, NewTask, NodeState, OrderFilter,
-    PolicyAttachment, StepState, Store, StoreError, TaskFilter, TaskPhase, Topic, Writer,
+    PolicyAttachment, ScheduledDatabase, StepState, Store, StoreError, TaskFilter, TaskPhase,
+    Topic, Verification, Writer,
 };
 use openpeta_types::{
     AccountStatus, BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow,
@@ -559,6 +560,7 @@ fn backup_policies_go_with_their_database() {
         period: BackupPeriod::parse("Friday,Monday").unwrap(),
         window: BackupWindow::parse("01:00Z-02:30Z").unwrap(),
         retention: RetentionDays::new(30).unwrap(),
+        effective_at: at(7),
     };
     assert!(matches!(
         refused(&store, |writer| writer
@@ -572,6 +574,29 @@ fn backup_policies_go_with_their_database() {
         writer.put_backup_policy(&id, &name, &policy)
     });
     assert_eq!(read().unwrap(), Some(policy));
+    let scheduled = || store.read(|reader| reader.scheduled_databases()).unwrap();
+    write(&store, |writer| {
+        writer.set_database_status(&id, &name, ObjectStatus::Modify)
+    });
+    assert_eq!(scheduled(), []);
+    write(&store, |writer| {
+        writer.set_instance_status(&id, ObjectStatus::Active)?;
+        writer.set_database_status(&id, &name, ObjectStatus::Active)
+    });
+    let expected = ScheduledDatabase {
+        instance_id: id.clone(),
+        db_name: name.clone(),
+        policy,
+    };
+    assert_eq!(scheduled(), [expected]);
+    let never = BackupPolicy {
+        period: BackupPeriod::default(),
+        ..policy
+    };
+    write(&store, |writer| {
+        writer.put_backup_policy(&id, &name, &never)
+    });
+    assert_eq!(scheduled(), []);
     write(&store, |writer| writer.delete_database(&id, &name));
     assert_eq!(read().unwrap(), None);
 }
@@ -656,4 +681,106 @@ fn backup_sets_are_listed_newest_first_and_go_with_their_database() {
     });
     let left = store.read(|reader| reader.backup_set_ids());
     assert_eq!(left.unwrap(), []);
+}
+
+#[test]
+fn sets_expire_but_for_the_newest_whole_one_and_protected_ones() {
+    let (_directory, store) = with_instance();
+    let (id, name) = (instance_id(1), db("shop"));
+    let day = 86_400;
+    use BackupStatus::{Failed, Progress, Success};
+    let whole = |writer: &Writer<'_>, ended, status| {
+        let set = writer.insert_backup_set(&NewBackupSet {
+            account_id: account_id(1),
+            instance_id: id.clone(),
+            db_name: name.clone(),
+            backup_type: BackupType::Full,
+            mode: BackupMode::Automated,
+            method: BackupMethod::Logical,
+            node_spec: database(1, "shop", ChargeType::PostPaid).node_spec,
+            node_number: 1,
+            started_at: at(ended - 10),
+        })?;
+        let outcome = BackupOutcome {
+            ended_at: Some(at(ended)),
+            ..BackupOutcome::default()
+        };
+        if status != Progress {
+            writer.finish_backup_set(set, status, &outcome)?;
+        }
+        Ok::<_, StoreError>(set)
+    };
+    let (first, second, failed) = write(&store, |writer| {
+        writer.insert_database(&database(1, "shop", ChargeType::PostPaid))?;
+        writer.set_instance_status(&id, ObjectStatus::Active)?;
+        let first = whole(writer, day, Success)?;
+        let second = whole(writer, 2 * day, Success)?;
+        let failed = whole(writer, 3 * day, Failed)?;
+        whole(writer, 4 * day, Progress)?;
+        Ok((first, second, failed))
+    });
+    let expired = |second: i64| {
+        let sets = store.read(|reader| reader.expired_backups(at(second)));
+        let sets = sets.unwrap().into_iter();
+        sets.map(|set| set.backup_id).collect::<Vec<_>>()
+    };
+    assert_eq!(expired(8 * day), []);
+    assert_eq!(expired(8 * day + 1), [first]);
+    assert_eq!(expired(700 * day), [first, failed]);
+    write(&store, |writer| {
+        let kept_for_a_month = BackupPolicy {
+            retention: RetentionDays::new(30).unwrap(),
+            ..BackupPolicy::default()
+        };
+        writer.put_backup_policy(&id, &name, &kept_for_a_month)
+    });
+    assert_eq!(expired(31 * day), []);
+    assert_eq!(expired(31 * day + 1), [first]);
+    write(&store, |writer| writer.protect_backup_set(first, true));
+    assert_eq!(expired(700 * day), [failed]);
+    write(&store, |writer| writer.protect_backup_set(first, false));
+    let automated = store.read(|reader| {
+        let since = at(3 * day - 10);
+        assert_eq!(reader.running_automated_backups()?, 1);
+        reader.automated_backups_since(&id, &name, since)
+    });
+    let automated: Vec<_> = automated.unwrap().iter().map(|set| set.status).collect();
+    assert_eq!(automated, [Failed, Progress]);
+    // What was never proven comes first, then what was proven longest ago.
+    let last = || store.read(|reader| reader.last_verification()).unwrap();
+    assert_eq!(last(), Some(at(day)));
+    let next = || store.read(|reader| reader.least_proven_backup()).unwrap();
+    for (set, at_second) in [(first, 9 * day), (second, 10 * day)] {
+        let failure = (set == first).then(|| "it differs".to_owned());
+        let verification = Verification {
+            at: at(at_second),
+            failure,
+        };
+        write(&store, |writer| writer.set_verification(set, &verification));
+        assert_eq!(last(), Some(at(at_second)));
+        let stored = store.read(|reader| reader.backup_set(set)).unwrap();
+        assert_eq!(stored.unwrap().verification, Some(verification));
+        let other = if set == first { second } else { first };
+        assert_eq!(next().map(|set| set.backup_id), Some(other));
+    }
+    // A set that could not be restored keeps the one before it from going.
+    let fault = |failure: Option<&str>| Verification {
+        at: at(11 * day),
+        failure: failure.map(str::to_owned),
+    };
+    write(&store, |writer| {
+        writer.set_verification(second, &fault(Some("damaged")))
+    });
+    assert_eq!(expired(700 * day), [failed]);
+    write(&store, |writer| {
+        writer.set_verification(second, &fault(None))
+    });
+    assert_eq!(expired(700 * day), [first, failed]);
+    write(&store, |writer| writer.delete_backup_set(first));
+    assert_eq!(next().map(|set| set.backup_id), Some(second));
+    assert_eq!(expired(700 * day), [failed]);
+    assert!(matches!(
+        refused(&store, |writer| writer.protect_backup_set(first, true)),
+        StoreError::NotFound { .. }
+    ));
 }

@@ -94,6 +94,12 @@ impl BackupPeriod {
     pub const fn is_never(self) -> bool {
         self.0 == 0
     }
+
+    /// Whether a weekday is one of them; 0 is Monday. There is none beyond 6.
+    #[must_use]
+    pub const fn has_weekday(self, weekday: u8) -> bool {
+        weekday < 7 && self.0 & (1 << weekday) != 0
+    }
 }
 
 impl FromStr for BackupPeriod {
@@ -138,6 +144,19 @@ impl BackupWindow {
             (start != end).then_some(Self { start, end })
         };
         window().ok_or(NameError::new("PreferredBackupTime", "is no time window"))
+    }
+
+    /// When it begins, in minutes after midnight UTC.
+    #[must_use]
+    pub const fn start_minute(self) -> u16 {
+        self.start
+    }
+
+    /// How many minutes it lasts, past midnight if need be: 1 to 1439.
+    #[must_use]
+    pub const fn minutes(self) -> u16 {
+        const DAY: u16 = 24 * 60;
+        (self.end + DAY - self.start) % DAY
     }
 }
 
@@ -233,6 +252,15 @@ mod tests {
             assert_eq!(period.to_string(), shown);
             assert_eq!(BackupPeriod::parse(shown), Ok(period));
             assert_eq!(period.is_never(), shown == "None");
+            for (day, name) in WEEKDAYS.iter().enumerate() {
+                let day = u8::try_from(day).expect("seven");
+                assert_eq!(
+                    period.has_weekday(day),
+                    shown.contains(name),
+                    "{text} {name}"
+                );
+            }
+            assert!(!period.has_weekday(7) && !period.has_weekday(u8::MAX));
         }
         for bad in [
             "",
@@ -249,12 +277,14 @@ mod tests {
 
     #[test]
     fn windows_are_two_times_of_a_day() {
-        for (text, shown) in [
-            ("18:00Z-19:00Z", "18:00Z-19:00Z"),
-            ("23:30Z- 00:30Z", "23:30Z-00:30Z"),
+        for (text, shown, start, minutes) in [
+            ("18:00Z-19:00Z", "18:00Z-19:00Z", 1_080, 60),
+            ("23:30Z- 00:30Z", "23:30Z-00:30Z", 1_410, 60),
+            ("00:01Z-00:00Z", "00:01Z-00:00Z", 1, 1_439),
         ] {
             let window = BackupWindow::parse(text).expect(text);
             assert_eq!(window.to_string(), shown);
+            assert_eq!((window.start_minute(), window.minutes()), (start, minutes));
         }
         for bad in [
             "",
