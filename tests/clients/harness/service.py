@@ -129,6 +129,13 @@ class Service:
         """A signed client with the default tenant's key."""
         return Api(self.credentials)
 
+    def admin(self, *words):
+        """The reply to a command of the operator."""
+        command = [self.binary, "admin", *words, "--json"]
+        environment = {**os.environ, "OPENPETA_DATA_DIR": str(self.data_dir)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        return json.loads(done.stdout)
+
     def log(self):
         """All that the service wrote so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
