@@ -34,6 +34,8 @@ pub struct ControlConfig {
     pub billing: BillingConfig,
     /// Samples of what instances do and take.
     pub monitoring: MonitoringConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
 }
@@ -57,6 +59,29 @@ impl Default for MonitoringConfig {
             keep_fine_hours: 48,
             max_bytes: 10 << 30,
         }
+    }
+}
+
+/// Backups (`[backup]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackupConfig {
+    /// Hours between two restore drills: a set is restored into a node of its own and compared.
+    /// 0 switches them off.
+    pub drill_hours: u32,
+}
+
+impl Default for BackupConfig {
+    fn default() -> Self {
+        Self { drill_hours: 168 }
+    }
+}
+
+impl BackupConfig {
+    /// Time between two restore drills; zero for none.
+    #[must_use]
+    pub fn drill_interval(&self) -> Duration {
+        Duration::from_secs(u64::from(self.drill_hours) * 3_600)
     }
 }
 

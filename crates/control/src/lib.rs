@@ -45,8 +45,8 @@ mod workflows;
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
 pub use config::{
-    BillingConfig, ControlConfig, DataDir, MonitoringConfig, NetworkConfig, NodesConfig,
-    QuotaConfig,
+    BackupConfig, BillingConfig, ControlConfig, DataDir, MonitoringConfig, NetworkConfig,
+    NodesConfig, QuotaConfig,
 };
 pub use control::Control;
 pub use error::ControlError;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use openpeta_control::{
-    BillingConfig, ControlConfig, MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig,
+    BackupConfig, BillingConfig, ControlConfig, MonitoringConfig, NetworkConfig, NodesConfig,
+    QuotaConfig,
 };
 use openpeta_types::{NodeSpecCatalogue, WhitelistEntry};
 use serde::Deserialize;
@@ -34,6 +35,8 @@ pub struct Config {
     pub billing: BillingConfig,
     /// Samples of what instances do and take.
     pub monitoring: MonitoringConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
 }
@@ -83,6 +86,7 @@ impl Config {
             quotas: self.quotas.clone(),
             billing: self.billing.clone(),
             monitoring: self.monitoring.clone(),
+            backup: self.backup.clone(),
             node_specs: self.node_specs.clone(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod access_keys;
 mod audit;
+mod backups;
 mod billing;
 mod explain;
 mod instances;
@@ -192,6 +193,13 @@ impl Control {
             C::TaskShow { task_id } => self.task_show(task_id),
             C::TaskRetry { task_id } => self.task_retry(&change, task_id),
             C::TaskCancel { task_id } => self.task_cancel(&change, task_id),
+            C::BackupList { instance_id, limit } => self.backup_list(instance_id, limit),
+            C::BackupProtect {
+                backup_id,
+                is_protected,
+            } => self.backup_protect(&change, backup_id, is_protected),
+            C::BackupDelete { backup_id } => self.backup_delete(&change, backup_id).await,
+            C::BackupVerify { backup_id } => self.backup_verify(&change, backup_id),
             C::OrderList {
                 account_id,
                 instance_id,

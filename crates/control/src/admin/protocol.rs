@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use openpeta_types::{
-    AccessKeyId, AccountId, AccountName, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId,
+    AccessKeyId, AccountId, AccountName, BackupId, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -248,6 +248,30 @@ pub enum AdminCommand {
         /// The task.
         task_id: TaskId,
     },
+    /// Lists backup sets, newest first.
+    BackupList {
+        /// Only those of this instance.
+        instance_id: Option<InstanceId>,
+        /// Most rows.
+        limit: Option<u32>,
+    },
+    /// Has a backup set outlive the time for which sets are kept, or no longer.
+    BackupProtect {
+        /// The set.
+        backup_id: BackupId,
+        /// Whether it shall.
+        is_protected: bool,
+    },
+    /// Removes a backup set; refused while it is protected or in use.
+    BackupDelete {
+        /// The set.
+        backup_id: BackupId,
+    },
+    /// Has a backup set restored into a node of its own and compared; a task does it.
+    BackupVerify {
+        /// The set.
+        backup_id: BackupId,
+    },
     /// Lists orders, newest first.
     OrderList {
         /// Only those of this tenant.
@@ -310,6 +334,7 @@ impl AdminCommand {
                 | Self::NodeList
                 | Self::TaskList { .. }
                 | Self::TaskShow { .. }
+                | Self::BackupList { .. }
                 | Self::OrderList { .. }
                 | Self::UsageList { .. }
                 | Self::AuditList { .. }

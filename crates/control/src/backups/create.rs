@@ -1,9 +1,11 @@
 //! CreateDatabaseBackup.
 
-use openpeta_rpc_api::ApiError;
+use jiff::Timestamp;
 use openpeta_rpc_api::backups::{CreateDatabaseBackupRequest, CreateDatabaseBackupResponse};
-use openpeta_store::{NewBackupSet, Reader};
-use openpeta_types::{BackupMethod, BackupMode, BackupType, DbName, InstanceId};
+use openpeta_rpc_api::{Action, ApiError};
+use openpeta_store::{Database, Instance, NewBackupSet, Reader, Writer};
+use openpeta_tasks::{NewTask, Tasks};
+use openpeta_types::{BackupId, BackupMethod, BackupMode, BackupType, DbName, InstanceId, TaskId};
 
 use crate::authorize::{require_active_database, require_unlocked};
 use crate::workflows::create_database_backup::{CreateDatabaseBackup, CreateDatabaseBackupParams};
@@ -26,29 +28,55 @@ impl Control {
             require_unlocked(&instance)?;
             let database = require_active_database(writer, id, db_name)?;
             require_no_backup(writer, id, Some(db_name))?;
-            let backup_id = writer.insert_backup_set(&NewBackupSet {
-                account_id: call.caller.account_id,
-                instance_id: id.clone(),
-                db_name: db_name.clone(),
-                backup_type: BackupType::Full,
-                mode: BackupMode::Manual,
-                method: BackupMethod::Logical,
-                node_spec: database.node_spec,
-                node_number: database.node_number,
-                started_at: call.caller.now,
-            })?;
-            let params = CreateDatabaseBackupParams {
-                instance_id: id.clone(),
-                db_name: db_name.clone(),
-                backup_id,
-            };
-            let db_name = Some(db_name.clone());
-            let task = self.enqueue::<CreateDatabaseBackup>(writer, call, id, db_name, params)?;
+            let (backup_id, task) = begin_backup(
+                writer,
+                &instance,
+                &database,
+                BackupMode::Manual,
+                call.caller.now,
+            )?;
             audit::record(writer, call, Some(id), Some(task))?;
             Ok::<_, ControlError>(backup_id)
         })?;
         Ok(CreateDatabaseBackupResponse { backup_id })
     }
+}
+
+/// Writes a set that is to be taken, and the task that takes it.
+pub(super) fn begin_backup(
+    writer: &Writer<'_>,
+    instance: &Instance,
+    database: &Database,
+    mode: BackupMode,
+    now: Timestamp,
+) -> Result<(BackupId, TaskId), ControlError> {
+    let instance_id = &instance.instance_id;
+    let backup_id = writer.insert_backup_set(&NewBackupSet {
+        account_id: instance.account_id,
+        instance_id: instance_id.clone(),
+        db_name: database.db_name.clone(),
+        backup_type: BackupType::Full,
+        mode,
+        method: BackupMethod::Logical,
+        node_spec: database.node_spec.clone(),
+        node_number: database.node_number,
+        started_at: now,
+    })?;
+    let task = Tasks::enqueue(
+        writer,
+        &NewTask::<CreateDatabaseBackup> {
+            account_id: instance.account_id,
+            instance_id: Some(instance_id.clone()),
+            db_name: Some(database.db_name.clone()),
+            action: Action::CreateDatabaseBackup.name(),
+            params: CreateDatabaseBackupParams {
+                instance_id: instance_id.clone(),
+                db_name: database.db_name.clone(),
+                backup_id,
+            },
+        },
+    )?;
+    Ok((backup_id, task))
 }
 
 /// Refuses what cannot be done while a backup is taken, of one database or of any.

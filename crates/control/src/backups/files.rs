@@ -9,6 +9,7 @@ use openpeta_types::{BackupId, DbName, InstanceId};
 use crate::ControlError;
 use crate::parts::Parts;
 use crate::workflows::create_database_backup::is_backup;
+use crate::workflows::verify_backup::is_verification;
 
 /// The directory of sets in the data directory.
 const DIRECTORY: &str = "backups";
@@ -53,7 +54,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Waits until no backup of an instance, or of one of its databases, is being taken.
+    /// Waits until no backup of an instance, or of one of its databases, is being taken or proven.
     async fn end_of_backups(
         &self,
         instance: &InstanceId,
@@ -66,7 +67,7 @@ impl Parts {
                 .store
                 .read(|reader| reader.unfinished_tasks_of(instance))?;
             let concerned = |task: &&openpeta_store::Task| {
-                is_backup(task) && (db_name.is_none() || task.db_name.as_ref() == db_name)
+                works_on_sets(task) && (db_name.is_none() || task.db_name.as_ref() == db_name)
             };
             if tasks.iter().find(concerned).is_none() || changes.changed().await.is_err() {
                 return Ok(());
@@ -105,8 +106,13 @@ impl Parts {
     }
 }
 
-/// Tells the backups that are being taken of an instance, or of one of its databases, that
-/// nobody wants them any more.
+/// Whether a task takes a set, or proves one, of the instance that it is about.
+fn works_on_sets(task: &openpeta_store::Task) -> bool {
+    is_backup(task) || is_verification(task)
+}
+
+/// Tells the backups that are being taken or proven of an instance, or of one of its databases,
+/// that nobody wants them any more.
 ///
 /// # Errors
 /// [`ControlError`] when the store fails.
@@ -116,7 +122,7 @@ pub(crate) fn cancel_backups(
     db_name: Option<&DbName>,
 ) -> Result<(), ControlError> {
     for mut task in writer.unfinished_tasks_of(instance)? {
-        if is_backup(&task) && (db_name.is_none() || task.db_name.as_ref() == db_name) {
+        if works_on_sets(&task) && (db_name.is_none() || task.db_name.as_ref() == db_name) {
             task.cancel_requested = true;
             writer.update_task(&task)?;
         }

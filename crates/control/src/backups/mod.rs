@@ -1,12 +1,17 @@
-//! Backups of databases (API document 11): one file per verb.
+//! Backups of databases (API document 11): one file per verb; what the policy asks for besides.
 
+mod automatic;
 mod create;
 mod describe;
+mod expire;
 mod files;
 mod policy;
 mod restore;
+mod schedule;
 mod switch;
 #[cfg(test)]
 pub(crate) mod tests;
+mod verify;
 
+pub(crate) use expire::sets_in_use;
 pub(crate) use files::cancel_backups;

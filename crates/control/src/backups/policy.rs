@@ -10,7 +10,8 @@ use crate::authorize::{require_active_database, require_database};
 use crate::{Caller, Control, ControlError, MutatingCall, audit};
 
 impl Control {
-    /// ModifyBackupPolicy: changes what is given of a database's policy.
+    /// ModifyBackupPolicy: changes what is given of a database's policy. No backup is owed for
+    /// a time that passed before its days or its window were set.
     ///
     /// # Errors
     /// `InvalidDBInstanceId.NotFound`, `OperationDenied.DBInstanceStatus`,
@@ -25,12 +26,16 @@ impl Control {
             self.active_instance(writer, &call.caller, call.action, id)?;
             require_active_database(writer, id, db_name)?;
             let old = writer.backup_policy(id, db_name)?.unwrap_or_default();
-            let new = BackupPolicy {
+            let mut new = BackupPolicy {
                 is_binlog_enabled: request.is_binlog_enabled.unwrap_or(old.is_binlog_enabled),
                 period: request.period.unwrap_or(old.period),
                 window: request.window.unwrap_or(old.window),
                 retention: request.retention.unwrap_or(old.retention),
+                ..old
             };
+            if (new.period, new.window) != (old.period, old.window) {
+                new.effective_at = call.caller.now;
+            }
             if new != old {
                 writer.put_backup_policy(id, db_name, &new)?;
             }

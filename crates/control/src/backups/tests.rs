@@ -1,5 +1,6 @@
 //! Backups over real nodes: what is refused, what is listed, what is left.
 
+mod automatic;
 pub(crate) mod switch;
 
 use openpeta_rpc_api::backups::{

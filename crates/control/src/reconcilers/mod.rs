@@ -3,6 +3,7 @@
 //! something wakes them, by one code path, and may be stopped at any moment.
 
 mod accounts;
+mod backups;
 mod billing;
 mod disk_quota;
 mod endpoints;
@@ -45,7 +46,9 @@ pub(crate) async fn check_disk_quota(parts: &Arc<Parts>) -> Result<(), ControlEr
     disk_quota::reconcile(Arc::clone(parts)).await
 }
 
+pub(crate) use backups::Backups;
 pub(crate) use billing::Billing;
+pub(crate) use spares::settings as spare_settings;
 
 /// Starts all reconcilers; they stop when the set is dropped.
 pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
@@ -63,6 +66,9 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let billing = Arc::new(Billing::default());
     let bill = move |parts| Arc::clone(&billing).reconcile(parts);
     repeat(&mut running, parts, "billing", SLOW, bill);
+    let backups = Arc::new(Backups::default());
+    let back_up = move |parts| Arc::clone(&backups).reconcile(parts);
+    repeat(&mut running, parts, "backups", SLOW, back_up);
     repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
     repeat(
         &mut running,

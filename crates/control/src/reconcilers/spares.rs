@@ -88,7 +88,7 @@ fn is_spare(writer: &Writer<'_>, spare: &Node) -> Result<bool, ControlError> {
 }
 
 /// Settings of spare nodes: the configured ones, else those of the spec that sells best.
-fn settings(parts: &Parts) -> Result<NodeSettings, ControlError> {
+pub(crate) fn settings(parts: &Parts) -> Result<NodeSettings, ControlError> {
     if let Some(settings) = &parts.config.nodes.spare_settings {
         return Ok(settings.clone());
     }

@@ -14,6 +14,7 @@ pub(crate) mod delete_account;
 pub(crate) mod delete_database;
 pub(crate) mod delete_instance;
 pub(crate) mod grant_account_privilege;
+mod loading;
 pub(crate) mod new_instance;
 mod opening;
 pub(crate) mod public_connection;
@@ -25,6 +26,7 @@ pub(crate) mod switch_backup_database;
 pub(crate) mod switch_net_type;
 #[cfg(test)]
 mod tests;
+pub(crate) mod verify_backup;
 
 use std::io;
 use std::sync::Arc;
@@ -53,6 +55,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
             parts,
         )))
         .with(restore_database::RestoreDatabase(Arc::clone(parts)))
+        .with(verify_backup::VerifyBackup(Arc::clone(parts)))
         .with(switch_backup_database::SwitchBackupDatabase(Arc::clone(
             parts,
         )))

@@ -1,30 +1,19 @@
 //! RestoreDatabase: a new instance with the content of a backup set, compared with it before
 //! anybody may call it restored.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use openpeta_engine::Manifest;
 use openpeta_rpc_api::Action;
-use openpeta_store::Writer;
-use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, undoable};
-use openpeta_types::{BackupId, DbName, InstanceId};
+use openpeta_store::{Task, Writer};
+use openpeta_tasks::{StepEntry, StepError, TaskContext, Workflow, undoable};
+use openpeta_types::{BackupId, DbName, InstanceId, NodeId, Secret};
 use serde::{Deserialize, Serialize};
 
+use super::loading::{CheckSet, CompareContent, LoadSet, LoadsSet, SetSource};
 use super::new_instance::{
     self, CheckLogin, CreateNode, MakesInstance, NewInstanceParams, OpenEndpoint, StartNode,
 };
-use super::{engine_error, fraction};
 use crate::parts::Parts;
-
-/// A load or a comparison that failed for want of the node is begun anew.
-const RETRY: RetryPolicy = RetryPolicy {
-    attempts: 3,
-    first_delay: Duration::from_secs(1),
-    max_delay: Duration::from_secs(30),
-};
 
 /// Restores a set into a new instance.
 pub(crate) struct RestoreDatabase(pub(super) Arc<Parts>);
@@ -85,107 +74,34 @@ impl Workflow for RestoreDatabase {
     }
 }
 
-impl RestoreDatabase {
-    /// Where the set lies.
-    fn set(&self, params: &RestoreDatabaseParams) -> PathBuf {
-        let source = &params.source_instance_id;
-        self.0.backup_dir(source, params.backup_id)
+impl LoadsSet for RestoreDatabase {
+    const IS_FOR_USE: bool = true;
+
+    fn parts(&self) -> &Arc<Parts> {
+        &self.0
     }
 
-    /// The set's manifest, after a look at all of its files.
-    async fn manifest(&self, params: &RestoreDatabaseParams) -> Result<Manifest, StepError> {
-        let set = self.set(params);
-        let checked = self.0.engine.check_set(&set, &params.manifest_sha256);
-        checked.await.map_err(engine_error)
+    fn source(params: &RestoreDatabaseParams) -> SetSource<'_> {
+        SetSource {
+            instance_id: &params.source_instance_id,
+            db_name: &params.db_name,
+            backup_id: params.backup_id,
+            manifest_sha256: &params.manifest_sha256,
+        }
     }
 
-    /// Has the node run, whatever happened to it since it was started.
-    async fn start(&self, params: &RestoreDatabaseParams) -> Result<(), StepError> {
-        let started = self.0.engine.start_node(&params.instance.node_id).await;
-        started.map(drop).map_err(engine_error)
-    }
-}
-
-/// The files of the set are those that were written.
-struct CheckSet;
-
-#[async_trait]
-impl Step<RestoreDatabase> for CheckSet {
-    const NAME: &'static str = "check-set";
-    const TITLE: &'static str = "Checking the backup set";
-    const IS_INTERRUPTIBLE: bool = true;
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &RestoreDatabase,
-        task: &TaskContext<'_, RestoreDatabase>,
-    ) -> Result<(), StepError> {
-        workflow.manifest(task.params()).await.map(drop)
+    fn node(params: &RestoreDatabaseParams) -> &NodeId {
+        &params.instance.node_id
     }
 }
 
-/// The database is on the node. It goes with the node.
-struct LoadSet;
-
-#[async_trait]
-impl Step<RestoreDatabase> for LoadSet {
-    const NAME: &'static str = "load-set";
-    const TITLE: &'static str = "Loading the backup set";
-    const WEIGHT: u32 = 20;
-    const IS_INTERRUPTIBLE: bool = true;
-    const RETRY: Option<RetryPolicy> = Some(RETRY);
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &RestoreDatabase,
-        task: &TaskContext<'_, RestoreDatabase>,
-    ) -> Result<(), StepError> {
-        let params = task.params();
-        workflow.start(params).await?;
-        let manifest = workflow.manifest(params).await?;
-        let progress = |done: u64, total: u64, what: &str| {
-            task.progress(fraction(done, total), &format!("Loading {what}"));
-        };
-        let (node, set) = (&params.instance.node_id, workflow.set(params));
-        let engine = &workflow.0.engine;
-        let loaded = engine
-            .load_set(node, &params.db_name, &set, &manifest, &progress)
-            .await;
-        loaded.map_err(engine_error)
-    }
+/// Whether a task restores a set.
+pub(crate) fn is_restore(task: &Task) -> bool {
+    task.workflow == RestoreDatabase::NAME
 }
 
-/// What is on the node is what the manifest says, to the last row.
-struct CompareContent;
-
-#[async_trait]
-impl Step<RestoreDatabase> for CompareContent {
-    const NAME: &'static str = "compare-content";
-    const TITLE: &'static str = "Comparing the content with the backup set";
-    const WEIGHT: u32 = 10;
-    const IS_INTERRUPTIBLE: bool = true;
-    const RETRY: Option<RetryPolicy> = Some(RETRY);
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &RestoreDatabase,
-        task: &TaskContext<'_, RestoreDatabase>,
-    ) -> Result<(), StepError> {
-        let params = task.params();
-        workflow.start(params).await?;
-        let manifest = workflow.manifest(params).await?;
-        let progress = |done: u64, total: u64, what: &str| {
-            task.progress(fraction(done, total), &format!("Comparing table {what}"));
-        };
-        let node = &params.instance.node_id;
-        let engine = &workflow.0.engine;
-        let compared = engine
-            .verify_set(node, &params.db_name, &manifest, &progress)
-            .await;
-        compared.map_err(engine_error)?;
-        engine.finish_load(node).await.map_err(engine_error)
-    }
+/// The set that such a task restores, by its parameters.
+pub(crate) fn set_of(params: &Secret) -> Option<BackupId> {
+    let params: RestoreDatabaseParams = serde_json::from_str(params.expose()).ok()?;
+    Some(params.backup_id)
 }

@@ -8,6 +8,8 @@ use openpeta_types::{
     AccessKeyId, AccountId, AccountName, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId,
 };
 
+use super::backup::Backup;
+
 /// Run the service: tenants, keys, networks, locks, tasks (over DIR/admin.sock)
 #[derive(Args, Debug)]
 pub struct AdminArguments {
@@ -56,6 +58,9 @@ pub(super) enum Subject {
     /// Tasks: work that goes on after the answer to a call
     #[command(subcommand)]
     Task(Task),
+    /// Backup sets of all tenants
+    #[command(subcommand)]
+    Backup(Backup),
     /// Orders: what was bought, and what it cost
     #[command(subcommand)]
     Order(Order),

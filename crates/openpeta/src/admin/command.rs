@@ -330,6 +330,7 @@ impl AdminArguments {
                     "currency",
                 ]),
             ),
+            Subject::Backup(backup) => backup.into_command(),
             Subject::Usage(Usage::List {
                 account_id,
                 instance_id,

@@ -2,6 +2,7 @@
 //! may enter the directory may run the service.
 
 mod arguments;
+mod backup;
 mod command;
 mod show;
 mod socket;

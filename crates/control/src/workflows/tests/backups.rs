@@ -1,16 +1,21 @@
 //! Workflows of backups.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use mysql_async::prelude::Queryable;
-use openpeta_store::BackupSet;
-use openpeta_types::BackupStatus;
+use openpeta_store::{BackupOutcome, BackupSet, NewBackupSet};
+use openpeta_types::{
+    BackupMethod, BackupMode, BackupStatus, BackupType, ChargeType, POSTPAID_EXPIRY,
+};
+use tokio::sync::OnceCell;
 
 use super::*;
 use crate::backups::tests::{create, restore};
 use crate::testing::connect;
 use crate::workflows::create_database_backup::CreateDatabaseBackup;
 use crate::workflows::restore_database::RestoreDatabase;
+use crate::workflows::verify_backup::VerifyBackup;
 
 struct BackingUp(TestEngine);
 
@@ -180,6 +185,135 @@ async fn count(world: &World, id: &InstanceId) -> u64 {
 }
 
 checks!(restore_database: Restoring {
+    succeeds: check_success;
+    bears_each_step_twice: check_repeated_steps;
+    leaves_nothing_when_a_step_fails: check_failed_steps;
+    bears_each_undo_twice: check_repeated_undos;
+    is_stuck_when_an_undo_fails: check_failed_undos;
+    leaves_nothing_when_cancelled: check_cancels;
+    ends_well_whatever_happens: schedules;
+});
+
+struct Verifying(TestEngine);
+
+/// The files of a set, and the SHA-256 of its manifest.
+type SetFiles = (Vec<(OsString, Vec<u8>)>, String);
+
+/// Where a set comes from does not matter for
+/// its proof, so that one is taken for all runs of a test.
+static TAKEN: OnceCell<SetFiles> = OnceCell::const_new();
+
+async fn taken(engine: &TestEngine) -> &'static SetFiles {
+    let take = async || {
+        let world = world_with_backup(engine).await;
+        let (set, directory) = only_backup(&world);
+        let files = std::fs::read_dir(directory).expect("it is there");
+        let file = |entry: std::io::Result<std::fs::DirEntry>| {
+            let entry = entry.expect("readable");
+            let content = std::fs::read(entry.path()).expect("readable");
+            (entry.file_name(), content)
+        };
+        let files = files.map(file).collect();
+        clear(&world).await;
+        (files, set.outcome.manifest_sha256.expect("it is whole"))
+    };
+    TAKEN.get_or_init(take).await
+}
+
+/// A world with a set of an instance without a node.
+async fn world_with_set(engine: &TestEngine) -> World {
+    let (files, sha256) = taken(engine).await;
+    let world = World::new(engine);
+    let (owner, now) = (world.tenant.account_id, jiff::Timestamp::now());
+    let id = world.seed(
+        owner,
+        "pd-seeded",
+        ChargeType::PostPaid,
+        now,
+        POSTPAID_EXPIRY,
+    );
+    let database = world.detail(&id).databases[0].clone();
+    let set = world.parts.store.write(|writer| {
+        let set = writer.insert_backup_set(&NewBackupSet {
+            account_id: owner,
+            instance_id: id.clone(),
+            db_name: database.db_name,
+            backup_type: BackupType::Full,
+            mode: BackupMode::Manual,
+            method: BackupMethod::Logical,
+            node_spec: database.node_spec,
+            node_number: 1,
+            started_at: now,
+        })?;
+        let outcome = BackupOutcome {
+            manifest_sha256: Some(sha256.clone()),
+            ended_at: Some(now),
+            ..BackupOutcome::default()
+        };
+        writer.finish_backup_set(set, BackupStatus::Success, &outcome)?;
+        Ok::<_, openpeta_store::StoreError>(set)
+    });
+    let directory = world.parts.backup_dir(&id, set.expect("the store works"));
+    std::fs::create_dir_all(&directory).expect("a directory of ours");
+    for (name, content) in files {
+        std::fs::write(directory.join(name), content).expect("a directory of ours");
+    }
+    world
+}
+
+#[async_trait]
+impl Scenario for Verifying {
+    type Workflow = VerifyBackup;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_with_set(&self.0).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> VerifyBackup {
+        VerifyBackup(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let (set, _) = only_backup(world);
+        let now = jiff::Timestamp::now();
+        let begun = world
+            .parts
+            .store
+            .write(|writer| world.parts.verify_backup(writer, set.backup_id, now));
+        begun.expect("it is whole")
+    }
+
+    async fn assert_done(&self, world: &World) {
+        let proof = only_backup(world).0.verification;
+        assert_eq!(proof.expect("it was proven").failure, None);
+        assert_no_node(world);
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        // A failure is noted, a cancel is none; either way the set stays what it was.
+        let (set, _) = only_backup(world);
+        assert_eq!(set.status, BackupStatus::Success);
+        let proof = set.verification;
+        assert!(proof.is_none_or(|proof| proof.failure.is_some()));
+        assert_no_node(world);
+    }
+}
+
+/// No node is left, in the store, on disk or as a process.
+fn assert_no_node(world: &World) {
+    let nodes = world.parts.store.read(|reader| reader.nodes());
+    assert_eq!(nodes.expect("the store works"), []);
+    let engine = &world.parts.engine;
+    assert!(engine.list_nodes().expect("readable").is_empty());
+    assert!(engine.list_processes().expect("readable").is_empty());
+}
+
+checks!(verify_backup: Verifying {
     succeeds: check_success;
     bears_each_step_twice: check_repeated_steps;
     leaves_nothing_when_a_step_fails: check_failed_steps;

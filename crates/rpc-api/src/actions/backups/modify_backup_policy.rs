@@ -21,7 +21,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     aliases: &[],
     section: Section::Backups,
     description: "Changes when and how a database is backed up. Parameters left out keep their \
-        values. This release stores the policy and takes no scheduled backups yet.",
+        values. Backups by policy are taken and kept as it says; logs are not backed up yet.",
     mutating: true,
     creates_task: false,
     https: HttpsRule::Optional,

@@ -1,0 +1,108 @@
+//! `openpeta admin backup …`
+
+use openpeta_rpc_api::ApiError;
+use openpeta_store::{BackupSet, Reader};
+use openpeta_types::{BackupId, BackupStatus, InstanceId, format_time};
+use serde_json::{Value, json};
+
+use super::{AdminChange, in_use};
+use crate::backups::sets_in_use;
+use crate::{Control, ControlError};
+
+/// Rows of a list that names no limit.
+const DEFAULT_LIMIT: u32 = 100;
+
+impl Control {
+    pub(super) fn backup_list(
+        &self,
+        instance_id: Option<InstanceId>,
+        limit: Option<u32>,
+    ) -> Result<Value, ControlError> {
+        let limit = limit.unwrap_or(DEFAULT_LIMIT);
+        let store = &self.parts.store;
+        let sets = store.read(|reader| reader.backup_sets(instance_id.as_ref(), limit))?;
+        Ok(sets.iter().map(row).collect())
+    }
+
+    pub(super) fn backup_protect(
+        &self,
+        change: &AdminChange,
+        backup_id: BackupId,
+        is_protected: bool,
+    ) -> Result<Value, ControlError> {
+        self.parts.store.write(|writer| {
+            let set = existing(writer, backup_id)?;
+            writer.protect_backup_set(backup_id, is_protected)?;
+            change.record(writer, Some(set.set.account_id), Some(&set.set.instance_id))?;
+            Ok(row(&existing(writer, backup_id)?))
+        })
+    }
+
+    /// Removes a set, also one that its policy would keep.
+    pub(super) async fn backup_delete(
+        &self,
+        change: &AdminChange,
+        backup_id: BackupId,
+    ) -> Result<Value, ControlError> {
+        let set = self.parts.store.write(|writer| {
+            let set = existing(writer, backup_id)?;
+            if set.is_protected {
+                return Err(in_use("BackupId", "The set is protected."));
+            }
+            if set.status == BackupStatus::Progress {
+                return Err(in_use("BackupId", "The set is being taken."));
+            }
+            if sets_in_use(writer)?.contains(&backup_id) {
+                return Err(in_use("BackupId", "The set is being restored."));
+            }
+            writer.delete_backup_set(backup_id)?;
+            change.record(writer, Some(set.set.account_id), Some(&set.set.instance_id))?;
+            Ok::<_, ControlError>(set)
+        })?;
+        let directory = self.parts.backup_dir(&set.set.instance_id, backup_id);
+        let destroyed = self.parts.engine.destroy_set(&directory).await;
+        destroyed.map_err(ControlError::unavailable)?;
+        Ok(row(&set))
+    }
+
+    pub(super) fn backup_verify(
+        &self,
+        change: &AdminChange,
+        backup_id: BackupId,
+    ) -> Result<Value, ControlError> {
+        self.parts.store.write(|writer| {
+            let set = existing(writer, backup_id)?;
+            let task = self.parts.verify_backup(writer, backup_id, change.now)?;
+            change.record(writer, Some(set.set.account_id), Some(&set.set.instance_id))?;
+            Ok(json!({
+                "backup_id": backup_id.to_string(),
+                "task_id": task.to_string(),
+            }))
+        })
+    }
+}
+
+fn existing(reader: &Reader<'_>, backup_id: BackupId) -> Result<BackupSet, ControlError> {
+    let set = reader.backup_set(backup_id)?;
+    Ok(set.ok_or_else(ApiError::backup_not_found)?)
+}
+
+fn row(set: &BackupSet) -> Value {
+    let verification = set.verification.as_ref();
+    json!({
+        "backup_id": set.backup_id.to_string(),
+        "instance_id": set.set.instance_id.as_str(),
+        "account_id": set.set.account_id.to_string(),
+        "db_name": set.set.db_name.as_str(),
+        "status": set.status.as_str(),
+        "mode": set.set.mode.as_str(),
+        "method": set.set.method.as_str(),
+        "bytes": set.outcome.size_bytes,
+        "started_at": format_time(set.set.started_at),
+        "ended_at": set.outcome.ended_at.map(format_time),
+        "failure": set.outcome.failure,
+        "protected": set.is_protected,
+        "verified_at": verification.map(|proof| format_time(proof.at)),
+        "verify_failure": verification.and_then(|proof| proof.failure.as_deref()),
+    })
+}

@@ -1,0 +1,141 @@
+//! Steps that all workflows share which load a backup set into a node of their own and compare
+//! what came of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use openpeta_engine::Manifest;
+use openpeta_tasks::{RetryPolicy, Step, StepError, TaskContext, Workflow};
+use openpeta_types::{BackupId, DbName, InstanceId, NodeId};
+
+use super::{engine_error, fraction};
+use crate::parts::Parts;
+
+/// A load or a comparison that failed for want of the node is begun anew.
+const RETRY: RetryPolicy = RetryPolicy {
+    attempts: 3,
+    first_delay: Duration::from_secs(1),
+    max_delay: Duration::from_secs(30),
+};
+
+/// A workflow that loads a set into a node which nobody else uses.
+pub(super) trait LoadsSet: Workflow {
+    /// Whether clients will work with what was loaded, so that events are to run.
+    const IS_FOR_USE: bool;
+
+    /// What it acts on.
+    fn parts(&self) -> &Arc<Parts>;
+
+    /// The set.
+    fn source(params: &Self::Params) -> SetSource<'_>;
+
+    /// The node.
+    fn node(params: &Self::Params) -> &NodeId;
+}
+
+/// A set and what is known of it.
+pub(super) struct SetSource<'a> {
+    pub(super) instance_id: &'a InstanceId,
+    pub(super) db_name: &'a DbName,
+    pub(super) backup_id: BackupId,
+    pub(super) manifest_sha256: &'a str,
+}
+
+impl SetSource<'_> {
+    /// Where the set lies.
+    fn path(&self, parts: &Parts) -> PathBuf {
+        parts.backup_dir(self.instance_id, self.backup_id)
+    }
+
+    /// The set's manifest, after a look at all of its files.
+    async fn manifest(&self, parts: &Parts) -> Result<Manifest, StepError> {
+        let set = self.path(parts);
+        let checked = parts.engine.check_set(&set, self.manifest_sha256);
+        checked.await.map_err(engine_error)
+    }
+}
+
+/// Has the node run, whatever happened to it since it was started.
+async fn start(parts: &Parts, node: &NodeId) -> Result<(), StepError> {
+    let started = parts.engine.start_node(node).await;
+    started.map(drop).map_err(engine_error)
+}
+
+/// The files of the set are those that were written.
+pub(super) struct CheckSet;
+
+#[async_trait]
+impl<W: LoadsSet> Step<W> for CheckSet {
+    const NAME: &'static str = "check-set";
+    const TITLE: &'static str = "Checking the backup set";
+    const IS_INTERRUPTIBLE: bool = true;
+    type Output = ();
+
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let source = W::source(task.params());
+        source.manifest(workflow.parts()).await.map(drop)
+    }
+}
+
+/// The database is on the node. It goes with the node.
+pub(super) struct LoadSet;
+
+#[async_trait]
+impl<W: LoadsSet> Step<W> for LoadSet {
+    const NAME: &'static str = "load-set";
+    const TITLE: &'static str = "Loading the backup set";
+    const WEIGHT: u32 = 20;
+    const IS_INTERRUPTIBLE: bool = true;
+    const RETRY: Option<RetryPolicy> = Some(RETRY);
+    type Output = ();
+
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let (parts, node) = (workflow.parts(), W::node(task.params()));
+        let source = W::source(task.params());
+        start(parts, node).await?;
+        let manifest = source.manifest(parts).await?;
+        let progress = |done: u64, total: u64, what: &str| {
+            task.progress(fraction(done, total), &format!("Loading {what}"));
+        };
+        let (set, name) = (source.path(parts), source.db_name);
+        let loaded = parts
+            .engine
+            .load_set(node, name, &set, &manifest, &progress)
+            .await;
+        loaded.map_err(engine_error)
+    }
+}
+
+/// What is on the node is what the manifest says, to the last row.
+pub(super) struct CompareContent;
+
+#[async_trait]
+impl<W: LoadsSet> Step<W> for CompareContent {
+    const NAME: &'static str = "compare-content";
+    const TITLE: &'static str = "Comparing the content with the backup set";
+    const WEIGHT: u32 = 10;
+    const IS_INTERRUPTIBLE: bool = true;
+    const RETRY: Option<RetryPolicy> = Some(RETRY);
+    type Output = ();
+
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let (parts, node) = (workflow.parts(), W::node(task.params()));
+        let source = W::source(task.params());
+        start(parts, node).await?;
+        let manifest = source.manifest(parts).await?;
+        let progress = |done: u64, total: u64, what: &str| {
+            task.progress(fraction(done, total), &format!("Comparing table {what}"));
+        };
+        let engine = &parts.engine;
+        let compared = engine
+            .verify_set(node, source.db_name, &manifest, &progress)
+            .await;
+        compared.map_err(engine_error)?;
+        if W::IS_FOR_USE {
+            engine.finish_load(node).await.map_err(engine_error)?;
+        }
+        Ok(())
+    }
+}

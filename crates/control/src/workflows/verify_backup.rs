@@ -1,0 +1,194 @@
+//! A backup set is proven: restored into a node of its own, compared, and the node thrown away.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use openpeta_store::{Task, Verification, Writer};
+use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable};
+use openpeta_types::{BackupId, DbName, InstanceId, NodeId, Secret};
+use serde::{Deserialize, Serialize};
+
+use super::loading::{CheckSet, CompareContent, LoadSet, LoadsSet, SetSource};
+use super::{FAILED_INSIDE, engine_error};
+use crate::parts::Parts;
+
+/// Restores a set for the sake of proof.
+pub(crate) struct VerifyBackup(pub(super) Arc<Parts>);
+
+/// Which set, on which node. The node's row is there already.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct VerifyBackupParams {
+    pub(crate) instance_id: InstanceId,
+    pub(crate) db_name: DbName,
+    pub(crate) backup_id: BackupId,
+    pub(crate) manifest_sha256: String,
+    pub(crate) node_id: NodeId,
+}
+
+/// Whether a task proves a set.
+pub(crate) fn is_verification(task: &Task) -> bool {
+    task.workflow == VerifyBackup::NAME
+}
+
+/// The set that such a task proves, by its parameters.
+pub(crate) fn set_of(params: &Secret) -> Option<BackupId> {
+    let params: VerifyBackupParams = serde_json::from_str(params.expose()).ok()?;
+    Some(params.backup_id)
+}
+
+impl LoadsSet for VerifyBackup {
+    /// Events of the database must not run a second time beside the real ones.
+    const IS_FOR_USE: bool = false;
+
+    fn parts(&self) -> &Arc<Parts> {
+        &self.0
+    }
+
+    fn source(params: &VerifyBackupParams) -> SetSource<'_> {
+        SetSource {
+            instance_id: &params.instance_id,
+            db_name: &params.db_name,
+            backup_id: params.backup_id,
+            manifest_sha256: &params.manifest_sha256,
+        }
+    }
+
+    fn node(params: &VerifyBackupParams) -> &NodeId {
+        &params.node_id
+    }
+}
+
+impl Workflow for VerifyBackup {
+    const NAME: &'static str = "verify-backup";
+    const IS_LONG: bool = true;
+    const RUNS_BESIDE_OTHERS: bool = true;
+    type Params = VerifyBackupParams;
+
+    fn steps() -> Vec<StepEntry<Self>> {
+        vec![
+            undoable(CheckSet),
+            undoable(CreateScratchNode),
+            undoable(StartScratchNode),
+            undoable(LoadSet),
+            undoable(CompareContent),
+            undoable(RemoveScratchNode),
+        ]
+    }
+
+    fn on_success(
+        &self,
+        writer: &Writer<'_>,
+        task: &TaskContext<'_, Self>,
+    ) -> Result<(), StepError> {
+        end(writer, task.params(), Some(None))
+    }
+
+    fn on_unwound(
+        &self,
+        writer: &Writer<'_>,
+        task: &TaskContext<'_, Self>,
+        cancelled: bool,
+    ) -> Result<(), StepError> {
+        let message = || Ok(writer.task(task.task_id())?.and_then(|task| task.message));
+        let failure = match cancelled {
+            true => None,
+            false => {
+                let message: Result<_, StepError> = message();
+                let message = message?.unwrap_or_else(|| FAILED_INSIDE.to_owned());
+                tracing::error!(instance = %task.params().instance_id, backup = %task.params().backup_id, message, "a backup set could not be restored for proof");
+                Some(Some(message))
+            }
+        };
+        end(writer, task.params(), failure)
+    }
+}
+
+/// Writes that there is no such node any more, and what was found out, if anything.
+fn end(
+    writer: &Writer<'_>,
+    params: &VerifyBackupParams,
+    failure: Option<Option<String>>,
+) -> Result<(), StepError> {
+    writer.delete_node(&params.node_id)?;
+    if let Some(failure) = failure {
+        let at = Timestamp::now();
+        writer.set_verification(params.backup_id, &Verification { at, failure })?;
+    }
+    Ok(())
+}
+
+/// A data directory.
+struct CreateScratchNode;
+
+#[async_trait]
+impl Step<VerifyBackup> for CreateScratchNode {
+    const NAME: &'static str = "create-scratch-node";
+    const TITLE: &'static str = "Creating a node to restore into";
+    const WEIGHT: u32 = 3;
+    type Output = ();
+
+    async fn run(
+        &self,
+        workflow: &VerifyBackup,
+        task: &TaskContext<'_, VerifyBackup>,
+    ) -> Result<(), StepError> {
+        let (parts, node_id) = (&workflow.0, &task.params().node_id);
+        let node = parts.store.read(|reader| reader.node(node_id))?;
+        let node =
+            node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the node's row is gone"))?;
+        let created = parts.engine.create_node(node_id, &node.settings).await;
+        created.map_err(engine_error)
+    }
+
+    async fn undo(
+        &self,
+        workflow: &VerifyBackup,
+        task: &TaskContext<'_, VerifyBackup>,
+    ) -> Result<(), StepError> {
+        destroy(&workflow.0, &task.params().node_id).await
+    }
+}
+
+/// A process that accepts connections. It goes with the node.
+struct StartScratchNode;
+
+#[async_trait]
+impl Step<VerifyBackup> for StartScratchNode {
+    const NAME: &'static str = "start-scratch-node";
+    const TITLE: &'static str = "Starting the node";
+    const WEIGHT: u32 = 3;
+    type Output = ();
+
+    async fn run(
+        &self,
+        workflow: &VerifyBackup,
+        task: &TaskContext<'_, VerifyBackup>,
+    ) -> Result<(), StepError> {
+        let started = workflow.0.engine.start_node(&task.params().node_id).await;
+        started.map(drop).map_err(engine_error)
+    }
+}
+
+/// Neither process nor files are left.
+struct RemoveScratchNode;
+
+#[async_trait]
+impl Step<VerifyBackup> for RemoveScratchNode {
+    const NAME: &'static str = "remove-scratch-node";
+    const TITLE: &'static str = "Removing the node";
+    type Output = ();
+
+    async fn run(
+        &self,
+        workflow: &VerifyBackup,
+        task: &TaskContext<'_, VerifyBackup>,
+    ) -> Result<(), StepError> {
+        destroy(&workflow.0, &task.params().node_id).await
+    }
+}
+
+async fn destroy(parts: &Parts, node: &NodeId) -> Result<(), StepError> {
+    let destroyed = parts.engine.destroy_node(node).await;
+    destroyed.map_err(engine_error)
+}
