@@ -31,6 +31,30 @@ pub struct Control {
     reconcilers: Arc<Mutex<JoinSet<()>>>,
 }
 
+/// A control plane that has not begun to change anything by itself.
+pub struct Prepared {
+    parts: Arc<Parts>,
+}
+
+impl Prepared {
+    /// Goes on with the tasks that were under way, and starts the reconcilers.
+    ///
+    /// # Errors
+    /// [`ControlError`] when a test's fail point makes no sense.
+    pub fn begin(self) -> Result<Control, ControlError> {
+        let parts = self.parts;
+        let tasks_config = tasks_config()?;
+        let tasks = Tasks::start(parts.store.clone(), workflows::all(&parts), tasks_config);
+        let reconcilers = reconcilers::start(&parts);
+        Ok(Control {
+            parts,
+            policies: Arc::default(),
+            tasks,
+            reconcilers: Arc::new(Mutex::new(reconcilers)),
+        })
+    }
+}
+
 impl Control {
     /// Starts the control plane: prepares the template of nodes, makes the default tenant,
     /// opens endpoints, adopts nodes, and goes on with the tasks that were under way.
@@ -44,20 +68,21 @@ impl Control {
         store: Store,
         gateway: Arc<dyn Gateway>,
     ) -> Result<(Self, DefaultTenant), ControlError> {
-        Self::start_with_tasks(config, data_dir, store, gateway, tasks_config()?).await
+        let (prepared, tenant) = Self::prepare(config, data_dir, store, gateway).await?;
+        Ok((prepared.begin()?, tenant))
     }
 
-    /// As [`start`](Self::start), with a say in how tasks are run.
+    /// The first half of [`start`](Self::start): all that must be done before clients come. Neither
+    /// tasks nor reconcilers run yet.
     ///
     /// # Errors
     /// The same.
-    pub async fn start_with_tasks(
+    pub async fn prepare(
         config: ControlConfig,
         data_dir: &DataDir,
         store: Store,
         gateway: Arc<dyn Gateway>,
-        tasks_config: TasksConfig,
-    ) -> Result<(Self, DefaultTenant), ControlError> {
+    ) -> Result<(Prepared, DefaultTenant), ControlError> {
         let prices = PriceList::load(&config.billing, &config.node_specs);
         let prices = prices.map_err(ControlError::internal)?;
         let engine = open_engine(&config, data_dir, &store).await?;
@@ -75,15 +100,7 @@ impl Control {
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         reconcilers::first_round(&parts)?;
-        let tasks = Tasks::start(parts.store.clone(), workflows::all(&parts), tasks_config);
-        let reconcilers = reconcilers::start(&parts);
-        let control = Self {
-            parts,
-            policies: Arc::default(),
-            tasks,
-            reconcilers: Arc::new(Mutex::new(reconcilers)),
-        };
-        Ok((control, tenant))
+        Ok((Prepared { parts }, tenant))
     }
 
     /// Over these parts, with nobody to run tasks or reconcilers.

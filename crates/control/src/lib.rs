@@ -48,7 +48,7 @@ pub use config::{
     BackupConfig, BillingConfig, ControlConfig, DataDir, MonitoringConfig, NetworkConfig,
     NodesConfig, QuotaConfig,
 };
-pub use control::Control;
+pub use control::{Control, Prepared};
 pub use error::ControlError;
 pub use gateway::{
     DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic,

@@ -25,6 +25,8 @@ const LONGEST_NAME: usize = 256;
 pub struct InstanceCounters {
     /// Sessions open now.
     pub sessions: u64,
+    /// Sessions that a process before this one still has.
+    pub elsewhere: u64,
     /// Connections to the node that wait for a client now.
     pub warm: u64,
     /// Connections that passed the whitelist and the limits.

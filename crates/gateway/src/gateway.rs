@@ -1,8 +1,9 @@
 //! The gateway as the control plane sees it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,16 @@ pub struct Gateway {
     next_token: AtomicU64,
     /// Held while endpoints are opened or closed, so that two calls for one id do not cross.
     endpoint_changes: Mutex<()>,
+    sockets: Mutex<Sockets>,
+}
+
+/// What becomes of the sockets of endpoints.
+#[derive(Default)]
+struct Sockets {
+    /// Nothing is accepted: clients wait until something is, here or in another process.
+    held: bool,
+    /// Sockets of another process for endpoints to be opened, with the addresses that it asked for.
+    inherited: HashMap<EndpointId, (SocketAddr, Listener)>,
 }
 
 /// An open endpoint.
@@ -48,6 +59,17 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// The instance it leads to.
     pub instance: InstanceId,
+}
+
+/// The socket of an endpoint, on its way from one process to another.
+#[derive(Clone, Debug)]
+pub struct EndpointSocket {
+    /// The endpoint.
+    pub id: EndpointId,
+    /// The address that was asked for, which may have had port 0.
+    pub asked: SocketAddr,
+    /// The socket.
+    pub listener: Listener,
 }
 
 impl Gateway {
@@ -82,6 +104,7 @@ impl Gateway {
             loops,
             next_token: AtomicU64::new(0),
             endpoint_changes: Mutex::new(()),
+            sockets: Mutex::default(),
         })
     }
 
@@ -134,8 +157,12 @@ impl Gateway {
                 }),
             };
         }
-        let listener = Listener::bind_with(address, self.registry.config.keepalive)
-            .map_err(|error| GatewayError::listen(address, error))?;
+        let inherited = self.sockets().inherited.remove(&id);
+        let listener = match inherited {
+            Some((asked, listener)) if asked == address || listener.local() == address => listener,
+            _ => Listener::bind_with(address, self.registry.config.keepalive)
+                .map_err(|error| GatewayError::listen(address, error))?,
+        };
         let local = listener.local();
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         let route = Route {
@@ -143,10 +170,13 @@ impl Gateway {
             asked: address,
             address: local,
             instance,
+            listener: listener.clone(),
         };
         // Before the first connection can come in.
         self.registry.endpoints_mut().insert(token, route);
-        self.loops.listen(listener, token);
+        if !self.sockets().held {
+            self.loops.listen(listener, token);
+        }
         Ok(local)
     }
 
@@ -162,6 +192,75 @@ impl Gateway {
         let commander = self.loops.commander();
         commander.broadcast(|| Command::CloseEndpoint { token, grace });
         true
+    }
+
+    /// Accepts nothing until [`release`](Self::release) is called: clients wait in the queues of
+    /// the sockets. Those that were accepted are served. Connections to nodes are not kept for
+    /// clients to come.
+    pub fn hold(&self) {
+        let _changing = self.change_endpoints();
+        if std::mem::replace(&mut self.sockets().held, true) {
+            return;
+        }
+        let open: Vec<u64> = self.registry.endpoints().keys().copied().collect();
+        for token in open {
+            self.loops.unlisten(token);
+        }
+        self.registry.retire(true);
+        self.ask_loops(Command::DropWarm);
+    }
+
+    /// Accepts what waits, and closes the sockets that were inherited and that no endpoint wanted.
+    pub fn release(&self) {
+        let _changing = self.change_endpoints();
+        let mut sockets = self.sockets();
+        sockets.inherited.clear();
+        if std::mem::replace(&mut sockets.held, false) {
+            self.registry.retire(false);
+            for (token, route) in &*self.registry.endpoints() {
+                self.loops.listen(route.listener.clone(), *token);
+            }
+        }
+    }
+
+    /// Opens endpoints on these sockets, which another process has bound, rather than to bind the
+    /// addresses anew.
+    pub fn inherit(&self, sockets: Vec<EndpointSocket>) {
+        let inherited = &mut self.sockets().inherited;
+        inherited.extend(sockets.into_iter().map(|its| (its.id, (its.asked, its.listener))));
+    }
+
+    /// The sockets of all open endpoints, for another process.
+    pub fn endpoint_sockets(&self) -> Vec<EndpointSocket> {
+        let _changing = self.change_endpoints();
+        let endpoints = self.registry.endpoints();
+        let socket = |route: &Route| EndpointSocket {
+            id: route.id.clone(),
+            asked: route.asked,
+            listener: route.listener.clone(),
+        };
+        endpoints.values().map(socket).collect()
+    }
+
+    /// Sessions that are open now, over all instances that are published and others.
+    pub fn open_sessions(&self) -> usize {
+        self.registry.sessions()
+    }
+
+    /// How many sessions each instance has that has any.
+    pub fn sessions_by_instance(&self) -> HashMap<InstanceId, usize> {
+        let instances = self.registry.instances().into_iter();
+        instances
+            .map(|(id, instance)| (id, instance.sessions()))
+            .filter(|(_, sessions)| *sessions > 0)
+            .collect()
+    }
+
+    /// How many sessions another process still has of each instance; they count against its limit.
+    pub fn set_elsewhere(&self, sessions: &HashMap<InstanceId, usize>) {
+        for (id, instance) in self.registry.instances() {
+            instance.set_elsewhere(sessions.get(&id).copied().unwrap_or_default());
+        }
     }
 
     /// All open endpoints, by id.
@@ -256,7 +355,11 @@ impl Gateway {
         found.map(|(token, route)| (*token, route.clone()))
     }
 
-    fn change_endpoints(&self) -> std::sync::MutexGuard<'_, ()> {
+    fn sockets(&self) -> MutexGuard<'_, Sockets> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_endpoints(&self) -> MutexGuard<'_, ()> {
         self.endpoint_changes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -22,6 +22,7 @@ pub use config::{GatewayConfig, LoopKind};
 pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters, TakenCounters};
 pub use digests::StatementDigest;
 pub use error::GatewayError;
-pub use gateway::{Endpoint, Gateway};
+pub use gateway::{Endpoint, EndpointSocket, Gateway};
+pub use openpeta_relay_io::Listener;
 pub use sessions::SessionInfo;
 pub use slow_log::SlowLogConfig;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use openpeta_relay_io::Commander;
+use openpeta_relay_io::{Commander, Listener};
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
@@ -22,7 +22,9 @@ pub(crate) struct Instance {
     route: RwLock<Option<Arc<InstanceRoute>>>,
     /// Sessions open now.
     sessions: AtomicUsize,
-    /// Those of them that have not logged in yet.
+    /// Sessions that an earlier process still has.
+    elsewhere: AtomicUsize,
+    /// Those of `sessions` that have not logged in yet.
     logins: Logins,
     /// Connections to the node that no client has.
     warm: AtomicUsize,
@@ -39,6 +41,7 @@ impl Instance {
         Self {
             route: RwLock::new(Some(route)),
             sessions: AtomicUsize::new(0),
+            elsewhere: AtomicUsize::new(0),
             logins: Logins::default(),
             warm: AtomicUsize::new(0),
             ready: AtomicUsize::new(0),
@@ -75,6 +78,16 @@ impl Instance {
         self.sessions.load(Ordering::Relaxed)
     }
 
+    /// Sessions that an earlier process still has. They count against the limit.
+    pub(crate) fn set_elsewhere(&self, sessions: usize) {
+        self.elsewhere.store(sessions, Ordering::Relaxed);
+    }
+
+    /// How many sessions there may be here when there may be `limit` in all.
+    fn share_of(&self, limit: u32) -> usize {
+        (limit as usize).saturating_sub(self.elsewhere.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn logins(&self) -> &Logins {
         &self.logins
     }
@@ -109,6 +122,7 @@ impl Instance {
     fn connections(&self) -> InstanceCounters {
         let mut total = InstanceCounters {
             sessions: self.sessions() as u64,
+            elsewhere: self.elsewhere.load(Ordering::Relaxed) as u64,
             warm: self.ready.load(Ordering::Relaxed) as u64,
             ..InstanceCounters::default()
         };
@@ -127,6 +141,8 @@ pub(crate) struct Route {
     pub(crate) asked: SocketAddr,
     pub(crate) address: SocketAddr,
     pub(crate) instance: InstanceId,
+    /// The socket, which the loops close only with this one.
+    pub(crate) listener: Listener,
 }
 
 /// The shared tables. All locks are held for a look-up only.
@@ -143,6 +159,8 @@ pub(crate) struct Registry {
     /// Reaches the event loops once they run.
     commander: OnceLock<Commander<Command>>,
     draining: AtomicBool,
+    /// Whether another process is to take the clients that come.
+    retired: AtomicBool,
     tls: RwLock<Option<Arc<rustls::ServerConfig>>>,
     instances: RwLock<HashMap<InstanceId, Arc<Instance>>>,
     /// By the token of the listener.
@@ -167,6 +185,7 @@ impl Registry {
             warm: AtomicUsize::new(0),
             commander: OnceLock::new(),
             draining: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             instances: RwLock::default(),
             endpoints: RwLock::default(),
         }
@@ -194,6 +213,15 @@ impl Registry {
         let instance = write(&self.instances).remove(id)?;
         *write(&instance.route) = None;
         Some(instance)
+    }
+
+    /// All instances that are published.
+    pub(crate) fn instances(&self) -> Vec<(InstanceId, Arc<Instance>)> {
+        let instances = read(&self.instances);
+        let pairs = instances.iter();
+        pairs
+            .map(|(id, instance)| (id.clone(), Arc::clone(instance)))
+            .collect()
     }
 
     pub(crate) fn instance(&self, id: &InstanceId) -> Option<Arc<Instance>> {
@@ -228,7 +256,7 @@ impl Registry {
         if !add_below(&self.sessions, self.max_sessions) {
             return false;
         }
-        let entered = add_below(&instance.sessions, limit as usize);
+        let entered = add_below(&instance.sessions, instance.share_of(limit));
         if !entered {
             self.sessions.fetch_sub(1, Ordering::Relaxed);
         }
@@ -250,7 +278,7 @@ impl Registry {
     /// Counts a connection that is to wait for a client of the instance, unless there is no room
     /// for it: the node admits `limit` sessions, which come first.
     pub(crate) fn park(&self, instance: &Instance, limit: u32) -> bool {
-        let limit = limit as usize;
+        let limit = instance.share_of(limit);
         let free = limit.saturating_sub(instance.sessions());
         let bound = self.config.warm_connections.min(limit / 2).min(free);
         if !add_below(&instance.warm, bound) {
@@ -277,7 +305,7 @@ impl Registry {
             instance.warm.load(Ordering::Relaxed),
             self.warm.load(Ordering::Relaxed),
         );
-        if own > 0 && instance.sessions() + own > limit as usize {
+        if own > 0 && instance.sessions() + own > instance.share_of(limit) {
             Some(true)
         } else if all > 0 && self.sessions() + all > self.max_sessions {
             Some(false)
@@ -316,6 +344,15 @@ impl Registry {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn retire(&self, retired: bool) {
+        self.retired.store(retired, Ordering::Relaxed);
+    }
+
+    /// Whether connections to nodes may be kept for clients to come.
+    pub(crate) fn keeps_warm(&self) -> bool {
+        !self.is_draining() && !self.retired.load(Ordering::Relaxed)
     }
 }
 

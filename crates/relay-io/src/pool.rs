@@ -190,8 +190,9 @@ impl<C: Send + 'static> Loops<C> {
         self.acceptor(token).post(Message::Listen(listener, token));
     }
 
-    /// Stops accepting from the listener of `token` and closes it; its address is free when the
-    /// call returns. Must not be called from a loop's own thread.
+    /// Stops accepting from the listener of `token` and closes it, if that is the last clone; its
+    /// address is free when the call returns. Every connection that was accepted has been handed to
+    /// its loop by then. Must not be called from a loop's own thread.
     pub fn unlisten(&self, token: u64) {
         let (done, closed) = mpsc::channel();
         self.acceptor(token).post(Message::Unlisten(token, done));

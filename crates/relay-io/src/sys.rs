@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
@@ -64,10 +65,11 @@ impl Transport for Kernel {
     }
 }
 
-/// A bound and listening TCP socket that no loop serves yet.
-#[derive(Debug)]
+/// A bound and listening TCP socket. Clones are the same socket, which closes with the last one;
+/// until then clients that come while nobody accepts wait in its queue.
+#[derive(Clone, Debug)]
 pub struct Listener {
-    pub(crate) fd: OwnedFd,
+    pub(crate) fd: Arc<OwnedFd>,
     pub(crate) local: SocketAddr,
 }
 
@@ -116,12 +118,39 @@ impl Listener {
         net::bind(&fd, &address)?;
         net::listen(&fd, 1024)?;
         let local = local_address(&fd)?;
-        Ok(Self { fd, local })
+        Ok(Self {
+            fd: Arc::new(fd),
+            local,
+        })
+    }
+
+    /// Takes over a socket that another process has bound, in whatever way it set it up.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when it is not a listening TCP socket, else what the operating system reports.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        if !sockopt::socket_acceptconn(&fd)? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let local = local_address(&fd)?;
+        // Whoever had it may have waited in accept.
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Self {
+            fd: Arc::new(fd),
+            local,
+        })
     }
 
     /// The bound address, with the port the system chose when 0 was asked for.
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

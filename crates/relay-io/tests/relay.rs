@@ -4,6 +4,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -304,6 +305,36 @@ fn unlisten_frees_the_address_and_keeps_connections() {
         client.write_all(b"still here").unwrap();
         client.read_exact(&mut [0; 10]).unwrap();
     });
+}
+
+#[test]
+fn a_socket_goes_over_to_other_loops_with_the_clients_that_wait() {
+    over_each_kind(|kind| {
+        let old = start(kind, 2);
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local();
+        // As another process would have it.
+        let other = listener.as_fd().try_clone_to_owned().unwrap();
+        old.loops.listen(listener, 9);
+        let mut served = TcpStream::connect(address).unwrap();
+        echo(old.backend.accept().unwrap().0);
+        old.loops.unlisten(9);
+        let mut waiting = TcpStream::connect(address).unwrap();
+        waiting.write_all(b"soon").unwrap();
+        served.write_all(b"still here").unwrap();
+        served.read_exact(&mut [0; 10]).unwrap();
+        assert_eq!(old.log.accepted.lock().unwrap().len(), 1);
+        let new = start(kind, 2);
+        new.loops.listen(Listener::adopt(other).unwrap(), 9);
+        echo(new.backend.accept().unwrap().0);
+        waiting.read_exact(&mut [0; 4]).unwrap();
+    });
+}
+
+#[test]
+fn what_does_not_listen_is_not_taken_over() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert!(Listener::adopt(socket.into()).is_err());
 }
 
 #[test]

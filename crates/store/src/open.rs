@@ -1,7 +1,6 @@
 //! Opening the files of a store: lock, key, database.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,39 +19,6 @@ const CACHED_STATEMENTS: usize = 256;
 const MAPPED_BYTES: u64 = 1 << 30;
 /// The write-ahead log is cut back to this size, in bytes, after a checkpoint.
 const JOURNAL_LIMIT: u64 = 64 << 20;
-
-/// Takes the lock of the data directory; it is held until the file is closed.
-///
-/// The file itself stays when the process ends: removing it would let two processes hold a lock
-/// on two files of the same name.
-pub(crate) fn lock(data_dir: &Path) -> Result<File, StoreError> {
-    let path = data_dir.join("lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| unwritable(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let pid = file
-                .read_to_string(&mut text)
-                .ok()
-                .and_then(|_| text.trim().parse().ok());
-            return Err(StoreError::InUse { pid });
-        }
-        Err(TryLockError::Error(error)) => return Err(StoreError::io(path, error)),
-    }
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(|error| StoreError::io(&path, error))?;
-    Ok(file)
-}
 
 /// Where the database is.
 pub(crate) fn database_path(data_dir: &Path) -> PathBuf {
@@ -104,7 +70,7 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// A directory or file that may not be written is a read-only store.
-fn unwritable(path: &Path, error: std::io::Error) -> StoreError {
+pub(crate) fn unwritable(path: &Path, error: std::io::Error) -> StoreError {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => StoreError::ReadOnly,
         _ => StoreError::io(path, error),

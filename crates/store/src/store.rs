@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -19,7 +19,7 @@ use crate::instance_index::InstanceIndex;
 use crate::key_cache::KeyCache;
 use crate::seal::Sealer;
 use crate::session::AfterCommit;
-use crate::{AccessKey, NonceLog, PolicyAttachment, Reader, StoreError, Writer, open};
+use crate::{AccessKey, DirLock, NonceLog, PolicyAttachment, Reader, StoreError, Writer, open};
 
 /// A write transaction that takes longer is worth a warning: all others wait for it.
 const LONG_WRITE: Duration = Duration::from_secs(1);
@@ -28,6 +28,20 @@ const LONG_WRITE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+}
+
+/// Sees whether a store is still open, without keeping it open.
+#[derive(Clone)]
+pub struct WeakStore(Weak<Shared>);
+
+impl WeakStore {
+    /// The store, if any clone of it is left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Store> {
+        Some(Store {
+            shared: self.0.upgrade()?,
+        })
+    }
 }
 
 /// What all clones and transactions share.
@@ -44,8 +58,7 @@ pub(crate) struct Shared {
     keys: RwLock<KeyCache>,
     nonces: NonceLog,
     watchers: Watchers,
-    /// Released when the last clone goes.
-    _lock: File,
+    lock: Arc<DirLock>,
 }
 
 impl Store {
@@ -58,7 +71,14 @@ impl Store {
     /// [`StoreError::Corrupt`], and others as the files fail.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(data_dir).map_err(|error| StoreError::io(data_dir, error))?;
-        let lock = open::lock(data_dir)?;
+        Self::open_locked(data_dir, Arc::new(DirLock::take(data_dir)?))
+    }
+
+    /// As [`open`](Self::open), with a lock that this process has already.
+    ///
+    /// # Errors
+    /// The same, but for [`StoreError::InUse`].
+    pub fn open_locked(data_dir: &Path, lock: Arc<DirLock>) -> Result<Self, StoreError> {
         let (writer, sealer) = open::open_writer(data_dir)?;
         let shared = Shared {
             data_dir: data_dir.to_owned(),
@@ -69,7 +89,7 @@ impl Store {
             keys: RwLock::default(),
             nonces: NonceLog::open(data_dir, jiff::Timestamp::now())?,
             watchers: Watchers::new(),
-            _lock: lock,
+            lock,
         };
         let store = Self {
             shared: Arc::new(shared),
@@ -82,6 +102,18 @@ impl Store {
             Ok::<_, StoreError>(())
         })?;
         Ok(store)
+    }
+
+    /// The lock of the data directory, which may be held for longer than the store is open.
+    #[must_use]
+    pub fn lock(&self) -> Arc<DirLock> {
+        Arc::clone(&self.shared.lock)
+    }
+
+    /// Sees whether it is still open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.shared))
     }
 
     /// Runs a read transaction on this thread: what `read` sees is one state of the store.

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     LeaveSeat(Seat),
     /// Close the sessions of this listener after the grace.
     CloseEndpoint { token: u64, grace: Duration },
+    /// Close the connections that wait for a client. Answers 0.
+    DropWarm(mpsc::Sender<usize>),
     /// Close sessions as they come to the end of their transactions. Answers 0.
     Drain(mpsc::Sender<usize>),
     /// Close all sessions. Answers with their number.
@@ -466,6 +468,10 @@ impl Handler for Worker {
             Command::CloseEndpoint { token, grace } => {
                 let at = io.now() + grace;
                 io.set_timer(at, ENDPOINT_TIMER | token);
+            }
+            Command::DropWarm(reply) => {
+                self.drop_where(io, |_| true);
+                let _ = reply.send(0);
             }
             Command::Drain(reply) => {
                 self.drop_where(io, |_| true);

@@ -82,7 +82,7 @@ impl Worker {
         let instance = &parked.instance;
         let young = parked.since.saturating_duration_since(parked.born) < MAX_AGE;
         let route = instance.route().filter(|route| parked.fits(route));
-        let Some(route) = route.filter(|_| young && !self.registry.is_draining()) else {
+        let Some(route) = route.filter(|_| young && self.registry.keeps_warm()) else {
             return false;
         };
         if self.pool.len() >= LOOP_LIMIT {

@@ -39,7 +39,7 @@ impl Listeners {
         let free = self.entries.iter().position(Option::is_none);
         let index = free.unwrap_or(self.entries.len());
         let data = EventData::new_u64(NOT_A_STREAM | index as u64);
-        if let Err(error) = epoll::add(&self.epoll, &listener.fd, data, EventFlags::IN) {
+        if let Err(error) = epoll::add(&self.epoll, &*listener.fd, data, EventFlags::IN) {
             tracing::error!(%error, address = %listener.local, "cannot watch a listener; it is closed");
             return;
         }
@@ -52,8 +52,9 @@ impl Listeners {
 
     pub(super) fn remove(&mut self, token: u64) {
         for entry in &mut self.entries {
-            if entry.as_ref().is_some_and(|(_, its)| *its == token) {
-                *entry = None;
+            if let Some((listener, _)) = entry.take_if(|(_, its)| *its == token) {
+                // The socket may stay open, here or in another process, and would go on to tell.
+                let _ = epoll::delete(&self.epoll, &*listener.fd);
             }
         }
     }
@@ -67,7 +68,7 @@ impl Listeners {
         let (listener, token) = self.entries.get(index)?.as_ref()?;
         loop {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let (fd, peer) = match acceptfrom_with(&listener.fd, flags) {
+            let (fd, peer) = match acceptfrom_with(&*listener.fd, flags) {
                 Ok(accepted) => accepted,
                 Err(Errno::AGAIN) => return None,
                 // The client went away while it waited, or a signal came in between.
@@ -115,7 +116,7 @@ impl Listeners {
     fn watch(&mut self, index: usize, flags: EventFlags) {
         if let Some(Some((listener, _))) = self.entries.get(index) {
             let data = EventData::new_u64(NOT_A_STREAM | index as u64);
-            if let Err(error) = epoll::modify(&self.epoll, &listener.fd, data, flags) {
+            if let Err(error) = epoll::modify(&self.epoll, &*listener.fd, data, flags) {
                 tracing::error!(%error, address = %listener.local, "cannot change a listener's watch");
             }
         }
