@@ -11,6 +11,8 @@ const MINIMUM_VERSION: &str = "10.6";
 /// What the server program says of itself, checked.
 pub(crate) fn server_version(server: &Path) -> Result<String> {
     let output = Command::new(server)
+        // It would report the end of its own run as the service's.
+        .env_remove("NOTIFY_SOCKET")
         .args(["--no-defaults", "--version"])
         .stdin(Stdio::null())
         .output()

@@ -170,7 +170,7 @@ impl Gateway {
             asked: address,
             address: local,
             instance,
-            listener: listener.clone(),
+            listener: Some(listener.clone()),
         };
         // Before the first connection can come in.
         self.registry.endpoints_mut().insert(token, route);
@@ -218,8 +218,19 @@ impl Gateway {
         if std::mem::replace(&mut sockets.held, false) {
             self.registry.retire(false);
             for (token, route) in &*self.registry.endpoints() {
-                self.loops.listen(route.listener.clone(), *token);
+                if let Some(listener) = &route.listener {
+                    self.loops.listen(listener.clone(), *token);
+                }
             }
+        }
+    }
+
+    /// Closes the sockets that it [`hold`](Self::hold)s: another process has them. What came through
+    /// them stays, and the endpoints can still be closed.
+    pub fn surrender(&self) {
+        let _changing = self.change_endpoints();
+        for route in self.registry.endpoints_mut().values_mut() {
+            route.listener = None;
         }
     }
 
@@ -227,19 +238,25 @@ impl Gateway {
     /// addresses anew.
     pub fn inherit(&self, sockets: Vec<EndpointSocket>) {
         let inherited = &mut self.sockets().inherited;
-        inherited.extend(sockets.into_iter().map(|its| (its.id, (its.asked, its.listener))));
+        inherited.extend(
+            sockets
+                .into_iter()
+                .map(|its| (its.id, (its.asked, its.listener))),
+        );
     }
 
     /// The sockets of all open endpoints, for another process.
     pub fn endpoint_sockets(&self) -> Vec<EndpointSocket> {
         let _changing = self.change_endpoints();
         let endpoints = self.registry.endpoints();
-        let socket = |route: &Route| EndpointSocket {
-            id: route.id.clone(),
-            asked: route.asked,
-            listener: route.listener.clone(),
+        let socket = |route: &Route| {
+            Some(EndpointSocket {
+                id: route.id.clone(),
+                asked: route.asked,
+                listener: route.listener.clone()?,
+            })
         };
-        endpoints.values().map(socket).collect()
+        endpoints.values().filter_map(socket).collect()
     }
 
     /// Sessions that are open now, over all instances that are published and others.

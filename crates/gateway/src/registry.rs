@@ -141,8 +141,8 @@ pub(crate) struct Route {
     pub(crate) asked: SocketAddr,
     pub(crate) address: SocketAddr,
     pub(crate) instance: InstanceId,
-    /// The socket, which the loops close only with this one.
-    pub(crate) listener: Listener,
+    /// The socket, which the loops close only with this one; `None` once another process has it.
+    pub(crate) listener: Option<Listener>,
 }
 
 /// The shared tables. All locks are held for a look-up only.

@@ -22,6 +22,9 @@ pub struct ServeArguments {
     /// Address of the HTTPS endpoint, for example 127.0.0.1:8443; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     https_listen: Option<SocketAddr>,
+    /// Take over from the process that serves the data directory, whose clients notice nothing
+    #[arg(long)]
+    replace: bool,
 }
 
 /// Serves until told to stop.
@@ -34,6 +37,7 @@ pub fn run(arguments: ServeArguments, data_dir: Option<PathBuf>) -> Result<(), F
         config: arguments.config,
         http_listen: arguments.http_listen,
         https_listen: arguments.https_listen,
+        replace: arguments.replace,
     };
     openpeta_server::serve(options).map_err(|error| Failure::Serve {
         message: error.to_string(),

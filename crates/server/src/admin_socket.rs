@@ -1,105 +1,59 @@
 //! The operator's socket, `DIR/admin.sock`: one JSON object a line each way. Who may open it
 //! is decided by the file system: it belongs to the service's user alone.
 
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
 use jiff::Timestamp;
 use openpeta_control::Control;
 use openpeta_control::admin::protocol::{AdminCommand, AdminReply};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::warn;
-
-use crate::ServeError;
 
 /// Bytes of a command; a policy document is the longest part of one.
 const MAX_COMMAND: u64 = 1 << 20;
 
-/// The open socket; removed when dropped.
-pub(crate) struct AdminSocket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl AdminSocket {
-    /// Opens the socket in place of one that a dead process left. The caller holds the data
-    /// directory, so that no living process can have one there.
-    ///
-    /// # Errors
-    /// [`ServeError::DataDir`].
-    pub(crate) fn open(path: &Path) -> Result<Self, ServeError> {
-        let open = || {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let listener = bind(path)?;
-            std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?;
-            Ok(listener)
-        };
-        let listener = open().map_err(|reason| ServeError::DataDir {
-            path: path.to_owned(),
-            reason,
-        })?;
-        Ok(Self {
-            listener,
-            path: path.to_owned(),
-        })
-    }
-
-    /// Answers commands until dropped; commands under way are dropped with it.
-    pub(crate) async fn serve(self, control: Control) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => drop(connections.spawn(serve(stream, control.clone()))),
-                    Err(error) => {
-                        warn!(%error, "cannot accept on the admin socket");
-                        tokio::task::yield_now().await;
-                    }
-                },
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            }
+/// Answers commands until told to stop; those under way are finished then.
+pub(crate) async fn serve(listener: UnixListener, control: Control, stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut stopping = stop.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(answer(stream, control.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    warn!(%error, "cannot accept on the admin socket");
+                    tokio::task::yield_now().await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = stopped(&mut stopping) => break,
         }
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
-impl Drop for AdminSocket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error says that the service is gone, which is a stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Binds under a short name: the length of a socket's path is limited to about a hundred
-/// bytes, that of a data directory's is not.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    const MAX_PATH: usize = 107;
-    if path.as_os_str().len() <= MAX_PATH {
-        return UnixListener::bind(path);
-    }
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let dir = std::fs::File::open(dir)?;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&dir);
-    UnixListener::bind(Path::new("/proc/self/fd").join(fd.to_string()).join(name))
-}
-
-async fn serve(stream: UnixStream, control: Control) {
+async fn answer(stream: UnixStream, control: Control, mut stop: watch::Receiver<bool>) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read);
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut lines)
-            .take(MAX_COMMAND)
-            .read_until(b'\n', &mut line)
-            .await
-        {
+        let mut limited = (&mut lines).take(MAX_COMMAND);
+        let read = tokio::select! {
+            biased;
+            read = limited.read_until(b'\n', &mut line) => read,
+            () = stopped(&mut stop) => return,
+        };
+        match read {
             Ok(1..) => {}
             Ok(0) | Err(_) => return,
         }

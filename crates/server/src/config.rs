@@ -280,6 +280,8 @@ pub struct GatewayConfig {
     pub busy_poll_microseconds: u64,
     /// Seconds that open transactions get to finish when the service stops.
     pub drain_seconds: u64,
+    /// Seconds for which sessions go on in a process that another one has taken over from.
+    pub upgrade_drain_seconds: u64,
 }
 
 impl Default for GatewayConfig {
@@ -303,6 +305,7 @@ impl Default for GatewayConfig {
             io: GatewayIo::Auto,
             busy_poll_microseconds: 50,
             drain_seconds: 10,
+            upgrade_drain_seconds: 1800,
         }
     }
 }

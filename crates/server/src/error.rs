@@ -21,7 +21,8 @@ pub enum ServeError {
     Setting(String),
     /// Another process serves the same data directory.
     #[error(
-        "{} is in use by another openpeta process{}; stop it first, or choose another --data-dir",
+        "{} is in use by another openpeta process{}; stop it first, take over from it with \
+         --replace, or choose another --data-dir",
         path.display(),
         pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
     )]
@@ -71,6 +72,9 @@ pub enum ServeError {
     /// The control plane cannot start.
     #[error("{0}")]
     Control(String),
+    /// The process that serves the data directory does not hand over; it goes on serving.
+    #[error("the running process does not hand over: {0}")]
+    HandOver(String),
     /// The operating system refuses something that every start needs.
     #[error("{what}: {reason}")]
     System {
@@ -94,6 +98,7 @@ impl ServeError {
             | Self::Store(_)
             | Self::Gateway(_)
             | Self::Control(_)
+            | Self::HandOver(_)
             | Self::System { .. } => 1,
         }
     }

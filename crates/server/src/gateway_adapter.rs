@@ -15,16 +15,24 @@ use openpeta_gateway::{
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
+use crate::handover::Predecessor;
+
 /// The gateway as the control plane wants it.
-pub(crate) struct GatewayAdapter(pub(crate) Arc<Gateway>);
+pub(crate) struct GatewayAdapter {
+    pub(crate) gateway: Arc<Gateway>,
+    /// Sessions of an earlier process follow as well.
+    pub(crate) predecessor: Arc<Predecessor>,
+}
 
 impl openpeta_control::Gateway for GatewayAdapter {
     fn publish(&self, route: InstanceRoute) {
-        self.0.publish(route);
+        self.predecessor.publish(&route);
+        self.gateway.publish(route);
     }
 
     fn withdraw(&self, instance: &InstanceId) {
-        self.0.withdraw(instance);
+        self.predecessor.withdraw(instance);
+        self.gateway.withdraw(instance);
     }
 
     fn open_endpoint(
@@ -34,7 +42,7 @@ impl openpeta_control::Gateway for GatewayAdapter {
         instance: &InstanceId,
     ) -> Result<(), OpenEndpointError> {
         match self
-            .0
+            .gateway
             .open_endpoint(endpoint.clone(), address, instance.clone())
         {
             Ok(_) => Ok(()),
@@ -49,11 +57,12 @@ impl openpeta_control::Gateway for GatewayAdapter {
     }
 
     fn close_endpoint(&self, endpoint: &EndpointId, grace: Duration) {
-        self.0.close_endpoint(endpoint, grace);
+        self.predecessor.close_endpoint(endpoint, grace);
+        self.gateway.close_endpoint(endpoint, grace);
     }
 
     fn endpoints(&self) -> Vec<EndpointId> {
-        self.0
+        self.gateway
             .endpoints()
             .into_iter()
             .map(|endpoint| endpoint.id)
@@ -61,9 +70,9 @@ impl openpeta_control::Gateway for GatewayAdapter {
     }
 
     fn statistics(&self, instance: &InstanceId) -> Option<InstanceStatistics> {
-        let databases = self.0.database_counters(instance)?;
-        let digests = self.0.digests(instance)?;
-        let sessions = self.0.session_list(instance);
+        let databases = self.gateway.database_counters(instance)?;
+        let digests = self.gateway.digests(instance)?;
+        let sessions = self.gateway.session_list(instance);
         Some(InstanceStatistics {
             databases: databases.into_iter().map(database_statistics).collect(),
             digests: digests.into_iter().map(digest_statistics).collect(),
@@ -72,7 +81,7 @@ impl openpeta_control::Gateway for GatewayAdapter {
     }
 
     fn take_traffic(&self, instance: &InstanceId) -> Option<InstanceTraffic> {
-        self.0.take_counters(instance).map(traffic)
+        self.gateway.take_counters(instance).map(traffic)
     }
 }
 

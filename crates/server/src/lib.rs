@@ -14,17 +14,23 @@ mod credentials;
 mod data_dir;
 mod error;
 mod gateway_adapter;
+mod handover;
 mod http;
 mod logging;
 mod metrics;
+mod notify;
+mod plane;
 mod serve;
 mod service;
+mod successor;
 mod tls;
+mod unix_socket;
 
 pub use config::{
     ApiConfig, Config, GatewayConfig, HttpForSecrets, HttpLimits, LogConfig, LogFormat,
     ThrottleConfig,
 };
 pub use error::ServeError;
+pub use handover::Retired;
 pub use serve::{ServeOptions, serve};
-pub use service::Service;
+pub use service::{HandOver, Service};

@@ -221,12 +221,18 @@ type SessionMetric = (
     fn(&InstanceCounters) -> u64,
 );
 
-const SESSION_METRICS: [SessionMetric; 22] = [
+const SESSION_METRICS: [SessionMetric; 23] = [
     (
         "openpeta_gateway_sessions",
         "gauge",
         "Open client sessions.",
         |c| c.sessions,
+    ),
+    (
+        "openpeta_gateway_earlier_sessions",
+        "gauge",
+        "Sessions in processes that this one has taken over from.",
+        |c| c.elsewhere,
     ),
     (
         "openpeta_gateway_warm_connections",

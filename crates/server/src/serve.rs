@@ -8,7 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::{ServeError, Service, logging};
+use crate::service::HandOver;
+use crate::{ServeError, Service, logging, notify, successor};
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -21,10 +22,13 @@ pub struct ServeOptions {
     pub http_listen: Option<SocketAddr>,
     /// In place of `[api] https_listen`.
     pub https_listen: Option<SocketAddr>,
+    /// Take over from the process that serves the data directory, if there is one.
+    pub replace: bool,
 }
 
 /// Serves until SIGTERM or SIGINT, and then stops in good order; a second signal ends it at
-/// once. SIGHUP reads the certificates again. Prints the line `ready http=… https=…` on
+/// once. SIGHUP reads the certificates again. SIGUSR2 starts the program anew to take over from
+/// this process, which then ends with its last session. Prints the line `ready http=… https=…` on
 /// standard output when it serves, and on the very first start how to go on.
 ///
 /// # Errors
@@ -48,17 +52,45 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
     let result = runtime.block_on(async {
         let mut stop = StopSignals::new().map_err(system("handling signals"))?;
         let mut hangup = signal(SignalKind::hangup()).map_err(system("handling signals"))?;
-        let service = tokio::select! {
-            started = Service::start(&options.data_dir, config) => started?,
+        let mut replace =
+            signal(SignalKind::user_defined2()).map_err(system("handling signals"))?;
+        let dir = &options.data_dir;
+        let start = async {
+            match options.replace {
+                true => Service::replace(dir, config).await,
+                false => Service::start(dir, config).await,
+            }
+        };
+        let mut service = tokio::select! {
+            started = start => started?,
             () = stop.recv() => return Ok(()),
         };
         announce(&service);
+        notify::ready();
         loop {
-            tokio::select! {
+            let link = tokio::select! {
                 () = stop.recv() => break,
-                _ = hangup.recv() => service.reload_certificates(),
+                _ = hangup.recv() => {
+                    service.reload_certificates();
+                    continue;
+                }
+                _ = replace.recv() => {
+                    successor::start();
+                    continue;
+                }
+                link = service.successor() => link,
+            };
+            // Signals wait: it ends soon, and this process then is or is not the service.
+            match service.hand_over(link).await {
+                HandOver::Resumed(resumed) => service = *resumed,
+                HandOver::Retired(retired) => {
+                    retired.run(stop.recv()).await;
+                    return Ok(());
+                }
+                HandOver::Failed(error) => return Err(error),
             }
         }
+        notify::stopping();
         tokio::select! {
             () = service.stop() => {}
             () = stop.recv() => warn!("told to stop once more; ending at once"),

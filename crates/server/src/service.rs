@@ -1,45 +1,66 @@
 //! A running service: started part by part, stopped in the reverse order.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openpeta_control::{Control, ControlError, DataDir, DefaultTenant};
+use openpeta_control::{DataDir, DefaultTenant};
 use openpeta_gateway::{Gateway, LoopKind, SlowLogConfig};
-use openpeta_store::{Store, StoreError};
+use openpeta_store::{DirLock, Store, StoreError};
 use openpeta_types::Whitelist;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use crate::admin_socket::AdminSocket;
-use crate::api::Api;
 use crate::config::{Config, GatewayConfig, GatewayIo};
-use crate::gateway_adapter::GatewayAdapter;
-use crate::http::{HttpServer, bind};
-use crate::metrics::MetricsSource;
+use crate::handover::{self, Inheritance, Link, Predecessor, Retired, ServiceSockets};
+use crate::http::bind;
+use crate::plane::{Plane, PreparedPlane};
 use crate::tls::Tls;
-use crate::{ServeError, credentials, data_dir};
+use crate::{ServeError, credentials, data_dir, notify, unix_socket};
 
 /// How often certificates are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(12 * 3600);
+/// What the process before this one may take beyond the time for its sessions.
+const BEYOND_DRAIN: Duration = Duration::from_secs(2);
+
+/// What of a service stays when its plane is stopped.
+pub(crate) struct Base {
+    dir: PathBuf,
+    pub(crate) config: Config,
+    lock: Arc<DirLock>,
+    pub(crate) sockets: ServiceSockets,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) tls: Arc<Tls>,
+    /// The process before this one, as long as it has sessions.
+    pub(crate) predecessor: Arc<Predecessor>,
+}
+
+impl Base {
+    pub(crate) fn data_dir(&self) -> DataDir {
+        DataDir::new(&self.dir)
+    }
+}
 
 /// A running service.
 pub struct Service {
-    dir: PathBuf,
+    base: Base,
+    plane: Plane,
     http: SocketAddr,
     https: SocketAddr,
-    tenant: DefaultTenant,
-    config: Config,
-    api: Arc<Api>,
-    server: HttpServer<Api>,
-    control: Control,
-    gateway: Arc<Gateway>,
-    tls: Arc<Tls>,
-    /// The admin socket and the certificates' watch.
-    background: Vec<JoinHandle<()>>,
+    /// The certificates' watch.
+    watch: JoinHandle<()>,
+}
+
+/// How an attempt of another process to take over has ended.
+pub enum HandOver {
+    /// It serves. What is left here are sessions from before.
+    Retired(Retired),
+    /// This process serves on.
+    Resumed(Box<Service>),
+    /// Neither does.
+    Failed(ServeError),
 }
 
 impl Service {
@@ -50,72 +71,78 @@ impl Service {
     /// [`ServeError`]; what was started is stopped again, nodes excepted.
     pub async fn start(dir: &Path, config: Config) -> Result<Self, ServeError> {
         data_dir::prepare(dir)?;
-        let dir = std::path::absolute(dir).map_err(|reason| ServeError::DataDir {
-            path: dir.to_owned(),
-            reason,
-        })?;
-        let data_dir = DataDir::new(&dir);
-        let store = Store::open(&dir).map_err(|error| store_error(&dir, error))?;
+        let dir = absolute(dir)?;
+        let lock = DirLock::take(&dir).map_err(|error| store_error(&dir, error))?;
+        let lock = Arc::new(lock);
         // Before anything is started for nothing.
-        let http_listener = bind(config.api.http_listen, "http-listen")?;
-        let https_listener = bind(config.api.https_listen, "https-listen")?;
-        let (http, https) = (local(&http_listener)?, local(&https_listener)?);
+        let store = open_store(&dir, &lock)?;
+        let base = Base::new(dir, config, lock, None)?;
+        let prepared = PreparedPlane::new(&base, store).await?;
+        let plane = prepared.begin(&base)?;
+        Self::running(base, plane)
+    }
 
-        let domain = config.network.domain.as_deref();
-        let network = &config.network;
-        let public = network.public_host();
-        let names = [
-            http.ip(),
-            https.ip(),
-            network.classic_address,
-            network.public_address(),
-        ];
-        let tls = Arc::new(Tls::open(data_dir.tls(), domain, Some(&public), &names)?);
-        let acceptor = TlsAcceptor::from(tls.server_config(&[b"http/1.1"])?);
-        let gateway = Arc::new(start_gateway(&config.gateway, &tls, data_dir.slow_log())?);
-        let adapter = Arc::new(GatewayAdapter(Arc::clone(&gateway)));
-        let (control, tenant) = Control::start(config.control(), &data_dir, store.clone(), adapter)
-            .await
-            .map_err(control_error)?;
+    /// Starts everything in place of the process that serves the data directory, whose clients
+    /// notice nothing; as [`start`](Self::start) if there is none. When this fails, that process
+    /// serves on.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn replace(dir: &Path, config: Config) -> Result<Self, ServeError> {
+        data_dir::prepare(dir)?;
+        let dir = absolute(dir)?;
+        let Some(mut inheritance) = Inheritance::ask(&dir).await? else {
+            return Self::start(&dir, config).await;
+        };
+        let lock = Arc::new(inheritance.lock(&dir)?);
+        let base = Base::new(dir, config, lock, Some(&mut inheritance))?;
+        fail_point("prepared");
+        inheritance.claim_store().await?;
+        fail_point("store");
+        let store = open_store(&base.dir, &base.lock)?;
+        let prepared = PreparedPlane::new(&base, store).await?;
+        let sessions = inheritance.claim_clients().await?;
+        fail_point("clients");
+        base.predecessor.count(sessions);
+        base.gateway.release();
+        let plane = prepared.begin(&base)?;
+        fail_point("begun");
+        let pid = inheritance.serving(&base.predecessor).await?;
+        info!(
+            pid = pid.map(|pid| pid.as_raw_nonzero().get()),
+            "taken over"
+        );
+        base.lock
+            .sign()
+            .map_err(|error| store_error(&base.dir, error))?;
+        tokio::spawn(Arc::clone(&base.predecessor).watch());
+        Self::running(base, plane)
+    }
 
-        let metrics = MetricsSource::new(Arc::clone(&gateway), store);
-        let api = Arc::new(Api::new(control.clone(), config.api.clone(), metrics));
-        let server = HttpServer::new(Arc::clone(&api), config.api.limits.clone());
-        server.listen(http_listener, None);
-        server.listen(https_listener, Some(acceptor));
-        let admin = AdminSocket::open(&data_dir.admin_socket())?;
-        let background = vec![
-            tokio::spawn(admin.serve(control.clone())),
-            tokio::spawn(watch_certificates(Arc::clone(&tls))),
-        ];
+    fn running(base: Base, plane: Plane) -> Result<Self, ServeError> {
+        let http = local(&base.sockets.http)?;
+        let https = local(&base.sockets.https)?;
         credentials::write(
-            &data_dir.credentials(),
+            &base.data_dir().credentials(),
             http,
             https,
-            &tls.ca_file(),
-            &tenant,
+            &base.tls.ca_file(),
+            &plane.tenant,
         )?;
-        api.set_ready(true);
-        info!(%http, %https, data_dir = %dir.display(), "serving");
+        info!(%http, %https, data_dir = %base.dir.display(), "serving");
         Ok(Self {
-            dir,
             http,
             https,
-            tenant,
-            config,
-            api,
-            server,
-            control,
-            gateway,
-            tls,
-            background,
+            watch: tokio::spawn(watch_certificates(Arc::clone(&base.tls))),
+            base,
+            plane,
         })
     }
 
     /// The data directory, as an absolute path.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
-        &self.dir
+        &self.base.dir
     }
 
     /// The address that HTTP is served on, with the port that was chosen.
@@ -133,41 +160,228 @@ impl Service {
     /// The default tenant and its access key.
     #[must_use]
     pub const fn default_tenant(&self) -> &DefaultTenant {
-        &self.tenant
+        &self.plane.tenant
     }
 
     /// Reads the certificates again, for new connections.
     pub fn reload_certificates(&self) {
-        reload(&self.tls);
+        reload(&self.base.tls);
+    }
+
+    /// Waits for a process that wants to take over.
+    pub(crate) async fn successor(&self) -> Link {
+        loop {
+            match self.base.sockets.successor.accept().await {
+                Ok((stream, _)) => return Link::new(stream),
+                Err(error) => {
+                    warn!(%error, "cannot accept on the socket for hand-overs");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Lets another process take over.
+    pub(crate) async fn hand_over(self, mut link: Link) -> HandOver {
+        let (base, config) = (&self.base, &self.base.config);
+        let pid = link.peer();
+        info!(
+            pid = pid.map(|pid| pid.as_raw_nonzero().get()),
+            "handing over"
+        );
+        let (sockets, gateway) = (&base.sockets, &base.gateway);
+        if let Err(error) =
+            handover::offer(&mut link, &config.api, sockets, &base.lock, gateway).await
+        {
+            warn!(%error, "not handed over: the new process did not come so far; serving on");
+            return HandOver::Resumed(Box::new(self));
+        }
+        let Self {
+            base, plane, watch, ..
+        } = self;
+        let kept = plane.yield_store(&base.config.api).await;
+        let passed = match &kept {
+            Ok(()) => {
+                let sessions = || handover::all_sessions(&base.gateway, &base.predecessor);
+                handover::pass_on(&mut link, &base.gateway, sessions).await
+            }
+            Err(_) => Err(std::io::Error::other("the store is still in use")),
+        };
+        watch.abort();
+        match passed {
+            Ok(()) => {
+                info!(sessions = base.gateway.open_sessions(), "handed over");
+                if let Some(pid) = pid {
+                    notify::replaced_by(pid);
+                }
+                HandOver::Retired(base.retire(link))
+            }
+            Err(error) => {
+                drop(link);
+                warn!(%error, "not handed over; serving on");
+                match base.resume(kept.err()).await {
+                    Ok(service) => HandOver::Resumed(Box::new(service)),
+                    Err(error) => HandOver::Failed(error),
+                }
+            }
+        }
     }
 
     /// Stops: no new connections; calls in flight, transactions and steps of tasks finish, as
     /// far as the configured times allow. Nodes keep running.
     pub async fn stop(self) {
         info!("stopping");
-        self.api.set_ready(false);
-        for task in &self.background {
-            task.abort();
-        }
-        for task in self.background {
-            // Waits until it is gone, and the admin socket with it.
-            let _ = task.await;
-        }
-        let patience = Duration::from_secs(self.config.gateway.drain_seconds);
-        let gateway = Arc::clone(&self.gateway);
+        let Self {
+            base, plane, watch, ..
+        } = self;
+        watch.abort();
+        let Base {
+            dir,
+            config,
+            // Held until the end.
+            lock: _lock,
+            sockets,
+            gateway,
+            predecessor,
+            ..
+        } = base;
+        // Whoever comes now is refused.
+        drop(sockets);
+        let patience = Duration::from_secs(config.gateway.drain_seconds);
         let drain = tokio::task::spawn_blocking(move || gateway.drain(patience));
-        let calls = Duration::from_secs(self.config.api.shutdown_seconds);
-        if !self.server.stop(calls).await {
-            warn!("calls in flight were cut off");
-        }
-        self.control.shutdown().await;
+        let earlier =
+            tokio::task::spawn_blocking(move || predecessor.stop(patience + BEYOND_DRAIN));
+        plane.stop(&config.api).await;
         if let Ok(cut @ 1..) = drain.await {
             warn!(
                 sessions = cut,
                 "database sessions in a transaction were cut off"
             );
         }
+        let _ = earlier.await;
+        for path in [
+            DataDir::new(&dir).admin_socket(),
+            handover::socket_path(&dir),
+        ] {
+            let _ = std::fs::remove_file(path);
+        }
         info!("stopped");
+    }
+}
+
+impl Base {
+    /// What needs no store, on sockets of its own or of the process before.
+    fn new(
+        dir: PathBuf,
+        config: Config,
+        lock: Arc<DirLock>,
+        mut inheritance: Option<&mut Inheritance>,
+    ) -> Result<Self, ServeError> {
+        let data_dir = DataDir::new(&dir);
+        let inherited = inheritance.as_deref_mut();
+        let [http, https] = inherited.map_or([None, None], |inheritance| {
+            inheritance.api(config.api.http_listen, config.api.https_listen)
+        });
+        let bound = |listener: Option<StdListener>, address, flag| match listener {
+            Some(listener) => Ok(listener),
+            None => bind(address, flag),
+        };
+        let http = bound(http, config.api.http_listen, "http-listen")?;
+        let https = bound(https, config.api.https_listen, "https-listen")?;
+        let inherited = inheritance.as_deref_mut();
+        let (admin, successor) = match inherited.and_then(Inheritance::unix) {
+            Some([admin, successor]) => (
+                UnixListener::from(admin),
+                tokio::net::UnixListener::from_std(successor.into()).map_err(socket_error)?,
+            ),
+            None => (
+                unix_socket::listen(&data_dir.admin_socket())?
+                    .into_std()
+                    .map_err(socket_error)?,
+                unix_socket::listen(&handover::socket_path(&dir))?,
+            ),
+        };
+        let domain = config.network.domain.as_deref();
+        let network = &config.network;
+        let public = network.public_host();
+        let names = [
+            local(&http)?.ip(),
+            local(&https)?.ip(),
+            network.classic_address,
+            network.public_address(),
+        ];
+        let tls = Arc::new(Tls::open(data_dir.tls(), domain, Some(&public), &names)?);
+        let gateway = Arc::new(start_gateway(&config.gateway, &tls, data_dir.slow_log())?);
+        if let Some(inheritance) = inheritance {
+            gateway.hold();
+            gateway.inherit(inheritance.endpoints());
+        }
+        Ok(Self {
+            predecessor: Arc::new(Predecessor::none(Arc::clone(&gateway))),
+            dir,
+            config,
+            lock,
+            sockets: ServiceSockets {
+                http,
+                https,
+                admin,
+                successor,
+            },
+            gateway,
+            tls,
+        })
+    }
+
+    /// Serves on after a hand-over that came to nothing.
+    async fn resume(self, store: Option<Store>) -> Result<Service, ServeError> {
+        // Clients of databases first: they need no store.
+        self.gateway.release();
+        let store = match store {
+            Some(store) => store,
+            None => open_store(&self.dir, &self.lock)?,
+        };
+        let plane = PreparedPlane::new(&self, store).await?.begin(&self)?;
+        Service::running(self, plane)
+    }
+
+    /// Lets go of everything but the sessions.
+    fn retire(self, link: Link) -> Retired {
+        self.gateway.surrender();
+        let seconds = &self.config.gateway;
+        Retired {
+            link,
+            gateway: self.gateway,
+            predecessor: self.predecessor,
+            patience: Duration::from_secs(seconds.upgrade_drain_seconds),
+            drain: Duration::from_secs(seconds.drain_seconds),
+        }
+    }
+}
+
+/// Ends the process at this point of taking over, if a test wants it (debug builds only).
+fn fail_point(_name: &str) {
+    #[cfg(debug_assertions)]
+    if std::env::var("OPENPETA_HANDOVER_DIES").is_ok_and(|at| at == _name) {
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf, ServeError> {
+    std::path::absolute(dir).map_err(|reason| ServeError::DataDir {
+        path: dir.to_owned(),
+        reason,
+    })
+}
+
+fn open_store(dir: &Path, lock: &Arc<DirLock>) -> Result<Store, ServeError> {
+    Store::open_locked(dir, Arc::clone(lock)).map_err(|error| store_error(dir, error))
+}
+
+fn socket_error(reason: std::io::Error) -> ServeError {
+    ServeError::System {
+        what: "using a socket",
+        reason,
     }
 }
 
@@ -210,7 +424,7 @@ fn start_gateway(
     .map_err(|error| ServeError::Gateway(error.to_string()))
 }
 
-fn local(listener: &TcpListener) -> Result<SocketAddr, ServeError> {
+fn local(listener: &StdListener) -> Result<SocketAddr, ServeError> {
     let what = "reading a listener's address";
     listener
         .local_addr()
@@ -254,8 +468,4 @@ fn store_error(dir: &Path, error: StoreError) -> ServeError {
         },
         other => ServeError::Store(other.to_string()),
     }
-}
-
-fn control_error(error: ControlError) -> ServeError {
-    ServeError::Control(error.context.unwrap_or_else(|| error.api.to_string()))
 }

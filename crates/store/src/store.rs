@@ -32,15 +32,24 @@ pub struct Store {
 
 /// Sees whether a store is still open, without keeping it open.
 #[derive(Clone)]
-pub struct WeakStore(Weak<Shared>);
+pub struct WeakStore {
+    shared: Weak<Shared>,
+    open: Weak<()>,
+}
 
 impl WeakStore {
     /// The store, if any clone of it is left.
     #[must_use]
     pub fn upgrade(&self) -> Option<Store> {
         Some(Store {
-            shared: self.0.upgrade()?,
+            shared: self.shared.upgrade()?,
         })
+    }
+
+    /// Whether its files are closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.open.strong_count() == 0
     }
 }
 
@@ -59,6 +68,8 @@ pub(crate) struct Shared {
     nonces: NonceLog,
     watchers: Watchers,
     lock: Arc<DirLock>,
+    /// The last field, so that it goes when the files are closed.
+    open: Arc<()>,
 }
 
 impl Store {
@@ -90,6 +101,7 @@ impl Store {
             nonces: NonceLog::open(data_dir, jiff::Timestamp::now())?,
             watchers: Watchers::new(),
             lock,
+            open: Arc::default(),
         };
         let store = Self {
             shared: Arc::new(shared),
@@ -113,7 +125,10 @@ impl Store {
     /// Sees whether it is still open.
     #[must_use]
     pub fn downgrade(&self) -> WeakStore {
-        WeakStore(Arc::downgrade(&self.shared))
+        WeakStore {
+            shared: Arc::downgrade(&self.shared),
+            open: Arc::downgrade(&self.shared.open),
+        }
     }
 
     /// Runs a read transaction on this thread: what `read` sees is one state of the store.

@@ -174,6 +174,19 @@ impl Api {
         exchange(address, tls, &bytes)
     }
 
+    /// Fetches a page of the HTTP endpoint that takes no signature, such as `/metrics`.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn page(&self, path: &str) -> String {
+        let headers = [("host".to_owned(), self.http.to_string())];
+        let request = message("GET", path, &headers, "");
+        let answer = exchange(self.http, None, &request).expect("an answer");
+        assert_eq!(answer.status, 200, "{path}");
+        answer.body
+    }
+
     fn v1(&self, request: &Request<'_>, host: SocketAddr, signed: bool) -> Vec<u8> {
         let form = signed_form_v1(&V1Request {
             method: request.method,

@@ -35,6 +35,42 @@ pub struct Exit {
     pub log: String,
 }
 
+/// A process that another one has taken over from.
+pub struct Predecessor(Option<Child>);
+
+impl Predecessor {
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// When it was waited for already.
+    pub fn has_ended(&mut self) -> bool {
+        let child = self.0.as_mut().expect("nobody has waited for it");
+        child.try_wait().expect("it is our child").is_some()
+    }
+
+    /// Waits until it has ended by itself; returns its exit code.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[track_caller]
+    pub fn wait(mut self) -> Option<i32> {
+        crate::wait_for("the end of the earlier process", || {
+            self.has_ended().then_some(())
+        });
+        let mut child = self.0.take()?;
+        child.wait().expect("it is our child").code()
+    }
+}
+
+impl Drop for Predecessor {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A data directory and the process that serves it, which may be started as often as wanted.
 /// Dropping it ends that process and its nodes, and removes the directory.
 pub struct Service {
@@ -126,16 +162,49 @@ impl Service {
     /// # Panics
     /// When it does neither.
     pub fn try_start(&mut self, environment: &[(&str, &str)]) -> Result<(), Exit> {
+        assert!(self.process.is_none(), "it runs already");
+        let child = self.spawn_and_wait(environment, &[])?;
+        self.process = Some(child);
+        Ok(())
+    }
+
+    /// Starts a process that takes over from the one that runs, and waits until it is ready;
+    /// returns the earlier one, which has its sessions still.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    #[track_caller]
+    pub fn replace(&mut self) -> Predecessor {
+        let earlier = self.try_replace(&[]);
+        earlier.unwrap_or_else(|exit| panic!("nobody takes over: {exit:?}"))
+    }
+
+    /// As above, with variables in the environment.
+    ///
+    /// # Errors
+    /// How it ended.
+    ///
+    /// # Panics
+    /// When it neither is ready nor ends.
+    pub fn try_replace(&mut self, environment: &[(&str, &str)]) -> Result<Predecessor, Exit> {
+        let child = self.spawn_and_wait(environment, &["--replace"])?;
+        let earlier = self.process.replace(child).expect("it runs");
+        Ok(Predecessor(Some(earlier)))
+    }
+
+    /// Starts the process and waits until it is ready, or has ended.
+    fn spawn_and_wait(
+        &self,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Result<Child, Exit> {
         let begin = self.log().len();
-        let mut child = self.spawn(environment);
+        let mut child = self.spawn(environment, arguments);
         let ready = self.follow(&mut child);
         let deadline = Instant::now() + PATIENCE;
         let ended = loop {
             match ready.recv_timeout(Duration::from_millis(200)) {
-                Ok(()) => {
-                    self.process = Some(child);
-                    return Ok(());
-                }
+                Ok(()) => return Ok(child),
                 // Its output is closed: it ends.
                 Err(RecvTimeoutError::Disconnected) => break child.wait(),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
@@ -154,15 +223,15 @@ impl Service {
     /// # Panics
     /// When it runs already.
     pub fn kill_while_starting(&mut self, after: Duration) {
-        let mut child = self.spawn(&[]);
+        assert!(self.process.is_none(), "it runs already");
+        let mut child = self.spawn(&[], &[]);
         std::thread::sleep(after);
         // It may have ended by itself.
         let _ = child.kill();
         child.wait().expect("it is our child");
     }
 
-    fn spawn(&self, environment: &[(&str, &str)]) -> Child {
-        assert!(self.process.is_none(), "it runs already");
+    fn spawn(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Child {
         fs::write(self.config_path(), self.config.to_string()).expect("home is writable");
         Command::new(&self.binary)
             .arg("serve")
@@ -172,6 +241,7 @@ impl Service {
             .arg(self.config_path())
             .args(["--http-listen", &self.http_listen])
             .args(["--https-listen", "127.0.0.1:0"])
+            .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

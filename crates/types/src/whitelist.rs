@@ -178,6 +178,18 @@ impl Whitelist {
         Self { ranges }
     }
 
+    /// The addresses as inclusive ranges, ascending and disjoint.
+    #[must_use]
+    pub fn ranges(&self) -> &[(u32, u32)] {
+        &self.ranges
+    }
+
+    /// What [`ranges`](Self::ranges) told; anything else admits too few, never too many.
+    #[must_use]
+    pub fn from_ranges(ranges: Vec<(u32, u32)>) -> Self {
+        Self { ranges }
+    }
+
     /// Whether a client address is admitted. An IPv4-mapped IPv6 address counts as IPv4, the
     /// IPv6 loopback as 127.0.0.1; other IPv6 addresses are never admitted.
     #[must_use]

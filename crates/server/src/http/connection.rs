@@ -3,14 +3,16 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
@@ -24,8 +26,17 @@ pub(super) struct Shared<H> {
     pub(super) handler: Arc<H>,
     pub(super) limits: Arc<HttpLimits>,
     pub(super) tls: Option<TlsAcceptor>,
-    /// Turns true when the service stops.
-    pub(super) stop: watch::Receiver<bool>,
+    /// Whether the service stops.
+    pub(super) stop: watch::Receiver<Stop>,
+}
+
+/// Whether the service stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It does not.
+    No,
+    /// Each connection has one more request if that begins within this time.
+    Within(Duration),
 }
 
 /// Serves one connection until it ends.
@@ -38,9 +49,13 @@ pub(super) async fn serve<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream,
     };
     let mut stop = shared.stop.clone();
     let handshake = timeout_at(deadline.next_check(), acceptor.accept(stream));
+    let too_late = async {
+        let linger = stopped(&mut stop).await;
+        sleep(linger).await;
+    };
     let accepted = tokio::select! {
         accepted = handshake => accepted,
-        () = stopped(&mut stop) => return,
+        () = too_late => return,
     };
     match accepted {
         Ok(Ok(stream)) => serve_stream(shared, stream, peer, deadline).await,
@@ -49,10 +64,13 @@ pub(super) async fn serve<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream,
     }
 }
 
-/// Waits until the service stops.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error says that the server is gone, which is a stop as well.
-    let _ = stop.wait_for(|stop| *stop).await;
+/// Waits until the service stops; returns for how long connections may linger.
+pub(super) async fn stopped(stop: &mut watch::Receiver<Stop>) -> Duration {
+    match stop.wait_for(|stop| *stop != Stop::No).await.as_deref() {
+        Ok(Stop::Within(linger)) => *linger,
+        // The server is gone, which is a stop as well.
+        _ => Duration::ZERO,
+    }
 }
 
 async fn serve_stream<H: Handler, S>(
@@ -65,11 +83,17 @@ async fn serve_stream<H: Handler, S>(
 {
     let idle = shared.limits.idle();
     let deadline = &deadline;
+    let stopped_already = &shared.stop;
     let service = service_fn(|request| {
         deadline.suspend();
         let answer = Arc::clone(&shared.handler).handle(request, peer);
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
+            if *stopped_already.borrow() != Stop::No {
+                // The parser closes behind it.
+                let headers = answer.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             deadline.set(Instant::now(), idle);
             Ok::<_, Infallible>(answer)
         }
@@ -86,6 +110,8 @@ async fn serve_stream<H: Handler, S>(
     let mut connection = pin!(connection);
     let mut stop = shared.stop.clone();
     let mut stopping = false;
+    let mut last = pin!(sleep_until(Instant::now()));
+    let mut lingering = false;
     let mut check = pin!(sleep_until(deadline.next_check()));
     loop {
         tokio::select! {
@@ -96,8 +122,17 @@ async fn serve_stream<H: Handler, S>(
                 }
                 return;
             }
-            () = stopped(&mut stop), if !stopping => {
+            linger = stopped(&mut stop), if !stopping => {
                 stopping = true;
+                // With a request in flight it ends behind the answer.
+                lingering = !linger.is_zero() && !deadline.is_suspended();
+                match lingering {
+                    true => last.as_mut().reset(Instant::now() + linger),
+                    false => connection.as_mut().graceful_shutdown(),
+                }
+            }
+            () = last.as_mut(), if lingering => {
+                lingering = false;
                 connection.as_mut().graceful_shutdown();
             }
             () = check.as_mut() => {

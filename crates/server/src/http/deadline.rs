@@ -40,6 +40,11 @@ impl Deadline {
         self.at.store(NEVER, Ordering::Relaxed);
     }
 
+    /// Whether it is lifted.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.at.load(Ordering::Relaxed) == NEVER
+    }
+
     /// When to look again: the deadline, or some time later if there is none.
     pub(crate) fn next_check(&self) -> Instant {
         const WITHOUT_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! Listening sockets and the connections that come in.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tracing::warn;
 
-use super::connection::{Shared, serve, stopped};
+use super::connection::{Shared, Stop, serve, stopped};
 use super::{Handler, Peer};
 use crate::ServeError;
 use crate::config::HttpLimits;
@@ -19,7 +19,7 @@ use crate::config::HttpLimits;
 ///
 /// # Errors
 /// [`ServeError::AddressInUse`] or [`ServeError::Listen`], naming `flag`.
-pub(crate) fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
+pub(crate) fn bind(address: SocketAddr, flag: &'static str) -> Result<StdListener, ServeError> {
     let listen = || {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()
@@ -29,7 +29,7 @@ pub(crate) fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListene
         // Connections of a former process in TIME_WAIT must not keep the next one out.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        socket.listen(BACKLOG)
+        socket.listen(BACKLOG)?.into_std()
     };
     listen().map_err(|reason: io::Error| match reason.kind() {
         io::ErrorKind::AddrInUse => ServeError::AddressInUse { address, flag },
@@ -50,7 +50,7 @@ pub(crate) struct HttpServer<H> {
     handler: Arc<H>,
     limits: Arc<HttpLimits>,
     connections: Arc<Semaphore>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     /// A clone goes with every listener and connection; closed when the last one ends.
     alive: mpsc::Sender<()>,
     ended: mpsc::Receiver<()>,
@@ -63,7 +63,7 @@ impl<H: Handler> HttpServer<H> {
             handler,
             connections: Arc::new(Semaphore::new(limits.connections)),
             limits: Arc::new(limits),
-            stop: watch::Sender::new(false),
+            stop: watch::Sender::new(Stop::No),
             alive,
             ended,
         }
@@ -82,15 +82,17 @@ impl<H: Handler> HttpServer<H> {
     }
 
     /// Stops listening, lets requests in flight finish within `patience`, and closes the
-    /// connections. Tells whether all were finished.
-    pub(crate) async fn stop(self, patience: Duration) -> bool {
+    /// connections. Those without a request may still send one for as long as `linger`: a client
+    /// that has just connected, or sends the next one at this moment, is answered. Tells whether
+    /// all were finished.
+    pub(crate) async fn stop(self, patience: Duration, linger: Duration) -> bool {
         let Self {
             stop,
             alive,
             mut ended,
             ..
         } = self;
-        stop.send_replace(true);
+        stop.send_replace(Stop::Within(linger));
         drop(alive);
         tokio::time::timeout(patience, ended.recv()).await.is_ok()
     }
@@ -107,7 +109,7 @@ async fn accept<H: Handler>(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopped(&mut stop) => return,
+            _ = stopped(&mut stop) => return,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,

@@ -1,0 +1,165 @@
+//! What of a running service needs the store: the control plane, the API over it, the operator's
+//! socket. It can be stopped and started anew while the gateway goes on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openpeta_control::{Control, ControlError, DefaultTenant, Prepared};
+use openpeta_store::Store;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tracing::warn;
+
+use crate::api::Api;
+use crate::config::ApiConfig;
+use crate::gateway_adapter::GatewayAdapter;
+use crate::http::HttpServer;
+use crate::metrics::MetricsSource;
+use crate::service::Base;
+use crate::{ServeError, admin_socket};
+
+/// How long connections to the API that have no request under way may still send one when another
+/// process takes over: many times the way of a packet.
+const LINGER: Duration = Duration::from_millis(500);
+/// How long the operator's commands under way may take.
+const COMMANDS: Duration = Duration::from_secs(10);
+/// How long it may take until whatever has the store in hand has noticed that it is to end.
+const RELEASE: Duration = Duration::from_secs(10);
+
+/// A plane that has not begun to do anything by itself.
+pub(crate) struct PreparedPlane {
+    store: Store,
+    prepared: Prepared,
+    tenant: DefaultTenant,
+    acceptor: TlsAcceptor,
+}
+
+/// A running plane.
+pub(crate) struct Plane {
+    pub(crate) tenant: DefaultTenant,
+    store: Store,
+    api: Arc<Api>,
+    server: HttpServer<Api>,
+    control: Control,
+    stop_admin: watch::Sender<bool>,
+    admin: JoinHandle<()>,
+}
+
+impl PreparedPlane {
+    /// Makes everything ready over an open store: endpoints are open when this returns.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub(crate) async fn new(base: &Base, store: Store) -> Result<Self, ServeError> {
+        let adapter = GatewayAdapter {
+            gateway: Arc::clone(&base.gateway),
+            predecessor: Arc::clone(&base.predecessor),
+        };
+        let acceptor = TlsAcceptor::from(base.tls.server_config(&[b"http/1.1"])?);
+        let config = base.config.control();
+        let adapter = Arc::new(adapter);
+        let (prepared, tenant) = Control::prepare(config, &base.data_dir(), store.clone(), adapter)
+            .await
+            .map_err(control_error)?;
+        Ok(Self {
+            store,
+            prepared,
+            tenant,
+            acceptor,
+        })
+    }
+
+    /// Goes on with tasks, answers calls.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub(crate) fn begin(self, base: &Base) -> Result<Plane, ServeError> {
+        let system = |reason| ServeError::System {
+            what: "using a socket",
+            reason,
+        };
+        let sockets = &base.sockets;
+        let http = sockets.http.try_clone().and_then(TcpListener::from_std);
+        let https = sockets.https.try_clone().and_then(TcpListener::from_std);
+        let admin = sockets.admin.try_clone().and_then(UnixListener::from_std);
+        let (http, https) = (http.map_err(system)?, https.map_err(system)?);
+        let admin = admin.map_err(system)?;
+        let control = self.prepared.begin().map_err(control_error)?;
+        let metrics = MetricsSource::new(Arc::clone(&base.gateway), self.store.clone());
+        let api = Api::new(control.clone(), base.config.api.clone(), metrics);
+        let api = Arc::new(api);
+        let server = HttpServer::new(Arc::clone(&api), base.config.api.limits.clone());
+        server.listen(http, None);
+        server.listen(https, Some(self.acceptor));
+        let (stop_admin, stop) = watch::channel(false);
+        let admin = tokio::spawn(admin_socket::serve(admin, control.clone(), stop));
+        api.set_ready(true);
+        Ok(Plane {
+            tenant: self.tenant,
+            store: self.store,
+            api,
+            server,
+            control,
+            stop_admin,
+            admin,
+        })
+    }
+}
+
+impl Plane {
+    /// Stops: calls in flight and steps of tasks finish, as far as the configured times allow.
+    pub(crate) async fn stop(self, config: &ApiConfig) {
+        self.api.set_ready(false);
+        self.end(config, Duration::ZERO).await;
+    }
+
+    /// As [`stop`](Self::stop), for another process to go on; the API does not seem to be down in
+    /// the meantime. Returns when the store is closed.
+    ///
+    /// # Errors
+    /// The store, when something does not let go of it.
+    pub(crate) async fn yield_store(self, config: &ApiConfig) -> Result<(), Store> {
+        let open = self.store.downgrade();
+        self.end(config, LINGER).await;
+        let end = Instant::now() + RELEASE;
+        loop {
+            if open.is_closed() {
+                return Ok(());
+            }
+            if Instant::now() >= end
+                && let Some(store) = open.upgrade()
+            {
+                return Err(store);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn end(self, config: &ApiConfig, linger: Duration) {
+        let Self {
+            server,
+            control,
+            stop_admin,
+            mut admin,
+            ..
+        } = self;
+        stop_admin.send_replace(true);
+        let calls = Duration::from_secs(config.shutdown_seconds);
+        if !server.stop(calls, linger).await {
+            warn!("calls in flight were cut off");
+        }
+        let commands = calls.min(COMMANDS);
+        if tokio::time::timeout(commands, &mut admin).await.is_err() {
+            warn!("commands of the operator were cut off");
+            admin.abort();
+            let _ = admin.await;
+        }
+        control.shutdown().await;
+    }
+}
+
+fn control_error(error: ControlError) -> ServeError {
+    ServeError::Control(error.context.unwrap_or_else(|| error.api.to_string()))
+}
