@@ -181,8 +181,8 @@ impl Archive {
 
     /// The columns of a source, folded to steps: one for each `step` seconds that begins in `range`.
     ///
-    /// Rows are taken from the coarsest resolution whose times fall on the steps' bounds, and from
-    /// coarser ones where that one's are no longer kept.
+    /// Each step is put together of the coarsest rows that lie wholly in it, and of finer ones at its
+    /// ends; of coarser ones where finer ones are no longer kept.
     #[must_use]
     pub fn query(&self, source: &str, columns: &[usize], range: Range<i64>, step: i64) -> Answer {
         let step = step.max(1);
@@ -199,12 +199,16 @@ impl Archive {
             present: 0..0,
             place: 0,
         };
-        let on_bounds = |tier: &Tier| {
-            let seconds = tier.resolution().seconds();
-            range.start.rem_euclid(seconds) == 0 && step.rem_euclid(seconds) == 0
+        let bound = |place: usize| {
+            let past = i64::try_from(place)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(step);
+            range.start.saturating_add(past).min(range.end)
         };
-        let index = self.tiers.iter().rposition(on_bounds).unwrap_or(0);
-        let damaged = self.collect(index, source, columns, range, &mut found);
+        let ranges = (0..steps)
+            .map(|place| bound(place)..bound(place + 1))
+            .collect();
+        let damaged = self.collect_steps(0, source, columns, ranges, &mut found);
         let value = |cell: Option<Cell>| cell.map(Cell::value);
         let values = |cells: Vec<Option<Cell>>| cells.into_iter().map(value).collect();
         Answer {
@@ -213,32 +217,64 @@ impl Archive {
         }
     }
 
+    /// Collects the rows of these ranges, in order and apart, from this resolution or coarser ones.
+    fn collect_steps(
+        &self,
+        index: usize,
+        source: &str,
+        columns: &[usize],
+        ranges: Vec<Range<i64>>,
+        found: &mut Found,
+    ) -> usize {
+        let Some(coarser) = self.tiers.get(index + 1) else {
+            return self.collect(index, source, columns, &ranges, found);
+        };
+        let seconds = coarser.resolution().seconds();
+        let (mut ends, mut insides) = (Vec::new(), Vec::new());
+        for range in ranges {
+            let begin = next_bound(range.start, seconds);
+            let end = range.end - range.end.rem_euclid(seconds);
+            if begin < end {
+                add_range(&mut ends, range.start..begin);
+                insides.push(begin..end);
+                add_range(&mut ends, end..range.end);
+            } else {
+                add_range(&mut ends, range);
+            }
+        }
+        let damaged = self.collect(index, source, columns, &ends, found);
+        damaged + self.collect_steps(index + 1, source, columns, insides, found)
+    }
+
+    /// Collects the rows of these ranges, in order and apart, from this resolution, and from coarser
+    /// ones where it has them no longer.
     fn collect(
         &self,
         index: usize,
         source: &str,
         columns: &[usize],
-        mut range: Range<i64>,
+        ranges: &[Range<i64>],
         found: &mut Found,
     ) -> usize {
-        let mut damaged = 0;
-        let floor = self.tiers[index].floor();
-        if range.start < floor && index + 1 < self.tiers.len() {
-            let seconds = self.tiers[index + 1].resolution().seconds();
-            // Where a row of the coarser resolution ends.
-            let bound = floor.saturating_add(seconds - 1);
-            let bound = (bound - bound.rem_euclid(seconds)).min(range.end);
-            damaged += self.collect(index + 1, source, columns, range.start..bound, found);
-            range.start = bound;
+        if ranges.is_empty() {
+            return 0;
         }
         let tier = &self.tiers[index];
-        damaged += tier.visit_blocks(source, columns, &range, |column, run| {
+        let (mut damaged, mut floor) = (0, i64::MIN);
+        if let Some(coarser) = self.tiers.get(index + 1) {
+            // Where a row of the coarser resolution ends.
+            floor = next_bound(tier.floor(), coarser.resolution().seconds());
+            let old: Vec<_> = clipped(ranges, i64::MIN..floor);
+            damaged += self.collect(index + 1, source, columns, &old, found);
+        }
+        let ranges = clipped(ranges, floor..i64::MAX);
+        damaged += tier.visit_blocks(source, columns, &ranges, |column, run| {
             found.add_run(column, run);
         });
         let mut visit = |column, at, value| found.add(column, at, value);
-        self.tiers[index].visit_log(source, columns, &range, &mut visit);
+        tier.visit_log(source, columns, &ranges, &mut visit);
         for finer in (0..index).filter(|finer| !self.has_gone_on(*finer)) {
-            self.tiers[finer].visit_log(source, columns, &range, &mut visit);
+            self.tiers[finer].visit_log(source, columns, &ranges, &mut visit);
         }
         damaged
     }
@@ -246,7 +282,7 @@ impl Archive {
     /// The latest row of a source that has all of these columns, of those that lie near its end.
     #[must_use]
     pub fn latest(&self, source: &str, columns: &[usize]) -> Option<Latest> {
-        let all = i64::MIN..i64::MAX;
+        let all = std::slice::from_ref(&(i64::MIN..i64::MAX));
         self.tiers.iter().find_map(|tier| {
             let mut found: Vec<Option<(i64, i64)>> = vec![None; columns.len()];
             let mut visit = |column: usize, at, value| {
@@ -254,9 +290,9 @@ impl Archive {
                     found[column] = Some((at, value));
                 }
             };
-            tier.visit_log(source, columns, &all, &mut visit);
+            tier.visit_log(source, columns, all, &mut visit);
             if let Some(range) = tier.last_block(source) {
-                tier.visit_blocks(source, columns, &range, |column, run| {
+                tier.visit_blocks(source, columns, &[range], |column, run| {
                     run.each(|at, value| visit(column, at, value));
                 });
             }
@@ -290,6 +326,34 @@ impl Archive {
             damaged: self.tiers.iter().map(damaged).sum(),
         }
     }
+}
+
+/// The first multiple of `seconds` that is not before `at`.
+fn next_bound(at: i64, seconds: i64) -> i64 {
+    let past = at.rem_euclid(seconds);
+    match past {
+        0 => at,
+        _ => at.saturating_add(seconds - past),
+    }
+}
+
+/// Adds a range behind others, as one with the last if they adjoin.
+fn add_range(ranges: &mut Vec<Range<i64>>, range: Range<i64>) {
+    match ranges.last_mut() {
+        _ if range.is_empty() => {}
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
+    }
+}
+
+/// What of these ranges lies in `within`.
+fn clipped(ranges: &[Range<i64>], within: Range<i64>) -> Vec<Range<i64>> {
+    let clip = |range: &Range<i64>| range.start.max(within.start)..range.end.min(within.end);
+    ranges
+        .iter()
+        .map(clip)
+        .filter(|range| !range.is_empty())
+        .collect()
 }
 
 /// What a query has folded so far.

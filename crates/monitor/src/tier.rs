@@ -90,8 +90,21 @@ pub(crate) struct Run<'a> {
     values: &'a [i64],
     /// The times that the block is of.
     held: Range<i64>,
-    /// Those that are asked for.
-    range: &'a Range<i64>,
+    /// Those that are asked for, of which some may lie in the block; in order, and apart.
+    ranges: &'a [Range<i64>],
+}
+
+/// The one of these ranges, in order and apart, that a time is in.
+fn range_of(ranges: &[Range<i64>], at: i64) -> Option<&Range<i64>> {
+    let next = ranges.partition_point(|range| range.end <= at);
+    ranges.get(next).filter(|range| range.contains(&at))
+}
+
+/// Those of these ranges, in order and apart, that `held` has a part of.
+fn touching<'a>(ranges: &'a [Range<i64>], held: &Range<i64>) -> &'a [Range<i64>] {
+    let first = ranges.partition_point(|range| range.end <= held.start);
+    let behind = ranges.partition_point(|range| range.start < held.end);
+    ranges.get(first..behind).unwrap_or_default()
 }
 
 impl Run<'_> {
@@ -99,7 +112,7 @@ impl Run<'_> {
     pub(crate) fn whole(&self, step: &Range<i64>) -> Option<&[i64]> {
         let is_within =
             |outer: &Range<i64>| outer.start <= self.held.start && self.held.end <= outer.end;
-        (is_within(self.range) && is_within(step)).then_some(self.values)
+        (self.ranges.iter().any(is_within) && is_within(step)).then_some(self.values)
     }
 
     /// The least time in the block.
@@ -110,10 +123,15 @@ impl Run<'_> {
     /// Shows each value that is asked for, and its time.
     #[inline]
     pub(crate) fn each(&self, mut visit: impl FnMut(i64, i64)) {
+        let mut present = self.ranges.first().cloned().unwrap_or_default();
         self.present.each(self.times, self.values, |at, value| {
-            if self.range.contains(&at) {
-                visit(at, value);
+            if !present.contains(&at) {
+                match range_of(self.ranges, at) {
+                    Some(range) => present = range.clone(),
+                    None => return,
+                }
             }
+            visit(at, value);
         });
     }
 }
@@ -376,7 +394,7 @@ impl Tier {
         &self,
         source: &str,
         columns: &[usize],
-        range: &Range<i64>,
+        ranges: &[Range<i64>],
         mut visit: impl FnMut(usize, &Run<'_>),
     ) -> usize {
         let Some(source) = self.sources.get(source) else {
@@ -384,7 +402,9 @@ impl Tier {
         };
         let (mut decoded, mut damaged) = (Decoded::default(), 0);
         for place in &source.blocks {
-            if place.last < range.start || place.first >= range.end {
+            let held = place.first..place.last.saturating_add(1);
+            let ranges = touching(ranges, &held);
+            if ranges.is_empty() {
                 continue;
             }
             let result = self.block(place).map(|bytes| {
@@ -393,8 +413,8 @@ impl Tier {
                         times,
                         present,
                         values,
-                        held: place.first..place.last + 1,
-                        range,
+                        held: held.clone(),
+                        ranges,
                     };
                     visit(column, &run);
                 })
@@ -416,14 +436,14 @@ impl Tier {
         &self,
         source: &str,
         columns: &[usize],
-        range: &Range<i64>,
+        ranges: &[Range<i64>],
         mut visit: impl FnMut(usize, i64, i64),
     ) {
         let Some(source) = self.sources.get(source) else {
             return;
         };
         source.rows.each(|at, values| {
-            if !range.contains(&at) {
+            if range_of(ranges, at).is_none() {
                 return;
             }
             for (place, column) in columns.iter().enumerate() {
