@@ -69,11 +69,17 @@ pub struct BackupConfig {
     /// Hours between two restore drills: a set is restored into a node of its own and compared.
     /// 0 switches them off.
     pub drill_hours: u32,
+    /// Bytes of text (before compression) that backups are taken at in a second, all together,
+    /// so that clients feel little of them; 0 for as many as can be had.
+    pub max_bytes_per_second: u64,
 }
 
 impl Default for BackupConfig {
     fn default() -> Self {
-        Self { drill_hours: 168 }
+        Self {
+            drill_hours: 168,
+            max_bytes_per_second: 0,
+        }
     }
 }
 
@@ -110,6 +116,10 @@ impl ControlConfig {
             return Err(format!(
                 "network.default_vswitch_cidr {vswitch} is not inside default_vpc_cidr {vpc}"
             ));
+        }
+        // A server gives up on a reader that does not take a packet for a minute.
+        if (1..1 << 20).contains(&self.backup.max_bytes_per_second) {
+            return Err("backup.max_bytes_per_second must be 0 or at least 1048576".into());
         }
         if self.node_specs.iter().next().is_none() {
             return Err("node_specs: at least one spec must be on offer".into());
@@ -391,5 +401,9 @@ mod tests {
         config.network.switch_grace_seconds = u64::MAX;
         let error = config.check().expect_err("too long");
         assert!(error.contains("switch_grace_seconds"), "{error}");
+        config = ControlConfig::default();
+        config.backup.max_bytes_per_second = 1000;
+        let error = config.check().expect_err("too slow");
+        assert!(error.contains("max_bytes_per_second"), "{error}");
     }
 }

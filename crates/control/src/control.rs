@@ -1,5 +1,6 @@
 //! The control plane as a whole: how it starts and stops, and what its functions hang on.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -201,6 +202,7 @@ async fn open_engine(
     settings.install_db.clone_from(&nodes.install_db);
     settings.node_user = settings.node_user.map(|_| nodes.user.clone());
     settings.start_timeout = nodes.start_timeout();
+    settings.backup_bytes_per_second = NonZeroU64::new(config.backup.max_bytes_per_second);
     let engine = Engine::open(settings)
         .await
         .map_err(ControlError::internal)?;

@@ -1,5 +1,6 @@
 //! What the engine is told by the configuration.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub struct EngineConfig {
     pub kill_timeout: Duration,
     /// How long one administration statement may take.
     pub sql_timeout: Duration,
+    /// Bytes of text that backups are taken at in a second, all together; `None` for as many as can
+    /// be had.
+    pub backup_bytes_per_second: Option<NonZeroU64>,
     /// Added to a node's `oom_score_adj`: the control plane should outlive a node.
     pub oom_score_adj: u16,
 }
@@ -52,6 +56,7 @@ impl EngineConfig {
             node_user: is_root.then(|| "mysql".to_owned()),
             admin_password,
             template_redo_log_bytes: 16 << 20,
+            backup_bytes_per_second: None,
             start_timeout: Duration::from_secs(120),
             kill_timeout: Duration::from_secs(10),
             sql_timeout: Duration::from_secs(30),

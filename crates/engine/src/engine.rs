@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use openpeta_types::{NodeId, NodeSettings, Secret};
 use rustix::process::Signal;
 
+use crate::backup::Pace;
 use crate::config::EngineConfig;
 use crate::disk::{self, DiskUsage};
 use crate::error::{AtPath, EngineError, Result};
@@ -61,6 +62,7 @@ struct Inner {
     layout: Layout,
     server_version: String,
     locks: Locks,
+    backup_pace: Arc<Pace>,
 }
 
 impl Engine {
@@ -79,6 +81,7 @@ impl Engine {
             let user = NodeUser::resolve(config.node_user.as_deref())?;
             let layout = Layout::open(&config, &user)?;
             let inner = Inner {
+                backup_pace: Arc::new(Pace::new(config.backup_bytes_per_second)),
                 config,
                 user,
                 layout,
@@ -470,6 +473,11 @@ impl Engine {
     /// The password of administration.
     pub(crate) fn admin_password(&self) -> &Secret {
         &self.inner.config.admin_password
+    }
+
+    /// How quickly backups may be taken.
+    pub(crate) fn backup_pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.inner.backup_pace)
     }
 
     fn node_dir(&self, node: &NodeId) -> Result<PathBuf> {

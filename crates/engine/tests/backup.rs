@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use common::{Bed, SETTINGS, db, node};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{BackupSource, EngineError, Manifest, TakenSet};
+use openpeta_engine::{BackupSource, EngineConfig, EngineError, Manifest, TakenSet};
 use openpeta_types::NodeId;
 
 /// A database with one of everything.
@@ -26,7 +26,12 @@ struct Beds {
 
 impl Beds {
     async fn new() -> Self {
-        let (bed, from) = Bed::with_node().await;
+        Self::with(|_| {}).await
+    }
+
+    /// With a changed configuration.
+    async fn with(change: impl FnOnce(&mut EngineConfig)) -> Self {
+        let (bed, from) = Bed::with_node_and(change).await;
         let to = node("nd-other");
         bed.engine
             .create_node(&to, &SETTINGS)
@@ -454,4 +459,24 @@ async fn many_tables_take_seconds() {
     assert_eq!(taken.manifest.tables.len(), TABLES as usize);
     let elapsed = begun.elapsed();
     assert!(elapsed.as_secs() < 60, "{elapsed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_keeps_to_its_pace() {
+    const RATE: u64 = 4 << 20;
+    let slowly = |config: &mut EngineConfig| {
+        config.backup_bytes_per_second = std::num::NonZeroU64::new(RATE);
+    };
+    let beds = Beds::with(slowly).await;
+    let script = "CREATE TABLE big (id INT PRIMARY KEY, a LONGBLOB); \
+         INSERT INTO big SELECT seq, REPEAT('x', 400000) FROM seq_1_to_16;";
+    beds.script(&beds.from, script.as_bytes());
+    let begun = std::time::Instant::now();
+    let taken = beds.take("1").await;
+    let elapsed = begun.elapsed();
+    // The last chunk passes when those before it are through.
+    let least = (taken.manifest.dump.sql_bytes - (2 << 20)) as f64 / RATE as f64;
+    assert!(elapsed.as_secs_f64() >= least, "{elapsed:?} {least}");
+    beds.load("1", &taken.manifest).await.expect("loaded");
+    beds.verify(&taken.manifest).await.expect("the same");
 }

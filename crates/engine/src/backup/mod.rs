@@ -13,6 +13,7 @@ mod dump;
 mod entries;
 mod load;
 mod manifest;
+mod pace;
 mod schema;
 mod session;
 mod set_dir;
@@ -29,6 +30,7 @@ pub use manifest::{
     TableEntry,
 };
 
+pub(crate) use self::pace::Pace;
 use self::session::{MAX_PACKET, Session};
 use self::writer::DumpWriter;
 use crate::engine::{Engine, blocking};
@@ -76,7 +78,7 @@ impl Engine {
         let set = set.to_owned();
         let directory = set.clone();
         let directory = blocking(move || set_dir::begin(&directory)).await?;
-        let mut writer = DumpWriter::create(&directory, DUMP)?;
+        let mut writer = DumpWriter::create(&directory, DUMP, self.backup_pace())?;
         let manifest =
             dump::take_down(&mut session, database, source, &mut writer, progress).await?;
         session.close().await;

@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
 use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::manifest::DumpFile;
+use super::pace::Pace;
 use super::set_dir::{create_file, hex};
 use crate::error::{AtPath, Result};
 
@@ -36,11 +39,11 @@ enum Chunk {
 
 impl DumpWriter {
     /// Makes the file.
-    pub(super) fn create(dir: &Path, name: &'static str) -> Result<Self> {
+    pub(super) fn create(dir: &Path, name: &'static str, pace: Arc<Pace>) -> Result<Self> {
         let path = dir.join(name);
         let file = create_file(&path)?;
         let (chunks, queue) = mpsc::channel(QUEUE);
-        let thread = tokio::task::spawn_blocking(move || compress(file, path, queue));
+        let thread = tokio::task::spawn_blocking(move || compress(file, path, queue, &pace));
         Ok(Self {
             buffer: Vec::with_capacity(CHUNK + CHUNK / 4),
             sql_bytes: 0,
@@ -113,6 +116,7 @@ fn compress(
     file: File,
     path: PathBuf,
     mut queue: mpsc::Receiver<Chunk>,
+    pace: &Pace,
 ) -> Result<Option<(u64, String)>> {
     let hashing = Hashing {
         file,
@@ -123,7 +127,11 @@ fn compress(
     encoder.include_checksum(true).at("compress", &path)?;
     while let Some(chunk) = queue.blocking_recv() {
         match chunk {
-            Chunk::Text(text) => encoder.write_all(&text).at("write", &path)?,
+            Chunk::Text(text) => {
+                // Behind a full queue the reader waits too, and so does the server.
+                std::thread::sleep(pace.wait(text.len(), Instant::now()));
+                encoder.write_all(&text).at("write", &path)?;
+            }
             Chunk::End => {
                 let written = encoder.finish().at("write", &path)?;
                 written.file.sync_all().at("sync", &path)?;

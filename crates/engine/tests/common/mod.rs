@@ -60,7 +60,12 @@ impl Bed {
 
     /// With one node that runs.
     pub async fn with_node() -> (Self, NodeId) {
-        let bed = Self::new().await;
+        Self::with_node_and(|_| {}).await
+    }
+
+    /// With one node that runs, and a changed configuration.
+    pub async fn with_node_and(change: impl FnOnce(&mut EngineConfig)) -> (Self, NodeId) {
+        let bed = Self::with(change).await;
         let node = node("nd-test");
         bed.engine
             .create_node(&node, &SETTINGS)
