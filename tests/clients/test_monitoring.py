@@ -3,13 +3,15 @@ through the vendor's SDK; a node that hangs keeps nobody else's figures from bei
 
 import collections
 import datetime
+import json
 import os
 import signal
+import socket
 
 import pymysql
 import pytest
 
-from harness.api import endpoint_of, poll
+from harness.api import endpoint_of, poll, query_of, signed_parameters
 from test_aliyun_sdk import PASSWORD, Sdk
 
 OLD_KEYS = "scon sqps sni sno ses ser sfn smpm smpq sos sspm sspq stbs stcs stos strs".split()
@@ -218,3 +220,60 @@ def test_a_node_that_hangs_keeps_nobody_else_from_being_told(service, monitored,
         assert set(figures(sdk, hung, "gcs", OLD_KEYS)) == set(OLD_KEYS)
     finally:
         os.kill(pids[0], signal.SIGCONT)
+
+
+def ask(api, instance, **changes):
+    """Asks in a body, where there is room; the answer, or the code of the refusal."""
+    parameters = {"InstanceId": instance.id, "MonitorGroup": "gcs", "KeyList": "sfn", **window(), **changes}
+    key_id, secret = api.credentials["access_key_id"], api.credentials["access_key_secret"]
+    signed = signed_parameters("DescribeInstancePerformance", parameters, key_id, secret, method="POST")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    _, _, body = api.raw("POST", "/", query_of(signed), form, https=False)
+    answer = json.loads(body)
+    return answer.get("Code", answer)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"KeyList": "sfn,no_such"}, "InvalidKeyList.ValueNotSupported"),
+        ({"KeyList": "disk_used"}, "InvalidKeyList.ValueNotSupported"),
+        ({"KeyList": ","}, "InvalidKeyList.ValueNotSupported"),
+        ({"KeyList": "sfn," * 20_000 + "sfn"}, "InvalidParameter"),
+        ({"StartTime": "2026-01-02T00:00:00Z", "EndTime": "2026-01-01T00:00:00Z"}, "InvalidStartTimeAndEndTime.Malformed"),
+        ({"Interval": "0"}, "InvalidInterval.Malformed"),
+        # Two days have more than 400 minutes.
+        ({"Interval": "1"}, "InvalidParameter"),
+    ],
+)
+def test_wrong_questions_are_refused_with_their_code(api, instance, changes, code):
+    assert ask(api, instance, **changes) == code
+
+
+def test_a_million_keys_are_refused_before_they_are_read(service, api, instance):
+    """The answer comes while the client still sends."""
+    _, _, host_and_port = service.credentials["http_endpoint"].rpartition("/")
+    host, _, port = host_and_port.rpartition(":")
+    body = b"KeyList=" + b"sfn%2C" * 1_000_000
+    head = f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(head.encode() + body[:100_000])
+        answer = client.recv(65_536).decode()
+    assert answer.startswith("HTTP/1.1 400 ") and "InvalidParameter" in answer and "too large" in answer
+    assert api.info(instance.id)["InstanceStatus"] == "ACTIVE"
+
+
+def test_a_moment_has_no_steps(api, instance):
+    moment = {"StartTime": "2026-01-01T00:00:00Z", "EndTime": "2026-01-01T00:00:00Z"}
+    assert values_of(ask(api, instance, **moment)) == []
+
+
+def values_of(answer):
+    return answer["MonitorDatas"]["MonitorData"][0]["PerformanceValues"]["PerformanceValue"]
+
+
+def test_a_key_may_be_named_often_and_a_range_may_lie_before_all_samples(api, instance):
+    often = ask(api, instance, KeyList=",".join(["sfn", "ser"] * 400))
+    assert [one["Key"] for one in often["MonitorDatas"]["MonitorData"]] == ["sfn", "ser"]
+    decade = {"StartTime": "2011-01-01T00:00:00Z", "EndTime": "2021-01-01T00:00:00Z", "Interval": "14400"}
+    assert values_of(ask(api, instance, **decade)) == []

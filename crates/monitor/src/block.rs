@@ -271,19 +271,28 @@ impl Decoded {
 pub(crate) struct Present<'a>(Option<&'a [u8]>);
 
 impl Present<'_> {
-    /// Shows the time of each value together with it.
+    /// Shows the time of each value of these rows together with it.
     #[inline]
-    pub(crate) fn each(self, times: &[i64], values: &[i64], mut visit: impl FnMut(i64, i64)) {
+    pub(crate) fn each(
+        self,
+        times: &[i64],
+        values: &[i64],
+        rows: Range<usize>,
+        mut visit: impl FnMut(i64, i64),
+    ) {
         match self.0 {
             None => {
+                let shown = times.get(rows.clone()).zip(values.get(rows));
+                let (times, values) = shown.unwrap_or_default();
                 for (at, value) in times.iter().zip(values) {
                     visit(*at, *value);
                 }
             }
             Some(bits) => {
                 let is_there = |row: &usize| bits[row / 8] >> (row % 8) & 1 == 1;
-                let rows = (0..times.len()).filter(is_there);
-                for (row, value) in rows.zip(values) {
+                let before = (0..rows.start).filter(is_there).count();
+                let rows = rows.filter(is_there);
+                for (row, value) in rows.zip(values.iter().skip(before)) {
                     visit(times[row], *value);
                 }
             }
@@ -313,7 +322,9 @@ mod tests {
         let wanted: Vec<_> = (0..columns).collect();
         let mut found = vec![Vec::new(); columns];
         Decoded::default().read(block, &wanted, |column, times, present, values| {
-            present.each(times, values, |at, value| found[column].push((at, value)));
+            present.each(times, values, 0..times.len(), |at, value| {
+                found[column].push((at, value));
+            });
         })?;
         Ok(found)
     }

@@ -90,8 +90,8 @@ pub(crate) struct Run<'a> {
     values: &'a [i64],
     /// The times that the block is of.
     held: Range<i64>,
-    /// Those that are asked for, of which some may lie in the block; in order, and apart.
-    ranges: &'a [Range<i64>],
+    /// The rows that are asked for.
+    rows: &'a [Range<usize>],
 }
 
 /// The one of these ranges, in order and apart, that a time is in.
@@ -107,12 +107,30 @@ fn touching<'a>(ranges: &'a [Range<i64>], held: &Range<i64>) -> &'a [Range<i64>]
     ranges.get(first..behind).unwrap_or_default()
 }
 
+/// The rows whose times are in these ranges, in order and apart; in order of the rows.
+fn rows_in(ranges: &[Range<i64>], times: &[i64], rows: &mut Vec<Range<usize>>) {
+    rows.clear();
+    let mut present = ranges.first().cloned().unwrap_or_default();
+    for (row, at) in times.iter().enumerate() {
+        if !present.contains(at) {
+            match range_of(ranges, *at) {
+                Some(range) => present = range.clone(),
+                None => continue,
+            }
+        }
+        match rows.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => rows.push(row..row + 1),
+        }
+    }
+}
+
 impl Run<'_> {
     /// All values, if they are of times within `step` and asked for.
     pub(crate) fn whole(&self, step: &Range<i64>) -> Option<&[i64]> {
-        let is_within =
-            |outer: &Range<i64>| outer.start <= self.held.start && self.held.end <= outer.end;
-        (self.ranges.iter().any(is_within) && is_within(step)).then_some(self.values)
+        let is_within = step.start <= self.held.start && self.held.end <= step.end;
+        let are_all = matches!(self.rows, [all] if all.len() == self.times.len());
+        (is_within && are_all).then_some(self.values)
     }
 
     /// The least time in the block.
@@ -123,16 +141,10 @@ impl Run<'_> {
     /// Shows each value that is asked for, and its time.
     #[inline]
     pub(crate) fn each(&self, mut visit: impl FnMut(i64, i64)) {
-        let mut present = self.ranges.first().cloned().unwrap_or_default();
-        self.present.each(self.times, self.values, |at, value| {
-            if !present.contains(&at) {
-                match range_of(self.ranges, at) {
-                    Some(range) => present = range.clone(),
-                    None => return,
-                }
-            }
-            visit(at, value);
-        });
+        for rows in self.rows {
+            self.present
+                .each(self.times, self.values, rows.clone(), &mut visit);
+        }
     }
 }
 
@@ -401,20 +413,25 @@ impl Tier {
             return 0;
         };
         let (mut decoded, mut damaged) = (Decoded::default(), 0);
+        let mut rows = Vec::new();
         for place in &source.blocks {
             let held = place.first..place.last.saturating_add(1);
             let ranges = touching(ranges, &held);
             if ranges.is_empty() {
                 continue;
             }
+            let mut is_first = true;
             let result = self.block(place).map(|bytes| {
                 decoded.read(&bytes, columns, |column, times, present, values| {
+                    if std::mem::take(&mut is_first) {
+                        rows_in(ranges, times, &mut rows);
+                    }
                     let run = Run {
                         times,
                         present,
                         values,
                         held: held.clone(),
-                        ranges,
+                        rows: &rows,
                     };
                     visit(column, &run);
                 })
