@@ -28,6 +28,30 @@ CREATE TABLE accounts (
     created_at    INTEGER NOT NULL,
     PRIMARY KEY (instance_id, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_rules (
+    rule_id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    name              TEXT    NOT NULL UNIQUE,
+    instance_id       TEXT,
+    item              TEXT    NOT NULL,
+    comparison        TEXT    NOT NULL,
+    threshold         REAL    NOT NULL,
+    duration_seconds  INTEGER NOT NULL,
+    severity          INTEGER NOT NULL,
+    no_data           TEXT    NOT NULL,
+    repeat_seconds    INTEGER,
+    is_paused         INTEGER NOT NULL,
+    created_at        INTEGER NOT NULL
+) STRICT;
+CREATE TABLE alert_states (
+    rule_id      INTEGER NOT NULL REFERENCES alert_rules ON DELETE CASCADE,
+    instance_id  TEXT    NOT NULL,
+    phase        TEXT    NOT NULL,
+    since        INTEGER NOT NULL,
+    seen_at      INTEGER NOT NULL,
+    told_at      INTEGER,
+    value        REAL,
+    PRIMARY KEY (rule_id, instance_id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE audit (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
     at             INTEGER NOT NULL,
@@ -84,6 +108,22 @@ CREATE TABLE databases (
     '{"buffer_pool_bytes":0,"redo_log_bytes":0,"max_connections":0,"disk_quota_bytes":0}',
     PRIMARY KEY (instance_id, db_name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE deliveries (
+    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    delivery_id  TEXT    NOT NULL UNIQUE,
+    webhook_id   INTEGER NOT NULL REFERENCES webhooks ON DELETE CASCADE,
+    event_id     INTEGER NOT NULL,
+    at           INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
+    severity     INTEGER NOT NULL,
+    instance_id  TEXT,
+    db_name      TEXT,
+    text         TEXT    NOT NULL,
+    details      TEXT    NOT NULL,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    due_at       INTEGER NOT NULL,
+    last_error   TEXT
+) STRICT;
 CREATE TABLE endpoints (
     endpoint_id        TEXT    NOT NULL PRIMARY KEY,
     instance_id        TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
@@ -96,6 +136,17 @@ CREATE TABLE endpoints (
     expires_at         INTEGER, state TEXT NOT NULL DEFAULT 'ACTIVE', prefix TEXT,
     UNIQUE (address, port)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    at           INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
+    severity     INTEGER NOT NULL,
+    instance_id  TEXT,
+    db_name      TEXT,
+    text         TEXT    NOT NULL,
+    details      TEXT    NOT NULL,
+    once         TEXT    UNIQUE
+) STRICT;
 CREATE TABLE grants (
     instance_id  TEXT NOT NULL,
     name         TEXT NOT NULL,
@@ -245,6 +296,18 @@ CREATE TABLE vswitches (
     cidr        TEXT NOT NULL,
     name        TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE webhooks (
+    webhook_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    name           TEXT    NOT NULL UNIQUE,
+    url            TEXT    NOT NULL,
+    secret_sealed  BLOB    NOT NULL,
+    ca_file        TEXT,
+    kinds          TEXT,
+    min_severity   INTEGER NOT NULL,
+    instance_id    TEXT,
+    dropped        INTEGER NOT NULL DEFAULT 0,
+    created_at     INTEGER NOT NULL
+) STRICT;
 CREATE TABLE whitelist_groups (
     instance_id  TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
     name         TEXT    NOT NULL,
@@ -259,12 +322,15 @@ CREATE INDEX audit_account ON audit (account_id);
 CREATE INDEX audit_instance ON audit (instance_id);
 CREATE INDEX backup_sets_database ON backup_sets (instance_id, db_name, started_at);
 CREATE INDEX backup_sets_ended ON backup_sets (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX deliveries_webhook ON deliveries (webhook_id, seq);
 CREATE UNIQUE INDEX endpoints_default ON endpoints (instance_id)
     WHERE endpoint_type <> 'PUBLIC' AND state = 'ACTIVE' AND expires_at IS NULL;
 CREATE INDEX endpoints_expiry ON endpoints (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX endpoints_instance ON endpoints (instance_id);
 CREATE UNIQUE INDEX endpoints_prefix ON endpoints (prefix) WHERE prefix IS NOT NULL;
 CREATE INDEX endpoints_vswitch ON endpoints (vswitch_id) WHERE vswitch_id IS NOT NULL;
+CREATE INDEX events_instance ON events (instance_id, id) WHERE instance_id IS NOT NULL;
+CREATE INDEX events_kind ON events (kind, id);
 CREATE INDEX grants_database ON grants (instance_id, db_name);
 CREATE INDEX idempotency_age ON idempotency (created_at);
 CREATE INDEX instances_node ON instances (node_id) WHERE node_id IS NOT NULL;

@@ -22,11 +22,13 @@ pub enum Topic {
     Whitelists,
     /// Tasks and where they stand; not the progress within a step.
     Tasks,
+    /// Webhooks, and notifications that wait for them; not that they were delivered.
+    Deliveries,
 }
 
 impl Topic {
     /// Every topic, in declaration order.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::AccessKeys,
         Self::Instances,
         Self::Nodes,
@@ -34,6 +36,7 @@ impl Topic {
         Self::Accounts,
         Self::Whitelists,
         Self::Tasks,
+        Self::Deliveries,
     ];
 }
 

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use openpeta_types::{
     AccessKeyId, AccountDescription, AccountId, AccountName, AccountStatus, AccountType, BackupId,
     BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, BusinessUnit,
-    ChargeType, ConnectionPrefix, DbName, EndpointId, EndpointType, InstanceId, InstanceName,
-    LockMode, NetworkType, NodeId, NodeSpec, ObjectStatus, OrderId, PrivilegeSet, RetentionDays,
-    TagKey, TagValue, TaskId, TaskStatus, VSwitchId, VpcId,
+    ChargeType, ConnectionPrefix, DbName, EndpointId, EndpointType, EventKind, InstanceId,
+    InstanceName, LockMode, NetworkType, NodeId, NodeSpec, ObjectStatus, OrderId, PrivilegeSet,
+    RetentionDays, Severity, TagKey, TagValue, TaskId, TaskStatus, VSwitchId, VpcId,
 };
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -102,11 +102,15 @@ text_columns! {
     BackupType: Self::parse, |value| value.as_str();
     ChargeType: Self::parse, |value| value.as_str();
     EndpointType: Self::parse, |value| value.as_str();
+    EventKind: Self::parse, |value| value.as_str();
     LockMode: Self::parse, |value| value.as_str();
     NetworkType: Self::parse, |value| value.as_str();
     ObjectStatus: Self::parse, |value| value.as_str();
     PrivilegeSet: Self::parse, |value| value.as_str();
     TaskStatus: Self::parse, |value| value.as_str();
+    crate::AlertPhase: Self::parse, |value| value.as_str();
+    crate::Comparison: Self::parse, |value| value.as_str();
+    crate::NoData: Self::parse, |value| value.as_str();
     crate::AccessKeyStatus: Self::parse, |value| value.as_str();
     crate::EndpointState: Self::parse, |value| value.as_str();
     crate::NodeState: Self::parse, |value| value.as_str();
@@ -141,6 +145,7 @@ integer_columns! {
     OrderId: |number| Some(Self::from_number(number)), |id| id.number();
     BackupId: |number| Some(Self::from_number(number)), |id| id.number();
     RetentionDays: |number| Self::new(number.try_into().ok()?).ok(), |days| days.days().into();
+    Severity: |number| Self::ALL.get(usize::try_from(number).ok()?).copied(), |value| *value as i64;
     Timestamp: |number| Self::from_microsecond(number).ok(), |time| time.as_microsecond();
 }
 
@@ -159,6 +164,15 @@ macro_rules! displayed_columns {
 }
 
 displayed_columns!(IpAddr, Ipv4Addr, Ipv4Net, BackupPeriod, BackupWindow);
+
+impl Column for f64 {
+    fn read(value: ValueRef<'_>) -> Option<Self> {
+        value.as_f64().ok()
+    }
+    fn write(&self) -> ToSqlOutput<'_> {
+        ToSqlOutput::Owned(Value::Real(*self))
+    }
+}
 
 impl Column for Vec<u8> {
     fn read(value: ValueRef<'_>) -> Option<Self> {

@@ -157,6 +157,8 @@ impl Writer<'_> {
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when VPC or VSwitch do not exist.
     pub fn update_instance(&self, instance: &Instance) -> Result<(), StoreError> {
         self.touch_instance(&instance.instance_id);
+        let reason = instance.lock_reason.as_deref();
+        self.note_lock(&instance.instance_id, instance.lock_mode, reason)?;
         self.change(
             TABLE,
             "UPDATE instances SET name = ?2, region_id = ?3, zone_id = ?4, network_type = ?5,
@@ -213,6 +215,7 @@ impl Writer<'_> {
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
         self.touch_instance(instance_id);
+        self.note_lock(instance_id, lock_mode, reason)?;
         self.change(
             TABLE,
             "UPDATE instances SET lock_mode = ?2, lock_reason = ?3, release_at = NULL

@@ -4,10 +4,11 @@
 //! and policies; VPCs and VSwitches; instances with databases, nodes, endpoints, accounts,
 //! grants and whitelists (the intent, to which processes and sockets are reconciled); orders;
 //! idempotency records (which call a ClientToken stands for); the audit trail; tasks with the
-//! record of each step (where to resume or unwind after a crash).
+//! record of each step (where to resume or unwind after a crash); events, alert rules with where
+//! they stand, webhooks with what they are yet to be told.
 //! **Stored** in `nonces.log`, without a transaction each: the nonces of recent calls.
-//! **Encrypted** with `store.key`: access key secrets, session tokens, account logins, task
-//! parameters and step outputs. Account passwords are never stored.
+//! **Encrypted** with `store.key`: access key secrets, session tokens, account logins, secrets of
+//! webhooks, task parameters and step outputs. Account passwords are never stored.
 //!
 //! **Rebuilt** at every start, never stored: each tenant's instances with what listings and
 //! descriptions show of them, the access keys and policies in memory, the nonces in memory.
@@ -19,6 +20,7 @@
 
 mod access_keys;
 mod accounts;
+mod alerts;
 mod audit;
 mod backup_policies;
 mod backup_sets;
@@ -27,6 +29,7 @@ mod column;
 mod databases;
 mod endpoints;
 mod error;
+mod events;
 mod idempotency;
 mod instance_index;
 mod instance_views;
@@ -51,10 +54,12 @@ mod tasks;
 mod tenants;
 mod usage;
 mod visible_instances;
+mod webhooks;
 mod whitelists;
 
 pub use access_keys::{AccessKey, AccessKeyStatus, SessionToken};
 pub use accounts::{Account, Grant};
+pub use alerts::{AlertPhase, AlertRule, AlertState, Comparison, NewAlertRule, NoData};
 pub use audit::{AuditEntry, AuditFilter, AuditRecord};
 pub use backup_policies::{BackupPolicy, ScheduledDatabase};
 pub use backup_sets::{
@@ -64,6 +69,7 @@ pub use changes::Topic;
 pub use databases::Database;
 pub use endpoints::{Endpoint, EndpointState};
 pub use error::StoreError;
+pub use events::{EventFilter, EventRecord, NewEvent};
 pub use idempotency::IdempotencyRecord;
 pub use instance_views::{DatabasePage, InstanceDetail, InstanceFilter, InstancePage};
 pub use instances::Instance;
@@ -81,6 +87,7 @@ pub use tasks::{NewTask, Task, TaskFilter, TaskPhase};
 pub use tenants::Tenant;
 pub use usage::{Metered, UsageFilter, UsageRecord};
 pub use visible_instances::VisibleInstances;
+pub use webhooks::{Delivery, NewWebhook, Webhook};
 
 /// Declares an enum whose values have a fixed spelling in the store and for the operator.
 macro_rules! spelled {

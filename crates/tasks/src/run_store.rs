@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use openpeta_store::{Reader, StepState, StoreError, Task, TaskPhase, TaskStep, Topic, Writer};
-use openpeta_types::{Secret, TaskId, TaskStatus};
+use openpeta_store::{
+    NewEvent, Reader, StepState, StoreError, Task, TaskPhase, TaskStep, Topic, Writer,
+};
+use openpeta_types::{EventKind, Secret, TaskId, TaskStatus};
 
 use crate::context::TaskRecord;
 use crate::run::{Halt, Runner};
@@ -158,12 +160,12 @@ impl Runner {
     /// Leaves a task as failed where it stands, for the operator to retry.
     pub(crate) async fn stick(&mut self, message: &str, cause: &str) -> Result<(), Halt> {
         tracing::error!(task = %self.task_id(), cause, "a task is stuck");
-        self.change(|_, task, _| {
+        self.change(|writer, task, _| {
             task.status = TaskStatus::Failed;
             task.message = Some(message.to_owned());
             task.cause = Some(cause.to_owned());
             task.finish_at = Some(Timestamp::now());
-            Ok(())
+            note_failure(writer, task)
         })
         .await
     }
@@ -206,6 +208,9 @@ impl Runner {
             task.current_step = None;
             task.finish_at = Some(Timestamp::now());
             writer.update_task(&task)?;
+            if task.status == TaskStatus::Failed {
+                note_failure(writer, &task)?;
+            }
             Ok(task)
         })
     }
@@ -286,6 +291,27 @@ impl Runner {
         }
         Ok(())
     }
+}
+
+/// Writes the event of a task that failed, in the transaction that records it.
+fn note_failure(writer: &Writer<'_>, task: &Task) -> Result<(), StoreError> {
+    let (kind, what) = match task.phase {
+        TaskPhase::Done => (EventKind::of_failed(&task.action), "failed"),
+        _ => (EventKind::TaskStuck, "is stuck"),
+    };
+    let (id, action) = (task.task_id, &task.action);
+    let message = task.message.as_deref().unwrap_or_default();
+    // The cause may quote what a user wrote: it stays with the task.
+    let text = format!("task {id} ({action}) {what}: {message}");
+    let details = serde_json::json!({
+        "task_id": id.to_string(), "action": action, "message": task.message,
+    });
+    let event = NewEvent::new(Timestamp::now(), kind, text).of(task.instance_id.as_ref());
+    writer.insert_event(&NewEvent {
+        db_name: task.db_name.clone(),
+        ..event.with(&details)
+    })?;
+    Ok(())
 }
 
 /// When a task that begins now will end, if it takes as long as most of its kind did.

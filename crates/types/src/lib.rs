@@ -7,6 +7,7 @@
 
 mod account;
 mod backup;
+mod event;
 mod ids;
 mod name;
 mod node_spec;
@@ -23,6 +24,7 @@ pub use account::{AccountDescription, AccountName, AccountType, Password};
 pub use backup::{
     BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, RetentionDays,
 };
+pub use event::{EventKind, Severity};
 pub use ids::{
     AccessKeyId, AccountId, BackupId, EndpointId, InstanceId, NodeId, OrderId, RequestId, TaskId,
     VSwitchId, VpcId,
