@@ -7,6 +7,8 @@ use crate::{Control, ControlError, MutatingCall};
 
 /// Outcome of a call that was carried out.
 const OK: &str = "OK";
+/// Part of the codes of calls that were refused for a quota.
+const QUOTA: &str = "QuotaExceeded";
 
 /// Writes the row of a call that is carried out, in the transaction of its change.
 pub(crate) fn record(
@@ -30,6 +32,10 @@ impl Control {
         instance: Option<&InstanceId>,
         code: &str,
     ) -> Result<(), ControlError> {
+        if code.contains(QUOTA) {
+            let (tenant, action) = (call.caller.account_id, call.action.spec().name);
+            self.parts.events.quota_refused(tenant, action, code);
+        }
         self.parts.store.write(|writer| {
             writer.insert_audit(&entry(call, instance, None, code))?;
             Ok(())

@@ -36,6 +36,8 @@ pub struct ControlConfig {
     pub monitoring: MonitoringConfig,
     /// Backups.
     pub backup: BackupConfig,
+    /// The list of events.
+    pub events: EventsConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
 }
@@ -88,6 +90,25 @@ impl BackupConfig {
     #[must_use]
     pub fn drill_interval(&self) -> Duration {
         Duration::from_secs(u64::from(self.drill_hours) * 3_600)
+    }
+}
+
+/// The list of events (`[events]`).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsConfig {
+    /// Days for which events are kept.
+    pub keep_days: u32,
+    /// Events that are kept; beyond, the oldest go first.
+    pub max_events: u32,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            keep_days: 90,
+            max_events: 100_000,
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The control plane as a whole: how it starts and stops, and what its functions hang on.
 
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use openpeta_engine::{Engine, EngineConfig};
-use openpeta_store::{Store, Task, Writer};
+use openpeta_store::{NewEvent, Store, Task, Writer};
 use openpeta_tasks::{NewTask, Tasks, TasksConfig, Workflow};
-use openpeta_types::{DbName, InstanceId, TaskId};
+use openpeta_types::{DbName, EventKind, InstanceId, TaskId};
 use tokio::task::JoinSet;
 
 use crate::billing::PriceList;
@@ -16,7 +16,7 @@ use crate::parts::Parts;
 use crate::ram::PolicyCache;
 use crate::sampling::Samples;
 use crate::{
-    ControlConfig, ControlError, DataDir, DefaultTenant, Gateway, MutatingCall, bootstrap,
+    ControlConfig, ControlError, DataDir, DefaultTenant, Gateway, MutatingCall, bootstrap, events,
     reconcilers, workflows,
 };
 
@@ -98,8 +98,14 @@ impl Control {
             publishing: Mutex::default(),
             opening: Mutex::default(),
             samples,
+            events: Default::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
+        parts.events.record(NewEvent::new(
+            Timestamp::now(),
+            EventKind::ServiceStarted,
+            "the service has started",
+        ));
         reconcilers::first_round(&parts)?;
         Ok((Prepared { parts }, tenant))
     }
@@ -129,12 +135,30 @@ impl Control {
             .unwrap_or_else(PoisonError::into_inner)
             .abort_all();
         self.parts.samples.flush();
+        self.flush_events();
         let between_steps = tokio::time::timeout(STEP_PATIENCE, self.tasks.shutdown()).await;
         if between_steps.is_err() {
             tracing::warn!(
                 "steps of tasks that take long are cut off; the next start runs them again"
             );
             self.tasks.kill().await;
+        }
+    }
+
+    /// The way to the list of events, for what lives longer than the control plane.
+    #[must_use]
+    pub fn event_recorder(&self) -> EventRecorder {
+        EventRecorder(Arc::downgrade(&self.parts))
+    }
+
+    /// Writes the last events, when the service ends.
+    fn flush_events(&self) {
+        events::collect(&self.parts, Timestamp::now());
+        let kind = EventKind::ServiceStopped;
+        self.event_recorder()
+            .record(kind, "the service stops", &serde_json::json!({}));
+        if let Err(error) = self.parts.events.write(&self.parts.store) {
+            tracing::warn!(%error, "the last events could not be written");
         }
     }
 
@@ -172,6 +196,20 @@ impl Control {
     pub(crate) async fn wait_for_task(&self, task: TaskId, patience: Duration) -> Option<Task> {
         let ended = tokio::time::timeout(patience, self.tasks.wait(task)).await;
         ended.ok()?.ok()
+    }
+}
+
+/// Records events about the service as a whole, as long as the control plane is there.
+#[derive(Clone)]
+pub struct EventRecorder(Weak<Parts>);
+
+impl EventRecorder {
+    /// Has an event written. It never fails or waits.
+    pub fn record(&self, kind: EventKind, text: &str, details: &serde_json::Value) {
+        if let Some(parts) = self.0.upgrade() {
+            let event = NewEvent::new(Timestamp::now(), kind, text);
+            parts.events.record(event.with(details));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! the server joins the two.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use openpeta_types::route::InstanceRoute;
@@ -59,10 +59,37 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
-    /// As above, as totals for whoever looks at them regularly: maxima begin anew.
+    /// Who was turned away since this was last called, those first that were so most often.
+    fn take_refusals(&self) -> Vec<Refusal> {
+        Vec::new()
+    }
+
+    /// What the gateway has seen of an instance, as totals for whoever looks at them regularly: maxima begin anew.
     fn take_traffic(&self, _instance: &InstanceId) -> Option<InstanceTraffic> {
         None
     }
+}
+
+/// How often clients of an address were turned away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// From which instance.
+    pub instance: InstanceId,
+    /// Why.
+    pub reason: RefusalReason,
+    /// The address; `None` for all that were too many to be told apart.
+    pub source: Option<IpAddr>,
+    /// How often.
+    pub count: u64,
+}
+
+/// Why a client was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalReason {
+    /// The whitelist does not admit its address.
+    Whitelist,
+    /// An unknown account or a wrong password.
+    Login,
 }
 
 /// What was counted of an instance's sessions.

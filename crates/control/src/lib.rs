@@ -18,6 +18,7 @@ mod config;
 mod control;
 mod databases;
 mod error;
+mod events;
 mod gateway;
 mod idempotency;
 mod instances;
@@ -45,12 +46,12 @@ mod workflows;
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
 pub use config::{
-    BackupConfig, BillingConfig, ControlConfig, DataDir, MonitoringConfig, NetworkConfig,
-    NodesConfig, QuotaConfig,
+    BackupConfig, BillingConfig, ControlConfig, DataDir, EventsConfig, MonitoringConfig,
+    NetworkConfig, NodesConfig, QuotaConfig,
 };
-pub use control::{Control, Prepared};
+pub use control::{Control, EventRecorder, Prepared};
 pub use error::ControlError;
 pub use gateway::{
     DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic,
-    OpenEndpointError, SessionStatistics, Traffic,
+    OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
 };

@@ -10,6 +10,7 @@ use openpeta_types::{AccountStatus, AccountType, InstanceId, ObjectStatus, White
 use tokio::sync::watch;
 
 use crate::billing::PriceList;
+use crate::events::Events;
 use crate::sampling::Samples;
 use crate::{ControlConfig, ControlError, Gateway};
 
@@ -26,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) opening: Mutex<()>,
     /// What instances did and took.
     pub(crate) samples: Samples,
+    /// Events on their way to the store.
+    pub(crate) events: Events,
     /// Raised when reconcilers have something to do before their time.
     pub(crate) nodes_changed: watch::Sender<()>,
 }

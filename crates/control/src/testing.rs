@@ -121,6 +121,7 @@ impl World {
             publishing: Mutex::default(),
             opening: Mutex::default(),
             samples,
+            events: Default::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         Self {

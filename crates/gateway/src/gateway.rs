@@ -15,6 +15,7 @@ use crate::config::GatewayConfig;
 use crate::counters::{DatabaseCounters, InstanceCounters, TakenCounters};
 use crate::digests::StatementDigest;
 use crate::error::GatewayError;
+use crate::refusals::Refusal;
 use crate::registry::{Registry, Route};
 use crate::sessions::SessionInfo;
 use crate::shell::{Command, Worker};
@@ -364,6 +365,11 @@ impl Gateway {
     /// times begin anew, so one caller does this regularly.
     pub fn take_counters(&self, id: &InstanceId) -> Option<TakenCounters> {
         Some(self.registry.instance(id)?.take())
+    }
+
+    /// Who was turned away since this was last called, those first that were so most often.
+    pub fn take_refusals(&self) -> Vec<Refusal> {
+        self.registry.refusals.take()
     }
 
     fn find_endpoint(&self, id: &EndpointId) -> Option<(u64, Route)> {

@@ -13,6 +13,7 @@ use openpeta_types::{EndpointId, InstanceId};
 use crate::config::GatewayConfig;
 use crate::counters::{InstanceCounters, LoopCounters, Meter, TakenCounters, Traffic};
 use crate::logins::Logins;
+use crate::refusals::Refusals;
 use crate::shell::Command;
 use crate::slow_log::{SlowLog, SlowTap};
 
@@ -151,6 +152,7 @@ pub(crate) struct Registry {
     /// From when on all event loops count the time.
     pub(crate) start: Instant,
     pub(crate) slow_log: Option<SlowLog>,
+    pub(crate) refusals: Refusals,
     loops: usize,
     max_sessions: usize,
     sessions: AtomicUsize,
@@ -179,6 +181,7 @@ impl Registry {
             config,
             start: Instant::now(),
             slow_log,
+            refusals: Refusals::default(),
             loops,
             max_sessions,
             sessions: AtomicUsize::new(0),

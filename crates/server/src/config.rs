@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use openpeta_control::{
-    BackupConfig, BillingConfig, ControlConfig, MonitoringConfig, NetworkConfig, NodesConfig,
-    QuotaConfig,
+    BackupConfig, BillingConfig, ControlConfig, EventsConfig, MonitoringConfig, NetworkConfig,
+    NodesConfig, QuotaConfig,
 };
 use openpeta_types::{NodeSpecCatalogue, WhitelistEntry};
 use serde::Deserialize;
@@ -37,6 +37,8 @@ pub struct Config {
     pub monitoring: MonitoringConfig,
     /// Backups.
     pub backup: BackupConfig,
+    /// The list of events.
+    pub events: EventsConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
 }
@@ -87,6 +89,7 @@ impl Config {
             billing: self.billing.clone(),
             monitoring: self.monitoring.clone(),
             backup: self.backup.clone(),
+            events: self.events,
             node_specs: self.node_specs.clone(),
         }
     }

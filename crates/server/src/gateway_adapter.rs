@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openpeta_control::{
     DatabaseStatistics, DigestStatistics, InstanceStatistics, InstanceTraffic, OpenEndpointError,
-    SessionStatistics, Traffic,
+    Refusal, RefusalReason, SessionStatistics, Traffic,
 };
 use openpeta_gateway::{
     DatabaseCounters, Gateway, GatewayError, SessionInfo, StatementCounters, StatementDigest,
@@ -80,8 +80,28 @@ impl openpeta_control::Gateway for GatewayAdapter {
         })
     }
 
+    fn take_refusals(&self) -> Vec<Refusal> {
+        self.gateway
+            .take_refusals()
+            .into_iter()
+            .map(refusal)
+            .collect()
+    }
+
     fn take_traffic(&self, instance: &InstanceId) -> Option<InstanceTraffic> {
         self.gateway.take_counters(instance).map(traffic)
+    }
+}
+
+fn refusal(refusal: openpeta_gateway::Refusal) -> Refusal {
+    Refusal {
+        instance: refusal.instance,
+        reason: match refusal.reason {
+            openpeta_gateway::RefusalReason::Whitelist => RefusalReason::Whitelist,
+            openpeta_gateway::RefusalReason::Login => RefusalReason::Login,
+        },
+        source: refusal.source,
+        count: refusal.count,
     }
 }
 

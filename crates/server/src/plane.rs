@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openpeta_control::{Control, ControlError, DefaultTenant, Prepared};
+use openpeta_control::{Control, ControlError, DefaultTenant, EventRecorder, Prepared};
 use openpeta_store::Store;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -109,6 +109,11 @@ impl PreparedPlane {
 }
 
 impl Plane {
+    /// The way to the list of events, which does not hold the store.
+    pub(crate) fn events(&self) -> EventRecorder {
+        self.control.event_recorder()
+    }
+
     /// Stops: calls in flight and steps of tasks finish, as far as the configured times allow.
     pub(crate) async fn stop(self, config: &ApiConfig) {
         self.api.set_ready(false);

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openpeta_control::{DataDir, DefaultTenant};
+use openpeta_control::{DataDir, DefaultTenant, EventRecorder};
 use openpeta_gateway::{Gateway, LoopKind, SlowLogConfig};
 use openpeta_store::{DirLock, Store, StoreError};
-use openpeta_types::Whitelist;
+use openpeta_types::{EventKind, Whitelist};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -133,7 +134,7 @@ impl Service {
         Ok(Self {
             http,
             https,
-            watch: tokio::spawn(watch_certificates(Arc::clone(&base.tls))),
+            watch: tokio::spawn(watch_certificates(Arc::clone(&base.tls), plane.events())),
             base,
             plane,
         })
@@ -165,7 +166,14 @@ impl Service {
 
     /// Reads the certificates again, for new connections.
     pub fn reload_certificates(&self) {
-        reload(&self.base.tls);
+        let events = self.plane.events();
+        match reload(&self.base.tls) {
+            Ok(()) => {
+                let kind = EventKind::CertificatesReloaded;
+                events.record(kind, "the certificates were read again", &json!({}));
+            }
+            Err(error) => certificates_unreadable(&events, &error),
+        }
     }
 
     /// Waits for a process that wants to take over.
@@ -432,20 +440,30 @@ fn local(listener: &StdListener) -> Result<SocketAddr, ServeError> {
 }
 
 /// Renews the certificate while the service runs for months.
-async fn watch_certificates(tls: Arc<Tls>) {
+async fn watch_certificates(tls: Arc<Tls>, events: EventRecorder) {
     let mut ticks = tokio::time::interval(CERTIFICATE_CHECK);
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        reload(&tls);
+        if let Err(error) = reload(&tls) {
+            certificates_unreadable(&events, &error);
+        }
     }
 }
 
-fn reload(tls: &Tls) {
-    match tls.reload() {
+fn reload(tls: &Tls) -> Result<(), ServeError> {
+    let read = tls.reload();
+    match &read {
         Ok(()) => info!("certificates read"),
         Err(error) => warn!(%error, "certificates not read; the former ones stay in use"),
     }
+    read
+}
+
+fn certificates_unreadable(events: &EventRecorder, error: &ServeError) {
+    let text = format!("the certificates cannot be read: {error}");
+    let details = json!({ "error": error.to_string() });
+    events.record(EventKind::CertificatesUnreadable, &text, &details);
 }
 
 fn store_error(dir: &Path, error: StoreError) -> ServeError {

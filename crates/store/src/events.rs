@@ -189,6 +189,14 @@ impl Writer<'_> {
         Ok(true)
     }
 
+    /// As [`insert_event`](Self::insert_event), beside a change that must not fail for it.
+    pub fn note_event(&self, event: &NewEvent) {
+        // An error that ends the transaction is met again by whatever comes next in it.
+        if let Err(error) = self.insert_event(event) {
+            tracing::warn!(%error, kind = %event.kind, text = event.text, "an event could not be recorded");
+        }
+    }
+
     fn notify_webhooks(&self, event_id: i64, event: &NewEvent) -> Result<(), StoreError> {
         let told = self.execute(
             "INSERT INTO deliveries (delivery_id, webhook_id, event_id, at, kind, severity,
@@ -218,15 +226,21 @@ impl Writer<'_> {
 
     /// The oldest notifications of a webhook make way when too many wait.
     fn bound_deliveries(&self) -> Result<(), StoreError> {
-        for webhook in self.webhooks()? {
+        let ids = self.all(
+            "webhooks",
+            "SELECT webhook_id FROM webhooks",
+            [],
+            |columns| columns.get::<i64>(),
+        )?;
+        for webhook_id in ids {
             let dropped = self.execute(
                 "DELETE FROM deliveries WHERE seq IN
                      (SELECT seq FROM deliveries WHERE webhook_id = ?1
                       ORDER BY seq DESC LIMIT -1 OFFSET ?2)",
-                params![webhook.webhook_id, MOST_WAITING],
+                params![webhook_id, MOST_WAITING],
             )?;
             if dropped > 0 {
-                self.count_dropped(webhook.webhook_id, dropped)?;
+                self.count_dropped(webhook_id, dropped)?;
             }
         }
         Ok(())
@@ -283,7 +297,7 @@ impl Writer<'_> {
             "lock_mode": mode, "former_lock_mode": instance.lock_mode, "reason": reason,
         });
         let event = NewEvent::new(Timestamp::now(), kind, text);
-        self.insert_event(&event.of(Some(instance_id)).with(&details))?;
+        self.note_event(&event.of(Some(instance_id)).with(&details));
         Ok(())
     }
 }

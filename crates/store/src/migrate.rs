@@ -34,6 +34,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "backup-schedule",
         sql: include_str!("../migrations/0004_backup_schedule.sql"),
+    },
+    Migration {
         name: "events-and-alerts",
         sql: include_str!("../migrations/0005_events_and_alerts.sql"),
     },

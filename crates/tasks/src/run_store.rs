@@ -165,7 +165,8 @@ impl Runner {
             task.message = Some(message.to_owned());
             task.cause = Some(cause.to_owned());
             task.finish_at = Some(Timestamp::now());
-            note_failure(writer, task)
+            note_failure(writer, task);
+            Ok(())
         })
         .await
     }
@@ -209,7 +210,7 @@ impl Runner {
             task.finish_at = Some(Timestamp::now());
             writer.update_task(&task)?;
             if task.status == TaskStatus::Failed {
-                note_failure(writer, &task)?;
+                note_failure(writer, &task);
             }
             Ok(task)
         })
@@ -294,7 +295,7 @@ impl Runner {
 }
 
 /// Writes the event of a task that failed, in the transaction that records it.
-fn note_failure(writer: &Writer<'_>, task: &Task) -> Result<(), StoreError> {
+fn note_failure(writer: &Writer<'_>, task: &Task) {
     let (kind, what) = match task.phase {
         TaskPhase::Done => (EventKind::of_failed(&task.action), "failed"),
         _ => (EventKind::TaskStuck, "is stuck"),
@@ -307,11 +308,10 @@ fn note_failure(writer: &Writer<'_>, task: &Task) -> Result<(), StoreError> {
         "task_id": id.to_string(), "action": action, "message": task.message,
     });
     let event = NewEvent::new(Timestamp::now(), kind, text).of(task.instance_id.as_ref());
-    writer.insert_event(&NewEvent {
+    writer.note_event(&NewEvent {
         db_name: task.db_name.clone(),
         ..event.with(&details)
-    })?;
-    Ok(())
+    });
 }
 
 /// When a task that begins now will end, if it takes as long as most of its kind did.

@@ -78,6 +78,7 @@ kinds! {
     CreateFailed = "create-failed", Warning, "An order of an instance failed and was undone.";
     BackupFailed = "backup-failed", Warning, "A backup failed.";
     RestoreFailed = "restore-failed", Warning, "A restore failed; what it had made is gone.";
+    DrillFailed = "drill-failed", Critical, "A backup set could not be restored for proof, or not as it was.";
     WhitelistRefused = "whitelist-refused", Info, "A whitelist refused connections: so many from one address in a minute.";
     LoginRefused = "login-refused", Warning, "Logins to an instance failed: so many from one address in a minute.";
     QuotaRefused = "quota-refused", Warning, "Calls were refused for a quota: so many of a tenant in a minute.";
@@ -105,6 +106,7 @@ impl EventKind {
         match action {
             "CreateInstance" => Self::CreateFailed,
             "CreateDatabaseBackup" => Self::BackupFailed,
+            "VerifyDatabaseBackup" => Self::DrillFailed,
             "RestoreDatabase" => Self::RestoreFailed,
             _ => Self::TaskFailed,
         }

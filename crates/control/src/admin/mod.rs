@@ -4,6 +4,7 @@ mod access_keys;
 mod audit;
 mod backups;
 mod billing;
+mod events;
 mod explain;
 mod instances;
 mod limits;
@@ -18,7 +19,7 @@ mod tests;
 
 use jiff::Timestamp;
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{AuditEntry, StoreError, Tenant, Writer};
+use openpeta_store::{AuditEntry, EventFilter, StoreError, Tenant, Writer};
 use openpeta_types::{AccountId, InstanceId};
 use serde_json::Value;
 
@@ -218,6 +219,21 @@ impl Control {
                 action,
                 limit,
             } => self.audit_list(account_id, instance_id, action, limit),
+            C::EventList {
+                instance_id,
+                kinds,
+                since,
+                severity,
+                limit,
+            } => self.event_list(
+                EventFilter {
+                    instance_id,
+                    kinds,
+                    severity,
+                    since,
+                },
+                limit,
+            ),
         }
     }
 }

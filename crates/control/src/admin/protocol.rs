@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use openpeta_types::{
-    AccessKeyId, AccountId, AccountName, BackupId, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId,
+    AccessKeyId, AccountId, AccountName, BackupId, EventKind, InstanceId, Severity, TaskId,
+    TaskStatus, VSwitchId, VpcId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -305,6 +306,20 @@ pub enum AdminCommand {
         /// Most rows.
         limit: Option<u32>,
     },
+    /// Lists events, newest first.
+    EventList {
+        /// Only those of this instance.
+        instance_id: Option<InstanceId>,
+        /// Only those of one of these kinds; any if there is none.
+        #[serde(default)]
+        kinds: Vec<EventKind>,
+        /// Only those of this time or later.
+        since: Option<Timestamp>,
+        /// Only those of this severity or more.
+        severity: Option<Severity>,
+        /// Most rows.
+        limit: Option<u32>,
+    },
 }
 
 impl AdminCommand {
@@ -338,6 +353,7 @@ impl AdminCommand {
                 | Self::OrderList { .. }
                 | Self::UsageList { .. }
                 | Self::AuditList { .. }
+                | Self::EventList { .. }
         )
     }
 }

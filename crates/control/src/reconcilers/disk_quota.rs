@@ -3,15 +3,22 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use openpeta_engine::EngineError;
-use openpeta_store::{Instance, Node, NodeState};
-use openpeta_types::{LockMode, ObjectStatus};
+use openpeta_store::{Instance, NewEvent, Node, NodeState};
+use openpeta_types::{EventKind, LockMode, ObjectStatus};
+use serde_json::json;
 
 use crate::ControlError;
 use crate::parts::Parts;
 
 /// A lock is lifted when usage falls below this share of the quota, in percent.
 const UNLOCK_BELOW_PERCENT: u64 = 95;
+
+/// Space is short from this share of the quota on, in percent.
+const LOW_FROM_PERCENT: u128 = 85;
+/// Space that was short is not any more below this share.
+const OK_BELOW_PERCENT: u128 = 80;
 
 /// Binary logs smaller than this are not worth purging.
 const BINLOG_KEPT_BYTES: u64 = 1 << 20;
@@ -32,7 +39,10 @@ pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
             continue;
         }
         match measure(&parts, &node).await {
-            Ok(used) => apply(&parts, &node, instance, used).await?,
+            Ok(used) => {
+                note_space(&parts, &node, &instance, used)?;
+                apply(&parts, &node, instance, used).await?;
+            }
             Err(error) => {
                 tracing::warn!(node = %node.node_id, %error, "cannot measure disk space");
             }
@@ -53,6 +63,35 @@ async fn measure(parts: &Parts, node: &Node) -> Result<u64, EngineError> {
     sql.purge_binlogs().await?;
     sql.close().await;
     Ok(engine.usage(&node.node_id).await?.total_bytes())
+}
+
+/// Tells when space becomes short, and when it no longer is; what was told last is in the store.
+fn note_space(
+    parts: &Parts,
+    node: &Node,
+    instance: &Instance,
+    used: u64,
+) -> Result<(), ControlError> {
+    let quota = node.settings.disk_quota_bytes;
+    let percent = u128::from(used) * 100 / u128::from(quota.max(1));
+    if (OK_BELOW_PERCENT..LOW_FROM_PERCENT).contains(&percent) {
+        return Ok(());
+    }
+    let id = &instance.instance_id;
+    let kinds = [EventKind::DiskSpaceLow, EventKind::DiskSpaceOk];
+    let last = parts.store.read(|reader| reader.last_event(id, kinds))?;
+    let was_low = last.is_some_and(|last| last.event.kind == EventKind::DiskSpaceLow);
+    let is_low = percent >= LOW_FROM_PERCENT;
+    if is_low != was_low {
+        let kind = kinds[usize::from(!is_low)];
+        let text = format!("{id} uses {percent} % of its disk quota of {quota} bytes");
+        let details = json!({ "used_bytes": used, "quota_bytes": quota });
+        let event = NewEvent::new(Timestamp::now(), kind, text).of(Some(id));
+        // At once, so that the next look finds it.
+        let event = event.with(&details);
+        parts.store.write(|writer| writer.insert_event(&event))?;
+    }
+    Ok(())
 }
 
 /// Locks or unlocks by what was measured; a lock for another reason stays.

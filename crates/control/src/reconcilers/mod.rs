@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::parts::Parts;
-use crate::{ControlError, sampling};
+use crate::{ControlError, events, sampling};
 
 /// Time between two looks at endpoints, expiry and leftovers.
 const SLOW: Duration = Duration::from_secs(60);
@@ -81,6 +81,8 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let measuring = Arc::new(sampling::Measuring::default());
     let measure = move |parts| Arc::clone(&measuring).reconcile(parts);
     repeat(&mut running, parts, "measurements", often, measure);
+    running.spawn(events::write(Arc::clone(parts)));
+    repeat(&mut running, parts, "events", SLOW, events::reconcile);
     repeat(&mut running, parts, "leftovers", SLOW, sweep::reconcile);
     running
 }

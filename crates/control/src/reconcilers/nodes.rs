@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use openpeta_store::{Instance, Node, NodeState};
-use openpeta_types::{NodeId, ObjectStatus};
+use jiff::Timestamp;
+use openpeta_engine::RunningNode;
+use openpeta_store::{Instance, NewEvent, Node, NodeState};
+use openpeta_types::{EventKind, NodeId, ObjectStatus};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -58,6 +61,7 @@ impl Drop for Supervisors {
 /// Keeps one node running until the store no longer wants it to.
 async fn supervise(parts: Arc<Parts>, node_id: NodeId) {
     let mut failures = 0;
+    let mut has_crashed = false;
     loop {
         match wanted(&parts, &node_id) {
             Ok(true) => {}
@@ -70,6 +74,7 @@ async fn supervise(parts: Arc<Parts>, node_id: NodeId) {
         match parts.engine.start_node(&node_id).await {
             Ok(process) => {
                 tracing::info!(node = %node_id, pid = process.pid, adopted, "node runs");
+                note_running(&parts, &node_id, process, has_crashed);
                 if let Err(error) = recovered(&parts, &node_id, adopted).await {
                     tracing::error!(node = %node_id, context = error.context, "node runs, but its instance is not as it should be");
                 }
@@ -77,6 +82,7 @@ async fn supervise(parts: Arc<Parts>, node_id: NodeId) {
                 if let Err(error) = parts.engine.wait_exit(&node_id).await {
                     tracing::error!(node = %node_id, %error, "cannot wait for the node");
                 }
+                has_crashed = note_end(&parts, &node_id, process, begun.elapsed());
                 failures = if begun.elapsed() >= HEALTHY_AFTER {
                     0
                 } else {
@@ -86,6 +92,12 @@ async fn supervise(parts: Arc<Parts>, node_id: NodeId) {
             Err(error) => {
                 failures += 1;
                 tracing::error!(node = %node_id, failures, %error, "node does not start");
+                if failures == FAILURES_UNTIL_INACTIVE {
+                    let text = format!("node {node_id} failed to start five times in a row");
+                    note(&parts, &node_id, EventKind::NodeFailing, text, |event| {
+                        event
+                    });
+                }
                 if failures >= FAILURES_UNTIL_INACTIVE
                     && let Err(error) = set_status(&parts, &node_id, ObjectStatus::Inactive)
                 {
@@ -98,6 +110,54 @@ async fn supervise(parts: Arc<Parts>, node_id: NodeId) {
             _ => tokio::time::sleep(pause(failures)).await,
         }
     }
+}
+
+/// Tells of a process that runs, once for each, whoever started it.
+fn note_running(parts: &Parts, node_id: &NodeId, process: RunningNode, has_crashed: bool) {
+    let (kind, text) = match has_crashed {
+        true => (EventKind::NodeRestarted, "runs again"),
+        false => (EventKind::NodeStarted, "runs"),
+    };
+    let RunningNode { pid, start_time } = process;
+    let text = format!("node {node_id} {text}, process {pid}");
+    note(parts, node_id, kind, text, |event| {
+        event
+            .once(format!("node-runs:{node_id}:{pid}:{start_time}"))
+            .with(&json!({ "node_id": node_id.as_str(), "pid": pid }))
+    });
+}
+
+/// Tells of a process that ended; returns whether it should not have. One that ended since the
+/// whole node goes is not told of: its instance is gone by then.
+fn note_end(parts: &Parts, node_id: &NodeId, process: RunningNode, ran: Duration) -> bool {
+    let RunningNode { pid, start_time } = process;
+    let (kind, what, has_crashed) = match wanted(parts, node_id) {
+        Ok(false) => (EventKind::NodeStopped, "was stopped", false),
+        _ => (EventKind::NodeCrashed, "ended unasked", true),
+    };
+    let text = format!("node {node_id} {what}, process {pid}");
+    let seconds = ran.as_secs();
+    note(parts, node_id, kind, text, |event| {
+        event
+            .once(format!("node-ended:{node_id}:{pid}:{start_time}"))
+            .with(&json!({ "node_id": node_id.as_str(), "pid": pid, "watched_seconds": seconds }))
+    });
+    has_crashed
+}
+
+fn note(
+    parts: &Parts,
+    node_id: &NodeId,
+    kind: EventKind,
+    text: String,
+    more: impl FnOnce(NewEvent) -> NewEvent,
+) {
+    let node = parts.store.read(|reader| reader.node(node_id));
+    let instance = node.ok().flatten().and_then(|node| node.instance_id);
+    let event = NewEvent::new(Timestamp::now(), kind, text)
+        .of(instance.as_ref())
+        .with(&json!({ "node_id": node_id.as_str() }));
+    parts.events.record(more(event));
 }
 
 /// None before the first restart, then 1 s, 2 s, 4 s … up to the longest.
@@ -157,6 +217,11 @@ fn set_status(parts: &Parts, node_id: &NodeId, status: ObjectStatus) -> Result<(
             .is_some_and(|now| now.status == instance.status)
         {
             writer.set_instance_status(id, status)?;
+            if status == ObjectStatus::Active {
+                let text = format!("{id} is ACTIVE again: its node {node_id} runs");
+                let kind = EventKind::NodeRecovered;
+                writer.note_event(&NewEvent::new(Timestamp::now(), kind, text).of(Some(id)));
+            }
         }
         Ok(())
     })

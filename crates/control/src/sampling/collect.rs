@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use openpeta_engine::{EngineError, ProcessFigures};
-use openpeta_store::{InstanceDetail, NodeState};
-use openpeta_types::NodeId;
+use openpeta_store::{InstanceDetail, NewEvent, NodeState};
+use openpeta_types::{EventKind, NodeId};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -17,6 +17,8 @@ use crate::parts::Parts;
 
 /// Between two looks at what sessions do.
 const LOOK: Duration = Duration::from_secs(1);
+/// A time without a look that is worth an event.
+const GAP: Duration = Duration::from_secs(10);
 /// Between two times that old samples are removed.
 const TIDY: Duration = Duration::from_secs(600);
 /// Between two measurements of a node's files.
@@ -32,6 +34,9 @@ pub(crate) async fn sample(parts: Arc<Parts>) {
         timer.tick().await;
         let elapsed = last.elapsed();
         last += elapsed;
+        if elapsed >= GAP {
+            note_gap(&parts, elapsed);
+        }
         let is_untidy = tidied.elapsed() >= TIDY;
         if is_untidy {
             tidied = Instant::now();
@@ -49,6 +54,14 @@ pub(crate) async fn sample(parts: Arc<Parts>) {
             tracing::error!(%error, "a look at sessions failed");
         }
     }
+}
+
+fn note_gap(parts: &Parts, elapsed: Duration) {
+    let seconds = elapsed.as_secs();
+    let text = format!("sessions were not sampled for {seconds} seconds");
+    let event = NewEvent::new(Timestamp::now(), EventKind::SamplesGap, text);
+    let details = serde_json::json!({ "seconds": seconds });
+    parts.events.record(event.with(&details));
 }
 
 /// One look at all instances that are open to clients.

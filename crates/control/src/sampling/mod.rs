@@ -9,6 +9,7 @@ mod columns;
 mod figures;
 mod sampler;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -28,7 +29,12 @@ pub(crate) struct Samples {
     /// Without one nothing is kept: the service does not fail for its samples.
     archive: Option<RwLock<Archive>>,
     sampler: Mutex<sampler::Sampler>,
+    /// Damaged places that were met, by source, until somebody takes them.
+    damage: Mutex<BTreeMap<String, usize>>,
 }
+
+/// Sources whose damage is told apart.
+const MOST_DAMAGED: usize = 100;
 
 impl Samples {
     pub(crate) fn open(dir: &Path, config: &MonitoringConfig) -> Self {
@@ -40,9 +46,12 @@ impl Samples {
             ..ArchiveConfig::new(columns::FOLDS.to_vec())
         };
         let archive = Archive::open(dir, config);
+        let mut damage = BTreeMap::new();
         let archive = archive.inspect(|archive| {
             let damaged = archive.usage().damaged;
             if damaged > 0 {
+                let places = usize::try_from(damaged).unwrap_or(usize::MAX);
+                damage.insert("the archive".to_owned(), places);
                 tracing::warn!(dir = %dir.display(), damaged, "places in the archive of samples are damaged; what was there is a gap");
             }
         });
@@ -52,7 +61,17 @@ impl Samples {
         Self {
             archive: archive.ok().map(RwLock::new),
             sampler: Mutex::default(),
+            damage: Mutex::new(damage),
         }
+    }
+
+    /// Damaged places that were met since this was last called, by source.
+    pub(crate) fn take_damage(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut *self.damage())
+    }
+
+    fn damage(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A look at all that can be seen, `elapsed` after the one before.
@@ -111,6 +130,11 @@ impl Samples {
         let archive = archive.read().unwrap_or_else(PoisonError::into_inner);
         let answer = archive.query(source, &columns, window.start..window.end, window.step);
         if answer.damaged > 0 {
+            let mut damage = self.damage();
+            if damage.len() < MOST_DAMAGED || damage.contains_key(source) {
+                damage.insert(source.to_owned(), answer.damaged);
+            }
+            drop(damage);
             tracing::warn!(
                 source,
                 damaged = answer.damaged,

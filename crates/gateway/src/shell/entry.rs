@@ -13,6 +13,7 @@ use super::connections::{Connection, Side, Tag};
 use super::pool::Parked;
 use super::{Command, Worker, refusal, set_timer};
 use crate::logins::Seat;
+use crate::refusals::RefusalReason;
 use crate::registry::Instance;
 use crate::session::{CloseReason, Outbox, Session, SessionParams};
 
@@ -27,9 +28,13 @@ impl Worker {
             return refuse(io, stream, &refusal::host_not_allowed(peer));
         };
         let counters = instance.counters(self.index);
-        let admitted = instance.route().filter(|r| r.whitelist.admits(peer));
-        let Some(route) = admitted else {
+        let route = instance.route();
+        let Some(route) = route.clone().filter(|r| r.whitelist.admits(peer)) else {
             counters.refused_whitelist.add(1);
+            if let Some(route) = route {
+                let reason = RefusalReason::Whitelist;
+                self.registry.refusals.add(&route.instance_id, reason, peer);
+            }
             return refuse(io, stream, &refusal::host_not_allowed(peer));
         };
         let has_room = self.registry.enter(&instance, route.max_connections)

@@ -24,6 +24,7 @@ use self::parking::SWEEP;
 use self::pool::Pool;
 use self::proxied::{HEADERS, Proxied};
 use crate::logins::Seat;
+use crate::refusals::RefusalReason;
 use crate::registry::{Instance, Registry};
 use crate::session::{CloseReason, Outbox, Phase};
 
@@ -228,7 +229,13 @@ impl Worker {
         io.close_after_flush(connection.client);
         let counters = connection.instance.counters(self.index);
         match reason {
-            CloseReason::AccessDenied => counters.failed_logins.add(1),
+            CloseReason::AccessDenied => {
+                counters.failed_logins.add(1);
+                if let Some(route) = connection.instance.route() {
+                    let (id, reason) = (&route.instance_id, RefusalReason::Login);
+                    self.registry.refusals.add(id, reason, connection.peer);
+                }
+            }
             CloseReason::AccountLimit => counters.refused_limit.add(1),
             CloseReason::LoginTimeout => counters.login_timeouts.add(1),
             CloseReason::NodeRefused => counters.node_failures.add(1),

@@ -3,8 +3,8 @@
 use openpeta_control::admin::protocol::{AdminCommand, SlowThreshold, StatisticsOf};
 
 use crate::admin::arguments::{
-    AccessKey, Account, AdminArguments, Audit, Instance, Node, Of, Order, Policy, RamUser, Sts,
-    Subject, Task, Tenant, Usage, Vpc, Vswitch,
+    AccessKey, Account, AdminArguments, Audit, Event, Instance, Node, Of, Order, Policy, RamUser,
+    Sts, Subject, Task, Tenant, Usage, Vpc, Vswitch,
 };
 use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
@@ -355,6 +355,22 @@ impl AdminArguments {
                     "paid_cents",
                     "currency",
                 ]),
+            ),
+            Subject::Event(Event::List {
+                instance_id,
+                kind,
+                since,
+                severity,
+                limit,
+            }) => (
+                C::EventList {
+                    instance_id,
+                    kinds: kind,
+                    since,
+                    severity,
+                    limit,
+                },
+                rows(&["at", "severity", "kind", "instance_id", "text"]),
             ),
             Subject::Audit(Audit::List {
                 account_id,

@@ -127,6 +127,7 @@ fn every_command_can_be_typed() {
         "task list --status failed --limit 5",
         "task show 42",
         "task cancel 42",
+        "event list --instance-id pd-a --kind node-crashed,task-stuck --since 7d --severity warning",
         "audit list --action CreateInstance",
     ] {
         let arguments: Vec<&str> = ["admin"].into_iter().chain(line.split(' ')).collect();
