@@ -36,6 +36,8 @@ pub struct ControlConfig {
     pub monitoring: MonitoringConfig,
     /// Backups.
     pub backup: BackupConfig,
+    /// Alerts and webhooks.
+    pub alerts: AlertsConfig,
     /// The list of events.
     pub events: EventsConfig,
     /// Node specs on offer; replaces the built-in list when given.
@@ -93,6 +95,31 @@ impl BackupConfig {
     }
 }
 
+/// Alerts and webhooks (`[alerts]`).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertsConfig {
+    /// Seconds between two looks at the rules.
+    pub evaluate_seconds: u64,
+    /// Seconds of samples that a value is of; what is measured of nodes, of 120 at least.
+    pub window_seconds: u32,
+    /// Seconds that a webhook has to take a notification.
+    pub timeout_seconds: u32,
+    /// Hours after which a notification that was not taken is given up.
+    pub give_up_hours: u32,
+}
+
+impl Default for AlertsConfig {
+    fn default() -> Self {
+        Self {
+            evaluate_seconds: 5,
+            window_seconds: 60,
+            timeout_seconds: 10,
+            give_up_hours: 24,
+        }
+    }
+}
+
 /// The list of events (`[events]`).
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -141,6 +168,13 @@ impl ControlConfig {
         // A server gives up on a reader that does not take a packet for a minute.
         if (1..1 << 20).contains(&self.backup.max_bytes_per_second) {
             return Err("backup.max_bytes_per_second must be 0 or at least 1048576".into());
+        }
+        let alerts = &self.alerts;
+        if !(5..=86_400).contains(&alerts.window_seconds) {
+            return Err("alerts.window_seconds must be from 5 to 86400".into());
+        }
+        if alerts.timeout_seconds == 0 {
+            return Err("alerts.timeout_seconds must not be 0".into());
         }
         if self.node_specs.iter().next().is_none() {
             return Err("node_specs: at least one spec must be on offer".into());

@@ -8,6 +8,7 @@
 
 mod accounts;
 pub mod admin;
+mod alerts;
 mod audit;
 mod authorize;
 mod backups;
@@ -40,14 +41,15 @@ mod tasks;
 #[cfg(test)]
 mod testing;
 mod user_info;
+mod webhooks;
 mod whitelists;
 mod workflows;
 
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
 pub use config::{
-    BackupConfig, BillingConfig, ControlConfig, DataDir, EventsConfig, MonitoringConfig,
-    NetworkConfig, NodesConfig, QuotaConfig,
+    AlertsConfig, BackupConfig, BillingConfig, ControlConfig, DataDir, EventsConfig,
+    MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig,
 };
 pub use control::{Control, EventRecorder, Prepared};
 pub use error::ControlError;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use openpeta_control::{
-    BackupConfig, BillingConfig, ControlConfig, EventsConfig, MonitoringConfig, NetworkConfig,
-    NodesConfig, QuotaConfig,
+    AlertsConfig, BackupConfig, BillingConfig, ControlConfig, EventsConfig, MonitoringConfig,
+    NetworkConfig, NodesConfig, QuotaConfig,
 };
 use openpeta_types::{NodeSpecCatalogue, WhitelistEntry};
 use serde::Deserialize;
@@ -37,6 +37,8 @@ pub struct Config {
     pub monitoring: MonitoringConfig,
     /// Backups.
     pub backup: BackupConfig,
+    /// Alerts and webhooks.
+    pub alerts: AlertsConfig,
     /// The list of events.
     pub events: EventsConfig,
     /// Node specs on offer; replaces the built-in list when given.
@@ -89,6 +91,7 @@ impl Config {
             billing: self.billing.clone(),
             monitoring: self.monitoring.clone(),
             backup: self.backup.clone(),
+            alerts: self.alerts,
             events: self.events,
             node_specs: self.node_specs.clone(),
         }

@@ -195,37 +195,6 @@ impl Writer<'_> {
         )
     }
 
-    /// Adds a notification for one webhook, of an event that is not on record; returns its id.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store fails.
-    pub fn insert_delivery(&self, webhook_id: i64, event: &NewEvent) -> Result<String, StoreError> {
-        self.execute(
-            "INSERT INTO deliveries (delivery_id, webhook_id, event_id, at, kind, severity,
-                 instance_id, db_name, text, details, due_at)
-             VALUES (lower(hex(randomblob(16))), ?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?2)",
-            params![
-                webhook_id,
-                P(&event.at),
-                P(&event.kind),
-                P(&event.severity),
-                P(&event.instance_id),
-                P(&event.db_name),
-                event.text,
-                event.details
-            ],
-        )?;
-        let seq = self.last_number();
-        self.touch(Topic::Deliveries);
-        let id = self.one(
-            DELIVERIES,
-            "SELECT delivery_id FROM deliveries WHERE seq = ?",
-            [seq],
-            |columns| columns.get(),
-        )?;
-        id.ok_or(StoreError::NotFound { table: DELIVERIES })
-    }
-
     /// A notification was taken, or is given up.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What the operator's commands do, one file per noun; see [`protocol`] for how they travel.
 
 mod access_keys;
+mod alerts;
 mod audit;
 mod backups;
 mod billing;
@@ -16,15 +17,19 @@ mod tasks;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 use jiff::Timestamp;
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{AuditEntry, EventFilter, StoreError, Tenant, Writer};
+use openpeta_store::{
+    AuditEntry, Comparison, EventFilter, NewAlertRule, NoData, StoreError, Tenant, Writer,
+};
 use openpeta_types::{AccountId, InstanceId};
 use serde_json::Value;
 
 use self::explain::Question;
-use self::protocol::{AdminCommand, AdminReply};
+use self::protocol::{AdminCommand, AdminReply, Compare, WithoutData};
+use self::webhooks::WebhookOrder;
 use crate::{Control, ControlError};
 
 /// Prefix of the operator's commands in the audit trail.
@@ -219,6 +224,67 @@ impl Control {
                 action,
                 limit,
             } => self.audit_list(account_id, instance_id, action, limit),
+            C::AlertCreate {
+                name,
+                instance_id,
+                item,
+                comparison,
+                threshold,
+                duration_seconds,
+                severity,
+                no_data,
+                repeat_seconds,
+            } => {
+                let comparison = match comparison {
+                    Compare::Above => Comparison::Above,
+                    Compare::Below => Comparison::Below,
+                };
+                let no_data = match no_data {
+                    WithoutData::Keep => NoData::Keep,
+                    WithoutData::Ok => NoData::Ok,
+                    WithoutData::Alert => NoData::Alert,
+                };
+                let rule = NewAlertRule {
+                    name,
+                    instance_id,
+                    item,
+                    comparison,
+                    threshold,
+                    duration_seconds,
+                    severity,
+                    no_data,
+                    repeat_seconds,
+                    is_paused: false,
+                    created_at: now,
+                };
+                self.alert_create(&change, rule)
+            }
+            C::AlertDelete { name } => self.alert_delete(&change, &name),
+            C::AlertPause { name } => self.alert_pause(&change, &name, true),
+            C::AlertResume { name } => self.alert_pause(&change, &name, false),
+            C::AlertList => self.alert_list(),
+            C::AlertItems => Ok(self.alert_items()),
+            C::WebhookCreate {
+                name,
+                url,
+                ca_file,
+                kinds,
+                min_severity,
+                instance_id,
+            } => {
+                let order = WebhookOrder {
+                    name,
+                    url,
+                    ca_file,
+                    kinds,
+                    min_severity,
+                    instance_id,
+                };
+                self.webhook_create(&change, order)
+            }
+            C::WebhookDelete { name } => self.webhook_delete(&change, &name),
+            C::WebhookList => self.webhook_list(),
+            C::WebhookTest { name } => self.webhook_test(&change, &name).await,
             C::EventList {
                 instance_id,
                 kinds,
@@ -282,6 +348,17 @@ impl AdminChange {
             task_id: None,
         })?;
         Ok(())
+    }
+}
+
+/// Names of rules and webhooks are typed and stand in texts.
+fn check_name(name: &str) -> Result<(), ControlError> {
+    let is_usual = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    match (1..=64).contains(&name.len()) && name.chars().all(is_usual) {
+        true => Ok(()),
+        false => Err(ApiError::invalid_parameter("name")
+            .with_detail("It has 1 to 64 letters, digits, `.`, `_` or `-`.")
+            .into()),
     }
 }
 

@@ -306,6 +306,73 @@ pub enum AdminCommand {
         /// Most rows.
         limit: Option<u32>,
     },
+    /// Makes an alert rule.
+    AlertCreate {
+        /// Its name, unique.
+        name: String,
+        /// The instance; `None` for all.
+        instance_id: Option<InstanceId>,
+        /// The figure, for example `gcs.sqps`.
+        item: String,
+        /// How it compares with the threshold when the rule is broken.
+        comparison: Compare,
+        /// The threshold.
+        threshold: f64,
+        /// For how many seconds it must be broken.
+        duration_seconds: u32,
+        /// How much it matters.
+        severity: Severity,
+        /// What to make of no value.
+        no_data: WithoutData,
+        /// Seconds after which a firing alert is told of again; `None` for never.
+        repeat_seconds: Option<u32>,
+    },
+    /// Deletes an alert rule; what fires by it is resolved.
+    AlertDelete {
+        /// The rule.
+        name: String,
+    },
+    /// Has a rule not looked at; what fires by it is resolved.
+    AlertPause {
+        /// The rule.
+        name: String,
+    },
+    /// Has a paused rule looked at again.
+    AlertResume {
+        /// The rule.
+        name: String,
+    },
+    /// Lists alert rules, and where they stand.
+    AlertList,
+    /// Lists the figures that rules may be about.
+    AlertItems,
+    /// Makes a webhook; answers with its secret.
+    WebhookCreate {
+        /// Its name, unique.
+        name: String,
+        /// Where notifications are posted; it is no secret.
+        url: String,
+        /// A file with the certificates that are trusted, in place of the system's.
+        ca_file: Option<String>,
+        /// Kinds of events; all with `None`.
+        kinds: Option<Vec<EventKind>>,
+        /// The least severity.
+        min_severity: Severity,
+        /// Only events of this instance.
+        instance_id: Option<InstanceId>,
+    },
+    /// Deletes a webhook and what waits for it.
+    WebhookDelete {
+        /// The webhook.
+        name: String,
+    },
+    /// Lists webhooks and how their notifications get on.
+    WebhookList,
+    /// Posts a test to a webhook.
+    WebhookTest {
+        /// The webhook.
+        name: String,
+    },
     /// Lists events, newest first.
     EventList {
         /// Only those of this instance.
@@ -354,6 +421,10 @@ impl AdminCommand {
                 | Self::UsageList { .. }
                 | Self::AuditList { .. }
                 | Self::EventList { .. }
+                | Self::AlertList
+                | Self::AlertItems
+                | Self::WebhookList
+                | Self::WebhookTest { .. }
         )
     }
 }
@@ -366,6 +437,28 @@ pub enum SlowThreshold {
     Default,
     /// So many milliseconds; never with 0.
     Millis(u32),
+}
+
+/// How a figure compares with a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compare {
+    /// It is above.
+    Above,
+    /// It is below.
+    Below,
+}
+
+/// What a rule makes of an instance without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithoutData {
+    /// A firing alert goes on, nothing begins.
+    Keep,
+    /// All is well.
+    Ok,
+    /// The rule is broken.
+    Alert,
 }
 
 /// What statistics are of.

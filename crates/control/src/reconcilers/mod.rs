@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::parts::Parts;
-use crate::{ControlError, events, sampling};
+use crate::{ControlError, alerts, events, sampling, webhooks};
 
 /// Time between two looks at endpoints, expiry and leftovers.
 const SLOW: Duration = Duration::from_secs(60);
@@ -81,6 +81,9 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let measuring = Arc::new(sampling::Measuring::default());
     let measure = move |parts| Arc::clone(&measuring).reconcile(parts);
     repeat(&mut running, parts, "measurements", often, measure);
+    let looks = seconds(parts.config.alerts.evaluate_seconds);
+    repeat(&mut running, parts, "alerts", looks, alerts::reconcile);
+    running.spawn(webhooks::run(Arc::clone(parts)));
     running.spawn(events::write(Arc::clone(parts)));
     repeat(&mut running, parts, "events", SLOW, events::reconcile);
     repeat(&mut running, parts, "leftovers", SLOW, sweep::reconcile);

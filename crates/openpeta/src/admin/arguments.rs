@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use openpeta_types::{
-    AccessKeyId, AccountId, AccountName, EventKind, InstanceId, Severity, TaskId, TaskStatus,
-    VSwitchId, VpcId,
+    AccessKeyId, AccountId, AccountName, InstanceId, TaskId, TaskStatus, VSwitchId, VpcId,
 };
 
 use super::backup::Backup;
@@ -68,9 +67,15 @@ pub(super) enum Subject {
     /// Usage: PostPaid databases, hour by hour
     #[command(subcommand)]
     Usage(Usage),
+    /// Alerts: rules over the figures of instances
+    #[command(subcommand)]
+    Alert(super::watching::Alert),
+    /// Webhooks: who is told of alerts and events over HTTP
+    #[command(subcommand)]
+    Webhook(super::watching::Webhook),
     /// Events: what happened that an operator may want to know
     #[command(subcommand)]
-    Event(Event),
+    Event(super::watching::Event),
     /// The record of every change
     #[command(subcommand)]
     Audit(Audit),
@@ -487,59 +492,6 @@ pub(super) enum Audit {
         #[arg(long)]
         limit: Option<u32>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Event {
-    /// List events, newest first
-    List {
-        /// Only those of this instance
-        #[arg(long, value_parser = InstanceId::parse)]
-        instance_id: Option<InstanceId>,
-        /// Only those of this kind; may be repeated
-        #[arg(long, value_parser = kind, value_delimiter = ',')]
-        kind: Vec<EventKind>,
-        /// Only those of this time or later: 2026-01-01T00:00:00Z, or so long ago: 30m, 12h, 7d
-        #[arg(long, value_parser = since, value_name = "TIME|AGO")]
-        since: Option<Timestamp>,
-        /// Only those of this severity or more: info, warning, critical
-        #[arg(long, value_parser = severity)]
-        severity: Option<Severity>,
-        /// Most rows
-        #[arg(long)]
-        limit: Option<u32>,
-    },
-}
-
-fn kind(text: &str) -> Result<EventKind, String> {
-    EventKind::parse(text).ok_or_else(|| {
-        let names: Vec<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        format!("the kinds are {}", names.join(", "))
-    })
-}
-
-fn severity(text: &str) -> Result<Severity, String> {
-    Severity::parse(text).ok_or_else(|| "a severity is info, warning or critical".to_owned())
-}
-
-/// A time as the API writes it, or how long ago it was.
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Some(at) = openpeta_types::parse_time(text) {
-        return Ok(at);
-    }
-    let wrong = || "write 2026-01-01T00:00:00Z, or 30m, 12h, 7d for so long ago".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let count: i64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    let ago = count.checked_mul(seconds).filter(|ago| *ago >= 0);
-    let ago = jiff::SignedDuration::from_secs(ago.ok_or_else(wrong)?);
-    Timestamp::now().checked_sub(ago).map_err(|_| wrong())
 }
 
 const STATUS_HELP: &str = "Only those of this status: pending, running, succeeded, failed, closed \

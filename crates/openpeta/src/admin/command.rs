@@ -3,8 +3,8 @@
 use openpeta_control::admin::protocol::{AdminCommand, SlowThreshold, StatisticsOf};
 
 use crate::admin::arguments::{
-    AccessKey, Account, AdminArguments, Audit, Event, Instance, Node, Of, Order, Policy, RamUser,
-    Sts, Subject, Task, Tenant, Usage, Vpc, Vswitch,
+    AccessKey, Account, AdminArguments, Audit, Instance, Node, Of, Order, Policy, RamUser, Sts,
+    Subject, Task, Tenant, Usage, Vpc, Vswitch,
 };
 use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
@@ -356,22 +356,9 @@ impl AdminArguments {
                     "currency",
                 ]),
             ),
-            Subject::Event(Event::List {
-                instance_id,
-                kind,
-                since,
-                severity,
-                limit,
-            }) => (
-                C::EventList {
-                    instance_id,
-                    kinds: kind,
-                    since,
-                    severity,
-                    limit,
-                },
-                rows(&["at", "severity", "kind", "instance_id", "text"]),
-            ),
+            Subject::Alert(alert) => alert.into_command(),
+            Subject::Webhook(webhook) => webhook.into_command(),
+            Subject::Event(event) => event.into_command(),
             Subject::Audit(Audit::List {
                 account_id,
                 instance_id,

@@ -6,6 +6,7 @@ mod backup;
 mod command;
 mod show;
 mod socket;
+mod watching;
 
 use std::path::PathBuf;
 use std::time::Duration;
