@@ -18,6 +18,7 @@ mod call;
 mod config;
 mod control;
 mod databases;
+mod diagnosis;
 mod error;
 mod events;
 mod gateway;

@@ -45,6 +45,7 @@ pub use node_dir::{NodeEntry, NodeEntryState};
 pub use process::{NodeProcess, ProcessFigures, RunningNode};
 pub use sql::{
     ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldByAccount,
-    HeldPrivileges, NodeSql, TableColumn, TableDetail, TableIndex, TableState, TableSummary,
+    HeldPrivileges, IndexFacts, IndexName, LockWait, MetadataWait, NodeSql, OpenTransaction,
+    TableColumn, TableDetail, TableFacts, TableIndex, TableState, TableSummary,
     native_password_hash,
 };

@@ -8,6 +8,7 @@ mod call;
 mod cli;
 mod client;
 mod connect;
+mod diagnose;
 mod failure;
 mod invocation;
 mod next_step;

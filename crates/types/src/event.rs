@@ -86,6 +86,7 @@ kinds! {
     CertificatesUnreadable = "certificates-unreadable", Critical, "The certificates cannot be read; the former ones stay in use.";
     SamplesDamaged = "samples-damaged", Warning, "A damaged place in the archive of samples was passed over.";
     SamplesGap = "samples-gap", Warning, "Sessions were not sampled for more than ten seconds.";
+    IndexesWatched = "indexes-watched", Info, "A node notes from now on which indexes are used, as asked.";
     EventsLost = "events-lost", Warning, "More events came than could be written; so many are missing.";
     AlertFiring = "alert-firing", Warning, "An alert fires, or still does after its repeat interval.";
     AlertResolved = "alert-resolved", Warning, "An alert no longer fires.";

@@ -5,6 +5,7 @@ mod alerts;
 mod audit;
 mod backups;
 mod billing;
+mod diagnosis;
 mod events;
 mod explain;
 mod instances;
@@ -27,6 +28,7 @@ use openpeta_store::{
 use openpeta_types::{AccountId, InstanceId};
 use serde_json::Value;
 
+pub(crate) use self::events::row as event_row;
 use self::explain::Question;
 use self::protocol::{AdminCommand, AdminReply, Compare, WithoutData};
 use self::webhooks::WebhookOrder;
@@ -189,6 +191,10 @@ impl Control {
                 connections,
                 queries_per_second,
             ),
+            C::InstanceDiagnose { instance_id } => self.diagnose(&instance_id, now).await,
+            C::InstanceWatchIndexes { instance_id, on } => {
+                self.instance_watch_indexes(&change, &instance_id, on).await
+            }
             C::InstanceStatistics { instance_id, of } => self.instance_statistics(&instance_id, of),
             C::NodeList => self.node_list().await,
             C::TaskList {

@@ -198,6 +198,18 @@ pub enum AdminCommand {
         /// The new quota in bytes.
         disk_quota_bytes: u64,
     },
+    /// Looks an instance over: findings, and what they rest on.
+    InstanceDiagnose {
+        /// The instance.
+        instance_id: InstanceId,
+    },
+    /// Has an instance's node note which indexes are used, until its next start, or no longer.
+    InstanceWatchIndexes {
+        /// The instance.
+        instance_id: InstanceId,
+        /// From now on, or no longer.
+        on: bool,
+    },
     /// Tells what the gateway has seen of an instance.
     InstanceStatistics {
         /// The instance.
@@ -403,6 +415,7 @@ impl AdminCommand {
                 | Self::VpcList
                 | Self::VswitchList
                 | Self::InstanceList
+                | Self::InstanceDiagnose { .. }
                 | Self::InstanceStatistics { .. }
                 | Self::InstanceSlowLog {
                     threshold: None,

@@ -5,6 +5,7 @@ mod accounts;
 mod database_privileges;
 mod databases;
 mod ddl;
+mod diagnosis;
 mod grants;
 mod object_grants;
 mod tables;
@@ -24,6 +25,7 @@ pub use accounts::{AccountGrants, DatabaseGrant};
 pub use database_privileges::HeldPrivileges;
 pub(crate) use ddl::ddl_password;
 pub use ddl::{DDL_SECONDS, DDL_WAIT_SECONDS};
+pub use diagnosis::{IndexFacts, IndexName, LockWait, MetadataWait, OpenTransaction, TableFacts};
 pub use tables::{TableColumn, TableDetail, TableIndex, TableState, TableSummary};
 
 use crate::error::{EngineError, Result};

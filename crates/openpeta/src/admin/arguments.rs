@@ -360,6 +360,15 @@ pub(super) enum Instance {
         #[arg(long, value_enum, default_value = "databases")]
         of: Of,
     },
+    /// Have the node note which indexes are used, for `openpeta diagnose`, until its next start
+    WatchIndexes {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// No longer
+        #[arg(long)]
+        off: bool,
+    },
     /// Set from when on statements are slow and logged, or tell it
     SlowLog {
         /// The instance

@@ -247,6 +247,13 @@ impl AdminArguments {
                 },
                 FIELDS,
             ),
+            Subject::Instance(Instance::WatchIndexes { instance_id, off }) => (
+                C::InstanceWatchIndexes {
+                    instance_id,
+                    on: !off,
+                },
+                FIELDS,
+            ),
             Subject::Instance(Instance::SlowLog {
                 instance_id,
                 threshold_ms,

@@ -14,6 +14,7 @@ use openpeta_rpc_api::{Action, Section, kebab_case};
 use crate::admin::AdminArguments;
 use crate::call::{self, CallOptions};
 use crate::connect::{self, ConnectArguments};
+use crate::diagnose::{self, DiagnoseArguments};
 use crate::failure::Failure;
 use crate::serve::{self, ServeArguments};
 use crate::{admin, next_step, output};
@@ -44,6 +45,7 @@ pub fn command(list_actions: bool) -> Command {
                 .about("Run the service until told to stop"),
         )
         .subcommand(AdminArguments::augment_args(Command::new("admin")))
+        .subcommand(DiagnoseArguments::augment_args(Command::new("diagnose")))
         .subcommand(
             ConnectArguments::augment_args(Command::new("connect"))
                 .about("Open a MySQL shell to an instance"),
@@ -80,6 +82,7 @@ pub fn run(mut matches: ArgMatches) -> Result<(), Failure> {
     match name {
         "serve" => serve::run(arguments::<ServeArguments>(matches)?, data_dir),
         "admin" => admin::run(arguments::<AdminArguments>(matches)?, data_dir),
+        "diagnose" => diagnose::run(arguments::<DiagnoseArguments>(matches)?, data_dir),
         "connect" => connect::run(arguments::<ConnectArguments>(matches)?, data_dir),
         "call" => {
             let raw = raw_call::parse(matches)?;

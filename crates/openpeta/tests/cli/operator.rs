@@ -121,6 +121,7 @@ fn every_command_can_be_typed() {
         "instance renew --instance-id pd-a --months 12",
         "instance disk-quota --instance-id pd-a --bytes 1073741824",
         "instance slow-log --instance-id pd-a --threshold-ms 250",
+        "instance watch-indexes --instance-id pd-a --off",
         "instance slow-log --instance-id pd-a --default",
         "account limits --instance-id pd-a --account-name alice --connections 5 --queries-per-second 0",
         "node list",
