@@ -31,7 +31,7 @@ mod node_accounts;
 mod node_size;
 mod ordering;
 mod parts;
-mod ram;
+pub mod ram;
 mod random;
 mod reconcilers;
 mod regions;

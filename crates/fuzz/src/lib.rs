@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use self::mutate::Mutator;
-use self::targets::{api, session, sql, wire};
+use self::targets::{api, policy, session, sql, wire};
 
 /// One of them.
 pub struct Target {
@@ -27,7 +27,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     target("client_packets", wire::client_packets, wire::client_seeds),
     target("server_packets", wire::server_packets, wire::server_seeds),
     target("commands", wire::commands, wire::command_seeds),
@@ -37,6 +37,7 @@ pub const TARGETS: [Target; 10] = [
     target("statement", sql::statement, sql::seeds),
     target("request", api::request, api::request_seeds),
     target("values", api::values, api::value_seeds),
+    target("policy", policy::run, policy::seeds),
     target("session", session::run, session::seeds),
 ];
 

@@ -35,4 +35,4 @@ macro_rules! targets {
     };
 }
 
-targets!(client_packets server_packets commands replies compressed proxy_header statement request values session);
+targets!(client_packets server_packets commands replies compressed proxy_header statement request values policy session);

@@ -19,7 +19,7 @@ use openpeta_store::{Store, VisibleInstances};
 pub(crate) use self::cache::PolicyCache;
 use self::cache::Scope;
 use self::policy::{Decision, Effect, Mismatch, Place, Request};
-use self::resource::Resource;
+pub use self::resource::Resource;
 use crate::{Caller, ControlError};
 
 /// What a caller may do with one action: everything, or what its policies say.

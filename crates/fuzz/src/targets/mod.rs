@@ -1,6 +1,7 @@
 //! The targets, by what they are about.
 
 pub(crate) mod api;
+pub(crate) mod policy;
 pub(crate) mod session;
 pub(crate) mod sql;
 pub(crate) mod wire;
