@@ -172,8 +172,9 @@ impl Session {
                 self.close(reason, out);
             }
             State::Relay(relay) => {
-                relay.node_unreachable(now);
-                out.deadline = true;
+                if let Some(reason) = relay.node_unreachable(now, out) {
+                    self.close(reason, out);
+                }
             }
             State::Closed => {}
         }

@@ -57,6 +57,18 @@ pub(super) fn session_lost() -> ErrPacket {
     )
 }
 
+/// For a client whose command ran when the node went down. The number is the one by which clients
+/// know a lost connection: a command that fails with any other has not been carried out, and a
+/// COMMIT may have been.
+pub(super) fn command_lost() -> ErrPacket {
+    ErrPacket::new(
+        2013,
+        b"08S01",
+        "Lost connection to the database node during the command; whether it was carried out is \
+         not known",
+    )
+}
+
 /// For a client whose session alone the node has ended.
 pub(super) fn killed() -> ErrPacket {
     ErrPacket::new(1927, b"70100", "Connection was killed")

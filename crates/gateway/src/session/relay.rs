@@ -1,6 +1,8 @@
 //! The command phase: bytes go through as they are, framed only enough to know where commands
 //! and replies begin and end.
 
+mod gone;
+
 use std::ops::Range;
 use std::time::Duration;
 
@@ -9,17 +11,17 @@ use openpeta_mysql_wire::command::{
     COM_CHANGE_USER, COM_QUERY, COM_QUIT, COM_STMT_CLOSE, ReplyShape,
 };
 use openpeta_mysql_wire::{
-    Capabilities, ClientStep, CommandTracker, ErrPacket, Greeting, HEADER_LEN, PacketBuffer,
-    ReplyEvent, ReplyTracker, Status, proxy, put_packet,
+    Capabilities, ClientStep, CommandTracker, ErrPacket, Greeting, HEADER_LEN, MAX_PAYLOAD,
+    PacketBuffer, ReplyEvent, ReplyTracker, Status, put_packet,
 };
 
 use super::change_user::{ChangeUserFlow, Progress};
 use super::console::{self, Begins};
 use super::login::CLIENT_LIMIT;
 use super::refusal::{self, refuse};
-use super::revival::{NodeLogin, Revival, Step};
+use super::revival::{NodeLogin, Revival};
 use super::throttle::{Refused, Verdict, judge};
-use super::trace::{Trace, asks_of_the_last};
+use super::trace::Trace;
 use super::warm::{Identity, Terms, Warm, leaves_no_trace};
 use super::{CloseReason, Outbox, Shared};
 
@@ -57,6 +59,8 @@ pub(super) struct Relay {
     node_held: Vec<u8>,
     quitting: bool,
     out_of_sequence: bool,
+    /// A command under way is of several packets.
+    long: bool,
     /// The node's connection may serve another client once it was reset; `None` if not.
     backend: Option<Box<Backend>>,
     /// The client said goodbye, and the node was not told.
@@ -97,6 +101,7 @@ impl Relay {
             node_held: Vec::new(),
             quitting: false,
             out_of_sequence: false,
+            long: false,
             backend,
             parting: false,
             login,
@@ -165,164 +170,6 @@ impl Relay {
         waits_for_node || revives || shared.statements.pending() > PIPELINE_LIMIT
     }
 
-    /// Why the session ends when the node closes the connection; `None` if it goes on over another.
-    pub(super) fn node_closed(
-        &mut self,
-        shared: &Shared,
-        now: Duration,
-        out: &mut Outbox,
-    ) -> Option<CloseReason> {
-        self.backend = None;
-        if let Some(revival) = &mut self.revival {
-            let waits = !self.client.bytes().is_empty();
-            out.deadline = true;
-            return match revival.ended(waits, now) {
-                true => None,
-                false => Some(self.give_up(&refusal::session_lost(), out)),
-            };
-        }
-        if let Some(login) = &self.login
-            && self.may_revive(shared)
-        {
-            self.revival = Some(Box::new(Revival::new(login)));
-            out.reconnect = true;
-            return None;
-        }
-        out.to_client.append(&mut self.last_words);
-        Some(match (self.quitting, self.out_of_sequence) {
-            (true, _) => CloseReason::ClientGone,
-            (false, true) => CloseReason::Malformed,
-            (false, false) => CloseReason::NodeGone,
-        })
-    }
-
-    /// Whether nothing is under way, and nothing in the session that would be lost with the node's
-    /// connection.
-    fn may_revive(&self, shared: &Shared) -> bool {
-        self.login.as_ref().is_some_and(|login| login.can_be_told())
-            && self.may_drain()
-            && self.node_held.is_empty()
-            && !self.quitting
-            && !self.out_of_sequence
-            // A node counts them, and a new connection would not know of them.
-            && shared.failed_changes == 0
-            && shared.statements.left_nothing()
-    }
-
-    /// The session cannot go on. A client that waits for an answer is told why, any other what the
-    /// node has said.
-    fn give_up(&mut self, error: &ErrPacket, out: &mut Outbox) -> CloseReason {
-        match self.client.bytes().is_empty() {
-            true => out.to_client.append(&mut self.last_words),
-            false => refusal::put_error(&mut out.to_client, 1, error),
-        }
-        CloseReason::NodeGone
-    }
-
-    /// The connection that is to take the place of one that ended is open.
-    pub(super) fn node_connected(&self, shared: &Shared, out: &mut Outbox) {
-        if self.revival.is_some() {
-            let params = &shared.params;
-            proxy::put_header(&mut out.to_node, params.client, params.endpoint);
-        }
-    }
-
-    /// There is no node at the moment.
-    pub(super) fn node_unreachable(&mut self, now: Duration) {
-        let waits = !self.client.bytes().is_empty();
-        if let Some(revival) = &mut self.revival {
-            revival.unreachable(waits, now);
-        }
-    }
-
-    /// When [`Self::tick`] is to be called, if at all.
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        self.revival.as_ref()?.deadline()
-    }
-
-    /// Tries again to reach the node, or tells the client that it took too long.
-    pub(super) fn tick(&mut self, now: Duration, out: &mut Outbox) -> Result<(), CloseReason> {
-        let Some(revival) = &mut self.revival else {
-            return Ok(());
-        };
-        if revival.is_too_late(now) {
-            self.give_up(&refusal::node_lost(), out);
-            return Err(CloseReason::NodeRefused);
-        }
-        out.reconnect |= revival.retry(now);
-        out.deadline = true;
-        Ok(())
-    }
-
-    /// The client sends something while the node's connection is gone.
-    fn data_for_the_gone(
-        &mut self,
-        shared: &Shared,
-        now: Duration,
-        data: &[u8],
-        out: &mut Outbox,
-    ) -> Result<(), CloseReason> {
-        self.client.push(data);
-        if self.client.bytes() == QUIT {
-            return Err(CloseReason::ClientGone);
-        }
-        if let Some(revival) = &mut self.revival {
-            let time = shared.params.revival_time.unwrap_or_default();
-            out.reconnect |= revival.wanted(now, time);
-            out.deadline = true;
-        }
-        Ok(())
-    }
-
-    /// Takes bytes of the node on the connection that is to take the place of the one that ended.
-    fn revive(
-        &mut self,
-        shared: &mut Shared,
-        now: Duration,
-        data: &[u8],
-        out: &mut Outbox,
-    ) -> Result<(), CloseReason> {
-        let Some(revival) = &mut self.revival else {
-            return Ok(());
-        };
-        match revival.node_data(shared, data, out) {
-            Step::Awaits => return Ok(()),
-            Step::Failed => {
-                revival.unreachable(!self.client.bytes().is_empty(), now);
-                out.deadline = true;
-                return Ok(());
-            }
-            Step::Refused(error) => return Err(self.give_up(&error, out)),
-            // It was this connection alone that ended, by KILL or a time limit.
-            Step::NotDown => return Err(self.give_up(&refusal::killed(), out)),
-            Step::Done { status } => self.replies.set_status(status),
-        }
-        if asks_of_the_last(self.client.bytes()) {
-            return Err(self.give_up(&refusal::session_lost(), out));
-        }
-        let Some(revival) = self.revival.take() else {
-            return Ok(());
-        };
-        self.last_words = Vec::new();
-        self.node_nonce = revival.nonce();
-        let (greeting, login) = revival.into_connection();
-        let terms = Terms::of(&login).filter(|_| shared.params.keep_node);
-        if let Some(greeting) = greeting {
-            shared.statements.moved(&greeting);
-            let identity = Some(Identity::of(&login, now));
-            self.backend = terms.map(|terms| {
-                Box::new(Backend {
-                    greeting,
-                    terms,
-                    identity,
-                })
-            });
-        }
-        out.deadline = true;
-        out.revived = true;
-        self.resume(shared, now, out)
-    }
-
     #[inline]
     pub(super) fn client_data(
         &mut self,
@@ -388,8 +235,9 @@ impl Relay {
                 ClientStep::Command {
                     command,
                     in_sequence,
-                    ..
+                    len,
                 } => {
+                    self.long = len == MAX_PAYLOAD || (self.long && !self.replies.is_idle());
                     shared.count_command();
                     self.out_of_sequence |= !in_sequence;
                     self.command_begins(shared, now, command);

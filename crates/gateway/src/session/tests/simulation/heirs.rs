@@ -5,13 +5,14 @@ use crate::session::{Reset, Warm};
 
 /// Some sessions, one after the other, on one node connection for as long as they leave it to
 /// each other. Returns how often each kind of end came.
-pub(super) fn generations(seed: u64) -> [u32; 8] {
-    let mut ends = [0; 8];
+pub(super) fn generations(seed: u64) -> [u32; 9] {
+    let mut ends = [0; 9];
     let mut world = World::new(Random(seed), None);
     for _ in 0..4 {
         ends[world.run()] += 1;
         ends[6] += world.revived;
         ends[7] += world.too_late;
+        ends[8] += world.lost;
         let (random, heir) = world.end();
         ends[4] += u32::from(heir.is_some());
         world = World::new(random, heir);
