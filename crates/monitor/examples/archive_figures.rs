@@ -14,6 +14,8 @@ use openpeta_monitor::{Archive, ArchiveConfig, Fold};
 
 /// Counts, times, maxima, sizes: as many as the sampler has of an instance.
 const COLUMNS: usize = 30;
+/// As from minutes, each time after the system has forgotten all files.
+const COLD: &str = "a mean (2 columns) from minutes, read from disk";
 /// A midnight.
 const BEGIN: i64 = 1_704_067_200;
 const DAY: i64 = 86_400;
@@ -164,9 +166,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("all columns from hours", &all[..], hours),
         ("all columns from minutes", &all[..], minutes),
         ("a day of minutes (2 columns)", &all[..2], 240),
+        (COLD, &all[..2], minutes),
     ] {
+        let forget = || std::fs::write("/proc/sys/vm/drop_caches", "3");
+        // Only root may have the system do that.
+        if what == COLD && forget().is_err() {
+            continue;
+        }
         let times = names.iter().map(|name| {
             let range = end - 400 * step.max(60)..end;
+            let _ = (what == COLD).then(forget);
             let begun = Instant::now();
             let answer = archive.query(name, columns, range, step.max(60));
             assert_eq!(answer.damaged, 0);
