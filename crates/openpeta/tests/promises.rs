@@ -100,7 +100,8 @@ fn promise_1_an_acknowledged_change_survives_a_kill() {
         let api = service.api();
 
         let info = api.info(&instance).expect("readable").expect("it exists");
-        let name = text(&info["InstanceName"]);
+        // There is none before the first call came through.
+        let name = info["InstanceName"].as_str().unwrap_or_default();
         let present = name
             .strip_prefix("name-")
             .map(|n| n.parse().expect("a number"));
