@@ -37,6 +37,8 @@ done
 packages=
 had_server=yes
 has mariadbd || had_server=no
+had_prometheus=yes
+has prometheus || had_prometheus=no
 need mariadbd mariadb-server
 need mariadb-install-db mariadb-server
 need mariadb mariadb-client
@@ -61,6 +63,9 @@ if [ "$with_tests" = yes ]; then
     need zsh zsh
     need fish fish
     need java default-jdk-headless
+    # Scrapes the metrics, checks the rules.
+    need prometheus prometheus
+    need promtool prometheus
     # Client libraries are tried in a virtual environment and with Go's own tool chain.
     if has python3; then
         python3 -c 'import ensurepip' >/dev/null 2>&1 || packages="$packages python3-venv"
@@ -120,7 +125,10 @@ as_root apt-get update -q ||
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages ||
     die "apt-get could not install$packages; its message is above"
 
-# The package enables its service for the next boot; nodes do not need it.
-if [ "$had_server" = no ] && has systemctl; then
-    as_root systemctl disable --quiet mariadb.service 2>/dev/null || true
+# Packages enable their services for the next boot; nodes and tests do not need them.
+if has systemctl; then
+    [ "$had_server" = yes ] ||
+        as_root systemctl disable --quiet mariadb.service 2>/dev/null || true
+    [ "$with_tests" = no ] || [ "$had_prometheus" = yes ] ||
+        as_root systemctl disable --quiet prometheus.service 2>/dev/null || true
 fi
