@@ -21,6 +21,7 @@ mod databases;
 mod diagnosis;
 mod error;
 mod events;
+mod figures;
 mod gateway;
 mod idempotency;
 mod instances;
@@ -54,7 +55,9 @@ pub use config::{
 };
 pub use control::{Control, EventRecorder, Prepared};
 pub use error::ControlError;
+pub use figures::{InstanceFigures, NodeFigures, ServiceFigures};
 pub use gateway::{
     DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic,
     OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
 };
+pub use sampling::SamplingFigures;

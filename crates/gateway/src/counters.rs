@@ -11,6 +11,7 @@ use crate::accounts::Accounts;
 use crate::digests::{DigestPlace, Digests, Outcome, StatementDigest};
 use crate::sessions::{LiveSession, SessionInfo, Sessions};
 use crate::slow_log::SlowTap;
+use crate::times::{Times, TimesTaken};
 
 /// Databases of one instance that are counted for themselves; the sessions in any further one
 /// count for the instance alone.
@@ -135,6 +136,10 @@ pub struct StatementCounters {
     pub write_time: Duration,
     /// The longest of these since they were last taken.
     pub longest_write: Duration,
+    /// How long reads took.
+    pub reads_by_time: TimesTaken,
+    /// How long writes took.
+    pub writes_by_time: TimesTaken,
 }
 
 impl StatementCounters {
@@ -217,35 +222,6 @@ impl Counter {
     }
 }
 
-/// Response times that one thread adds to and any thread reads.
-#[derive(Default)]
-struct Times {
-    total: Counter,
-    longest: AtomicU64,
-}
-
-impl Times {
-    #[inline]
-    fn add(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.total.add(nanos);
-        // Only a new maximum costs more than a look.
-        if nanos > self.longest.load(Ordering::Relaxed) {
-            self.longest.fetch_max(nanos, Ordering::Relaxed);
-        }
-    }
-
-    /// Begins a new maximum when it is taken.
-    fn add_to(&self, total: &mut Duration, longest: &mut Duration, take: bool) {
-        *total += Duration::from_nanos(self.total.get());
-        let nanos = match take {
-            true => self.longest.swap(0, Ordering::Relaxed),
-            false => self.longest.load(Ordering::Relaxed),
-        };
-        *longest = (*longest).max(Duration::from_nanos(nanos));
-    }
-}
-
 /// What one event loop counts of the sessions in a database, or in none.
 #[derive(Default)]
 #[repr(align(128))]
@@ -288,11 +264,13 @@ impl Place {
             share.reads.add_to(
                 &mut statements.read_time,
                 &mut statements.longest_read,
+                &mut statements.reads_by_time,
                 take,
             );
             share.writes.add_to(
                 &mut statements.write_time,
                 &mut statements.longest_write,
+                &mut statements.writes_by_time,
                 take,
             );
             total.entered += share.entered.get();
@@ -423,6 +401,8 @@ fn add(total: &mut StatementCounters, its: &StatementCounters) {
     total.other += its.other;
     total.read_time += its.read_time;
     total.write_time += its.write_time;
+    total.reads_by_time.add(&its.reads_by_time);
+    total.writes_by_time.add(&its.writes_by_time);
     total.longest_read = total.longest_read.max(its.longest_read);
     total.longest_write = total.longest_write.max(its.longest_write);
 }

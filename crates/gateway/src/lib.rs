@@ -18,6 +18,7 @@ pub mod session;
 mod sessions;
 mod shell;
 mod slow_log;
+mod times;
 
 pub use config::{GatewayConfig, LoopKind};
 pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters, TakenCounters};
@@ -28,3 +29,4 @@ pub use openpeta_relay_io::Listener;
 pub use refusals::{Refusal, RefusalReason};
 pub use sessions::SessionInfo;
 pub use slow_log::SlowLogConfig;
+pub use times::TimesTaken;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params};
-use openpeta_gateway::{DatabaseCounters, GatewayConfig, StatementCounters, StatementDigest};
+use openpeta_gateway::{
+    DatabaseCounters, GatewayConfig, StatementCounters, StatementDigest, TimesTaken,
+};
 use support::{OTHER_PASSWORD, OTHER_USER, Setup, eventually};
 
 const STATEMENTS: u64 = 10_000;
@@ -168,6 +170,8 @@ fn untimed(counters: &StatementCounters) -> StatementCounters {
         longest_read: Duration::ZERO,
         write_time: Duration::ZERO,
         longest_write: Duration::ZERO,
+        reads_by_time: TimesTaken::default(),
+        writes_by_time: TimesTaken::default(),
         ..*counters
     }
 }

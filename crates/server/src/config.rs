@@ -1,11 +1,11 @@
 //! The configuration file: the control plane's sections and those of the endpoint, the
 //! gateway and the log. Every value has a default; a file names only what differs.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use openpeta_control::{
     AlertsConfig, BackupConfig, BillingConfig, ControlConfig, EventsConfig, MonitoringConfig,
     NetworkConfig, NodesConfig, QuotaConfig,
@@ -25,6 +25,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// The log on standard error.
     pub log: LogConfig,
+    /// Metrics for Prometheus.
+    pub metrics: MetricsConfig,
     /// Addresses and ports of endpoints.
     pub network: NetworkConfig,
     /// Database nodes.
@@ -113,8 +115,6 @@ pub struct ApiConfig {
     pub https_only_documented: bool,
     /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Clients that may read `/metrics`.
-    pub metrics_allowed: Vec<IpNet>,
     /// Whether the page `/api` and the description `/openapi.json` are served.
     pub browser_page: bool,
     /// Sizes and times that a request may take.
@@ -127,17 +127,12 @@ pub struct ApiConfig {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        let host = |address: IpAddr| IpNet::from(address);
         Self {
             http_listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             https_listen: (Ipv4Addr::LOCALHOST, 8443).into(),
             allow_http_for_secrets: HttpForSecrets::Never,
             https_only_documented: false,
             trusted_proxies: Vec::new(),
-            metrics_allowed: vec![
-                IpNet::V4(ipnet::Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
-                host(std::net::Ipv6Addr::LOCALHOST.into()),
-            ],
             browser_page: true,
             limits: HttpLimits::default(),
             throttle: ThrottleConfig::default(),
@@ -326,6 +321,41 @@ pub enum GatewayIo {
     IoUring,
     /// Epoll.
     Epoll,
+}
+
+/// Metrics for Prometheus (`[metrics]`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// An address of their own; port 0 takes a free one. Without, `/metrics` is on the addresses of
+    /// the API.
+    pub listen: Option<SocketAddr>,
+    /// Whether that address is served over TLS, with the certificate of the API.
+    pub tls: bool,
+    /// Clients that may read them.
+    pub allowed_networks: Vec<IpNet>,
+    /// A file whose first line is a token that clients must send as well.
+    pub token_file: Option<PathBuf>,
+    /// Instances that have series of their own, the oldest first; the others are added up.
+    pub instances: usize,
+    /// Databases, of all instances together, that have series of their own.
+    pub databases: usize,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            tls: false,
+            allowed_networks: vec![
+                IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+                IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST)),
+            ],
+            token_file: None,
+            instances: 500,
+            databases: 1000,
+        }
+    }
 }
 
 /// The log on standard error (`[log]`).

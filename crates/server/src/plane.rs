@@ -16,13 +16,15 @@ use crate::api::Api;
 use crate::config::ApiConfig;
 use crate::gateway_adapter::GatewayAdapter;
 use crate::http::HttpServer;
-use crate::metrics::MetricsSource;
+use crate::metrics::{Metrics, MetricsEndpoint};
 use crate::service::Base;
 use crate::{ServeError, admin_socket};
 
 /// How long connections to the API that have no request under way may still send one when another
 /// process takes over: many times the way of a packet.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long a reading of the metrics may take.
+const METRICS: Duration = Duration::from_secs(1);
 /// How long the operator's commands under way may take.
 const COMMANDS: Duration = Duration::from_secs(10);
 /// How long it may take until whatever has the store in hand has noticed that it is to end.
@@ -42,6 +44,7 @@ pub(crate) struct Plane {
     store: Store,
     api: Arc<Api>,
     server: HttpServer<Api>,
+    metrics_server: Option<HttpServer<MetricsEndpoint>>,
     control: Control,
     stop_admin: watch::Sender<bool>,
     admin: JoinHandle<()>,
@@ -87,9 +90,24 @@ impl PreparedPlane {
         let (http, https) = (http.map_err(system)?, https.map_err(system)?);
         let admin = admin.map_err(system)?;
         let control = self.prepared.begin().map_err(control_error)?;
-        let metrics = MetricsSource::new(Arc::clone(&base.gateway), self.store.clone());
-        let api = Api::new(control.clone(), base.config.api.clone(), metrics);
+        let own = sockets
+            .metrics
+            .as_ref()
+            .map(std::net::TcpListener::try_clone);
+        let own = own.transpose().map_err(system)?;
+        let own = own.map(TcpListener::from_std).transpose().map_err(system)?;
+        let config = &base.config;
+        let (access, gateway) = (Arc::clone(&base.access), Arc::clone(&base.gateway));
+        let metrics = Metrics::new(&config.metrics, access, gateway, control.clone());
+        let api = Api::new(control.clone(), config.api.clone(), metrics, own.is_none());
         let api = Arc::new(api);
+        let metrics_server = own.map(|listener| {
+            let endpoint = Arc::new(MetricsEndpoint(Arc::clone(&api)));
+            let server = HttpServer::new(endpoint, config.api.limits.clone());
+            let tls = config.metrics.tls.then(|| self.acceptor.clone());
+            server.listen(listener, tls);
+            server
+        });
         let server = HttpServer::new(Arc::clone(&api), base.config.api.limits.clone());
         server.listen(http, None);
         server.listen(https, Some(self.acceptor));
@@ -101,6 +119,7 @@ impl PreparedPlane {
             store: self.store,
             api,
             server,
+            metrics_server,
             control,
             stop_admin,
             admin,
@@ -145,6 +164,7 @@ impl Plane {
     async fn end(self, config: &ApiConfig, linger: Duration) {
         let Self {
             server,
+            metrics_server,
             control,
             stop_admin,
             mut admin,
@@ -154,6 +174,9 @@ impl Plane {
         let calls = Duration::from_secs(config.shutdown_seconds);
         if !server.stop(calls, linger).await {
             warn!("calls in flight were cut off");
+        }
+        if let Some(server) = metrics_server {
+            server.stop(METRICS, Duration::ZERO).await;
         }
         let commands = calls.min(COMMANDS);
         if tokio::time::timeout(commands, &mut admin).await.is_err() {

@@ -27,7 +27,7 @@ pub struct ServeOptions {
 }
 
 /// Serves until SIGTERM or SIGINT, and then stops in good order; a second signal ends it at
-/// once. SIGHUP reads the certificates again. SIGUSR2 starts the program anew to take over from
+/// once. SIGHUP reads the certificates and the token of the metrics again. SIGUSR2 starts the program anew to take over from
 /// this process, which then ends with its last session. Prints the line `ready http=… https=…` on
 /// standard output when it serves, and on the very first start how to go on.
 ///
@@ -71,7 +71,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
             let link = tokio::select! {
                 () = stop.recv() => break,
                 _ = hangup.recv() => {
-                    service.reload_certificates();
+                    service.reload();
                     continue;
                 }
                 _ = replace.recv() => {

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::config::{Config, GatewayConfig, GatewayIo};
 use crate::handover::{self, Inheritance, Link, Predecessor, Retired, ServiceSockets};
 use crate::http::bind;
+use crate::metrics::Access;
 use crate::plane::{Plane, PreparedPlane};
 use crate::tls::Tls;
 use crate::{ServeError, credentials, data_dir, notify, unix_socket};
@@ -33,6 +34,8 @@ pub(crate) struct Base {
     lock: Arc<DirLock>,
     pub(crate) sockets: ServiceSockets,
     pub(crate) gateway: Arc<Gateway>,
+    /// Who may read the metrics.
+    pub(crate) access: Arc<Access>,
     pub(crate) tls: Arc<Tls>,
     /// The process before this one, as long as it has sessions.
     pub(crate) predecessor: Arc<Predecessor>,
@@ -123,6 +126,7 @@ impl Service {
     fn running(base: Base, plane: Plane) -> Result<Self, ServeError> {
         let http = local(&base.sockets.http)?;
         let https = local(&base.sockets.https)?;
+        let metrics = base.sockets.metrics.as_ref().map(local).transpose()?;
         credentials::write(
             &base.data_dir().credentials(),
             http,
@@ -130,7 +134,8 @@ impl Service {
             &base.tls.ca_file(),
             &plane.tenant,
         )?;
-        info!(%http, %https, data_dir = %base.dir.display(), "serving");
+        let metrics = metrics.map(tracing::field::display);
+        info!(%http, %https, metrics, data_dir = %base.dir.display(), "serving");
         Ok(Self {
             http,
             https,
@@ -158,14 +163,21 @@ impl Service {
         self.https
     }
 
+    /// The address that metrics alone are served on, with the port that was chosen.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        let listener = self.base.sockets.metrics.as_ref()?;
+        listener.local_addr().ok()
+    }
+
     /// The default tenant and its access key.
     #[must_use]
     pub const fn default_tenant(&self) -> &DefaultTenant {
         &self.plane.tenant
     }
 
-    /// Reads the certificates again, for new connections.
-    pub fn reload_certificates(&self) {
+    /// Reads the certificates again, for new connections, and the token of the metrics.
+    pub fn reload(&self) {
         let events = self.plane.events();
         match reload(&self.base.tls) {
             Ok(()) => {
@@ -173,6 +185,9 @@ impl Service {
                 events.record(kind, "the certificates were read again", &json!({}));
             }
             Err(error) => certificates_unreadable(&events, &error),
+        }
+        if let Err(error) = self.base.access.reload() {
+            warn!(%error, "the token of the metrics not read; the former one stays in use");
         }
     }
 
@@ -198,9 +213,7 @@ impl Service {
             "handing over"
         );
         let (sockets, gateway) = (&base.sockets, &base.gateway);
-        if let Err(error) =
-            handover::offer(&mut link, &config.api, sockets, &base.lock, gateway).await
-        {
+        if let Err(error) = handover::offer(&mut link, config, sockets, &base.lock, gateway).await {
             warn!(%error, "not handed over: the new process did not come so far; serving on");
             return HandOver::Resumed(Box::new(self));
         }
@@ -297,6 +310,15 @@ impl Base {
         let http = bound(http, config.api.http_listen, "http-listen")?;
         let https = bound(https, config.api.https_listen, "https-listen")?;
         let inherited = inheritance.as_deref_mut();
+        let metrics = match (config.metrics.listen, inherited) {
+            (None, _) => None,
+            (Some(wanted), inherited) => {
+                let inherited = inherited.and_then(|inheritance| inheritance.metrics(wanted));
+                Some(bound(inherited, wanted, "[metrics] listen")?)
+            }
+        };
+        let access = Arc::new(Access::new(&config.metrics)?);
+        let inherited = inheritance.as_deref_mut();
         let (admin, successor) = match inherited.and_then(Inheritance::unix) {
             Some([admin, successor]) => (
                 UnixListener::from(admin),
@@ -317,6 +339,7 @@ impl Base {
             local(&https)?.ip(),
             network.classic_address,
             network.public_address(),
+            local(metrics.as_ref().unwrap_or(&https))?.ip(),
         ];
         let tls = Arc::new(Tls::open(data_dir.tls(), domain, Some(&public), &names)?);
         let gateway = Arc::new(start_gateway(&config.gateway, &tls, data_dir.slow_log())?);
@@ -332,10 +355,12 @@ impl Base {
             sockets: ServiceSockets {
                 http,
                 https,
+                metrics,
                 admin,
                 successor,
             },
             gateway,
+            access,
             tls,
         })
     }

@@ -112,7 +112,7 @@ fn other_paths_and_probes() {
         "openpeta_api_calls_total{action=\"DescribeRegions\",code=\"OK\"} 1",
         "openpeta_api_calls_total{action=\"none\",code=\"InvalidAction\"} 1",
         "openpeta_gateway_endpoints 0",
-        "openpeta_tasks{status=\"1\"} 0",
+        "openpeta_tasks{status=\"running\"} 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
@@ -121,7 +121,7 @@ fn other_paths_and_probes() {
 #[test]
 fn metrics_are_not_for_everybody() {
     let service = TestService::start_with(|config| {
-        config.api.metrics_allowed = vec!["10.9.8.7/32".parse().expect("net")];
+        config.metrics.allowed_networks = vec!["10.9.8.7/32".parse().expect("net")];
     });
     let reply = exchange(service.http, b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n");
     assert_eq!(reply.status, 403);

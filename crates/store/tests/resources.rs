@@ -635,6 +635,18 @@ fn backup_sets_are_listed_newest_first_and_go_with_their_database() {
         Ok((first, second))
     });
     assert!(second > first && first.number() > 100_000);
+    let totals = store.read(|reader| reader.backup_totals()).unwrap();
+    let totals: Vec<_> = totals
+        .iter()
+        .map(|total| (total.status, total.count, total.bytes, total.latest))
+        .collect();
+    assert_eq!(
+        totals,
+        [
+            (BackupStatus::Progress, 1, 0, at(2)),
+            (BackupStatus::Success, 1, 1_000, at(1))
+        ]
+    );
     let all = BackupSetFilter {
         instance_id: &id,
         db_name: &name,

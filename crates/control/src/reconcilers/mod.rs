@@ -78,7 +78,7 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
         disk_quota::reconcile,
     );
     running.spawn(sampling::sample(Arc::clone(parts)));
-    let measuring = Arc::new(sampling::Measuring::default());
+    let measuring = Arc::new(sampling::Measuring::new(&parts.samples));
     let measure = move |parts| Arc::clone(&measuring).reconcile(parts);
     repeat(&mut running, parts, "measurements", often, measure);
     let looks = seconds(parts.config.alerts.evaluate_seconds);

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use openpeta_engine::{EngineError, ProcessFigures};
+use openpeta_engine::{DiskUsage, EngineError, ProcessFigures};
 use openpeta_store::{InstanceDetail, NewEvent, NodeState};
 use openpeta_types::{EventKind, NodeId};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Column, of_database, of_instance};
+use super::{Column, Samples, of_database, of_instance};
 use crate::ControlError;
 use crate::parts::Parts;
 
@@ -94,7 +94,6 @@ fn look(parts: &Parts, now: i64, elapsed: Duration) {
 }
 
 /// Measures nodes. One that does not answer is waited for by its own task alone.
-#[derive(Default)]
 pub(crate) struct Measuring {
     /// Dropped with the service, and the tasks with it.
     tasks: Mutex<JoinSet<()>>,
@@ -103,14 +102,35 @@ pub(crate) struct Measuring {
 
 /// What is known of nodes from earlier measurements.
 #[derive(Default)]
-struct Measured {
+pub(crate) struct Measured {
     /// Being measured now.
     under_way: HashSet<NodeId>,
     processes: HashMap<NodeId, (ProcessFigures, Instant)>,
-    sizes: HashMap<NodeId, Instant>,
+    sizes: HashMap<NodeId, (DiskUsage, Instant)>,
+}
+
+impl Measured {
+    /// What was measured of a node last: its process, its files.
+    pub(crate) fn last(&self, node: &NodeId) -> (Option<ProcessFigures>, Option<DiskUsage>) {
+        let process = self.processes.get(node).map(|(figures, _)| *figures);
+        let disk = self.sizes.get(node).map(|(usage, _)| *usage);
+        (process, disk)
+    }
+
+    /// How long ago the node's process was measured.
+    pub(crate) fn age(&self, node: &NodeId) -> Option<Duration> {
+        self.processes.get(node).map(|(_, at)| at.elapsed())
+    }
 }
 
 impl Measuring {
+    pub(crate) fn new(samples: &Samples) -> Self {
+        Self {
+            tasks: Mutex::default(),
+            nodes: Arc::clone(&samples.measured),
+        }
+    }
+
     /// Begins to measure every node that serves an instance and is not being measured.
     pub(crate) async fn reconcile(self: Arc<Self>, parts: Arc<Parts>) -> Result<(), ControlError> {
         let nodes = parts.store.read(|reader| reader.nodes())?;
@@ -160,7 +180,7 @@ async fn measure(
     let sizes_are_due = {
         let measured = lock(nodes);
         let last = measured.sizes.get(node);
-        last.is_none_or(|last| last.elapsed() >= SIZES)
+        last.is_none_or(|(_, last)| last.elapsed() >= SIZES)
     };
     if sizes_are_due {
         let usage = parts.engine.usage(node).await?;
@@ -179,7 +199,9 @@ async fn measure(
                 parts.samples.measured(&of_database(database), &values);
             }
         }
-        lock(nodes).sizes.insert(node.clone(), Instant::now());
+        lock(nodes)
+            .sizes
+            .insert(node.clone(), (usage, Instant::now()));
     }
     let figures = parts.engine.process_figures(node).await?;
     let now = Instant::now();

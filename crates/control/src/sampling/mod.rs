@@ -11,7 +11,7 @@ mod sampler;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use openpeta_store::Database;
 use openpeta_types::InstanceId;
 
 use crate::{MonitoringConfig, Traffic};
-pub(crate) use collect::{Measuring, sample};
+pub(crate) use collect::{Measured, Measuring, sample};
 pub(crate) use columns::Column;
 pub(crate) use figures::Figure;
 
@@ -31,6 +31,32 @@ pub(crate) struct Samples {
     sampler: Mutex<sampler::Sampler>,
     /// Damaged places that were met, by source, until somebody takes them.
     damage: Mutex<BTreeMap<String, usize>>,
+    /// What nodes were when they were looked at last.
+    pub(crate) measured: Arc<Mutex<Measured>>,
+    health: Mutex<SamplingFigures>,
+}
+
+/// How sampling goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SamplingFigures {
+    /// Whether samples are kept at all.
+    pub is_kept: bool,
+    /// Times that sessions were looked at.
+    pub looks: u64,
+    /// When they were last looked at, in seconds of Unix time; 0 for not yet.
+    pub last_look: i64,
+    /// Rows that were kept.
+    pub rows: u64,
+    /// Rows that were lost because the disk was full or failed.
+    pub lost_rows: u64,
+    /// Bytes of the archive.
+    pub archive_bytes: u64,
+    /// Bytes that it may have.
+    pub archive_limit_bytes: u64,
+    /// Sources of which there are samples.
+    pub sources: u64,
+    /// Damaged places that were found in it.
+    pub damaged: u64,
 }
 
 /// Sources whose damage is told apart.
@@ -40,9 +66,10 @@ impl Samples {
     pub(crate) fn open(dir: &Path, config: &MonitoringConfig) -> Self {
         let days = i64::from(config.keep_days) * 86_400;
         let hours = i64::from(config.keep_fine_hours) * 3600;
+        let max_bytes = config.max_bytes;
         let config = ArchiveConfig {
             keep_seconds: [hours, days, days],
-            max_bytes: config.max_bytes,
+            max_bytes,
             ..ArchiveConfig::new(columns::FOLDS.to_vec())
         };
         let archive = Archive::open(dir, config);
@@ -58,10 +85,17 @@ impl Samples {
         let archive = archive.inspect_err(|error| {
             tracing::error!(%error, "no samples are kept");
         });
+        let health = SamplingFigures {
+            is_kept: archive.is_ok(),
+            archive_limit_bytes: max_bytes,
+            ..SamplingFigures::default()
+        };
         Self {
             archive: archive.ok().map(RwLock::new),
             sampler: Mutex::default(),
             damage: Mutex::new(damage),
+            measured: Arc::default(),
+            health: Mutex::new(health),
         }
     }
 
@@ -74,12 +108,32 @@ impl Samples {
         self.damage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How it goes.
+    pub(crate) fn figures(&self) -> SamplingFigures {
+        let mut figures = *self.health();
+        if let Some(archive) = &self.archive {
+            let usage = archive
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .usage();
+            figures.archive_bytes = usage.bytes;
+            figures.sources = usage.sources as u64;
+            figures.damaged = usage.damaged;
+        }
+        figures
+    }
+
     /// A look at all that can be seen, `elapsed` after the one before.
     pub(crate) fn look(&self, now: i64, elapsed: Duration, seen: Vec<(String, u64, Traffic)>) {
         let mut sampler = self.sampler();
         let complete = sampler.go_to(now);
         sampler.look(elapsed, seen);
         drop(sampler);
+        {
+            let mut health = self.health();
+            health.looks += 1;
+            health.last_look = now;
+        }
         if let Some(complete) = complete {
             self.append(&complete);
         }
@@ -103,9 +157,17 @@ impl Samples {
             .iter()
             .map(|(name, row)| (&**name, &**row))
             .collect();
-        let mut archive = archive.write().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = archive.append(complete.at, &rows) {
-            tracing::warn!(%error, "samples are lost");
+        let appended = archive
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(complete.at, &rows);
+        let mut health = self.health();
+        match appended {
+            Ok(()) => health.rows += rows.len() as u64,
+            Err(error) => {
+                health.lost_rows += rows.len() as u64;
+                tracing::warn!(%error, "samples are lost");
+            }
         }
     }
 
@@ -142,6 +204,10 @@ impl Samples {
             );
         }
         answer
+    }
+
+    fn health(&self) -> MutexGuard<'_, SamplingFigures> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sampler(&self) -> MutexGuard<'_, sampler::Sampler> {

@@ -74,12 +74,12 @@ impl Api {
         let format = progress.format;
         let (status, body) = match result {
             Ok(body) => {
-                self.calls.succeeded(action, elapsed);
+                self.metrics.calls.succeeded(action, elapsed);
                 access_log::write(request_id, source, progress, 200, "OK", elapsed);
                 (200, body)
             }
             Err(ControlError { api, context, .. }) => {
-                self.calls.failed(action, &api.code, elapsed);
+                self.metrics.calls.failed(action, &api.code, elapsed);
                 let status = api.http_status;
                 access_log::write(request_id, source, progress, status, &api.code, elapsed);
                 log_cause(request_id, &api, context.as_deref());

@@ -23,9 +23,8 @@ use openpeta_types::{RequestId, Secret};
 
 use crate::config::ApiConfig;
 use crate::console;
-use crate::http::{Answer, Handler, Peer};
-use crate::metrics::{CallMetrics, MetricsSource};
-use source::Source;
+use crate::http::{Answer, Handler, Peer, text};
+use crate::metrics::Metrics;
 use throttle::Throttle;
 
 /// The header in which every answer repeats its RequestId.
@@ -39,21 +38,27 @@ pub(crate) struct Api {
     changes: Throttle,
     /// Secret parameters enter a ClientToken's digest under this key.
     digest_key: Secret,
-    calls: CallMetrics,
-    metrics: MetricsSource,
+    metrics: Metrics,
+    /// Whether metrics are served here, not on an address of their own.
+    serves_metrics: bool,
     ready: AtomicBool,
 }
 
 impl Api {
     /// The API of a control plane; not ready until [`set_ready`](Self::set_ready).
-    pub(crate) fn new(control: Control, config: ApiConfig, metrics: MetricsSource) -> Self {
+    pub(crate) fn new(
+        control: Control,
+        config: ApiConfig,
+        metrics: Metrics,
+        serves_metrics: bool,
+    ) -> Self {
         let limits = &config.throttle;
         Self {
             reads: Throttle::new(limits.reads_per_second, limits.reads_burst),
             changes: Throttle::new(limits.changes_per_second, limits.changes_burst),
             digest_key: control.store().derive_secret("client token"),
-            calls: CallMetrics::new(),
             metrics,
+            serves_metrics,
             ready: AtomicBool::new(false),
             control,
             config,
@@ -70,12 +75,9 @@ impl Handler for Api {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
         match request.uri().path() {
             "/" => self.call(request, peer).await,
-            "/healthz" => probes::text(StatusCode::OK, "ok\n".into()),
+            "/healthz" => text(StatusCode::OK, "ok\n".into()),
             "/readyz" => self.readiness(),
-            "/metrics" => {
-                let trusted = &self.config.trusted_proxies;
-                self.metrics(Source::of(request.headers(), peer, trusted))
-            }
+            "/metrics" if self.serves_metrics => self.metrics(request.headers(), peer).await,
             path if action_of_path(path).is_some() => self.call(request, peer).await,
             path => self
                 .config

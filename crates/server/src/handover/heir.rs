@@ -21,6 +21,7 @@ pub(crate) struct Inheritance {
     lock: Option<OwnedFd>,
     http: Option<(SocketAddr, TcpListener)>,
     https: Option<(SocketAddr, TcpListener)>,
+    metrics: Option<(SocketAddr, TcpListener)>,
     unix: Option<[OwnedFd; 2]>,
     endpoints: Vec<EndpointSocket>,
 }
@@ -76,11 +77,17 @@ impl Inheritance {
             })
         });
         let endpoints = endpoints.collect::<io::Result<_>>()?;
+        let mut last = || link.socket().ok_or(io::ErrorKind::InvalidData);
+        let metrics = match heritage.metrics {
+            Some(asked) => Some((asked, TcpListener::from(last()?))),
+            None => None,
+        };
         Ok(Self {
             link: Some(link),
             lock: Some(lock),
             http: Some((heritage.http, http)),
             https: Some((heritage.https, https)),
+            metrics,
             unix: Some(unix),
             endpoints,
         })
@@ -98,12 +105,12 @@ impl Inheritance {
 
     /// The sockets of HTTP and HTTPS, if these are to be served at the same addresses.
     pub(crate) fn api(&mut self, http: SocketAddr, https: SocketAddr) -> [Option<TcpListener>; 2] {
-        let same = |socket: Option<(SocketAddr, TcpListener)>, wanted: SocketAddr| {
-            let (asked, listener) = socket?;
-            let bound = listener.local_addr().ok();
-            (asked == wanted || bound == Some(wanted)).then_some(listener)
-        };
         [same(self.http.take(), http), same(self.https.take(), https)]
+    }
+
+    /// The socket of the metrics, if they are to be served at the same address.
+    pub(crate) fn metrics(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
+        same(self.metrics.take(), wanted)
     }
 
     /// The operator's socket and the one for the next hand-over.
@@ -159,6 +166,12 @@ impl Inheritance {
         let gone = || failed(io::ErrorKind::NotConnected.into());
         self.link.as_mut().ok_or_else(gone)
     }
+}
+
+fn same(socket: Option<(SocketAddr, TcpListener)>, wanted: SocketAddr) -> Option<TcpListener> {
+    let (asked, listener) = socket?;
+    let bound = listener.local_addr().ok();
+    (asked == wanted || bound == Some(wanted)).then_some(listener)
 }
 
 fn failed(error: io::Error) -> ServeError {

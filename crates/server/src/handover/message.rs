@@ -47,13 +47,16 @@ pub(super) struct Answer {
 
 /// What goes from the old process to the new one. The descriptors follow in messages of their
 /// own, in this order: the lock of the data directory, HTTP, HTTPS, the operator's socket, the
-/// socket for hand-overs, the endpoints.
+/// socket for hand-overs, the endpoints, the metrics if they have one of their own.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Heritage {
     /// The address that HTTP was asked for at.
     pub(super) http: SocketAddr,
     /// Likewise.
     pub(super) https: SocketAddr,
+    /// Likewise that of the metrics, if they have one of their own.
+    #[serde(default)]
+    pub(super) metrics: Option<SocketAddr>,
     /// Messages with descriptors that follow.
     pub(super) batches: usize,
     /// Endpoints, with the addresses that they were asked for at.

@@ -46,7 +46,7 @@ use self::message::{Answer, Heritage, Order};
 pub(crate) use self::predecessor::Predecessor;
 pub use self::retired::Retired;
 pub(crate) use self::retired::all_sessions;
-use crate::config::ApiConfig;
+use crate::config::Config;
 
 /// How long a new process may take from one order to the next; it may have to make a template
 /// of nodes between two.
@@ -61,6 +61,7 @@ pub(crate) fn socket_path(data_dir: &Path) -> PathBuf {
 pub(crate) struct ServiceSockets {
     pub(crate) http: TcpListener,
     pub(crate) https: TcpListener,
+    pub(crate) metrics: Option<TcpListener>,
     pub(crate) admin: UnixListener,
     pub(crate) successor: tokio::net::UnixListener,
 }
@@ -71,7 +72,7 @@ pub(crate) struct ServiceSockets {
 /// When the new process is gone or late.
 pub(crate) async fn offer(
     link: &mut Link,
-    api: &ApiConfig,
+    config: &Config,
     sockets: &ServiceSockets,
     lock: &DirLock,
     gateway: &Gateway,
@@ -86,10 +87,13 @@ pub(crate) async fn offer(
         sockets.successor.as_fd(),
     ];
     descriptors.extend(endpoints.iter().map(|socket| socket.listener.as_fd()));
+    // Last, so that a program that does not know of it takes the others for what they are.
+    descriptors.extend(sockets.metrics.as_ref().map(AsFd::as_fd));
     let batches = descriptors.chunks(BATCH);
     let heritage = Heritage {
-        http: api.http_listen,
-        https: api.https_listen,
+        http: config.api.http_listen,
+        https: config.api.https_listen,
+        metrics: config.metrics.listen.filter(|_| sockets.metrics.is_some()),
         batches: batches.len(),
         endpoints: endpoints
             .iter()

@@ -11,14 +11,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Request, Response, StatusCode};
 
 pub(crate) use body::{BodyError, read_body};
 pub(crate) use listener::{HttpServer, bind};
 
 /// An answer, whole in memory.
-pub(crate) type Answer = hyper::Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// A plain text.
+pub(crate) fn text(status: StatusCode, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, plain);
+    answer
+}
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]

@@ -83,6 +83,17 @@ impl TestService {
         }
     }
 
+    /// The address that metrics alone are served on.
+    pub fn metrics_address(&self) -> SocketAddr {
+        let service = self.service.as_ref().expect("it runs");
+        service.metrics_address().expect("one is configured")
+    }
+
+    /// As SIGHUP does.
+    pub fn reload(&self) {
+        self.service.as_ref().expect("it runs").reload();
+    }
+
     /// Stops the service in good order; returns when it is stopped.
     pub fn stop(&mut self) {
         if let Some(service) = self.service.take() {

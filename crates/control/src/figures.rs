@@ -1,0 +1,108 @@
+//! The service in figures, for those who watch it: what the store has of instances, nodes, tasks
+//! and backups, and what was measured of nodes last.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use openpeta_engine::{DiskUsage, ProcessFigures};
+use openpeta_store::{BackupTotal, InstanceDetail, Node, NodeState, StoreError, TaskTotal};
+
+use crate::{Control, SamplingFigures};
+
+/// The service in figures.
+#[derive(Clone, Debug)]
+pub struct ServiceFigures {
+    /// All instances, oldest first.
+    pub instances: Vec<InstanceFigures>,
+    /// All nodes, oldest first.
+    pub nodes: Vec<NodeFigures>,
+    /// Tasks by status.
+    pub tasks: Vec<TaskTotal>,
+    /// Backup sets by database and status.
+    pub backups: Vec<BackupTotal>,
+    /// How sampling goes.
+    pub sampling: SamplingFigures,
+}
+
+/// An instance.
+#[derive(Clone, Debug)]
+pub struct InstanceFigures {
+    /// The instance with its databases.
+    pub detail: Arc<InstanceDetail>,
+    /// Sessions that it may have; `None` while it has no node.
+    pub most_sessions: Option<u32>,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct NodeFigures {
+    /// What it is meant to be.
+    pub node: Node,
+    /// Whether its process runs.
+    pub is_up: bool,
+    /// Its process as it was measured last.
+    pub process: Option<ProcessFigures>,
+    /// Its files as they were measured last.
+    pub disk: Option<DiskUsage>,
+    /// How long ago its process was measured.
+    pub measured_ago: Option<Duration>,
+}
+
+impl NodeFigures {
+    /// Whether it should run and does not.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.node.state == NodeState::Running && !self.is_up
+    }
+}
+
+impl Control {
+    /// The service in figures. Looks at the process of every node, so not for async threads.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn figures(&self) -> Result<ServiceFigures, StoreError> {
+        let parts = &self.parts;
+        let (mut instances, nodes, tasks, backups) = parts.store.read(|reader| {
+            Ok::<_, StoreError>((
+                reader.instances()?,
+                reader.nodes()?,
+                reader.task_totals()?,
+                reader.backup_totals()?,
+            ))
+        })?;
+        instances.sort_by(|a, b| {
+            let age = a.created_at.cmp(&b.created_at);
+            age.then_with(|| a.instance_id.cmp(&b.instance_id))
+        });
+        let instances = instances.iter().filter_map(|instance| {
+            let mut nodes = nodes.iter();
+            let node = nodes.find(|node| Some(&node.node_id) == instance.node_id.as_ref());
+            Some(InstanceFigures {
+                detail: parts.store.instance_detail(&instance.instance_id)?,
+                most_sessions: node.map(|node| node.settings.max_connections),
+            })
+        });
+        let instances = instances.collect();
+        let nodes = nodes.into_iter().map(|node| {
+            let is_up = parts.engine.running(&node.node_id);
+            let measured = parts.samples.measured.lock();
+            let measured = measured.unwrap_or_else(PoisonError::into_inner);
+            let (process, disk) = measured.last(&node.node_id);
+            NodeFigures {
+                is_up: is_up.is_ok_and(|process| process.is_some()),
+                process,
+                disk,
+                measured_ago: measured.age(&node.node_id),
+                node,
+            }
+        });
+        Ok(ServiceFigures {
+            instances,
+            nodes: nodes.collect(),
+            tasks,
+            backups,
+            sampling: parts.samples.figures(),
+        })
+    }
+}
