@@ -514,6 +514,9 @@ fn is_starting(error: &mysql_async::Error) -> bool {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    // What is logged there belongs to the call or task that it is done for.
+    let span = tracing::Span::current();
+    let work = move || span.in_scope(work);
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

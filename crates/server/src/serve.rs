@@ -43,6 +43,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
     config.api.https_listen = options.https_listen.unwrap_or(config.api.https_listen);
     config.check()?;
     let _flush = logging::start(&config.log)?;
+    logging::log_panics();
     let system = |what| move |reason| ServeError::System { what, reason };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

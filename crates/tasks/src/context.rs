@@ -156,7 +156,7 @@ impl Progress {
             .store
             .write(|writer| writer.set_task_progress(self.task_id, percent, self.title, message));
         if let Err(error) = written {
-            tracing::warn!(task = %self.task_id, %error, "progress could not be written");
+            tracing::warn!(%error, "progress could not be written");
         }
     }
 }

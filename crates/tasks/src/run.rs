@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use openpeta_store::{StepState, Store, TaskPhase};
 use openpeta_types::{Secret, TaskId};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::context::{Progress, TaskRecord};
 use crate::workflow::ErasedWorkflow;
@@ -118,7 +119,7 @@ impl Runner {
         let (message, cause) = match error {
             StepError::Refused { message, cause } if can_go_back => {
                 // The cause may quote what a user wrote: it belongs to the task, not into the log.
-                tracing::info!(task = %self.task_id(), step = spec.name, "a step was refused");
+                tracing::info!(step = spec.name, "a step was refused");
                 return self.record_refused(step, &message, &cause).await;
             }
             StepError::Permanent { message, cause } | StepError::Refused { message, cause } => {
@@ -126,7 +127,7 @@ impl Runner {
             }
             StepError::Transient { cause } => (format!("{} did not succeed.", spec.title), cause),
         };
-        tracing::warn!(task = %self.task_id(), step = spec.name, %cause, "a step failed for good");
+        tracing::warn!(step = spec.name, %cause, "a step failed for good");
         self.record_failed(step, &cause).await?;
         let cause = format!("step {}: {cause}", spec.name);
         match spec.kind {
@@ -168,13 +169,12 @@ impl Runner {
             let ended = std::panic::catch_unwind(AssertUnwindSafe(|| self.try_finish()));
             match ended.unwrap_or_else(|panic| Err(panicked(&*panic))) {
                 Ok(task) => {
-                    tracing::info!(task = %task.task_id, workflow = task.workflow,
-                        status = ?task.status, "task ended");
+                    tracing::info!(status = ?task.status, "task ended");
                     self.record.task = task;
                     return Ok(());
                 }
                 Err(StepError::Transient { cause }) if attempt < policy.attempts => {
-                    tracing::warn!(task = %self.task_id(), %cause, "a task could not be ended");
+                    tracing::warn!(%cause, "a task could not be ended");
                     self.pause(policy.delay(attempt)).await?;
                 }
                 Err(
@@ -200,6 +200,7 @@ impl Runner {
         let progress = self.progress(step);
         let run = self.workflow.run(step, &self.record, &progress);
         let run = AssertUnwindSafe(run).catch_unwind();
+        let run = run.instrument(self.step_span(step));
         let ended = if self.workflow.specs()[step].is_interruptible {
             let mut stop = self.stop.clone();
             tokio::select! {
@@ -228,11 +229,17 @@ impl Runner {
         }
         let progress = self.progress(step);
         let undo = self.workflow.undo(step, &self.record, &progress);
-        match AssertUnwindSafe(undo).catch_unwind().await {
+        let undo = AssertUnwindSafe(undo).catch_unwind();
+        match undo.instrument(self.step_span(step)).await {
             Ok(Ok(())) => self.hook(step, HookPoint::AfterUndo),
             Ok(Err(error)) => Ok(Err(error)),
             Err(panic) => Ok(Err(panicked(&*panic))),
         }
+    }
+
+    /// What is logged while a step runs, by whomever, is of it.
+    fn step_span(&self, step: usize) -> tracing::Span {
+        tracing::error_span!("step", step = self.workflow.specs()[step].name)
     }
 
     fn hook(&self, step: usize, point: HookPoint) -> Result<Result<(), StepError>, Halt> {

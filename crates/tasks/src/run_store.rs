@@ -80,8 +80,11 @@ impl Runner {
         index: usize,
         cause: &str,
     ) -> Result<(), Halt> {
-        tracing::info!(task = %self.task_id(), step = self.record.steps[index].name, cause,
-            "an attempt failed, another one follows");
+        tracing::info!(
+            step = self.record.steps[index].name,
+            cause,
+            "an attempt failed, another one follows"
+        );
         self.change(|_, _, steps| {
             steps[index].error = Some(cause.to_owned());
             Ok(())
@@ -159,7 +162,7 @@ impl Runner {
 
     /// Leaves a task as failed where it stands, for the operator to retry.
     pub(crate) async fn stick(&mut self, message: &str, cause: &str) -> Result<(), Halt> {
-        tracing::error!(task = %self.task_id(), cause, "a task is stuck");
+        tracing::error!(cause, "a task is stuck");
         self.change(|writer, task, _| {
             task.status = TaskStatus::Failed;
             task.message = Some(message.to_owned());
@@ -281,7 +284,7 @@ impl Runner {
                     return Ok(());
                 }
                 Err(error) => {
-                    tracing::error!(task = %task_id, %error, "a task's state cannot be recorded");
+                    tracing::error!(%error, "a task's state cannot be recorded");
                     let delay = RetryPolicy::default().delay(attempt);
                     tokio::select! {
                         () = tokio::time::sleep(delay) => {}

@@ -10,6 +10,7 @@ use openpeta_store::{Store, StoreError, Task, Topic};
 use openpeta_types::{InstanceId, TaskId, TaskStatus};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
+use tracing::Instrument;
 
 use crate::run::{Halt, Runner};
 use crate::run_store::load;
@@ -131,7 +132,13 @@ impl Scheduler {
             stop: self.stop.clone(),
             record,
         };
-        let handle = self.running.spawn(runner.run());
+        let span = tracing::error_span!(
+            "task",
+            task_id = %task.task_id,
+            workflow = task.workflow,
+            instance = task.instance_id.as_ref().map(tracing::field::display),
+        );
+        let handle = self.running.spawn(runner.run().instrument(span));
         let task_id = task.task_id;
         let running = Running { task_id, is_long };
         self.running_ids.insert(handle.id(), running);
@@ -142,7 +149,7 @@ impl Scheduler {
 
     /// A task that cannot be run here is not lost: a version or key that can will retry it.
     fn stick(&self, mut task: Task, cause: String) -> Result<(), StoreError> {
-        tracing::error!(task = %task.task_id, cause, "a task is stuck");
+        tracing::error!(task_id = %task.task_id, cause, "a task is stuck");
         task.status = TaskStatus::Failed;
         task.message = Some("Internal error.".to_owned());
         task.cause = Some(cause);
@@ -163,7 +170,7 @@ impl Scheduler {
             }
             (Ok((_, Err(Halt::Aborted))), _) | (_, None) => {}
             (Err(error), Some(task_id)) => {
-                tracing::error!(task = %task_id, %error, "the task's runner panicked");
+                tracing::error!(%task_id, %error, "the task's runner panicked");
             }
         }
     }

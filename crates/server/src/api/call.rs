@@ -16,7 +16,7 @@ use openpeta_rpc_api::{
 };
 use openpeta_store::AccessKey;
 use openpeta_types::{InstanceId, RequestId};
-use tracing::{error, warn};
+use tracing::{Instrument, error, error_span, warn};
 
 use super::authenticate::authenticate;
 use super::request_id::new_request_id;
@@ -55,7 +55,9 @@ impl Api {
         let request_id = new_request_id();
         let mut progress = Progress::default();
         let work = self.process(&parts, body, source, request_id, started, &mut progress);
-        let result = caught(work).await;
+        // What is logged meanwhile, by whomever, is of this call.
+        let span = error_span!("call", %request_id);
+        let result = caught(work).instrument(span).await;
         self.finish(&parts, source, request_id, started, &progress, result)
     }
 
@@ -221,7 +223,6 @@ impl Api {
             let audited = control.audit_refusal(&change, named.as_ref(), &error.api.code);
             if let Err(failure) = audited {
                 error!(
-                    request_id = %change.caller.request_id,
                     context = failure.context,
                     "the audit row of a refused call could not be written"
                 );

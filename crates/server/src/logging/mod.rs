@@ -1,15 +1,20 @@
 //! The log: lines on standard error, written by a thread of their own.
 
+mod json;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::ServeError;
 use crate::config::{LogConfig, LogFormat};
+use json::JsonLines;
 
 /// Sends what is logged from now on to standard error. A second call in a process changes
 /// nothing.
@@ -21,7 +26,7 @@ pub(crate) fn start(config: &LogConfig) -> Result<LogFlush, ServeError> {
     let filter = EnvFilter::try_new(&config.level)
         .map_err(|error| ServeError::Setting(format!("[log] level {:?}: {error}", config.level)))?;
     let writer = WRITER
-        .get_or_init(|| LogWriter::start(io::stderr()))
+        .get_or_init(|| LogWriter::start(io::stderr(), config.format))
         .clone();
     let flush = LogFlush(writer.clone());
     let builder = tracing_subscriber::fmt()
@@ -30,7 +35,10 @@ pub(crate) fn start(config: &LogConfig) -> Result<LogFlush, ServeError> {
     // An error says that the process has a log already: a test, or a second service in it.
     let _ = match config.format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines)
+            .try_init(),
     };
     Ok(flush)
 }
@@ -74,14 +82,14 @@ const CAPACITY: usize = 8 << 20;
 const GATHER: Duration = Duration::from_millis(5);
 
 impl LogWriter {
-    fn start(out: impl Write + Send + 'static) -> Self {
+    fn start(out: impl Write + Send + 'static, format: LogFormat) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             lines: Condvar::new(),
             written: Condvar::new(),
         });
         let its = Arc::clone(&shared);
-        let run = move || its.write_lines(out);
+        let run = move || its.write_lines(out, format);
         thread::Builder::new()
             .name("log".into())
             .spawn(run)
@@ -106,7 +114,7 @@ impl Shared {
     }
 
     /// Writes what comes in, for ever.
-    fn write_lines(&self, mut out: impl Write) {
+    fn write_lines(&self, mut out: impl Write, format: LogFormat) {
         let mut lines = Vec::new();
         loop {
             let mut state = self.lock();
@@ -124,10 +132,7 @@ impl Shared {
             // Nobody is left to tell when standard error is closed.
             let _ = out.write_all(&lines);
             if dropped > 0 {
-                let _ = writeln!(
-                    out,
-                    "{dropped} log lines were dropped: standard error is slow"
-                );
+                let _ = out.write_all(drop_notice(dropped, format).as_bytes());
             }
             let _ = out.flush();
             let state = self.lock();
@@ -137,6 +142,39 @@ impl Shared {
             drop(gathered);
         }
     }
+}
+
+/// Tells of lines that were dropped, in the form of all lines.
+fn drop_notice(dropped: u64, format: LogFormat) -> String {
+    let message = "log lines were dropped: standard error is slow";
+    match format {
+        LogFormat::Text => format!("{dropped} {message}\n"),
+        LogFormat::Json => {
+            let at = Timestamp::now();
+            format!(
+                "{{\"timestamp\":\"{at}\",\"level\":\"WARN\",\"target\":\"openpeta_server::logging\",\
+                 \"message\":\"{message}\",\"dropped\":{dropped}}}\n"
+            )
+        }
+    }
+}
+
+/// Has panics logged as other lines are, in the place of the several lines of plain text that they
+/// would be.
+pub(crate) fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = panic.location().map(tracing::field::display);
+        let thread = thread::current();
+        tracing::error!(
+            place,
+            thread = thread.name(),
+            panic = text.unwrap_or_default(),
+            "panicked"
+        );
+    }));
 }
 
 fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -195,7 +233,7 @@ mod tests {
     #[test]
     fn flush_waits_for_every_line() {
         let sink = Sink::default();
-        let writer = LogWriter::start(sink.clone());
+        let writer = LogWriter::start(sink.clone(), LogFormat::Text);
         for round in 0..100 {
             for line in 0..10 {
                 writeln!(&writer, "{round} {line}").expect("write");
@@ -205,6 +243,14 @@ mod tests {
             let lines = written.iter().filter(|byte| **byte == b'\n').count();
             assert_eq!(lines, (round + 1) * 10);
         }
+    }
+
+    #[test]
+    fn dropped_lines_are_told_in_the_form_of_all_lines() {
+        assert!(drop_notice(3, LogFormat::Text).starts_with("3 log lines"));
+        let json = drop_notice(3, LogFormat::Json);
+        let line: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(line["dropped"], 3);
     }
 
     #[test]
