@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Why an endpoint could not be opened.
@@ -64,7 +64,12 @@ pub trait Gateway: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// What the gateway has seen of an instance, as totals for whoever looks at them regularly: maxima begin anew.
+    /// What was counted of all sessions of an instance; `None` if it is not published.
+    fn traffic(&self, _instance: &InstanceId) -> Option<Traffic> {
+        None
+    }
+
+    /// As above, with databases, for whoever looks at them regularly: maxima begin anew.
     fn take_traffic(&self, _instance: &InstanceId) -> Option<InstanceTraffic> {
         None
     }
@@ -104,7 +109,7 @@ pub struct InstanceTraffic {
 }
 
 /// Totals of sessions. Statements are counted by class, failed ones included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Sessions now.
     pub sessions: u64,

@@ -11,6 +11,7 @@ mod connect;
 mod diagnose;
 mod failure;
 mod invocation;
+mod metrics;
 mod next_step;
 mod ordered_json;
 mod output;
@@ -19,6 +20,7 @@ mod progress;
 mod secret_input;
 mod serve;
 mod table;
+mod top;
 mod wait;
 
 use std::process::ExitCode;

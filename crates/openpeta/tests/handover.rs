@@ -198,7 +198,7 @@ fn what_changes_reaches_the_sessions_of_earlier_processes() {
     // How many there are.
     let left = || {
         let metrics = api.page("/metrics");
-        let line = format!("openpeta_gateway_earlier_sessions{{instance=\"{instance}\"}} ");
+        let line = format!("openpeta_gateway_earlier_sessions{{instance_id=\"{instance}\"}} ");
         let found = metrics
             .lines()
             .find_map(|text| text.strip_prefix(&line).map(str::to_owned));

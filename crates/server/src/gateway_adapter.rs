@@ -9,8 +9,8 @@ use openpeta_control::{
     Refusal, RefusalReason, SessionStatistics, Traffic,
 };
 use openpeta_gateway::{
-    DatabaseCounters, Gateway, GatewayError, SessionInfo, StatementCounters, StatementDigest,
-    TakenCounters,
+    DatabaseCounters, Gateway, GatewayError, InstanceCounters, SessionInfo, StatementCounters,
+    StatementDigest, TakenCounters,
 };
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
@@ -88,6 +88,12 @@ impl openpeta_control::Gateway for GatewayAdapter {
             .collect()
     }
 
+    fn traffic(&self, instance: &InstanceId) -> Option<Traffic> {
+        self.gateway
+            .counters(instance)
+            .map(|its| instance_traffic(&its))
+    }
+
     fn take_traffic(&self, instance: &InstanceId) -> Option<InstanceTraffic> {
         self.gateway.take_counters(instance).map(traffic)
     }
@@ -106,7 +112,6 @@ fn refusal(refusal: openpeta_gateway::Refusal) -> Refusal {
 }
 
 fn traffic(taken: TakenCounters) -> InstanceTraffic {
-    let its = taken.instance;
     let of_database = |database: DatabaseCounters| {
         let traffic = Traffic {
             sessions: database.sessions,
@@ -121,17 +126,21 @@ fn traffic(taken: TakenCounters) -> InstanceTraffic {
     };
     InstanceTraffic {
         counted_as: taken.counted_as,
-        instance: Traffic {
-            sessions: its.sessions,
-            connections: its.accepted,
-            refused: its.refused_whitelist,
-            commands: its.commands,
-            errors: its.errors,
-            bytes_in: its.bytes_in,
-            bytes_out: its.bytes_out,
-            ..statements(&its.statements)
-        },
+        instance: instance_traffic(&taken.instance),
         databases: taken.databases.into_iter().map(of_database).collect(),
+    }
+}
+
+fn instance_traffic(its: &InstanceCounters) -> Traffic {
+    Traffic {
+        sessions: its.sessions,
+        connections: its.accepted,
+        refused: its.refused_whitelist,
+        commands: its.commands,
+        errors: its.errors,
+        bytes_in: its.bytes_in,
+        bytes_out: its.bytes_out,
+        ..statements(&its.statements)
     }
 }
 

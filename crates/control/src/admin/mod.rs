@@ -8,10 +8,12 @@ mod billing;
 mod diagnosis;
 mod events;
 mod explain;
+pub mod history;
 mod instances;
 mod limits;
 mod networks;
 mod nodes;
+pub mod overview;
 pub mod protocol;
 mod ram_users;
 mod tasks;
@@ -196,6 +198,8 @@ impl Control {
                 self.instance_watch_indexes(&change, &instance_id, on).await
             }
             C::InstanceStatistics { instance_id, of } => self.instance_statistics(&instance_id, of),
+            C::InstanceHistory(question) => self.history(&question),
+            C::Overview { digests } => self.overview(digests, now),
             C::NodeList => self.node_list().await,
             C::TaskList {
                 instance_id,

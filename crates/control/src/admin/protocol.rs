@@ -10,6 +10,8 @@ use openpeta_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::history::HistoryQuestion;
+
 /// A command of the operator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
@@ -235,6 +237,13 @@ pub enum AdminCommand {
         /// Statements in a second; `None` leaves it as it is.
         queries_per_second: Option<u32>,
     },
+    /// Tells what was sampled of an instance over time.
+    InstanceHistory(HistoryQuestion),
+    /// Tells the whole service at a glance.
+    Overview {
+        /// Most kinds of statements.
+        digests: u32,
+    },
     /// Lists nodes with their processes, memory and disk space.
     NodeList,
     /// Lists tasks, newest first.
@@ -426,6 +435,8 @@ impl AdminCommand {
                     queries_per_second: None,
                     ..
                 }
+                | Self::InstanceHistory(_)
+                | Self::Overview { .. }
                 | Self::NodeList
                 | Self::TaskList { .. }
                 | Self::TaskShow { .. }

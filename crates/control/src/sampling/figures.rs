@@ -19,6 +19,8 @@ pub(crate) enum Figure {
     Bytes(&'static [Column]),
     /// The bytes used, of the quota, in percent.
     UsedPercent,
+    /// Processor time, in percent of one processor.
+    CpuPercent,
 }
 
 /// What counts for the quota.
@@ -71,6 +73,7 @@ impl Figure {
             Self::MeanSeen(column) => vec![Column::Looks, column],
             Self::Bytes(columns) => columns.to_vec(),
             Self::UsedPercent => [&[Column::Quota], USED].concat(),
+            Self::CpuPercent => vec![Column::CpuCovered, Column::Cpu],
         }
     }
 
@@ -89,6 +92,8 @@ impl Figure {
             Self::MeanSeen(_) => ratio(rest, first),
             Self::Bytes(_) => Some(first + rest),
             Self::UsedPercent => ratio(rest * 100.0, first),
+            // Microseconds in milliseconds.
+            Self::CpuPercent => ratio(rest / 10.0, first),
         }
     }
 }
@@ -127,6 +132,7 @@ mod tests {
         assert_eq!(of(Figure::MeanSeen(Column::Sessions), &[5, 8]), Some(1.6));
         assert_eq!(of(Figure::Bytes(USED), &[5, 6, 7]), Some(18.0));
         assert_eq!(of(Figure::UsedPercent, &[50, 5, 5]), Some(20.0));
+        assert_eq!(of(Figure::CpuPercent, &[2000, 500_000]), Some(25.0));
     }
 
     #[test]

@@ -16,7 +16,9 @@ use crate::call::{self, CallOptions};
 use crate::connect::{self, ConnectArguments};
 use crate::diagnose::{self, DiagnoseArguments};
 use crate::failure::Failure;
+use crate::metrics::{self, MetricsArguments};
 use crate::serve::{self, ServeArguments};
+use crate::top::{self, TopArguments};
 use crate::{admin, next_step, output};
 use options::{OutputOptions, ServiceOptions, WaitOptions};
 
@@ -49,6 +51,14 @@ pub fn command(list_actions: bool) -> Command {
         .subcommand(
             ConnectArguments::augment_args(Command::new("connect"))
                 .about("Open a MySQL shell to an instance"),
+        )
+        .subcommand(
+            TopArguments::augment_args(Command::new("top"))
+                .about("Show what instances, nodes and statements do now"),
+        )
+        .subcommand(
+            MetricsArguments::augment_args(Command::new("metrics"))
+                .about("Plot what was sampled of an instance"),
         )
         .subcommand(raw_call::subcommand())
         .subcommand(
@@ -84,6 +94,8 @@ pub fn run(mut matches: ArgMatches) -> Result<(), Failure> {
         "admin" => admin::run(arguments::<AdminArguments>(matches)?, data_dir),
         "diagnose" => diagnose::run(arguments::<DiagnoseArguments>(matches)?, data_dir),
         "connect" => connect::run(arguments::<ConnectArguments>(matches)?, data_dir),
+        "top" => top::run(arguments::<TopArguments>(matches)?, data_dir),
+        "metrics" => metrics::run(arguments::<MetricsArguments>(matches)?, data_dir),
         "call" => {
             let raw = raw_call::parse(matches)?;
             let options = CallOptions {

@@ -85,7 +85,7 @@ pub fn source(command: &str, action: Option<Action>, argument: &str) -> Option<S
         ("connect", "database") => Some(Source::Databases),
         ("call", "action") => Some(Source::Actions),
         ("call", "parameters") => Some(Source::CallParameters),
-        ("admin", "instance_id") => Some(Source::AllInstances),
+        ("admin" | "metrics", "instance_id") => Some(Source::AllInstances),
         ("admin", "account_id") => Some(Source::Tenants),
         ("admin", "user_name") => Some(Source::RamUsers),
         ("admin", "task_id") => Some(Source::AllTasks),
