@@ -27,6 +27,7 @@ run() {
 }
 run create_to_query "$python" create_to_query.py "${create[@]}"
 run memory "$python" memory.py
+run idle_instances "$python" idle_instances.py
 run api_rate "$python" api_rate.py "${api[@]}"
 (cd "$root" && cargo build --quiet --release -p openpeta-gateway --examples)
 run point_select ./sysbench.sh "${selects[@]}"
