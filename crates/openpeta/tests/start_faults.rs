@@ -229,9 +229,8 @@ fn no_template(stopped: &mut Stopped) {
 
 fn a_lost_or_foreign_key(stopped: &mut Stopped) {
     let path = stopped.service.data_dir().join("store.key");
-    let store = stopped.service.data_dir().join("store.sqlite3");
     let right = fs::read(&path).expect("there is a key");
-    let before = fs::read(&store).expect("there is a store");
+    let before = stopped.service.store_content();
     fs::remove_file(&path).expect("it is ours");
     refused(&mut stopped.service, OTHER, &["store.key"]);
     assert!(
@@ -242,7 +241,7 @@ fn a_lost_or_foreign_key(stopped: &mut Stopped) {
     refused(&mut stopped.service, OTHER, &["store"]);
     fs::write(&path, &right[1..]).expect("it is ours");
     refused(&mut stopped.service, OTHER, &["store.key"]);
-    assert!(fs::read(&store).expect("there is a store") == before);
+    assert!(stopped.service.store_content() == before);
     fs::write(&path, right).expect("it is ours");
     stopped.is_as_before();
 }

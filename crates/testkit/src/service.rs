@@ -20,7 +20,7 @@ use toml::{Table, Value as Setting};
 
 use crate::ports::Ports;
 use crate::processes::processes_of;
-use crate::rows::{edit_store, leftover_rows};
+use crate::rows::{content, edit_store, leftover_rows};
 use crate::secrets::places_of;
 use crate::{Api, Credentials, PATIENCE, Process, admin, kill_and_wait};
 
@@ -484,6 +484,16 @@ impl Service {
     pub fn edit_store(&self, statements: &str) {
         assert!(self.process.is_none(), "stop it first");
         edit_store(&self.data_dir, statements);
+    }
+
+    /// All that the store holds, to be compared with what it held.
+    ///
+    /// # Panics
+    /// While the service runs.
+    #[must_use]
+    pub fn store_content(&self) -> Vec<String> {
+        assert!(self.process.is_none(), "stop it first");
+        content(&self.data_dir)
     }
 
     /// Where one of these secrets can be read on this machine: in the log, in a file of the

@@ -476,6 +476,7 @@ async fn every_workflow_has_its_checks() {
         "revoke-account-privilege",
         "switch-backup-database",
         "switch-instance-net-type",
+        "verify-backup",
     ];
     assert_eq!(names, checked);
 }
