@@ -145,9 +145,21 @@ impl Node {
 }
 
 impl Drop for Node {
+    #[allow(clippy::print_stderr)]
     fn drop(&mut self) {
+        let ended = self.process.try_wait();
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log =
+                fs::read_to_string(self.directory.path().join("error.log")).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            let end = lines.len().saturating_sub(20);
+            eprintln!(
+                "the node ({ended:?}) said last:\n{}",
+                lines[end..].join("\n")
+            );
+        }
     }
 }
 
