@@ -23,6 +23,8 @@ use view::{Screen, draw};
 
 /// The longest to wait for the service.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Kinds of statements that are looked at for those that take most now.
+const LOOKED_AT: u32 = 3000;
 /// What is printed without a terminal is so wide.
 const WIDTH: u16 = 130;
 
@@ -40,7 +42,7 @@ pub struct TopArguments {
     interval: f64,
     /// Kinds of statements to show
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
-    digests: u32,
+    digests: usize,
 }
 
 fn interval(text: &str) -> Result<f64, String> {
@@ -56,8 +58,13 @@ fn interval(text: &str) -> Result<f64, String> {
 pub fn run(arguments: TopArguments, data_dir: Option<PathBuf>) -> Result<(), Failure> {
     let data_dir = profile::data_dir(data_dir)?;
     let interval = Duration::from_secs_f64(arguments.interval);
-    let look = || look(&data_dir, arguments.digests);
-    let mut model = Model::default();
+    // What runs now may have taken little in all.
+    let asked = match arguments.digests {
+        0 => 0,
+        _ => LOOKED_AT,
+    };
+    let look = || look(&data_dir, asked);
+    let mut model = Model::bounded(arguments.digests);
     model.take(look()?);
     if arguments.once {
         // Rates are of an interval.

@@ -27,6 +27,9 @@ pub struct Model {
     /// How to order instances.
     #[serde(skip)]
     pub order: Order,
+    /// Kinds of statements to show at most; all when there is no bound.
+    #[serde(skip)]
+    most_digests: Option<usize>,
     #[serde(skip)]
     last: Option<Overview>,
     #[serde(skip)]
@@ -144,6 +147,14 @@ struct Cpu {
 }
 
 impl Model {
+    /// Shows so many kinds of statements at most.
+    pub fn bounded(digests: usize) -> Self {
+        Self {
+            most_digests: Some(digests),
+            ..Self::default()
+        }
+    }
+
     /// Takes what the service tells now.
     pub fn take(&mut self, now: Overview) {
         let before = self.last.take().unwrap_or_default();
@@ -170,6 +181,9 @@ impl Model {
             .filter_map(|node| self.node(node))
             .collect();
         self.digests = digests(&now.digests, &before.digests, seconds);
+        if let Some(most) = self.most_digests {
+            self.digests.truncate(most);
+        }
         self.unfinished_tasks = now.unfinished_tasks;
         self.stuck_tasks = now.stuck_tasks;
         self.last = Some(now);
@@ -268,10 +282,12 @@ fn digests(
     before: &[DigestOverview],
     seconds: Option<f64>,
 ) -> Vec<DigestLine> {
+    fn key(its: &DigestOverview) -> (&str, &str) {
+        (&its.instance_id, &its.digest)
+    }
+    let former: HashMap<_, _> = before.iter().map(|its| (key(its), its)).collect();
     let line = |its: &DigestOverview| {
-        let mut former = before.iter();
-        let former =
-            former.find(|old| old.digest == its.digest && old.instance_id == its.instance_id);
+        let former = former.get(&key(its));
         let rate = |of: fn(&DigestOverview) -> u64| {
             let added = of(its).checked_sub(of(former?))?;
             Some(added as f64 / seconds?)
@@ -418,8 +434,19 @@ pub mod tests {
             overview.digests = vec![old, digest(count as u64)];
             model.take(overview);
         }
+        assert_eq!(model.digests.len(), 2);
         let first = &model.digests[0];
         assert_eq!((first.per_second, first.load), (Some(10.0), Some(0.01)));
         assert_eq!(model.digests[1].per_second, Some(0.0));
+        // What takes long in all does not displace what takes long now.
+        let again = model.last.take().expect("it was taken");
+        let mut bounded = Model::bounded(1);
+        bounded.take(Overview {
+            digests: vec![again.digests[0].clone(), digest(10)],
+            ..overview(2000, vec![])
+        });
+        bounded.take(again);
+        assert_eq!(bounded.digests.len(), 1);
+        assert_eq!(bounded.digests[0].count, 30);
     }
 }
