@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import termios
@@ -80,6 +81,20 @@ def test_top_once_as_text(openpeta, busy):
     openpeta("top", code=2)
 
 
+def screen(written, height, width):
+    """What a terminal shows after all that: what has not changed is not written again."""
+    cells = [[" "] * width for _ in range(height)]
+    row = column = 0
+    for position, letter, text in re.findall(r"\x1b\[([0-9;?]*)([A-Za-z])|([^\x1b])", written.decode(errors="replace")):
+        if text:
+            if row < height and column < width:
+                cells[row][column] = text
+            column += 1
+        elif letter == "H":
+            row, column = (int(number) - 1 for number in (position or "1;1").split(";"))
+    return "\n".join("".join(line) for line in cells)
+
+
 def test_top_in_a_terminal(service, busy):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 140, 0, 0))
@@ -99,17 +114,18 @@ def test_top_in_a_terminal(service, busy):
             pass
         return bytes(shown)
 
+    def shows(text):
+        return text in screen(read(), 30, 140)
+
     try:
-        # The instance, what it runs, and how much of it. Blanks are jumped over.
-        poll(lambda: busy.id.encode() in read() and b"SELECT" in read(), 20, lambda: read())
-        poll(lambda: "█".encode() in read(), 20, lambda: read())
-        assert b"order: load" in read()
-        shown.clear()
+        # The instance, what it runs, and how much of it.
+        for text in [busy.id, "SELECT ?", "█", "order: load"]:
+            poll(lambda: shows(text), 20, lambda: screen(read(), 30, 140))
         os.write(master, b"s")
-        poll(lambda: b"sessions" in read(), 20, lambda: read())
+        poll(lambda: shows("order: sessions"), 20, lambda: screen(read(), 30, 140))
         os.write(master, b"q")
         # What it still writes must be read, or it waits.
-        poll(lambda: (read(), top.poll())[1] is not None, 20, lambda: read())
+        poll(lambda: (read(), top.poll())[1] is not None, 20, lambda: screen(read(), 30, 140))
         assert top.returncode == 0, top.stderr.read()
         assert read().endswith(b"\x1b[?25h") or b"\x1b[?1049l" in read(), "the screen is given back"
         assert termios.tcgetattr(slave) == before, "and the terminal's mode"
