@@ -98,9 +98,13 @@ pub(crate) fn find(
     recorded: Option<RunningNode>,
 ) -> Result<Option<RunningNode>> {
     let config = node_dir.join(config_file::FILE_NAME);
+    // The one recorded may be between two programs, with no command line to read; the time of
+    // its start goes on and tells that it is the same.
     let serves = |process: RunningNode| {
-        server_config(server, process.pid).as_ref() == Some(&config)
-            && start_time(process.pid) == Some(process.start_time)
+        let line = fs::read(proc_path(process.pid, "cmdline"));
+        line.is_ok_and(|line| {
+            line.is_empty() || option_file(server, &line).as_ref() == Some(&config)
+        }) && start_time(process.pid) == Some(process.start_time)
     };
     if let Some(process) = recorded.filter(|process| serves(*process)) {
         return Ok(Some(process));
@@ -149,12 +153,17 @@ fn scan(server: &Path) -> Result<Vec<(RunningNode, PathBuf)>> {
 }
 
 /// The option file of a process, if it is a server started by this engine.
+fn server_config(server: &Path, pid: u32) -> Option<PathBuf> {
+    let line = fs::read(proc_path(pid, "cmdline")).ok()?;
+    option_file(server, &line)
+}
+
+/// The option file in a command line, if that is one of a server started by this engine.
 ///
 /// The server's name need not come first: for an instant after its start the process is still
 /// the program that changes user and session.
-fn server_config(server: &Path, pid: u32) -> Option<PathBuf> {
+fn option_file(server: &Path, line: &[u8]) -> Option<PathBuf> {
     const OPTION: &[u8] = b"--defaults-file=";
-    let line = fs::read(proc_path(pid, "cmdline")).ok()?;
     let arguments: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
     arguments.windows(2).find_map(|pair| {
         let program = Path::new(OsStr::from_bytes(pair[0]));
@@ -305,6 +314,44 @@ mod tests {
         assert!(handle.ended_within(long).await.expect("waited"));
         child.wait().expect("our child");
         handle.signal(Signal::KILL).expect("ended, no error");
+    }
+
+    /// A process has no command line for an instant within `execve`, as kernel threads never
+    /// have one: with its start time recorded it is known all the same.
+    #[test]
+    fn a_recorded_process_is_known_between_two_programs() {
+        let server = Path::new("/bin/sh");
+        let dir = Path::new("/nowhere/nd-exec");
+        let option = format!(
+            "--defaults-file={}/{}",
+            dir.display(),
+            config_file::FILE_NAME
+        );
+        for _ in 0..200 {
+            let mut child = Command::new("setsid")
+                .args([
+                    "sh",
+                    "-c",
+                    "exec sh -c 'read line' sh \"$1\"",
+                    "sh",
+                    &option,
+                ])
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("setsid is essential");
+            let pid = child.id();
+            let start_time = start_time(pid).expect("it runs");
+            let recorded = RunningNode { pid, start_time };
+            // Looked at all through its two changes of program.
+            for _ in 0..20 {
+                let line = fs::read(proc_path(pid, "cmdline")).expect("it runs");
+                let ours = line.is_empty() || option_file(server, &line).is_some();
+                let found = find(server, dir, Some(recorded)).expect("look");
+                assert!(found == Some(recorded) || !ours, "{line:?}");
+            }
+            drop(child.stdin.take());
+            child.wait().expect("our child");
+        }
     }
 
     #[test]
