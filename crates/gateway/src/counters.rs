@@ -425,6 +425,12 @@ impl Meter {
         Self::new(Arc::new(Traffic::new(slow, DETACHED_DIGESTS, 1)), 0)
     }
 
+    /// A meter of another session of the same instance.
+    #[cfg(test)]
+    pub(crate) fn beside(other: &Self) -> Self {
+        Self::new(Arc::clone(&other.traffic), other.index)
+    }
+
     /// Counts for event loop `index`.
     pub(crate) fn new(traffic: Arc<Traffic>, index: usize) -> Self {
         let place = Arc::clone(&traffic.nowhere);
@@ -468,6 +474,23 @@ impl Meter {
         if let Some(live) = &self.live {
             live.change(change);
         }
+    }
+
+    /// The node's number for the session is another from now on; 0 if it has none.
+    pub(crate) fn moved(&self, thread_id: u32) {
+        if let Some(live) = &self.live {
+            self.traffic.sessions.moved(live, thread_id);
+        }
+    }
+
+    /// The node's number for what a client calls so, where that is another.
+    pub(crate) fn kill_target(&self, id: u32) -> Option<u32> {
+        self.traffic.sessions.kill_target(id)
+    }
+
+    /// Whether a client of another session was told this number, which is not the node's for it.
+    pub(crate) fn is_told_to_another(&self, id: u32) -> bool {
+        self.traffic.sessions.is_told(id, self.live.as_ref())
     }
 
     /// All sessions of the instance that are past their login.

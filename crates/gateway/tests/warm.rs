@@ -157,8 +157,8 @@ fn clients_of_another_kind_get_a_connection_of_their_own() {
     let own = raw.rows("SELECT CONNECTION_ID()").unwrap();
     assert_ne!(own, [[id.to_string()]]);
     assert_eq!(setup.counters().warm_unfit, 1);
-    // Nobody else is hit by who believes the greeting.
-    assert_eq!(raw.rows(&format!("KILL QUERY {id}")), Err(1094));
+    // Who believes the greeting means this session.
+    assert_eq!(raw.rows(&format!("KILL QUERY {id}")), Err(1317));
     let changed = "CREATE TABLE t (a INT); INSERT INTO t VALUES (1)";
     setup.node.administer(&format!("USE shop; {changed}"));
     let reply = raw.execute("UPDATE t SET a = 1");

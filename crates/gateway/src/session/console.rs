@@ -171,7 +171,9 @@ fn status_rows(meter: &Meter) -> Vec<Row> {
     .collect()
 }
 
-const SESSIONS: &[&str] = &["Id", "Account", "Client", "Database", "Tls", "Commands"];
+const SESSIONS: &[&str] = &[
+    "Id", "Account", "Client", "Database", "Tls", "Commands", "Told_id",
+];
 
 fn session_rows(meter: &Meter) -> Vec<Row> {
     let rows = meter.sessions().into_iter().map(|session| {
@@ -182,6 +184,7 @@ fn session_rows(meter: &Meter) -> Vec<Row> {
             (!session.database.is_empty()).then_some(session.database),
             Some(if session.encrypted { "YES" } else { "NO" }.to_owned()),
             Some(session.commands.to_string()),
+            Some(session.told_id.to_string()),
         ]
     });
     rows.collect()

@@ -347,7 +347,7 @@ impl LoginFlow {
             };
             match self.stage {
                 Stage::NodeGreeting => self.node_greeting(shared, &packet, out)?,
-                Stage::NodeAgain => self.node_greeting_again(&packet, out)?,
+                Stage::NodeAgain => self.node_greeting_again(shared, &packet, out)?,
                 Stage::NodeLogin => {
                     if let Some(status) = self.node_answer(&packet, out)? {
                         if self.compression.is_some() && !self.client.bytes().is_empty() {
@@ -389,6 +389,10 @@ impl LoginFlow {
             out.to_client.extend(refusal::node_unreachable());
             return Err(CloseReason::NodeProtocol);
         };
+        if shared.statements.is_told_to_another(&greeting) {
+            self.ask_for_another(out);
+            return Ok(());
+        }
         self.node_nonce = greeting.nonce;
         if shared.params.keep_node || shared.params.revival_time.is_some() {
             self.greeting = Some(greeting.clone());
@@ -399,7 +403,7 @@ impl LoginFlow {
 
     /// Greets the client as the node did, with a nonce of the gateway's own.
     fn greet(&mut self, shared: &mut Shared, mut greeting: Greeting, out: &mut Outbox) {
-        shared.statements.node_greeted(&greeting);
+        shared.statements.greets(&greeting);
         self.nonce = shared.nonces.next();
         greeting.nonce = self.nonce;
         greeting.plugin = native::NAME.to_vec();

@@ -15,6 +15,7 @@
 
 mod change_user;
 mod console;
+mod kill;
 mod login;
 mod nonces;
 mod outbox;

@@ -17,6 +17,7 @@ use openpeta_mysql_wire::{
 
 use super::change_user::{ChangeUserFlow, Progress};
 use super::console::{self, Begins};
+use super::kill::{self, Look};
 use super::login::CLIENT_LIMIT;
 use super::refusal::{self, refuse};
 use super::revival::{NodeLogin, Revival};
@@ -71,6 +72,10 @@ pub(super) struct Relay {
     last_words: Vec<u8>,
     /// A command that is refused, at the front of `client`.
     refused: Option<Box<Refused>>,
+    /// What is to take the place of the KILL at the front of `client`.
+    retargeted: Option<Vec<u8>>,
+    /// The command at the front of `client` was looked at, and goes to the node as it is.
+    looked_at: bool,
     /// The node's connection has ended; the session goes on if another one comes.
     revival: Option<Box<Revival>>,
 }
@@ -107,6 +112,8 @@ impl Relay {
             login,
             last_words: Vec::new(),
             refused: None,
+            retargeted: None,
+            looked_at: false,
             revival: None,
         }
     }
@@ -197,8 +204,11 @@ impl Relay {
             return Err(CloseReason::ClientGone);
         }
         if passed < data.len() {
+            // What is passed on behind it goes by way of `out`, and so ahead of a returned range.
+            out.to_node.extend_from_slice(&data[..passed]);
             self.client.push(&data[passed..]);
             self.resume(shared, now, out)?;
+            return Ok(0..0);
         }
         Ok(0..passed)
     }
@@ -210,13 +220,8 @@ impl Relay {
         let mut at = 0;
         while at < data.len() {
             if self.commands.awaits_command() {
-                match console::begins(&data[at..]) {
-                    Begins::No => {}
-                    Begins::Perhaps => break,
-                    Begins::Yes => {
-                        self.change_due = true;
-                        break;
-                    }
+                if !self.looked_at && self.is_held_back(shared, &data[at..]) {
+                    break;
                 }
                 if shared.limits_queries() {
                     match judge(shared, now, &data[at..]) {
@@ -224,6 +229,7 @@ impl Relay {
                         Verdict::Perhaps => break,
                         Verdict::Refused(refused) => {
                             self.refused = Some(Box::new(refused));
+                            self.looked_at = false;
                             break;
                         }
                     }
@@ -237,6 +243,7 @@ impl Relay {
                     in_sequence,
                     len,
                 } => {
+                    self.looked_at = false;
                     self.long = len == MAX_PAYLOAD || (self.long && !self.replies.is_idle());
                     shared.count_command();
                     self.out_of_sequence |= !in_sequence;
@@ -270,6 +277,29 @@ impl Relay {
         at
     }
 
+    /// Whether the statement that begins here, or may begin, is not to go to the node as it is.
+    #[inline]
+    fn is_held_back(&mut self, shared: &Shared, data: &[u8]) -> bool {
+        let dialect = shared.statements.dialect();
+        match kill::look(data, dialect) {
+            Look::Other => {}
+            Look::Perhaps => return true,
+            Look::Kills(len) => {
+                let target = |id| shared.statements.meter().kill_target(id);
+                self.retargeted = kill::retargeted(&data[..len], dialect, target);
+                return self.retargeted.is_some();
+            }
+        }
+        match console::begins(data) {
+            Begins::No => false,
+            Begins::Perhaps => true,
+            Begins::Yes => {
+                self.change_due = true;
+                true
+            }
+        }
+    }
+
     #[inline]
     fn command_begins(&mut self, shared: &mut Shared, now: Duration, command: u8) {
         if !leaves_no_trace(command) {
@@ -299,6 +329,9 @@ impl Relay {
         out: &mut Outbox,
     ) -> Result<(), CloseReason> {
         loop {
+            if let Some(packet) = self.retargeted.take() {
+                self.replace_first(&packet);
+            }
             if let Some(change) = &mut self.change {
                 if !change.awaits_client() {
                     return Ok(());
@@ -336,11 +369,22 @@ impl Relay {
                 }
                 self.client = held;
                 self.client.advance(passed);
-                if !self.is_held() {
+                if !self.is_held() && self.retargeted.is_none() {
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Puts `packet` in the place of the one at the front of the client's bytes.
+    fn replace_first(&mut self, packet: &[u8]) {
+        let mut client = PacketBuffer::new(CLIENT_LIMIT);
+        client.push(packet);
+        if let Ok(Some(_)) = self.client.next_packet() {
+            client.push(self.client.bytes());
+        }
+        self.client = client;
+        self.looked_at = true;
     }
 
     /// Begins the COM_CHANGE_USER at the front of the client's bytes, or answers the statement

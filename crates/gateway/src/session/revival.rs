@@ -110,6 +110,8 @@ pub(super) enum Step {
     },
     /// The node takes nobody now.
     Failed,
+    /// The connection is of no use, but another will be.
+    Another,
     /// The node was there all the time.
     NotDown,
     /// It cannot go on.
@@ -218,6 +220,10 @@ impl Revival {
                 Stage::Probing if says_shutdown(payload) => return Step::Failed,
                 Stage::Probing => return Step::NotDown,
                 Stage::Greeting => match Greeting::parse(payload) {
+                    Ok(greeting) if shared.statements.is_told_to_another(&greeting) => {
+                        self.attempt();
+                        return Step::Another;
+                    }
                     Ok(greeting) if self.login.suits(&greeting) => {
                         self.nonce = greeting.nonce;
                         self.greeting = Some(greeting);

@@ -49,8 +49,9 @@ pub(super) struct Statements {
     left_for_good: bool,
     /// Statements that made settings, to be run again on such a connection.
     settings: Vec<Vec<u8>>,
-    /// The node's number for the session.
+    /// The node's number for the session, and the one that the client was greeted with.
     thread_id: u32,
+    told_id: u32,
     /// Commands whose replies are due, in their order, and some without a reply between them.
     commands: VecDeque<Command>,
     /// How the payload of the last command is read.
@@ -194,6 +195,7 @@ impl Statements {
             left_for_good: false,
             settings: Vec::new(),
             thread_id: 0,
+            told_id: 0,
             commands: VecDeque::new(),
             reading: Reading::Passing,
             texts: Texts::default(),
@@ -213,10 +215,10 @@ impl Statements {
         self.dialect
     }
 
-    /// The node has greeted.
-    pub(super) fn node_greeted(&mut self, greeting: &Greeting) {
-        self.dialect.server_version = version_number(&greeting.server_version);
-        self.thread_id = greeting.connection_id;
+    /// The client is greeted so.
+    pub(super) fn greets(&mut self, greeting: &Greeting) {
+        self.told_id = greeting.connection_id;
+        self.moved(greeting);
     }
 
     /// The client asks for this login.
@@ -231,6 +233,7 @@ impl Statements {
         self.meter.enter(&self.database);
         self.meter.logged_in(SessionInfo {
             thread_id: self.thread_id,
+            told_id: self.told_id,
             account,
             client,
             database: String::from_utf8_lossy(self.meter.database()).into_owned(),
@@ -257,11 +260,22 @@ impl Statements {
         self.left = self.left_for_good;
     }
 
-    /// The session goes on over another connection to the node, which greeted so.
+    /// The session has a connection to the node that greeted so.
     pub(super) fn moved(&mut self, greeting: &Greeting) {
-        self.node_greeted(greeting);
-        let id = self.thread_id;
-        self.meter.told(|session| session.thread_id = id);
+        self.dialect.server_version = version_number(&greeting.server_version);
+        self.thread_id = greeting.connection_id;
+        self.meter.moved(self.thread_id);
+    }
+
+    /// The session has no connection to the node for now.
+    pub(super) fn stranded(&self) {
+        self.meter.moved(0);
+    }
+
+    /// Whether another session's client was told the node's number for this connection. It would
+    /// mean two things then.
+    pub(super) fn is_told_to_another(&self, greeting: &Greeting) -> bool {
+        self.meter.is_told_to_another(greeting.connection_id)
     }
 
     /// Something is in the session that another connection to the node would not have.

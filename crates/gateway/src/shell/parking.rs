@@ -157,7 +157,7 @@ impl Worker {
             return;
         };
         let in_login = connection.session.phase() == Phase::Login;
-        if in_login {
+        if connection.on_warm && in_login {
             connection.instance.counters(self.index).warm_unfit.add(1);
         }
         connection.on_warm = false;

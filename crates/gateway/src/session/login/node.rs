@@ -80,9 +80,16 @@ impl LoginFlow {
         out.reconnect = true;
     }
 
+    /// The number of the connection means another session already: the next one is another.
+    pub(super) fn ask_for_another(&mut self, out: &mut Outbox) {
+        self.node = PacketBuffer::new(NODE_LIMIT);
+        out.reconnect = true;
+    }
+
     /// The client was greeted long ago; now it can be logged in.
     pub(super) fn node_greeting_again(
         &mut self,
+        shared: &mut Shared,
         packet: &Packet,
         out: &mut Outbox,
     ) -> Result<(), CloseReason> {
@@ -94,6 +101,11 @@ impl LoginFlow {
         let Ok(greeting) = Greeting::parse(&packet.payload) else {
             return Err(self.node_misbehaves(out));
         };
+        if shared.statements.is_told_to_another(&greeting) {
+            self.ask_for_another(out);
+            return Ok(());
+        }
+        shared.statements.moved(&greeting);
         self.node_nonce = greeting.nonce;
         self.greeting = Some(greeting);
         self.log_in_to_node(out);

@@ -34,6 +34,7 @@ impl Relay {
             && self.may_revive(shared)
         {
             self.revival = Some(Box::new(Revival::new(login)));
+            shared.statements.stranded();
             out.reconnect = true;
             return None;
         }
@@ -196,6 +197,10 @@ impl Relay {
             Step::Failed => {
                 revival.unreachable(!self.client.bytes().is_empty(), now);
                 out.deadline = true;
+                return Ok(());
+            }
+            Step::Another => {
+                out.reconnect = true;
                 return Ok(());
             }
             Step::Refused(error) => return Err(self.give_up(&error, out)),

@@ -1,6 +1,7 @@
 //! Sessions between a scripted client and a scripted node.
 
 mod command;
+mod kill;
 mod limits;
 mod login;
 mod simulation;
@@ -19,6 +20,7 @@ use openpeta_types::route::{AccountLogin, InstanceRoute};
 use openpeta_types::{InstanceId, Secret, Whitelist};
 
 use super::{CloseReason, Meter, Outbox, Phase, Session, SessionParams};
+use crate::sessions::SessionInfo;
 
 const PASSWORD: &[u8] = b"secret";
 const BACKEND_PASSWORD: &str = "random-of-app";
@@ -215,6 +217,21 @@ impl Rig {
     fn client_got_nothing(&self) {
         assert_eq!(self.to_client.bytes(), b"");
     }
+}
+
+/// The meter of a session whose client was told 7, and which the node calls 900.
+fn strayed() -> Meter {
+    let mut meter = Meter::detached();
+    meter.logged_in(SessionInfo {
+        thread_id: 900,
+        told_id: 7,
+        account: "app".to_owned(),
+        client: "10.1.2.3:4443".parse().expect("an address"),
+        database: String::new(),
+        encrypted: false,
+        commands: 0,
+    });
+    meter
 }
 
 fn next(buffer: &mut PacketBuffer) -> Packet {

@@ -97,6 +97,8 @@ enum Client {
 
 struct World {
     random: Random,
+    /// Of another session of the instance, whose client was told 7, which is 900 to the node.
+    _strayed: Meter,
     session: Session,
     node: Node,
     client: Client,
@@ -146,15 +148,16 @@ impl World {
         }
         let mut out = Outbox::default();
         let on_warm = heir.is_some();
+        let strayed = strayed();
+        let meter = Meter::beside(&strayed);
         let (session, mut node) = match heir {
             Some((warm, node)) => {
                 let params = its_params(&mut random);
-                let session =
-                    Session::on_warm(params, Meter::detached(), warm, Duration::ZERO, &mut out);
+                let session = Session::on_warm(params, meter, warm, Duration::ZERO, &mut out);
                 (session, node)
             }
             None => (
-                Session::new(its_params(&mut random), Meter::detached(), Duration::ZERO),
+                Session::new(its_params(&mut random), meter, Duration::ZERO),
                 Node::new(),
             ),
         };
@@ -166,6 +169,7 @@ impl World {
         let eof = !capabilities.contains(Capabilities::DEPRECATE_EOF);
         let mut world = Self {
             session,
+            _strayed: strayed,
             logins: node.logins,
             on_warm,
             fits: node.sends_eof() == eof,
@@ -487,6 +491,7 @@ impl World {
             5 => [&[COM_STMT_EXECUTE], &text[..]].concat(),
             6 => vec![COM_STMT_CLOSE, 1, 0, 0, 0],
             7 => [&[COM_FIELD_LIST], &text[..]].concat(),
+            9 if self.random.one_in(2) => return self.kill(),
             8 if self.random.one_in(4) => Vec::new(),
             8 => vec![COM_RESET_CONNECTION],
             14 if self.random.one_in(4) => b"\x03SELECT @a := 1".to_vec(),
@@ -497,6 +502,26 @@ impl World {
         };
         self.steps_left -= 1;
         self.send_relayed(&packet(0, &command));
+        true
+    }
+
+    /// The node gets its own number in the place of the one that was told.
+    fn kill(&mut self) -> bool {
+        let told = [7, 42, 900, 5][self.random.below(4)];
+        let meant = if told == 7 { 900 } else { told };
+        let form = self.random.below(4);
+        let of = |id: u32| {
+            let text = match form {
+                0 => return packet(0, &[&[COM_PROCESS_KILL], &id.to_le_bytes()[..]].concat()),
+                1 => format!("\x03KILL {id}"),
+                2 => format!("\x03/* x */ -- 7\nkill soft query {id} ;"),
+                _ => format!("\x16/*!50000 KILL QUERY */ {id}"),
+            };
+            packet(0, text.as_bytes())
+        };
+        self.steps_left -= 1;
+        self.sent.extend(of(meant));
+        self.in_flight.extend(of(told));
         true
     }
 
