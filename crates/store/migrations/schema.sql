@@ -225,6 +225,12 @@ CREATE TABLE tags (
     tag_value    TEXT NOT NULL,
     PRIMARY KEY (instance_id, tag_key)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE task_counts (
+    status  TEXT    NOT NULL,
+    phase   TEXT    NOT NULL,
+    tasks   INTEGER NOT NULL,
+    PRIMARY KEY (status, phase)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE task_steps (
     task_id        INTEGER NOT NULL REFERENCES tasks ON DELETE CASCADE,
     step_index     INTEGER NOT NULL,
@@ -256,7 +262,7 @@ CREATE TABLE tasks (
     started_at          INTEGER,
     finish_at           INTEGER,
     expected_finish_at  INTEGER
-) STRICT;
+, trace TEXT) STRICT;
 CREATE TABLE tenants (
     account_id          INTEGER PRIMARY KEY,
     name                TEXT    NOT NULL UNIQUE,
@@ -343,3 +349,16 @@ CREATE INDEX tasks_unfinished ON tasks (task_id) WHERE status IN ('0', '1');
 CREATE INDEX tasks_workflow ON tasks (workflow, finish_at) WHERE status = '2';
 CREATE INDEX usage_records_account ON usage_records (account_id, started_at);
 CREATE INDEX vswitches_vpc ON vswitches (vpc_id);
+CREATE TRIGGER tasks_added AFTER INSERT ON tasks BEGIN
+    INSERT INTO task_counts VALUES (new.status, new.phase, 1)
+        ON CONFLICT DO UPDATE SET tasks = tasks + 1;
+END;
+CREATE TRIGGER tasks_changed AFTER UPDATE OF status, phase ON tasks
+    WHEN old.status <> new.status OR old.phase <> new.phase BEGIN
+    UPDATE task_counts SET tasks = tasks - 1 WHERE status = old.status AND phase = old.phase;
+    INSERT INTO task_counts VALUES (new.status, new.phase, 1)
+        ON CONFLICT DO UPDATE SET tasks = tasks + 1;
+END;
+CREATE TRIGGER tasks_removed AFTER DELETE ON tasks BEGIN
+    UPDATE task_counts SET tasks = tasks - 1 WHERE status = old.status AND phase = old.phase;
+END;

@@ -39,6 +39,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "events-and-alerts",
         sql: include_str!("../migrations/0005_events_and_alerts.sql"),
     },
+    Migration {
+        name: "task-counts",
+        sql: include_str!("../migrations/0006_task_counts.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.
@@ -103,12 +107,12 @@ fn number(count: usize) -> u32 {
 mod tests {
     use super::*;
 
-    /// Every table and index, as SQLite keeps its text.
+    /// Every table, trigger and index, as SQLite keeps its text.
     fn dump(connection: &Connection) -> String {
         let mut statement = connection
             .prepare(
                 "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name <> 'sqlite_sequence'
-                 ORDER BY type DESC, name",
+                 ORDER BY type = 'trigger', type DESC, name",
             )
             .unwrap();
         let texts = statement
@@ -155,6 +159,24 @@ mod tests {
         let query = "SELECT settings FROM databases";
         let settings: String = connection.query_row(query, [], |row| row.get(0)).unwrap();
         assert_eq!(settings, "{\"it\":\"has\"}");
+    }
+
+    #[test]
+    fn tasks_of_earlier_releases_are_counted() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &MIGRATIONS[..5]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO tasks (account_id, action, workflow, params_sealed, status, phase, progress,
+                                    cancel_requested, begin_at)
+                 VALUES (1, 'a', 'w', x'', '2', 'done', 100, 0, 0), (1, 'a', 'w', x'', '2', 'done', 100, 0, 0),
+                        (1, 'a', 'w', x'', '3', 'forward', 10, 0, 0);",
+            )
+            .unwrap();
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        let counts = "SELECT group_concat(status || phase || tasks) FROM task_counts";
+        let counts: String = connection.query_row(counts, [], |row| row.get(0)).unwrap();
+        assert_eq!(counts, "2done2,3forward1");
     }
 
     #[test]

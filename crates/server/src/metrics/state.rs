@@ -144,7 +144,8 @@ fn add_tasks(out: &mut Exposition, figures: &ServiceFigures, now: Timestamp) {
         let count = total.map_or(0, |total| u64::from(total.count));
         out.add("openpeta_tasks", &[name], count);
         if !status.is_final() {
-            let age = total.map_or(0.0, |total| (seconds(now) - seconds(total.oldest)).max(0.0));
+            let oldest = total.and_then(|total| total.oldest);
+            let age = oldest.map_or(0.0, |oldest| (seconds(now) - seconds(oldest)).max(0.0));
             out.add("openpeta_task_oldest_age_seconds", &[name], age);
         }
     }
