@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -153,6 +156,89 @@ fn nobody_notices_an_upgrade() {
     assert!(looks.into_inner() > UPGRADES);
     api.delete(&instance);
     service.assert_nothing_left();
+}
+
+/// A reading of the metrics over a connection that is kept, as Prometheus does it; the connection,
+/// if it is left open.
+fn scrape(mut connection: TcpStream) -> (String, Option<TcpStream>) {
+    connection
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+        .expect("the request is taken");
+    let mut reader = BufReader::new(&connection);
+    let (mut length, mut stays, mut line) = (0, true, String::new());
+    loop {
+        line.clear();
+        let read = reader.read_line(&mut line).expect("a head");
+        assert!(read > 0, "closed in place of an answer");
+        let (name, value) = line.trim_end().split_once(": ").unwrap_or_default();
+        match name {
+            "content-length" => length = value.parse().expect("a length"),
+            "connection" => stays = value != "close",
+            _ if line == "\r\n" => break,
+            _ => assert!(
+                !line.starts_with("HTTP/1.1 ") || line.contains(" 200 "),
+                "{line}"
+            ),
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("a whole answer");
+    let body = String::from_utf8(body).expect("text");
+    (body, stays.then_some(connection))
+}
+
+#[test]
+fn metrics_are_read_on_while_processes_take_over() {
+    let mut service = Service::new(BINARY);
+    service.set("metrics", "listen", "127.0.0.1:0");
+    service.start();
+    let address = wait_for("the address in the log", || {
+        let log = service.log();
+        let (_, address) = log.split_once(" metrics=")?;
+        let (address, _) = address.split_once(char::is_whitespace)?;
+        Some(address.to_owned())
+    });
+    let stop = AtomicBool::new(false);
+    // By connections of their own, and over one that is kept.
+    let reads = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let starts = Mutex::new(BTreeSet::new());
+    thread::scope(|scope| {
+        let _guard = Guard(&stop);
+        for (place, count) in reads.iter().enumerate() {
+            let (stop, starts, address) = (&stop, &starts, &address);
+            scope.spawn(move || {
+                let _guard = Guard(stop);
+                let mut kept = None;
+                while !stop.load(Ordering::Relaxed) {
+                    let open = || TcpStream::connect(address).expect("connecting never fails");
+                    let (text, stays) = scrape(kept.take().unwrap_or_else(open));
+                    kept = stays.filter(|_| place == 1);
+                    let name = "\nopenpeta_process_start_timestamp_seconds ";
+                    let (_, start) = text.split_once(name).expect("it is there");
+                    let start = start.lines().next().unwrap_or_default().to_owned();
+                    starts.lock().expect("no panic").insert(start);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let go_on = || {
+            for count in &reads {
+                let before = count.load(Ordering::Relaxed);
+                wait_for("a few more", || {
+                    assert!(!stop.load(Ordering::Relaxed), "it has failed");
+                    (count.load(Ordering::Relaxed) > before + 5).then_some(())
+                });
+            }
+        };
+        go_on();
+        for _ in 0..3 {
+            let earlier = service.replace();
+            go_on();
+            assert_eq!(earlier.wait(), Some(0));
+        }
+    });
+    let starts = starts.into_inner().expect("no panic");
+    assert_eq!(starts.len(), 4, "each process was read: {starts:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::metrics::{Metrics, MetricsEndpoint};
 use crate::service::Base;
 use crate::{ServeError, admin_socket};
 
-/// How long connections to the API that have no request under way may still send one when another
+/// How long connections to the API, or for metrics, that have no request under way may still send one when another
 /// process takes over: many times the way of a packet.
 const LINGER: Duration = Duration::from_millis(500);
 /// How long a reading of the metrics may take.
@@ -172,11 +172,23 @@ impl Plane {
         } = self;
         stop_admin.send_replace(true);
         let calls = Duration::from_secs(config.shutdown_seconds);
-        if !server.stop(calls, linger).await {
+        let stop_metrics = async {
+            if let Some(server) = metrics_server {
+                server.stop(METRICS, linger).await;
+            }
+        };
+        let stop_calls = server.stop(calls, linger);
+        let finished = match linger.is_zero() {
+            // How the service stops can be watched.
+            true => {
+                let finished = stop_calls.await;
+                stop_metrics.await;
+                finished
+            }
+            false => tokio::join!(stop_calls, stop_metrics).0,
+        };
+        if !finished {
             warn!("calls in flight were cut off");
-        }
-        if let Some(server) = metrics_server {
-            server.stop(METRICS, Duration::ZERO).await;
         }
         let commands = calls.min(COMMANDS);
         if tokio::time::timeout(commands, &mut admin).await.is_err() {
