@@ -18,6 +18,8 @@ use crate::varint::{Reader, put_i64, put_u64};
 pub(crate) const MAGIC: [u8; 4] = *b"OPMB";
 /// Magic, lengths and checksum.
 pub(crate) const PREFIX: usize = 16;
+/// What mostly holds a block's header, its times and its first columns.
+pub(crate) const HEAD: usize = 1024;
 /// No name of a source is longer.
 pub(crate) const LONGEST_SOURCE: usize = 512;
 /// No block has more rows.
@@ -211,52 +213,83 @@ impl<'a> Header<'a> {
     }
 }
 
+/// What a query needs of a block.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    rows: usize,
+    times: Column,
+    /// The columns that are wanted; none of those that no row has.
+    columns: Vec<Option<Column>>,
+}
+
+impl Plan {
+    /// Looks for these columns in the header of a block that begins with `bytes`.
+    pub(crate) fn of(bytes: &[u8], wanted: &[usize]) -> Result<Self, Corrupt> {
+        let header = Header::read(bytes)?;
+        let body = PREFIX + Prefix::read(bytes)?.header;
+        let column = |id: usize| {
+            let column = header.columns.iter().find(|column| column.id == id)?;
+            Some(Column {
+                bytes: body + column.bytes.start..body + column.bytes.end,
+                ..*column
+            })
+        };
+        Ok(Self {
+            rows: header.rows,
+            times: column(MOST_COLUMNS).ok_or(Corrupt)?,
+            columns: wanted.iter().map(|id| column(*id)).collect(),
+        })
+    }
+
+    /// The bytes of the block that are needed.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let columns = self.columns.iter().flatten();
+        let all = std::iter::once(&self.times).chain(columns);
+        all.map(|column| column.bytes.clone())
+    }
+}
+
 /// Columns read out of a block.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
-    pub(crate) times: Vec<i64>,
+    times: Vec<i64>,
     values: Vec<i64>,
 }
 
 impl Decoded {
-    /// Reads the times and shows the values of each column asked for, with the rows that they
-    /// are in; a column that no row has is not shown.
-    pub(crate) fn read(
+    /// Reads the times and shows the values of each column of the plan, with the rows that they
+    /// are in, out of what `get` has of the block.
+    pub(crate) fn read<'b>(
         &mut self,
-        block: &[u8],
-        wanted: &[usize],
+        plan: &Plan,
+        get: impl Fn(&Range<usize>) -> Option<&'b [u8]>,
         mut visit: impl FnMut(usize, &[i64], Present<'_>, &[i64]),
     ) -> Result<(), Corrupt> {
-        let header = Header::read(block)?;
-        let body = PREFIX + Prefix::read(block)?.header;
-        let column = |id: usize| {
-            let Some(column) = header.columns.iter().find(|column| column.id == id) else {
-                return Ok(None);
-            };
-            let range = body + column.bytes.start..body + column.bytes.end;
-            let bytes = block.get(range).ok_or(Corrupt)?;
-            if crc32fast::hash(bytes) != column.checksum {
-                return Err(Corrupt);
-            }
-            Ok(Some(bytes))
+        let whole = |column: &Column| {
+            let bytes = get(&column.bytes).ok_or(Corrupt)?;
+            let is_whole = crc32fast::hash(bytes) == column.checksum;
+            is_whole.then_some(bytes).ok_or(Corrupt)
         };
-        let times = column(MOST_COLUMNS)?.ok_or(Corrupt)?;
-        column::decode(&mut Reader(times), header.rows, &mut self.times)?;
+        let times = whole(&plan.times)?;
+        column::decode(&mut Reader(times), plan.rows, &mut self.times)?;
         // All that is wanted must be whole before any of it is used.
-        let columns: Vec<_> = wanted.iter().map(|id| column(*id)).collect();
+        let columns = plan.columns.iter();
+        let columns: Vec<_> = columns
+            .map(|column| column.as_ref().map(whole).transpose())
+            .collect::<Result<_, _>>()?;
         for (place, bytes) in columns.into_iter().enumerate() {
-            let Some(bytes) = bytes? else { continue };
+            let Some(bytes) = bytes else { continue };
             let mut reader = Reader(bytes);
             let (present, count) = match reader.u8()? {
-                EVERYWHERE => (Present(None), header.rows),
+                EVERYWHERE => (Present(None), plan.rows),
                 SOMEWHERE => {
-                    let bits = reader.bytes(header.rows.div_ceil(8))?;
+                    let bits = reader.bytes(plan.rows.div_ceil(8))?;
                     let count = bits.iter().map(|byte| byte.count_ones() as usize).sum();
                     (Present(Some(bits)), count)
                 }
                 _ => return Err(Corrupt),
             };
-            if count > header.rows {
+            if count > plan.rows {
                 return Err(Corrupt);
             }
             column::decode(&mut reader, count, &mut self.values)?;
@@ -321,7 +354,9 @@ mod tests {
     fn back(block: &[u8], columns: usize) -> Result<Vec<Vec<(i64, i64)>>, Corrupt> {
         let wanted: Vec<_> = (0..columns).collect();
         let mut found = vec![Vec::new(); columns];
-        Decoded::default().read(block, &wanted, |column, times, present, values| {
+        let plan = Plan::of(block, &wanted)?;
+        let get = |range: &Range<usize>| block.get(range.clone());
+        Decoded::default().read(&plan, get, |column, times, present, values| {
             present.each(times, values, 0..times.len(), |at, value| {
                 found[column].push((at, value));
             });

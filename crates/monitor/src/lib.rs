@@ -13,7 +13,7 @@
 //!
 //! - [`Archive`]: appending, queries, retention.
 //! - `tier`: one resolution: its log, its unsealed rows, its segments, and where blocks lie.
-//! - `log`, `segment`: the files. `block`, `column`, `row`, `varint`: what is in them; pure.
+//! - `log`, `segment`: the files; `reading`: what queries take out of them. `block`, `column`, `row`, `varint`: what is in them; pure.
 //!
 //! After a crash: a log's torn end is cut off, it was not acknowledged. Blocks count from the moment
 //! that the next log exists; earlier ones are cut off and sealed again out of their log. What of a
@@ -27,6 +27,7 @@ mod disk;
 mod error;
 mod fold;
 mod log;
+mod reading;
 mod row;
 mod segment;
 mod tier;

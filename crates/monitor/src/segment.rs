@@ -1,9 +1,13 @@
 //! Files of sealed blocks, one after the other.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{ReadWriteFlags, preadv2};
 
 use crate::block::{Header, MAGIC, PREFIX, Prefix};
 use crate::disk::Disk;
@@ -148,6 +152,21 @@ impl Segment {
         }
         bytes.truncate(filled);
         Ok(bytes)
+    }
+
+    /// Reads that much if the system has it in memory.
+    pub(crate) fn read_held(&self, offset: u64, length: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut into = [IoSliceMut::new(&mut bytes)];
+        let read = preadv2(&self.file, &mut into, offset, ReadWriteFlags::NOWAIT);
+        (read == Ok(length)).then_some(bytes)
+    }
+
+    /// Has the system read that much before it is asked for.
+    pub(crate) fn expect(&self, offset: u64, length: usize) {
+        let length = NonZeroU64::new(length as u64);
+        // Without it reads take longer, no more.
+        let _ = fadvise(&self.file, offset, length, Advice::WillNeed);
     }
 
     /// Writes behind what counts; it does not count yet.

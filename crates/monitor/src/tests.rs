@@ -12,6 +12,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::block::{PREFIX, Plan, Prefix};
 use crate::disk::Disk;
 use crate::disk::tests::Fault;
 use crate::{Archive, ArchiveConfig, Fold, Latest};
@@ -335,6 +336,138 @@ fn a_damaged_block_is_a_gap_and_its_neighbours_are_not() {
     assert_eq!(archive.usage().damaged, 1);
     let answer = archive.query(SOURCES[0], &[1], begin()..begin() + 7200, 5);
     assert_eq!(answer.columns[0].iter().flatten().count(), 1440 - 480);
+}
+
+/// So many that a block's header is longer than what is first read of it.
+const WIDE: usize = 200;
+
+/// What a column of wide rows has at a time; nothing that packs well.
+fn wide_value(at: i64, column: usize) -> i64 {
+    let mixed = (at + 7919 * column as i64).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64);
+    mixed.rem_euclid(1 << 20)
+}
+
+/// An archive of three blocks of wide rows of five seconds, and where the blocks are.
+fn wide(dir: &Path) -> (Archive, PathBuf) {
+    let config = ArchiveConfig::new(vec![Fold::Sum; WIDE]);
+    let mut archive = Archive::open(dir, config).expect("opened");
+    for at in (begin()..begin() + 3605).step_by(5) {
+        let values: Vec<_> = (0..WIDE)
+            .map(|column| Some(wide_value(at, column)))
+            .collect();
+        archive
+            .append(at, &[(SOURCES[0], &values)])
+            .expect("appended");
+    }
+    (archive, file(&dir.join("5s"), "blocks"))
+}
+
+/// The values of columns over an hour, and how many blocks are damaged; those that are there are
+/// the ones that were appended.
+fn wide_answer(archive: &Archive, columns: &[usize]) -> (usize, usize) {
+    let answer = archive.query(SOURCES[0], columns, begin()..begin() + 3600, 5);
+    let mut there = 0;
+    for (column, values) in columns.iter().zip(&answer.columns) {
+        for (place, value) in values.iter().enumerate() {
+            let at = begin() + 5 * place as i64;
+            there += usize::from(value.is_some());
+            assert!(value.is_none_or(|value| value == wide_value(at, *column)));
+        }
+    }
+    (there, answer.damaged)
+}
+
+#[test]
+fn any_columns_are_read_whether_the_system_has_them_in_memory_or_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (archive, path) = wide(dir.path());
+    let blocks = fs::File::open(path).expect("opened");
+    for columns in [
+        &[0][..],
+        &[199],
+        &[3, 150],
+        &[150, 3, 4],
+        &(0..WIDE).collect::<Vec<_>>(),
+    ] {
+        blocks.sync_all().expect("synced");
+        rustix::fs::fadvise(&blocks, 0, None, rustix::fs::Advice::DontNeed).expect("forgotten");
+        for _ in 0..2 {
+            assert_eq!(wide_answer(&archive, columns), (columns.len() * 720, 0));
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_what_is_read_is_found_and_no_other_is_looked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (archive, path) = wide(dir.path());
+    let blocks = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("opened");
+    let length = blocks.metadata().expect("measured").len();
+    let mut whole = vec![0; length as usize];
+    blocks.read_exact_at(&mut whole, 0).expect("read");
+    // The middle one of three.
+    let first = Prefix::read(&whole).expect("a block").block();
+    let block = &whole[first..];
+    let header = Prefix::read(block).expect("a block").header;
+    let ranges: Vec<_> = Plan::of(block, &[0, 150, 199])
+        .expect("a header")
+        .ranges()
+        .collect();
+    let [times, low, high, unwanted] = &ranges[..] else {
+        panic!("times and three columns: {ranges:?}");
+    };
+    let everything: Vec<_> = (0..WIDE).collect();
+    let in_all = [
+        0..4,
+        4..8,
+        8..12,
+        12..PREFIX,
+        PREFIX..PREFIX + header,
+        times.clone(),
+    ];
+    let in_wanted = [low.clone(), high.clone()];
+    for (range, is_read) in in_all
+        .iter()
+        .chain(&in_wanted)
+        .map(|range| (range, true))
+        .chain([(unwanted, false)])
+    {
+        for place in [range.start, (range.start + range.end) / 2, range.end - 1] {
+            for bit in [0, 7] {
+                let at = (first + place) as u64;
+                blocks
+                    .write_all_at(&[block[place] ^ (1 << bit)], at)
+                    .expect("written");
+                let few = if is_read { (2 * 480, 1) } else { (2 * 720, 0) };
+                assert_eq!(
+                    wide_answer(&archive, &[0, 150]),
+                    few,
+                    "bit {bit} of byte {place}"
+                );
+                assert_eq!(wide_answer(&archive, &everything), (WIDE * 480, 1));
+                blocks
+                    .write_all_at(&block[place..=place], at)
+                    .expect("written");
+            }
+        }
+    }
+    assert_eq!(
+        wide_answer(&archive, &everything),
+        (WIDE * 720, 0),
+        "as it was"
+    );
+    // An end that is missing.
+    blocks.set_len((first + high.start) as u64).expect("cut");
+    assert_eq!(
+        wide_answer(&archive, &[0]),
+        (480, 1),
+        "the last block's head is gone"
+    );
+    assert_eq!(wide_answer(&archive, &[0, 150]), (2 * 240, 2));
 }
 
 #[test]

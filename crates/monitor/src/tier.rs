@@ -12,6 +12,7 @@ use crate::disk::Disk;
 use crate::error::{AtPath, Result};
 use crate::fold::{Cell, Fold};
 use crate::log::{Log, LoggedRow, Record};
+use crate::reading;
 use crate::row::{Rows, Values, put_values};
 use crate::segment::{BlockPlace, Segment};
 
@@ -412,19 +413,22 @@ impl Tier {
         let Some(source) = self.sources.get(source) else {
             return 0;
         };
+        let held = |place: &BlockPlace| place.first..place.last.saturating_add(1);
+        let is_touched = |place: &&BlockPlace| !touching(ranges, &held(place)).is_empty();
+        let touched = source.blocks.iter().filter(is_touched);
+        let blocks: Vec<_> = touched
+            .filter_map(|place| Some((self.segments.get(&place.segment)?, place)))
+            .collect();
         let (mut decoded, mut damaged) = (Decoded::default(), 0);
         let mut rows = Vec::new();
-        for place in &source.blocks {
-            let held = place.first..place.last.saturating_add(1);
-            let ranges = touching(ranges, &held);
-            if ranges.is_empty() {
-                continue;
-            }
+        reading::read(&blocks, columns, |place, parts| {
+            let held = held(place);
             let mut is_first = true;
-            let result = self.block(place).map(|bytes| {
-                decoded.read(&bytes, columns, |column, times, present, values| {
+            let result = parts.and_then(|(plan, parts)| {
+                let get = |range: &Range<usize>| parts.get(range);
+                decoded.read(plan, get, |column, times, present, values| {
                     if std::mem::take(&mut is_first) {
-                        rows_in(ranges, times, &mut rows);
+                        rows_in(touching(ranges, &held), times, &mut rows);
                     }
                     let run = Run {
                         times,
@@ -436,16 +440,9 @@ impl Tier {
                     visit(column, &run);
                 })
             });
-            if !matches!(result, Some(Ok(()))) {
-                damaged += 1;
-            }
-        }
+            damaged += usize::from(result.is_err());
+        });
         damaged
-    }
-
-    fn block(&self, place: &BlockPlace) -> Option<Vec<u8>> {
-        let segment = self.segments.get(&place.segment)?;
-        segment.read(place.offset, place.length).ok()
     }
 
     /// As above, of the rows in the log.
