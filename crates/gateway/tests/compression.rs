@@ -2,10 +2,12 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use openpeta_gateway::GatewayConfig;
-use openpeta_mysql_wire::{Capabilities, Compression};
+use openpeta_mysql_wire::{
+    Capabilities, Codecs, CompressedStream, Compression, PacketBuffer, put_packet,
+};
 use support::{PASSWORD, Raw, Setup, USER, capabilities, eventually, success, tls};
 
 /// What a statement of 1 MB costs on the way, by the gateway's counter.
@@ -75,4 +77,61 @@ fn garbage_in_a_compressed_packet_ends_that_session_alone() {
     assert_eq!(other.receive().error(), None);
     drop(other);
     eventually("the sessions are gone", || setup.sessions() == 0);
+}
+
+#[test]
+fn the_numbers_within_compressed_packets_do_not_matter() {
+    // As on a direct connection. MariaDB Connector/J 2 begins with 1.
+    let setup = Setup::start();
+    let compressing = capabilities() | Capabilities::COMPRESS;
+    let mut direct = Raw::direct(&setup.node.socket);
+    direct.try_login(USER, "backend-app", "shop", compressing);
+    let mut through = Raw::greeted(setup.address);
+    through.try_login(USER, PASSWORD, "shop", compressing);
+    let answers = [direct, through].map(|mut raw| {
+        let long = format!("\x03SELECT LENGTH('{}')", "x".repeat(17_000_000));
+        let mut answers = Vec::new();
+        for (number, command) in [
+            (1, "\x03SELECT 1"),
+            (0, "\x0e"),
+            (7, &long),
+            (0, "\x03DO 1"),
+        ] {
+            let mut packets = Vec::new();
+            put_packet(&mut packets, number, command.as_bytes());
+            // A new conversation, whatever the number inside.
+            let mut stream = CompressedStream::new(Compression::Zlib);
+            let mut wire = Vec::new();
+            stream.send(&mut Codecs::default(), &packets, &mut wire);
+            raw.stream.write_all(&wire).unwrap();
+            let mut answer = Vec::new();
+            let count = if command.contains("SELECT") { 5 } else { 1 };
+            let mut plain = PacketBuffer::new(1 << 20);
+            while answer.len() < count {
+                while let Some(packet) = plain.next_packet().unwrap() {
+                    answer.push(packet);
+                }
+                if answer.len() < count {
+                    let packet = compressed_packet(&mut raw);
+                    let mut unpacked = Vec::new();
+                    let received = stream.receive(&mut Codecs::default(), &packet, &mut unpacked);
+                    received.unwrap();
+                    plain.push(&unpacked);
+                }
+            }
+            answers.push(answer);
+        }
+        answers
+    });
+    assert_eq!(answers[0], answers[1]);
+}
+
+/// The next one from the server.
+fn compressed_packet(raw: &mut Raw) -> Vec<u8> {
+    let mut packet = vec![0; 7];
+    raw.stream.read_exact(&mut packet).unwrap();
+    let length = u32::from_le_bytes([packet[0], packet[1], packet[2], 0]);
+    packet.resize(7 + length as usize, 0);
+    raw.stream.read_exact(&mut packet[7..]).unwrap();
+    packet
 }

@@ -93,6 +93,12 @@ impl CommandTracker {
         self.pass = true;
     }
 
+    /// Whether the packets are commands, and neither a file nor of another kind.
+    #[must_use]
+    pub fn expects_commands(&self) -> bool {
+        self.mode == Mode::Commands
+    }
+
     /// Whether the next packet is a command.
     #[must_use]
     #[inline]

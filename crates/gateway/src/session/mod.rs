@@ -18,6 +18,7 @@ mod console;
 mod kill;
 mod login;
 mod nonces;
+mod numbers;
 mod outbox;
 mod proof;
 pub mod refusal;
@@ -193,6 +194,13 @@ impl Session {
             State::Closed => return 0..0,
         };
         self.passed(passed, out)
+    }
+
+    /// Makes the packets of a compressed client, which are about to be taken, what the node expects.
+    pub fn correct_numbers(&mut self, data: &mut [u8]) {
+        if let State::Relay(relay) = &mut self.state {
+            relay.correct_numbers(data);
+        }
     }
 
     /// Takes bytes that arrived from the node. Returns which of them go to the client as they

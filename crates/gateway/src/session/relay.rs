@@ -19,6 +19,7 @@ use super::change_user::{ChangeUserFlow, Progress};
 use super::console::{self, Begins};
 use super::kill::{self, Look};
 use super::login::CLIENT_LIMIT;
+use super::numbers::Numbers;
 use super::refusal::{self, refuse};
 use super::revival::{NodeLogin, Revival};
 use super::throttle::{Refused, Verdict, judge};
@@ -58,6 +59,8 @@ pub(super) struct Relay {
     change: Option<Box<ChangeUserFlow>>,
     /// Node bytes that are not passed on yet, because they may begin an error to rewrite.
     node_held: Vec<u8>,
+    /// Of a compressed client.
+    numbers: Numbers,
     quitting: bool,
     out_of_sequence: bool,
     /// A command under way is of several packets.
@@ -104,6 +107,7 @@ impl Relay {
             change_due: false,
             change: None,
             node_held: Vec::new(),
+            numbers: Numbers::default(),
             quitting: false,
             out_of_sequence: false,
             long: false,
@@ -175,6 +179,11 @@ impl Relay {
         };
         let revives = self.revival.is_some() && !self.client.bytes().is_empty();
         waits_for_node || revives || shared.statements.pending() > PIPELINE_LIMIT
+    }
+
+    pub(super) fn correct_numbers(&mut self, data: &mut [u8]) {
+        let commands = self.change.is_none() && self.commands.expects_commands();
+        self.numbers.correct(data, commands);
     }
 
     #[inline]

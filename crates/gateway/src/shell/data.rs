@@ -71,6 +71,7 @@ impl Worker {
         let mut unpacked = mem::take(&mut self.unpacked);
         let received = stream.receive(&mut self.codecs, bytes, &mut unpacked);
         if !unpacked.is_empty() {
+            connection.session.correct_numbers(&mut unpacked);
             self.plain_client_bytes(io, place, &unpacked);
         }
         unpacked.clear();
