@@ -78,6 +78,14 @@ if [ "$with_tests" = yes ]; then
     fi
     [ -d /usr/share/gocode/src/github.com/go-sql-driver/mysql ] ||
         packages="$packages golang-github-go-sql-driver-mysql-dev"
+    # Tools and frameworks that are tried through the gateway.
+    need mydumper mydumper
+    need pt-table-checksum percona-toolkit
+    need php php-cli
+    [ -d /usr/share/doc/php-mysql ] || packages="$packages php-mysql"
+    perl -MDBD::MariaDB -e 1 2>/dev/null || packages="$packages libdbd-mariadb-perl"
+    [ -e /usr/share/java/mariadb-java-client.jar ] || packages="$packages libmariadb-java"
+    [ -d /usr/share/gocode/src/github.com/jinzhu/gorm ] || packages="$packages golang-github-jinzhu-gorm-dev"
 fi
 
 [ -n "$packages" ] || exit 0

@@ -63,8 +63,8 @@ CREATE PROCEDURE mtr.add_suppression(pattern VARCHAR(255)) INSERT INTO mtr.test_
 class Node:
     """A real mariadbd with a data directory of its own, made new or copied from a template."""
 
-    def __init__(self, work, template):
-        self.work, self.template, self.process = work, template, None
+    def __init__(self, work, template, options=NODE_OPTIONS):
+        self.work, self.template, self.options, self.process = work, template, options, None
 
     def __enter__(self):
         user = "user=mysql" if os.getuid() == 0 else ""
@@ -73,7 +73,7 @@ class Node:
         (self.work / "tmp").mkdir(parents=True)
         self.port = free_port()
         options = self.work / "node.cnf"
-        options.write_text(NODE_OPTIONS.format(user=user, work=self.work, port=self.port))
+        options.write_text(self.options.format(user=user, work=self.work, port=self.port))
         if user:
             subprocess.run(["chown", "-R", "mysql", self.work], check=True)
             os.chmod(self.work, 0o755)
@@ -103,9 +103,9 @@ class Node:
 class Gateway:
     """A gateway in front of one node."""
 
-    def __init__(self, program, work):
-        # No connection is kept warm: many files count sessions in the process list, where it would show.
-        self.command = [program, "127.0.0.1:0", work / "node.sock", "root", PASSWORD, PASSWORD, "1", "0", "auto", "1000", "0"]
+    def __init__(self, program, work, warm=0):
+        # Many files count sessions in the process list, where connections that are kept warm would show.
+        self.command = [program, "127.0.0.1:0", work / "node.sock", "root", PASSWORD, PASSWORD, "1", "0", "auto", "1000", str(warm)]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
