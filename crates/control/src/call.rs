@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use openpeta_rpc_api::Action;
-use openpeta_types::{AccessKeyId, AccountId, RequestId};
+use openpeta_types::{AccessKeyId, AccountId, RequestId, TraceContext};
 
 /// The authenticated caller of one API call.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Caller {
     pub request_id: RequestId,
     /// When the call arrived, by the server's clock.
     pub now: Timestamp,
+    /// Its place in a trace, if calls are traced.
+    pub trace: Option<TraceContext>,
 }
 
 /// A call that changes something: what its audit row and its ClientToken need.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use openpeta_engine::{Engine, EngineConfig};
 use openpeta_store::{NewEvent, Store, Task, Writer};
-use openpeta_tasks::{NewTask, Tasks, TasksConfig, Workflow};
+use openpeta_tasks::{NewTask, NoObserver, Observer, Tasks, TasksConfig, Workflow};
 use openpeta_types::{DbName, EventKind, InstanceId, TaskId};
 use tokio::task::JoinSet;
 
@@ -38,13 +38,17 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Goes on with the tasks that were under way, and starts the reconcilers.
+    /// Goes on with the tasks that were under way, and starts the reconcilers. The observer is
+    /// told what tasks do.
     ///
     /// # Errors
     /// [`ControlError`] when a test's fail point makes no sense.
-    pub fn begin(self) -> Result<Control, ControlError> {
+    pub fn begin(self, observer: Arc<dyn Observer>) -> Result<Control, ControlError> {
         let parts = self.parts;
-        let tasks_config = tasks_config()?;
+        let tasks_config = TasksConfig {
+            observer,
+            ..tasks_config()?
+        };
         let tasks = Tasks::start(parts.store.clone(), workflows::all(&parts), tasks_config);
         let reconcilers = reconcilers::start(&parts);
         Ok(Control {
@@ -70,7 +74,7 @@ impl Control {
         gateway: Arc<dyn Gateway>,
     ) -> Result<(Self, DefaultTenant), ControlError> {
         let (prepared, tenant) = Self::prepare(config, data_dir, store, gateway).await?;
-        Ok((prepared.begin()?, tenant))
+        Ok((prepared.begin(Arc::new(NoObserver))?, tenant))
     }
 
     /// The first half of [`start`](Self::start): all that must be done before clients come. Neither
@@ -187,6 +191,7 @@ impl Control {
             db_name,
             action: call.action.spec().name,
             params,
+            trace: call.caller.trace,
         };
         Ok(Tasks::enqueue(writer, &task)?)
     }

@@ -31,6 +31,7 @@ mod network;
 mod node_accounts;
 mod node_size;
 mod ordering;
+pub mod outgoing;
 mod parts;
 pub mod ram;
 mod random;
@@ -60,4 +61,5 @@ pub use gateway::{
     DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic,
     OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
 };
+pub use openpeta_tasks::{NoObserver, Observer as TaskObserver, StepOutcome, StepRun};
 pub use sampling::SamplingFigures;

@@ -153,6 +153,7 @@ impl World {
             user_agent: "test".into(),
             request_id: RequestId::from_random([1; 16]),
             now: Timestamp::now(),
+            trace: None,
         }
     }
 

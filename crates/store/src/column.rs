@@ -9,7 +9,7 @@ use openpeta_types::{
     BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, BusinessUnit,
     ChargeType, ConnectionPrefix, DbName, EndpointId, EndpointType, EventKind, InstanceId,
     InstanceName, LockMode, NetworkType, NodeId, NodeSpec, ObjectStatus, OrderId, PrivilegeSet,
-    RetentionDays, Severity, TagKey, TagValue, TaskId, TaskStatus, VSwitchId, VpcId,
+    RetentionDays, Severity, TagKey, TagValue, TaskId, TaskStatus, TraceContext, VSwitchId, VpcId,
 };
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -164,6 +164,15 @@ macro_rules! displayed_columns {
 }
 
 displayed_columns!(IpAddr, Ipv4Addr, Ipv4Net, BackupPeriod, BackupWindow);
+
+impl Column for TraceContext {
+    fn read(value: ValueRef<'_>) -> Option<Self> {
+        Self::parse(value.as_str().ok()?)
+    }
+    fn write(&self) -> ToSqlOutput<'_> {
+        ToSqlOutput::Owned(Value::Text(self.to_string()))
+    }
+}
 
 impl Column for f64 {
     fn read(value: ValueRef<'_>) -> Option<Self> {

@@ -1,7 +1,7 @@
 //! Tasks: long operations and where they stand. The rules are the tasks crate's; here are rows.
 
 use jiff::{SignedDuration, Timestamp};
-use openpeta_types::{AccountId, DbName, InstanceId, Secret, TaskId, TaskStatus};
+use openpeta_types::{AccountId, DbName, InstanceId, Secret, TaskId, TaskStatus, TraceContext};
 use rusqlite::params;
 
 use crate::changes::Topic;
@@ -15,7 +15,7 @@ macro_rules! columns {
     () => {
         "task_id, account_id, instance_id, db_name, action, workflow, status, phase, progress, \
          current_step, message, cause, cancel_requested, begin_at, started_at, finish_at, \
-         expected_finish_at"
+         expected_finish_at, trace"
     };
 }
 
@@ -61,6 +61,8 @@ pub struct NewTask<'a> {
     pub steps: Vec<&'a str>,
     /// When it was asked for.
     pub begin_at: Timestamp,
+    /// The trace of the call that asked for it.
+    pub trace: Option<TraceContext>,
 }
 
 /// A task.
@@ -100,6 +102,8 @@ pub struct Task {
     pub finish_at: Option<Timestamp>,
     /// When it will probably be finished.
     pub expected_finish_at: Option<Timestamp>,
+    /// The trace of the call that asked for it.
+    pub trace: Option<TraceContext>,
 }
 
 impl Task {
@@ -146,6 +150,7 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<Task, StoreError> {
         started_at: columns.get()?,
         finish_at: columns.get()?,
         expected_finish_at: columns.get()?,
+        trace: columns.get()?,
     })
 }
 
@@ -294,8 +299,8 @@ impl Writer<'_> {
         self.touch(Topic::Tasks);
         self.execute(
             "INSERT INTO tasks (account_id, instance_id, db_name, action, workflow, params_sealed,
-                                status, phase, progress, cancel_requested, begin_at)
-             VALUES (?, ?, ?, ?, ?, x'', ?, ?, 0, 0, ?)",
+                                status, phase, progress, cancel_requested, begin_at, trace)
+             VALUES (?, ?, ?, ?, ?, x'', ?, ?, 0, 0, ?, ?)",
             params![
                 P(&task.account_id),
                 P(&task.instance_id),
@@ -305,6 +310,7 @@ impl Writer<'_> {
                 P(&TaskStatus::Pending),
                 P(&TaskPhase::Forward),
                 P(&task.begin_at),
+                P(&task.trace),
             ],
         )?;
         let task_id = TaskId::from_number(self.last_number());

@@ -232,6 +232,7 @@ fn secrets_are_nowhere_in_the_files_and_files_are_private() {
             params: Secret::new("task-parameter-secret"),
             steps: vec!["one"],
             begin_at: at(0),
+            trace: None,
         })
     });
     let mut step = store

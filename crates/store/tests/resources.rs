@@ -464,6 +464,7 @@ fn tasks_and_their_steps() {
         params: Secret::new("{\"password\":\"p\"}"),
         steps: vec!["one", "two"],
         begin_at,
+        trace: None,
     };
     let first = write(&store, |writer| {
         writer.insert_task(&new_task(1, "CreateInstance", at(1)))

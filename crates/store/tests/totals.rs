@@ -136,5 +136,6 @@ fn new_task(second: i64) -> NewTask<'static> {
         params: Secret::new("{}"),
         steps: vec!["one"],
         begin_at: at(second),
+        trace: None,
     }
 }

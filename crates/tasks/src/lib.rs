@@ -19,6 +19,7 @@
 mod context;
 mod error;
 mod hooks;
+mod observer;
 mod run;
 mod run_store;
 mod schedule;
@@ -32,6 +33,7 @@ pub use error::{NotCancellable, StepError, TaskError};
 #[cfg(debug_assertions)]
 pub use hooks::{FailPoint, FailPointError};
 pub use hooks::{HookAction, HookPoint, Hooks, NoHooks};
+pub use observer::{NoObserver, Observer, StepOutcome, StepRun};
 pub use tasks::{NewTask, Tasks, TasksConfig};
 pub use workflow::{
     RetryPolicy, Step, StepEntry, StepKind, StepSpec, Workflow, Workflows, forward, undoable,

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use openpeta_store::{StepState, Store, TaskPhase};
 use openpeta_types::{Secret, TaskId};
 use tokio::sync::watch;
@@ -12,7 +13,9 @@ use tracing::Instrument;
 
 use crate::context::{Progress, TaskRecord};
 use crate::workflow::ErasedWorkflow;
-use crate::{HookAction, HookPoint, RetryPolicy, StepError, StepKind, TasksConfig};
+use crate::{
+    HookAction, HookPoint, RetryPolicy, StepError, StepKind, StepOutcome, StepRun, TasksConfig,
+};
 
 /// Why a task is left alone before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +94,10 @@ impl Runner {
             if !self.record_begin(step).await? {
                 return Ok(());
             }
-            match self.attempt_run(step).await? {
+            let began = Timestamp::now();
+            let ended = self.attempt_run(step).await;
+            self.observe(step, false, began, StepOutcome::of(&ended));
+            match ended? {
                 Ok(output) => {
                     self.record_done(step, output).await?;
                     return match self.hook(step, HookPoint::AfterRecord)? {
@@ -141,7 +147,10 @@ impl Runner {
         let policy = self.policy(step);
         for attempt in 1.. {
             self.record_undo(step).await?;
-            match self.attempt_undo(step).await? {
+            let began = Timestamp::now();
+            let ended = self.attempt_undo(step).await;
+            self.observe(step, true, began, StepOutcome::of(&ended));
+            match ended? {
                 Ok(()) => return self.record_undone(step).await,
                 Err(StepError::Transient { cause }) if attempt < policy.attempts => {
                     self.record_failed_attempt(step, &cause).await?;
@@ -171,6 +180,9 @@ impl Runner {
                 Ok(task) => {
                     tracing::info!(status = ?task.status, "task ended");
                     self.record.task = task;
+                    if self.record.task.phase == TaskPhase::Done {
+                        self.config.observer.task_ended(&self.record.task);
+                    }
                     return Ok(());
                 }
                 Err(StepError::Transient { cause }) if attempt < policy.attempts => {
@@ -240,6 +252,18 @@ impl Runner {
     /// What is logged while a step runs, by whomever, is of it.
     fn step_span(&self, step: usize) -> tracing::Span {
         tracing::error_span!("step", step = self.workflow.specs()[step].name)
+    }
+
+    fn observe(&self, step: usize, is_undo: bool, began: Timestamp, outcome: StepOutcome) {
+        self.config.observer.step_ran(&StepRun {
+            task: &self.record.task,
+            index: step,
+            step: self.workflow.specs()[step].name,
+            is_undo,
+            attempt: self.record.steps[step].attempts,
+            began,
+            outcome,
+        });
     }
 
     fn hook(&self, step: usize, point: HookPoint) -> Result<Result<(), StepError>, Halt> {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use openpeta_store::{Store, StoreError, Task, TaskPhase, Topic, Writer};
-use openpeta_types::{AccountId, DbName, InstanceId, Secret, TaskId, TaskStatus};
+use openpeta_types::{AccountId, DbName, InstanceId, Secret, TaskId, TaskStatus, TraceContext};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::schedule::Scheduler;
 use crate::workflow::ErasedWorkflow;
 use crate::{
-    Hooks, NoHooks, NotCancellable, RetryPolicy, StepKind, TaskError, Workflow, Workflows,
+    Hooks, NoHooks, NoObserver, NotCancellable, Observer, RetryPolicy, StepKind, TaskError,
+    Workflow, Workflows,
 };
 
 /// A task to be added.
@@ -27,6 +28,8 @@ pub struct NewTask<W: Workflow> {
     pub action: &'static str,
     /// What it is told; ids and random choices are in here.
     pub params: W::Params,
+    /// The trace of the call that starts it.
+    pub trace: Option<TraceContext>,
 }
 
 /// How tasks are run.
@@ -40,6 +43,8 @@ pub struct TasksConfig {
     pub retry: RetryPolicy,
     /// Asked at each point of each step.
     pub hooks: Arc<dyn Hooks>,
+    /// Told what tasks did.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Default for TasksConfig {
@@ -49,6 +54,7 @@ impl Default for TasksConfig {
             max_long: 2,
             retry: RetryPolicy::default(),
             hooks: Arc::new(NoHooks),
+            observer: Arc::new(NoObserver),
         }
     }
 }
@@ -112,6 +118,7 @@ impl Tasks {
             params: Secret::new(params),
             steps: steps.iter().map(|entry| entry.spec().name).collect(),
             begin_at: Timestamp::now(),
+            trace: task.trace,
         })
     }
 

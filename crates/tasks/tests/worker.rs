@@ -361,6 +361,7 @@ async fn tasks_of_another_version_are_stuck_not_lost() {
                 params: openpeta_types::Secret::new("{\"number\":1}"),
                 steps: vec!["buy-plot", "dig-cellar"],
                 begin_at: jiff::Timestamp::now(),
+                trace: None,
             })
         })
         .unwrap();

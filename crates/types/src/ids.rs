@@ -258,6 +258,12 @@ impl RequestId {
         random[8] = (random[8] & 0x3f) | 0x80;
         Self(random)
     }
+
+    /// The sixteen bytes that it is.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0
+    }
 }
 
 impl fmt::Display for RequestId {

@@ -18,6 +18,7 @@ mod secret;
 mod status;
 mod tag;
 mod timestamp;
+mod trace;
 mod whitelist;
 
 pub use account::{AccountDescription, AccountName, AccountType, Password};
@@ -39,6 +40,7 @@ pub use status::{
 };
 pub use tag::{Tag, TagFilter, TagKey, TagValue};
 pub use timestamp::{POSTPAID_EXPIRY, format_time, parse_time};
+pub use trace::{SamplingRatio, TraceContext};
 pub use whitelist::{
     DEFAULT_GROUP, MAX_ENTRIES_PER_GROUP, MAX_GROUPS_PER_INSTANCE, Whitelist, WhitelistEntry,
     WhitelistError, WhitelistGroup, parse_entries,

@@ -51,6 +51,7 @@ impl Control {
             user_agent: String::new(),
             request_id: RequestId::from_random([0; 16]),
             now: question.at.unwrap_or(now),
+            trace: None,
         };
         let named = (resource.region.as_str(), resource.instance.as_str());
         let store = &self.parts.store;

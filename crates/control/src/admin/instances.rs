@@ -77,7 +77,7 @@ impl Control {
             ) {
                 return Err(ApiError::instance_status().into());
             }
-            self.parts.release(writer, &instance, change.now)?;
+            self.parts.release(writer, &instance, change.now, None)?;
             change.record(writer, Some(instance.account_id), Some(id))?;
             let status = ObjectStatus::Delete;
             row(writer, &Instance { status, ..instance })

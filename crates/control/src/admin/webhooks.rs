@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::alerts::check_instance;
 use super::{AdminChange, check_name, duplicate, not_found};
-use crate::webhooks::{self, Address, Message, Target};
+use crate::outgoing::{self, Address};
+use crate::webhooks::{self, Message, Target};
 use crate::{Control, ControlError, random};
 
 /// What the operator says of a new webhook.
@@ -35,7 +36,7 @@ impl Control {
         };
         Address::parse(&order.url).map_err(|error| wrong("url", &error))?;
         if let Some(file) = &order.ca_file {
-            let read = webhooks::tls_config(Some(file.as_ref()));
+            let read = outgoing::tls_config(Some(file.as_ref()));
             read.map_err(|error| wrong("ca_file", &error))?;
         }
         let webhook = NewWebhook {

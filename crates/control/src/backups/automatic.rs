@@ -74,8 +74,14 @@ impl Parts {
         if writer.running_automated_backups()? >= AT_A_TIME {
             return Ok(Began::NoRoom);
         }
-        let (backup_id, task) =
-            begin_backup(writer, &instance, &database, BackupMode::Automated, now)?;
+        let (backup_id, task) = begin_backup(
+            writer,
+            &instance,
+            &database,
+            BackupMode::Automated,
+            now,
+            None,
+        )?;
         record(writer, scheduled, due, backup_id, task, now)?;
         tracing::info!(instance = %id, database = %name, backup = %backup_id, due = %due, attempt = attempts.len() + 1, "a backup begins because its policy asks for it");
         Ok(Began::Yes)

@@ -5,7 +5,9 @@ use openpeta_rpc_api::backups::{CreateDatabaseBackupRequest, CreateDatabaseBacku
 use openpeta_rpc_api::{Action, ApiError};
 use openpeta_store::{Database, Instance, NewBackupSet, Reader, Writer};
 use openpeta_tasks::{NewTask, Tasks};
-use openpeta_types::{BackupId, BackupMethod, BackupMode, BackupType, DbName, InstanceId, TaskId};
+use openpeta_types::{
+    BackupId, BackupMethod, BackupMode, BackupType, DbName, InstanceId, TaskId, TraceContext,
+};
 
 use crate::authorize::{require_active_database, require_unlocked};
 use crate::workflows::create_database_backup::{CreateDatabaseBackup, CreateDatabaseBackupParams};
@@ -34,6 +36,7 @@ impl Control {
                 &database,
                 BackupMode::Manual,
                 call.caller.now,
+                call.caller.trace,
             )?;
             audit::record(writer, call, Some(id), Some(task))?;
             Ok::<_, ControlError>(backup_id)
@@ -49,6 +52,7 @@ pub(super) fn begin_backup(
     database: &Database,
     mode: BackupMode,
     now: Timestamp,
+    trace: Option<TraceContext>,
 ) -> Result<(BackupId, TaskId), ControlError> {
     let instance_id = &instance.instance_id;
     let backup_id = writer.insert_backup_set(&NewBackupSet {
@@ -74,6 +78,7 @@ pub(super) fn begin_backup(
                 db_name: database.db_name.clone(),
                 backup_id,
             },
+            trace,
         },
     )?;
     Ok((backup_id, task))

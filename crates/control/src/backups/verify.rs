@@ -100,6 +100,7 @@ impl Parts {
                 manifest_sha256,
                 node_id: node.node_id,
             },
+            trace: None,
         };
         Ok(Tasks::enqueue(writer, &task)?)
     }

@@ -28,7 +28,7 @@ impl Parts {
                 let Some(instance) = writer.instance(id)?.filter(|it| is_due(it, now)) else {
                     return Ok::<_, ControlError>(());
                 };
-                let task = self.release(writer, &instance, now)?;
+                let task = self.release(writer, &instance, now, None)?;
                 writer.insert_audit(&AuditEntry {
                     at: now,
                     account_id: Some(instance.account_id),

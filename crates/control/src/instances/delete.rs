@@ -5,7 +5,7 @@ use openpeta_rpc_api::instances::DeleteInstanceRequest;
 use openpeta_rpc_api::{Action, EmptyResponse};
 use openpeta_store::{Instance, NodeState, Writer};
 use openpeta_tasks::{NewTask, Tasks};
-use openpeta_types::{ObjectStatus, TaskId};
+use openpeta_types::{ObjectStatus, TaskId, TraceContext};
 
 use crate::authorize::require_unlocked;
 use crate::backups::cancel_backups;
@@ -33,7 +33,9 @@ impl Control {
             }
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
-            let task = self.parts.release(writer, &instance, call.caller.now)?;
+            let task = self
+                .parts
+                .release(writer, &instance, call.caller.now, call.caller.trace)?;
             idempotency::remember(writer, call, token, &())?;
             audit::record(writer, call, Some(id), Some(task))
         })?;
@@ -48,6 +50,7 @@ impl Parts {
         writer: &Writer<'_>,
         instance: &Instance,
         now: Timestamp,
+        trace: Option<TraceContext>,
     ) -> Result<TaskId, ControlError> {
         let id = &instance.instance_id;
         for database in writer.databases(id)? {
@@ -67,6 +70,7 @@ impl Parts {
             params: DeleteInstanceParams {
                 instance_id: id.clone(),
             },
+            trace,
         };
         Ok(Tasks::enqueue(writer, &task)?)
     }

@@ -197,6 +197,7 @@ mod tests {
             user_agent: String::new(),
             request_id: RequestId::from_random([0; 16]),
             now: Timestamp::UNIX_EPOCH,
+            trace: None,
         }
     }
 

@@ -117,6 +117,7 @@ fn caller(tenant: usize, user: &str, source_ip: &str, now: &str) -> Caller {
         user_agent: String::new(),
         request_id: RequestId::from_random([0; 16]),
         now: now.parse().expect("a time"),
+        trace: None,
     }
 }
 

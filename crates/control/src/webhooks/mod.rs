@@ -23,7 +23,7 @@ use crate::ControlError;
 use crate::parts::Parts;
 pub(crate) use backoff::Failure;
 pub(crate) use body::body;
-pub(crate) use client::{Address, Message, Target, post, tls_config};
+pub(crate) use client::{Message, Target, post};
 
 /// Pause after the store failed.
 const PAUSE: Duration = Duration::from_secs(1);

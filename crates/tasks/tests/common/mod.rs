@@ -270,6 +270,7 @@ pub fn new_task<W: Workflow<Params = House>>(number: u64, instance: Option<&str>
         db_name: None,
         action: "BuildHouse",
         params: House { number },
+        trace: None,
     }
 }
 

@@ -104,7 +104,7 @@ async fn other_nodes_and_the_end_cut_an_hour() {
     let released = world
         .parts
         .store
-        .write(|writer| world.parts.release(writer, &instance, at(10, 0, 30)));
+        .write(|writer| world.parts.release(writer, &instance, at(10, 0, 30), None));
     released.expect("the store works");
     world.parts.meter(at(12, 0, 0)).expect("the store works");
     let parts = [
