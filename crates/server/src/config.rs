@@ -14,6 +14,7 @@ use openpeta_types::{NodeSpecCatalogue, WhitelistEntry};
 use serde::Deserialize;
 
 use crate::ServeError;
+use crate::telemetry::TelemetryConfig;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,6 +28,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Metrics for Prometheus.
     pub metrics: MetricsConfig,
+    /// Traces and metrics for an OTLP collector.
+    pub telemetry: TelemetryConfig,
     /// Addresses and ports of endpoints.
     pub network: NetworkConfig,
     /// Database nodes.
@@ -77,6 +80,8 @@ impl Config {
             "[api.limits] query_bytes must not be more than header_bytes"
         } else if !(1..=MOST_KEEPALIVE).contains(&self.gateway.keepalive_seconds) {
             "[gateway] keepalive_seconds must be from 1 to 32767"
+        } else if let Err(wrong) = self.telemetry.check() {
+            return Err(ServeError::Setting(wrong));
         } else {
             return self.control().check().map_err(ServeError::Setting);
         };

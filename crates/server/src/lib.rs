@@ -23,6 +23,7 @@ mod plane;
 mod serve;
 mod service;
 mod successor;
+mod telemetry;
 mod tls;
 mod unix_socket;
 
@@ -34,3 +35,4 @@ pub use error::ServeError;
 pub use handover::Retired;
 pub use serve::{ServeOptions, serve};
 pub use service::{HandOver, Service};
+pub use telemetry::{TelemetryConfig, TelemetryHeaders};

@@ -18,6 +18,7 @@ use crate::gateway_adapter::GatewayAdapter;
 use crate::http::HttpServer;
 use crate::metrics::{Metrics, MetricsEndpoint};
 use crate::service::Base;
+use crate::telemetry::Pusher;
 use crate::{ServeError, admin_socket};
 
 /// How long connections to the API, or for metrics, that have no request under way may still send one when another
@@ -45,6 +46,7 @@ pub(crate) struct Plane {
     api: Arc<Api>,
     server: HttpServer<Api>,
     metrics_server: Option<HttpServer<MetricsEndpoint>>,
+    pusher: Option<Pusher>,
     control: Control,
     stop_admin: watch::Sender<bool>,
     admin: JoinHandle<()>,
@@ -89,7 +91,9 @@ impl PreparedPlane {
         let admin = sockets.admin.try_clone().and_then(UnixListener::from_std);
         let (http, https) = (http.map_err(system)?, https.map_err(system)?);
         let admin = admin.map_err(system)?;
-        let control = self.prepared.begin().map_err(control_error)?;
+        let telemetry = &base.telemetry;
+        let control = self.prepared.begin(telemetry.observer());
+        let control = control.map_err(control_error)?;
         let own = sockets
             .metrics
             .as_ref()
@@ -98,8 +102,15 @@ impl PreparedPlane {
         let own = own.map(TcpListener::from_std).transpose().map_err(system)?;
         let config = &base.config;
         let (access, gateway) = (Arc::clone(&base.access), Arc::clone(&base.gateway));
-        let metrics = Metrics::new(&config.metrics, access, gateway, control.clone());
-        let api = Api::new(control.clone(), config.api.clone(), metrics, own.is_none());
+        let metrics = Metrics::new(
+            &config.metrics,
+            access,
+            gateway,
+            control.clone(),
+            Arc::clone(telemetry),
+        );
+        let (tracer, api) = (telemetry.tracer(), config.api.clone());
+        let api = Api::new(control.clone(), api, metrics, tracer, own.is_none());
         let api = Arc::new(api);
         let metrics_server = own.map(|listener| {
             let endpoint = Arc::new(MetricsEndpoint(Arc::clone(&api)));
@@ -114,12 +125,15 @@ impl PreparedPlane {
         let (stop_admin, stop) = watch::channel(false);
         let admin = tokio::spawn(admin_socket::serve(admin, control.clone(), stop));
         api.set_ready(true);
+        let its = Arc::clone(&api);
+        let pusher = telemetry.push(move || its.points());
         Ok(Plane {
             tenant: self.tenant,
             store: self.store,
             api,
             server,
             metrics_server,
+            pusher,
             control,
             stop_admin,
             admin,
@@ -165,6 +179,7 @@ impl Plane {
         let Self {
             server,
             metrics_server,
+            pusher,
             control,
             stop_admin,
             mut admin,
@@ -175,6 +190,9 @@ impl Plane {
         let stop_metrics = async {
             if let Some(server) = metrics_server {
                 server.stop(METRICS, linger).await;
+            }
+            if let Some(pusher) = pusher {
+                pusher.stop(METRICS).await;
             }
         };
         let stop_calls = server.stop(calls, linger);

@@ -19,6 +19,7 @@ use crate::handover::{self, Inheritance, Link, Predecessor, Retired, ServiceSock
 use crate::http::bind;
 use crate::metrics::Access;
 use crate::plane::{Plane, PreparedPlane};
+use crate::telemetry::Telemetry;
 use crate::tls::Tls;
 use crate::{ServeError, credentials, data_dir, notify, unix_socket};
 
@@ -39,6 +40,7 @@ pub(crate) struct Base {
     pub(crate) tls: Arc<Tls>,
     /// The process before this one, as long as it has sessions.
     pub(crate) predecessor: Arc<Predecessor>,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 impl Base {
@@ -264,6 +266,7 @@ impl Service {
             sockets,
             gateway,
             predecessor,
+            telemetry,
             ..
         } = base;
         // Whoever comes now is refused.
@@ -273,6 +276,7 @@ impl Service {
         let earlier =
             tokio::task::spawn_blocking(move || predecessor.stop(patience + BEYOND_DRAIN));
         plane.stop(&config.api).await;
+        telemetry.shutdown().await;
         if let Ok(cut @ 1..) = drain.await {
             warn!(
                 sessions = cut,
@@ -349,6 +353,7 @@ impl Base {
         }
         Ok(Self {
             predecessor: Arc::new(Predecessor::none(Arc::clone(&gateway))),
+            telemetry: Telemetry::start(&config.telemetry, &dir)?,
             dir,
             config,
             lock,
@@ -387,6 +392,7 @@ impl Base {
             predecessor: self.predecessor,
             patience: Duration::from_secs(seconds.upgrade_drain_seconds),
             drain: Duration::from_secs(seconds.drain_seconds),
+            telemetry: self.telemetry,
         }
     }
 }

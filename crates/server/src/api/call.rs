@@ -15,7 +15,7 @@ use openpeta_rpc_api::{
     ApiError, Failure, Format, HttpsRule, RawRequest, SignedCall, decode, render_error,
 };
 use openpeta_store::AccessKey;
-use openpeta_types::{InstanceId, RequestId};
+use openpeta_types::{InstanceId, RequestId, TraceContext};
 use tracing::{Instrument, error, error_span, warn};
 
 use super::authenticate::authenticate;
@@ -25,9 +25,12 @@ use super::{Api, access_log, answer, refusal};
 use crate::actions::{self, Call, Outcome, mutating_call};
 use crate::config::HttpForSecrets;
 use crate::http::{Answer, BodyError, Peer, read_body};
+use crate::telemetry::CallSpan;
 
 /// Milliseconds after which a throttled call may be sent again; the newer SDKs wait for it.
 const ACS_RETRY_AFTER: HeaderName = HeaderName::from_static("x-acs-retry-after");
+/// Where a caller is in a trace of its own, as W3C Trace Context has it.
+const TRACEPARENT: &str = "traceparent";
 /// Bytes of a User-Agent that are kept in the audit trail.
 const MAX_USER_AGENT: usize = 256;
 /// Bytes of a Host that are sent back in errors.
@@ -42,6 +45,8 @@ pub(super) struct Progress {
     pub(super) call: Option<SignedCall>,
     /// Who makes it, once that is proven.
     pub(super) key: Option<Arc<AccessKey>>,
+    /// Where the caller is in a trace of its own, from then on.
+    caller_trace: Option<TraceContext>,
     /// Set when the call came too early.
     retry_after: Option<Duration>,
 }
@@ -74,16 +79,33 @@ impl Api {
         let action = progress.call.as_ref().map(SignedCall::action);
         let elapsed = started.elapsed();
         let format = progress.format;
+        let trace = |http_status, code: &str| {
+            let Some(tracer) = &self.tracer else { return };
+            let span = CallSpan {
+                request_id,
+                caller: progress.caller_trace,
+                action,
+                account_id: progress.key.as_ref().map(|key| key.account_id),
+                method: method(&parts.method),
+                is_secure: source.secure,
+                client: source.address,
+                http_status,
+                elapsed,
+            };
+            tracer.call(&span, code);
+        };
         let (status, body) = match result {
             Ok(body) => {
                 self.metrics.calls.succeeded(action, elapsed);
                 access_log::write(request_id, source, progress, 200, "OK", elapsed);
+                trace(200, "OK");
                 (200, body)
             }
             Err(ControlError { api, context, .. }) => {
                 self.metrics.calls.failed(action, &api.code, elapsed);
                 let status = api.http_status;
                 access_log::write(request_id, source, progress, status, &api.code, elapsed);
+                trace(status, &api.code);
                 log_cause(request_id, &api, context.as_deref());
                 (
                     status,
@@ -137,6 +159,11 @@ impl Api {
         let key = progress
             .key
             .insert(authenticate(self.control.store(), call, now)?);
+        // What is asked for in the name of a trace must be asked for by somebody.
+        let trace = self.tracer.as_ref().map(|tracer| {
+            progress.caller_trace = header(TRACEPARENT).and_then(TraceContext::parse);
+            tracer.context(request_id, progress.caller_trace)
+        });
         let throttle = if call.spec().mutating {
             &self.changes
         } else {
@@ -159,6 +186,7 @@ impl Api {
             .into(),
             request_id,
             now,
+            trace,
         };
         self.carry_out(call, caller).await
     }
@@ -292,6 +320,15 @@ fn log_cause(request_id: RequestId, api: &ApiError, context: Option<&str>) {
     } else {
         warn!(%request_id, code = %api.code, context, "call refused");
     }
+}
+
+/// The name of a method that HTTP itself has; any other is for the client to choose.
+fn method(method: &Method) -> &'static str {
+    let known = ["GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH"];
+    let mut known = known.into_iter();
+    known
+        .find(|name| *name == method.as_str())
+        .unwrap_or("_OTHER")
 }
 
 /// A header's value, where it is text.

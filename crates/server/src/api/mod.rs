@@ -25,6 +25,7 @@ use crate::config::ApiConfig;
 use crate::console;
 use crate::http::{Answer, Handler, Peer, text};
 use crate::metrics::Metrics;
+use crate::telemetry::Tracer;
 use throttle::Throttle;
 
 /// The header in which every answer repeats its RequestId.
@@ -39,6 +40,7 @@ pub(crate) struct Api {
     /// Secret parameters enter a ClientToken's digest under this key.
     digest_key: Secret,
     metrics: Metrics,
+    tracer: Option<Arc<Tracer>>,
     /// Whether metrics are served here, not on an address of their own.
     serves_metrics: bool,
     ready: AtomicBool,
@@ -50,6 +52,7 @@ impl Api {
         control: Control,
         config: ApiConfig,
         metrics: Metrics,
+        tracer: Option<Arc<Tracer>>,
         serves_metrics: bool,
     ) -> Self {
         let limits = &config.throttle;
@@ -58,6 +61,7 @@ impl Api {
             changes: Throttle::new(limits.changes_per_second, limits.changes_burst),
             digest_key: control.store().derive_secret("client token"),
             metrics,
+            tracer,
             serves_metrics,
             ready: AtomicBool::new(false),
             control,

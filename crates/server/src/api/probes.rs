@@ -11,7 +11,7 @@ use super::Api;
 use super::call::header;
 use super::source::Source;
 use crate::http::{Answer, Peer, text};
-use crate::metrics::{Format, Refused};
+use crate::metrics::{FamilyPoints, Format, Refused};
 
 impl Api {
     /// Whether calls can be served: everything is started, nothing stops, the store reads.
@@ -27,6 +27,14 @@ impl Api {
                 unavailable("the metadata store does not answer")
             }
         }
+    }
+
+    /// The metrics as numbers. Looks at the process of every node, so not for async threads.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub(crate) fn points(&self) -> Result<Vec<FamilyPoints>, StoreError> {
+        self.metrics.points(self.ready.load(Ordering::Acquire))
     }
 
     /// The metrics, for those who may read them.

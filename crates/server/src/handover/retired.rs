@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::message::{Answer, Order};
 use super::{Link, Predecessor};
+use crate::telemetry::Telemetry;
 
 /// How often it is looked whether sessions are left.
 const LOOK: Duration = Duration::from_millis(50);
@@ -27,12 +28,19 @@ pub struct Retired {
     pub(crate) patience: Duration,
     /// How long transactions may take after that.
     pub(crate) drain: Duration,
+    /// What this process has yet to tell of its time as the service.
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 impl Retired {
     /// Returns when no session is left: after the configured time, or when told to `stop`, they
     /// are ended as at the end of the service.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let telemetry = Arc::clone(&self.telemetry);
+        tokio::join!(telemetry.shutdown(), self.keep_sessions(stop));
+    }
+
+    async fn keep_sessions(mut self, stop: impl Future<Output = ()>) {
         let mut looks = interval(LOOK);
         let end = sleep_until(Instant::now() + self.patience);
         tokio::pin!(stop, end);

@@ -1,8 +1,10 @@
-//! Metrics as text: the format of Prometheus (0.0.4) and OpenMetrics 1.0. Pure.
+//! Metrics as text, in the format of Prometheus (0.0.4) or OpenMetrics 1.0, or as numbers. Pure.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
+
+use super::points::{FamilyPoints, Point};
 
 /// What the numbers of a family are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,37 +130,65 @@ pub(crate) struct Histogram<'a> {
 
 /// Metrics of some families, to be written in the order of a list of all families.
 pub(crate) struct Exposition {
-    format: Format,
     families: &'static [Family],
     places: HashMap<&'static str, usize>,
-    /// The lines of each family.
-    lines: Vec<String>,
+    form: Form,
+}
+
+/// What is gathered of each family.
+enum Form {
+    /// Its lines.
+    Text(Format, Vec<String>),
+    /// Its series.
+    Points(Vec<Vec<Point>>),
 }
 
 impl Exposition {
+    /// To be written as text.
     pub(crate) fn new(families: &'static [Family], format: Format) -> Self {
+        let lines = families.iter().map(|_| String::new()).collect();
+        Self::of(families, Form::Text(format, lines))
+    }
+
+    /// To be taken as numbers.
+    pub(crate) fn of_points(families: &'static [Family]) -> Self {
+        let points = families.iter().map(|_| Vec::new()).collect();
+        Self::of(families, Form::Points(points))
+    }
+
+    fn of(families: &'static [Family], form: Form) -> Self {
         Self {
-            format,
             families,
+            form,
             places: families
                 .iter()
                 .enumerate()
                 .map(|(place, family)| (family.name, place))
                 .collect(),
-            lines: families.iter().map(|_| String::new()).collect(),
         }
     }
 
     /// Adds a sample, with a value for each of the family's labels.
     pub(crate) fn add(&mut self, name: &str, labels: &[&str], value: impl Into<Number>) {
         let family = self.place(name);
-        let suffix = self.families[family].suffix();
-        self.line(family, suffix, labels, None, value.into());
+        let value = value.into();
+        match &mut self.form {
+            Form::Points(points) => points[family].push(Point::number(labels, value)),
+            Form::Text(_, lines) => {
+                let its = &self.families[family];
+                line(&mut lines[family], its, its.suffix(), labels, None, value);
+            }
+        }
     }
 
     /// Adds a histogram.
     pub(crate) fn add_histogram(&mut self, name: &str, labels: &[&str], its: Histogram<'_>) {
         let family = self.place(name);
+        let lines = match &mut self.form {
+            Form::Points(points) => return points[family].push(Point::histogram(labels, its)),
+            Form::Text(_, lines) => &mut lines[family],
+        };
+        let family = &self.families[family];
         let mut sum = 0;
         for (place, count) in its.counts.iter().enumerate() {
             sum += count;
@@ -167,17 +197,30 @@ impl Exposition {
                 Some(micros) => format!("{:?}", *micros as f64 / 1e6),
                 None => "+Inf".to_owned(),
             };
-            self.line(family, "_bucket", labels, Some(&bound), sum.into());
+            line(lines, family, "_bucket", labels, Some(&bound), sum.into());
         }
-        self.line(family, "_sum", labels, None, its.sum_seconds.into());
-        self.line(family, "_count", labels, None, sum.into());
+        line(lines, family, "_sum", labels, None, its.sum_seconds.into());
+        line(lines, family, "_count", labels, None, sum.into());
+    }
+
+    /// All series, families without any left out; nothing of what is written as text.
+    pub(crate) fn points(self) -> Vec<FamilyPoints> {
+        let points = match self.form {
+            Form::Points(points) => points,
+            Form::Text(..) => Vec::new(),
+        };
+        let families = self.families.iter().zip(points);
+        families.filter(|(_, its)| !its.is_empty()).collect()
     }
 
     pub(crate) fn text(self) -> String {
+        let Form::Text(format, all_lines) = self.form else {
+            return String::new();
+        };
         let mut text = String::new();
-        for (family, lines) in self.families.iter().zip(&self.lines) {
+        for (family, lines) in self.families.iter().zip(&all_lines) {
             // Prometheus describes samples by their name, OpenMetrics families.
-            let (name, kind) = match (self.format, family.kind) {
+            let (name, kind) = match (format, family.kind) {
                 (_, Kind::Gauge) => (family.name.to_owned(), "gauge"),
                 (_, Kind::Histogram) => (family.name.to_owned(), "histogram"),
                 (Format::Prometheus, Kind::Counter) => (family.sample_name(), "counter"),
@@ -185,14 +228,14 @@ impl Exposition {
                 (Format::OpenMetrics, Kind::Counter) => (family.name.to_owned(), "counter"),
                 (Format::OpenMetrics, Kind::Info) => (family.name.to_owned(), "info"),
             };
-            let help = escaped(family.help, self.format == Format::OpenMetrics);
+            let help = escaped(family.help, format == Format::OpenMetrics);
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            if self.format == Format::OpenMetrics && !family.unit.is_empty() {
+            if format == Format::OpenMetrics && !family.unit.is_empty() {
                 let _ = writeln!(text, "# UNIT {name} {}", family.unit);
             }
             text.push_str(lines);
         }
-        if self.format == Format::OpenMetrics {
+        if format == Format::OpenMetrics {
             text.push_str("# EOF\n");
         }
         text
@@ -202,37 +245,37 @@ impl Exposition {
         let place = self.places.get(name);
         *place.unwrap_or_else(|| unreachable!("{name} is in the list of families"))
     }
+}
 
-    fn line(
-        &mut self,
-        family: usize,
-        suffix: &str,
-        labels: &[&str],
-        bound: Option<&str>,
-        value: Number,
-    ) {
-        let Family {
-            name,
-            labels: names,
-            ..
-        } = self.families[family];
-        debug_assert_eq!(names.len(), labels.len(), "labels of {name}");
-        let line = &mut self.lines[family];
-        let _ = write!(line, "{name}{suffix}");
-        let pairs = names.iter().copied().zip(labels.iter().copied());
-        let mut open = '{';
-        for (label, text) in pairs.chain(bound.map(|bound| ("le", bound))) {
-            let _ = write!(line, "{open}{label}=\"{}\"", escaped(text, true));
-            open = ',';
-        }
-        if open == ',' {
-            line.push('}');
-        }
-        let _ = match value {
-            Number::Whole(value) => writeln!(line, " {value}"),
-            Number::Real(value) => writeln!(line, " {value}"),
-        };
+/// Writes the line of a sample.
+fn line(
+    lines: &mut String,
+    family: &Family,
+    suffix: &str,
+    labels: &[&str],
+    bound: Option<&str>,
+    value: Number,
+) {
+    let Family {
+        name,
+        labels: names,
+        ..
+    } = family;
+    debug_assert_eq!(names.len(), labels.len(), "labels of {name}");
+    let _ = write!(lines, "{name}{suffix}");
+    let pairs = names.iter().copied().zip(labels.iter().copied());
+    let mut open = '{';
+    for (label, text) in pairs.chain(bound.map(|bound| ("le", bound))) {
+        let _ = write!(lines, "{open}{label}=\"{}\"", escaped(text, true));
+        open = ',';
     }
+    if open == ',' {
+        lines.push('}');
+    }
+    let _ = match value {
+        Number::Whole(value) => writeln!(lines, " {value}"),
+        Number::Real(value) => writeln!(lines, " {value}"),
+    };
 }
 
 /// A text for a label, or for HELP, where Prometheus wants quotes as they are.

@@ -97,6 +97,9 @@ families! {
     Gauge "openpeta_process_open_fds" () "Open descriptors of the service; a session has two.";
     Gauge "openpeta_process_max_fds" () "Descriptors that the service may have.";
     Gauge "openpeta_process_start_timestamp_seconds" ["seconds"] () "When the service was started.";
+    Counter "openpeta_telemetry_exports" ("signal", "outcome") "Requests to the OTLP collector: ok or failed, with traces or metrics.";
+    Counter "openpeta_telemetry_dropped" ("signal") "Spans and points of metrics that the OTLP collector did not get.";
+    Gauge "openpeta_telemetry_waiting_spans" () "Spans that wait to be sent to the OTLP collector.";
     Counter "openpeta_scrapes" () "Times that these metrics were read.";
     Counter "openpeta_scrapes_refused" () "Times that somebody was not let read them.";
 }

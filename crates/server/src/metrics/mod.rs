@@ -6,6 +6,7 @@ mod calls;
 mod endpoint;
 mod exposition;
 mod families;
+mod points;
 mod process;
 mod state;
 mod traffic;
@@ -20,13 +21,14 @@ use openpeta_gateway::{DatabaseCounters, Gateway};
 use openpeta_store::StoreError;
 
 use crate::config::MetricsConfig;
+use crate::telemetry::Telemetry;
 pub(crate) use access::{Access, Refused};
 use bound::Bound;
 pub(crate) use calls::CallMetrics;
 pub(crate) use endpoint::MetricsEndpoint;
-use exposition::Exposition;
-pub(crate) use exposition::Format;
+pub(crate) use exposition::{Exposition, Family, Format, Kind, Number};
 use families::FAMILIES;
+pub(crate) use points::{FamilyPoints, Point, PointValue};
 use traffic::{DatabaseTraffic, InstanceTraffic};
 
 /// Where all metrics come from.
@@ -35,6 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) access: Arc<Access>,
     gateway: Arc<Gateway>,
     control: Control,
+    telemetry: Arc<Telemetry>,
     /// Held while metrics are written: the totals of those without a place of their own are kept
     /// up to date by writing.
     bounds: Mutex<Bounds>,
@@ -54,12 +57,14 @@ impl Metrics {
         access: Arc<Access>,
         gateway: Arc<Gateway>,
         control: Control,
+        telemetry: Arc<Telemetry>,
     ) -> Self {
         Self {
             calls: CallMetrics::new(),
             access,
             gateway,
             control,
+            telemetry,
             bounds: Mutex::new(Bounds {
                 instances: Bound::new(config.instances),
                 databases: Bound::new(config.databases),
@@ -79,20 +84,37 @@ impl Metrics {
     /// # Errors
     /// [`StoreError`] when the store fails.
     pub(crate) fn render(&self, format: Format, is_ready: bool) -> Result<String, StoreError> {
-        let scrapes = self.scrapes.fetch_add(1, Ordering::Relaxed) + 1;
+        self.scrapes.fetch_add(1, Ordering::Relaxed);
+        let mut out = Exposition::new(FAMILIES, format);
+        self.gather(&mut out, is_ready)?;
+        Ok(out.text())
+    }
+
+    /// All metrics as numbers. Not for async threads either.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub(crate) fn points(&self, is_ready: bool) -> Result<Vec<FamilyPoints>, StoreError> {
+        let mut out = Exposition::of_points(FAMILIES);
+        self.gather(&mut out, is_ready)?;
+        Ok(out.points())
+    }
+
+    fn gather(&self, out: &mut Exposition, is_ready: bool) -> Result<(), StoreError> {
         let figures = self.control.figures()?;
         let mut bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut out = Exposition::new(FAMILIES, format);
         out.add("openpeta_build", &[env!("CARGO_PKG_VERSION")], 1);
         out.add("openpeta_ready", &[], is_ready);
+        let scrapes = self.scrapes.load(Ordering::Relaxed);
         out.add("openpeta_scrapes", &[], scrapes);
         let refused = self.refused.load(Ordering::Relaxed);
         out.add("openpeta_scrapes_refused", &[], refused);
-        self.calls.add_to(&mut out);
-        self.add_traffic(&mut out, &figures, &mut bounds);
-        state::add(&mut out, &figures, &bounds, Timestamp::now());
-        process::add(&mut out);
-        Ok(out.text())
+        self.telemetry.add_to(out);
+        self.calls.add_to(out);
+        self.add_traffic(out, &figures, &mut bounds);
+        state::add(out, &figures, &bounds, Timestamp::now());
+        process::add(out);
+        Ok(())
     }
 
     fn add_traffic(&self, out: &mut Exposition, figures: &ServiceFigures, bounds: &mut Bounds) {
