@@ -76,6 +76,8 @@ pub struct Request<'a> {
     pub signing: Signing,
     /// Seconds that the client's clock is ahead.
     pub clock_ahead: i64,
+    /// The place that the client has in a trace.
+    pub traceparent: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -89,6 +91,7 @@ impl<'a> Request<'a> {
             scheme: Scheme::Https,
             signing: Signing::V1,
             clock_ahead: 0,
+            traceparent: None,
         }
     }
 }
@@ -208,7 +211,9 @@ impl Api {
             "POST" => ("/".to_owned(), form),
             _ => (format!("/?{form}"), String::new()),
         };
-        let headers = [("host".to_owned(), host.to_string())];
+        let mut headers = vec![("host".to_owned(), host.to_string())];
+        let trace = request.traceparent.map(str::to_owned);
+        headers.extend(trace.map(|trace| ("traceparent".to_owned(), trace)));
         message(request.method, &target, &headers, &body)
     }
 

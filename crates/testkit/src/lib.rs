@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod collector;
 mod examples;
 mod http;
 mod ports;
@@ -16,6 +17,7 @@ mod session;
 mod wait;
 
 pub use api::{Api, CallError, Credentials, Request, Scheme, Signing};
+pub use collector::{Behaviour, Collector, ReceivedSpan};
 pub use examples::Examples;
 pub use http::Answer;
 pub use processes::{Process, is_alive, kill_and_wait};
