@@ -6,7 +6,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use openpeta_gateway::GatewayConfig;
-use openpeta_mysql_wire::{Capabilities, Compression, Greeting, put_packet};
+use openpeta_mysql_wire::{
+    Capabilities, Compression, Greeting, ReplyEvent, ReplyTracker, Status, put_packet,
+};
 use support::{OTHER_PASSWORD, OTHER_USER, PASSWORD, PATIENCE, Raw, Setup, USER, capabilities};
 
 /// What the client sends, one packet after the other, and whether a reply is waited for.
@@ -153,27 +155,40 @@ fn script() -> Vec<(&'static str, Vec<u8>)> {
     script
 }
 
-/// Runs the script straight on the node, where the end of a reply is told by silence.
+/// Runs the script straight on the node. Nothing but silence tells that a reply is over; the tracker that the gateway has tells
+/// only how long to wait for it.
 fn record(setup: &Setup, capabilities: Capabilities) -> Vec<Vec<u8>> {
     let mut raw = Raw::direct(&setup.node.socket);
     let login = raw.try_login(USER, "backend-app", "shop", capabilities);
     assert_eq!(login.error(), None, "{}", login.text());
     let mut replies = vec![login.payload];
     let mut buffer = vec![0; 1 << 20];
+    let mut tracker = ReplyTracker::new(capabilities, Status::AUTOCOMMIT);
     for (_, payload) in script() {
         send(&mut raw, &payload);
         let mut reply = Vec::new();
-        raw.stream.set_patience(PATIENCE);
+        tracker.begin(payload[0]);
+        let mut is_over = false;
         loop {
-            match raw.stream.read(&mut buffer) {
+            raw.stream.set_patience(match is_over {
+                true => Duration::from_millis(60),
+                false => PATIENCE,
+            });
+            let count = match raw.stream.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => reply.extend_from_slice(&buffer[..count]),
+                Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => panic!("{error}"),
+            };
+            reply.extend_from_slice(&buffer[..count]);
+            let mut at = 0;
+            while at < count && !is_over {
+                let (used, event) = tracker.feed(&buffer[at..count]);
+                at += used;
+                is_over = matches!(event, Some(ReplyEvent::Complete { .. }));
             }
-            raw.stream.set_patience(Duration::from_millis(60));
         }
-        assert!(!reply.is_empty());
+        assert!(is_over, "{}", String::from_utf8_lossy(&payload));
         replies.push(reply);
     }
     replies
