@@ -93,7 +93,9 @@ def watched(tmp_path_factory):
     token_file.write_text(TOKEN + "\n")
     port = free_port()
     metrics = {"listen": f"127.0.0.1:{port}", "tls": True, "token_file": str(token_file)}
-    service = Service(config={"metrics": metrics})
+    # Nobody listens there: whatever is to be sent is counted as failed.
+    telemetry = {"otlp_endpoint": "http://127.0.0.1:9"}
+    service = Service(config={"metrics": metrics, "telemetry": telemetry})
     prometheus = None
     try:
         service.start()
@@ -103,6 +105,10 @@ def watched(tmp_path_factory):
         work(host, sql_port)
         api.call("CreateDatabaseBackup", InstanceId=instance, DBName="shop")
         poll(lambda: all(task.get("FinishTime") for task in api.tasks(instance)), 60, "a backup")
+        service.admin("webhook", "create", "--name", "ops", "--url", "http://127.0.0.1:9/", "--severity", "critical")
+        [backup] = service.admin("backup", "list")
+        service.admin("backup", "verify", str(backup["backup_id"]))
+        poll(lambda: service.admin("backup", "list")[0]["verified_at"], 60, "a restore for proof")
         prometheus = Prometheus(home, f"127.0.0.1:{port}", service.credentials["ca_file"], token_file)
         prometheus.instance = instance
         prometheus.service = service
@@ -153,7 +159,9 @@ def test_known_figures(watched):
         ('openpeta_instances{status="ACTIVE"}', 1),
         ('openpeta_backup_sets{status="success"}', 1),
         ('openpeta_api_calls_total{action="CreateInstance",code="OK"}', 1),
-        ('openpeta_tasks{status="succeeded"}', 2),
+        ('openpeta_backup_drills{outcome="proven"}', 1),
+        ('openpeta_webhook_waiting{webhook="ops"}', 0),
+        ('openpeta_tasks{status="succeeded"}', 3),
         ("openpeta_nodes_down", 0),
     ]:
         watched.wait_for(query, value)

@@ -103,6 +103,7 @@ impl Control {
             opening: Mutex::default(),
             samples,
             events: Default::default(),
+            delivery_counts: Default::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         parts.events.record(NewEvent::new(

@@ -5,7 +5,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use openpeta_engine::{DiskUsage, ProcessFigures};
-use openpeta_store::{BackupTotal, InstanceDetail, Node, NodeState, StoreError, TaskTotal};
+use openpeta_store::{
+    AlertTotal, BackupTotal, InstanceDetail, Node, NodeState, ProofTotals, StoreError, TaskTotal,
+    WebhookTotal,
+};
 
 use crate::{Control, SamplingFigures};
 
@@ -22,6 +25,25 @@ pub struct ServiceFigures {
     pub backups: Vec<BackupTotal>,
     /// How sampling goes.
     pub sampling: SamplingFigures,
+    /// Webhooks, oldest first.
+    pub webhooks: Vec<WebhookFigures>,
+    /// Rules of alerts.
+    pub alert_rules: u32,
+    /// Alerts by where they stand.
+    pub alerts: Vec<AlertTotal>,
+    /// What restores of backup sets for proof came to.
+    pub proofs: ProofTotals,
+}
+
+/// A webhook.
+#[derive(Clone, Debug)]
+pub struct WebhookFigures {
+    /// What waits for it, and what it did not get.
+    pub total: WebhookTotal,
+    /// Notifications that it took since the service was started.
+    pub delivered: u64,
+    /// Attempts that failed since then.
+    pub failed: u64,
 }
 
 /// An instance.
@@ -71,6 +93,22 @@ impl Control {
                 reader.backup_totals()?,
             ))
         })?;
+        let (webhooks, alert_rules, alerts, proofs) = parts.store.read(|reader| {
+            Ok::<_, StoreError>((
+                reader.webhook_totals()?,
+                reader.alert_rules()?.len(),
+                reader.alert_totals()?,
+                reader.proof_totals()?,
+            ))
+        })?;
+        let webhooks = webhooks.into_iter().map(|total| {
+            let counts = parts.delivery_counts.of(total.webhook_id);
+            WebhookFigures {
+                total,
+                delivered: counts.delivered,
+                failed: counts.failed,
+            }
+        });
         instances.sort_by(|a, b| {
             let age = a.created_at.cmp(&b.created_at);
             age.then_with(|| a.instance_id.cmp(&b.instance_id))
@@ -103,6 +141,10 @@ impl Control {
             tasks,
             backups,
             sampling: parts.samples.figures(),
+            webhooks: webhooks.collect(),
+            alert_rules: u32::try_from(alert_rules).unwrap_or(u32::MAX),
+            alerts,
+            proofs,
         })
     }
 }

@@ -56,7 +56,7 @@ pub use config::{
 };
 pub use control::{Control, EventRecorder, Prepared};
 pub use error::ControlError;
-pub use figures::{InstanceFigures, NodeFigures, ServiceFigures};
+pub use figures::{InstanceFigures, NodeFigures, ServiceFigures, WebhookFigures};
 pub use gateway::{
     DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic,
     OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::billing::PriceList;
 use crate::events::Events;
 use crate::sampling::Samples;
-use crate::{ControlConfig, ControlError, Gateway};
+use crate::{ControlConfig, ControlError, Gateway, webhooks};
 
 /// The parts that the control plane is made of.
 pub(crate) struct Parts {
@@ -29,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) samples: Samples,
     /// Events on their way to the store.
     pub(crate) events: Events,
+    /// What webhooks took.
+    pub(crate) delivery_counts: webhooks::Counts,
     /// Raised when reconcilers have something to do before their time.
     pub(crate) nodes_changed: watch::Sender<()>,
 }

@@ -122,6 +122,7 @@ impl World {
             opening: Mutex::default(),
             samples,
             events: Default::default(),
+            delivery_counts: Default::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         Self {

@@ -187,9 +187,25 @@ fn load_fires_an_alert_and_its_end_resolves_it() {
     assert_eq!(event["instance_id"], json!(instance));
     assert_eq!(event["details"]["rule"], "busy");
     assert!(event["details"]["value"].as_f64() > Some(3.0), "{event}");
+    let page = service.api().page("/metrics");
+    for line in [
+        "openpeta_alert_rules 1",
+        "openpeta_alerts{state=\"firing\",severity=\"critical\"} 1",
+        "openpeta_alerts{state=\"firing\",severity=\"warning\"} 0",
+        "openpeta_backup_drills{outcome=\"proven\"} 0",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} in {page}");
+    }
     drop(load);
     let resolved = receiver.wait_for("alert-resolved", 1);
     assert!(is_signed(&resolved, &secret));
+    let taken = receiver.told().len() - receiver.taken("webhook-test").len();
+    let figure = format!("openpeta_webhook_deliveries_total{{webhook=\"ops\"}} {taken}");
+    wait_for("all that was taken to be counted", || {
+        let page = service.api().page("/metrics");
+        let is_counted = page.lines().any(|found| found == figure);
+        (is_counted && page.contains("openpeta_webhook_waiting{webhook=\"ops\"} 0\n")).then_some(())
+    });
 
     // Fires while the receiver is silent; the service is killed before it is told.
     receiver.is_silent.store(true, Ordering::SeqCst);
@@ -198,6 +214,14 @@ fn load_fires_an_alert_and_its_end_resolves_it() {
         receiver.told().into_iter().find(|told| !told.was_taken)
     });
     assert_eq!(first.kind(), "alert-firing");
+    wait_for("the attempt to have failed", || {
+        let page = service.api().page("/metrics");
+        let mut lines = page.lines();
+        let failures = lines.find_map(|line| {
+            line.strip_prefix("openpeta_webhook_failures_total{webhook=\"ops\"} ")
+        });
+        (failures? != "0").then_some(())
+    });
     service.kill();
     drop(load);
     receiver.is_silent.store(false, Ordering::SeqCst);

@@ -86,7 +86,7 @@ pub use store::{Store, WeakStore};
 pub use task_steps::{StepState, TaskStep};
 pub use tasks::{NewTask, Task, TaskFilter, TaskPhase};
 pub use tenants::Tenant;
-pub use totals::{BackupTotal, TaskTotal};
+pub use totals::{AlertTotal, BackupTotal, ProofTotals, TaskTotal, WebhookTotal};
 pub use usage::{Metered, UsageFilter, UsageRecord};
 pub use visible_instances::VisibleInstances;
 pub use webhooks::{Delivery, NewWebhook, Webhook};

@@ -1,11 +1,11 @@
-//! Numbers of tasks and backup sets, for those who watch the service.
+//! Numbers of tasks, backup sets, alerts and notifications, for those who watch the service.
 
 use jiff::Timestamp;
-use openpeta_types::{BackupStatus, DbName, InstanceId, TaskStatus};
+use openpeta_types::{BackupStatus, DbName, InstanceId, Severity, TaskStatus};
 use rusqlite::params;
 
 use crate::column::P;
-use crate::{Reader, StoreError, TaskPhase};
+use crate::{AlertPhase, Reader, StoreError, TaskPhase};
 
 /// How many tasks there are of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,116 @@ pub struct BackupTotal {
     pub latest: Timestamp,
 }
 
+/// What waits for a webhook and what it did not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookTotal {
+    /// Its number.
+    pub webhook_id: i64,
+    /// Its name.
+    pub name: String,
+    /// Notifications that it did not get, ever.
+    pub dropped: u32,
+    /// Notifications that wait.
+    pub waiting: u32,
+    /// The time of the event that waits longest.
+    pub oldest: Option<Timestamp>,
+}
+
+/// How many alerts there are of a severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertTotal {
+    /// Where they stand.
+    pub phase: AlertPhase,
+    /// How bad.
+    pub severity: Severity,
+    /// Rules and instances.
+    pub count: u32,
+}
+
+/// What restores of whole backup sets for proof came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProofTotals {
+    /// Sets that were restored.
+    pub proven: u32,
+    /// Sets that could not be restored.
+    pub failed: u32,
+    /// Sets that nobody has tried.
+    pub untried: u32,
+    /// When one was restored last.
+    pub last_proven: Option<Timestamp>,
+}
+
 impl Reader<'_> {
+    /// Webhooks, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn webhook_totals(&self) -> Result<Vec<WebhookTotal>, StoreError> {
+        self.all(
+            "webhooks",
+            "SELECT webhook_id, name, dropped,
+                    (SELECT count(*) FROM deliveries d WHERE d.webhook_id = w.webhook_id),
+                    (SELECT at FROM deliveries d WHERE d.webhook_id = w.webhook_id
+                     ORDER BY seq LIMIT 1)
+             FROM webhooks w ORDER BY webhook_id",
+            [],
+            |columns| {
+                Ok(WebhookTotal {
+                    webhook_id: columns.get()?,
+                    name: columns.get()?,
+                    dropped: columns.get()?,
+                    waiting: columns.get()?,
+                    oldest: columns.get()?,
+                })
+            },
+        )
+    }
+
+    /// Alerts by where they stand and how bad they are.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn alert_totals(&self) -> Result<Vec<AlertTotal>, StoreError> {
+        self.all(
+            "alert_states",
+            "SELECT phase, severity, count(*) FROM alert_states JOIN alert_rules USING (rule_id)
+             GROUP BY phase, severity ORDER BY phase, severity",
+            [],
+            |columns| {
+                Ok(AlertTotal {
+                    phase: columns.get()?,
+                    severity: columns.get()?,
+                    count: columns.get()?,
+                })
+            },
+        )
+    }
+
+    /// What restores for proof came to.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn proof_totals(&self) -> Result<ProofTotals, StoreError> {
+        let totals = self.one(
+            "backup_sets",
+            "SELECT count(*) FILTER (WHERE verified_at IS NOT NULL AND verify_failure IS NULL),
+                    count(*) FILTER (WHERE verify_failure IS NOT NULL),
+                    count(*) FILTER (WHERE verified_at IS NULL),
+                    max(verified_at) FILTER (WHERE verify_failure IS NULL)
+             FROM backup_sets WHERE status = 'Success'",
+            [],
+            |columns| {
+                Ok(ProofTotals {
+                    proven: columns.get()?,
+                    failed: columns.get()?,
+                    untried: columns.get()?,
+                    last_proven: columns.get()?,
+                })
+            },
+        )?;
+        Ok(totals.unwrap_or_default())
+    }
+
     /// Tasks by status; those without any are left out. Takes as long however many have ended.
     ///
     /// # Errors

@@ -154,6 +154,9 @@ fn the_oldest_notifications_make_way_and_are_counted() {
     let found: Result<_, StoreError> = store.read(|reader| reader.webhooks());
     let found = found.unwrap();
     assert_eq!((found[0].waiting, found[0].dropped), (1_000, 3));
+    let totals = store.read(|reader| reader.webhook_totals()).unwrap();
+    assert_eq!((totals[0].waiting, totals[0].dropped), (1_000, 3));
+    assert_eq!(totals[0].oldest, Some(at(3)));
 }
 
 #[test]

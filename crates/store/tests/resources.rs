@@ -777,18 +777,16 @@ fn sets_expire_but_for_the_newest_whole_one_and_protected_ones() {
         assert_eq!(next().map(|set| set.backup_id), Some(other));
     }
     // A set that could not be restored keeps the one before it from going.
-    let fault = |failure: Option<&str>| Verification {
-        at: at(11 * day),
-        failure: failure.map(str::to_owned),
+    let verify = |failure: Option<&str>| {
+        let (at, failure) = (at(11 * day), failure.map(str::to_owned));
+        let its = Verification { at, failure };
+        write(&store, |writer| writer.set_verification(second, &its));
     };
-    write(&store, |writer| {
-        writer.set_verification(second, &fault(Some("damaged")))
-    });
+    verify(Some("damaged"));
     assert_eq!(expired(700 * day), [failed]);
-    write(&store, |writer| {
-        writer.set_verification(second, &fault(None))
-    });
+    verify(None);
     assert_eq!(expired(700 * day), [first, failed]);
+    assert_eq!(proofs(&store), (1, 1, 0, Some(at(11 * day))));
     write(&store, |writer| writer.delete_backup_set(first));
     assert_eq!(next().map(|set| set.backup_id), Some(second));
     assert_eq!(expired(700 * day), [failed]);

@@ -7,6 +7,7 @@
 mod backoff;
 mod body;
 mod client;
+mod counts;
 mod signature;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use crate::parts::Parts;
 pub(crate) use backoff::Failure;
 pub(crate) use body::body;
 pub(crate) use client::{Message, Target, post};
+pub(crate) use counts::Counts;
 
 /// Pause after the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -65,6 +67,8 @@ impl Senders {
             }
             stays
         });
+        let is_there = |id| webhooks.iter().any(|webhook| webhook.webhook_id == id);
+        parts.delivery_counts.keep(is_there);
         for webhook in webhooks {
             let id = webhook.webhook_id;
             self.0
@@ -132,10 +136,16 @@ async fn send_next(parts: &Parts, webhook: &Webhook) -> Result<Next, ControlErro
         body: body(&delivery.delivery_id, &delivery.event),
     };
     match post(&target, &message, now).await {
-        Ok(_) => parts
-            .store
-            .write(|writer| writer.delete_delivery(delivery.seq))?,
-        Err(failure) => put_off(parts, webhook, &delivery, &failure)?,
+        Ok(_) => {
+            parts.delivery_counts.count(id, |its| its.delivered += 1);
+            parts
+                .store
+                .write(|writer| writer.delete_delivery(delivery.seq))?;
+        }
+        Err(failure) => {
+            parts.delivery_counts.count(id, |its| its.failed += 1);
+            put_off(parts, webhook, &delivery, &failure)?;
+        }
     }
     Ok(Next::AtOnce)
 }

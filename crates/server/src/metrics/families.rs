@@ -66,6 +66,16 @@ families! {
 
     Gauge "openpeta_backup_sets" ("status") "Backup sets by status.";
     Gauge "openpeta_backup_size_bytes" ["bytes"] () "What all backup sets take.";
+    Gauge "openpeta_backup_drills" ("outcome") "Whole backup sets by what their last restore for proof came to: proven, failed, untried.";
+    Gauge "openpeta_backup_proof_age_seconds" ["seconds"] () "How long ago a backup set was restored for proof last; absent before the first.";
+
+    Gauge "openpeta_alert_rules" () "Rules of alerts.";
+    Gauge "openpeta_alerts" ("state", "severity") "Alerts that are pending or firing, each rule and instance for itself.";
+    Counter "openpeta_webhook_deliveries" ("webhook") "Notifications that the webhook took.";
+    Counter "openpeta_webhook_failures" ("webhook") "Attempts to notify the webhook that failed.";
+    Counter "openpeta_webhook_dropped" ("webhook") "Notifications that were given up, since the webhook was made.";
+    Gauge "openpeta_webhook_waiting" ("webhook") "Notifications that wait for the webhook.";
+    Gauge "openpeta_webhook_oldest_age_seconds" ["seconds"] ("webhook") "How long ago the event was that waits longest for the webhook; 0 without one.";
 
     Gauge "openpeta_nodes" ("role", "state") "Nodes by role and intended state.";
     Gauge "openpeta_nodes_down" () "Nodes that should run and do not.";

@@ -9,6 +9,7 @@ mod families;
 mod points;
 mod process;
 mod state;
+mod told;
 mod traffic;
 
 use std::collections::HashMap;
@@ -49,7 +50,11 @@ pub(crate) struct Metrics {
 struct Bounds {
     instances: Bound,
     databases: Bound,
+    webhooks: Bound,
 }
+
+/// Webhooks that have series of their own: more than an operator will have.
+const WEBHOOKS: usize = 100;
 
 impl Metrics {
     pub(crate) fn new(
@@ -68,6 +73,7 @@ impl Metrics {
             bounds: Mutex::new(Bounds {
                 instances: Bound::new(config.instances),
                 databases: Bound::new(config.databases),
+                webhooks: Bound::new(WEBHOOKS),
             }),
             scrapes: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -112,7 +118,9 @@ impl Metrics {
         self.telemetry.add_to(out);
         self.calls.add_to(out);
         self.add_traffic(out, &figures, &mut bounds);
-        state::add(out, &figures, &bounds, Timestamp::now());
+        let now = Timestamp::now();
+        state::add(out, &figures, &bounds, now);
+        told::add(out, &figures, &mut bounds.webhooks, now);
         process::add(out);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use openpeta_control::{NodeFigures, ServiceFigures};
-use openpeta_store::{Database, NodeState};
+use openpeta_store::{Database, NodeState, ProofTotals};
 use openpeta_types::{BackupStatus, LockMode, ObjectStatus, TaskStatus};
 
 use super::Bounds;
@@ -22,6 +22,7 @@ pub(super) fn add(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bound
     add_nodes(out, &figures.nodes, bounds);
     add_tasks(out, figures, now);
     add_backups(out, figures, bounds);
+    add_proofs(out, &figures.proofs, now);
     add_sampling(out, figures);
 }
 
@@ -145,8 +146,11 @@ fn add_tasks(out: &mut Exposition, figures: &ServiceFigures, now: Timestamp) {
         out.add("openpeta_tasks", &[name], count);
         if !status.is_final() {
             let oldest = total.and_then(|total| total.oldest);
-            let age = oldest.map_or(0.0, |oldest| (seconds(now) - seconds(oldest)).max(0.0));
-            out.add("openpeta_task_oldest_age_seconds", &[name], age);
+            out.add(
+                "openpeta_task_oldest_age_seconds",
+                &[name],
+                age(oldest, now),
+            );
         }
     }
     let stuck: u32 = figures.tasks.iter().map(|total| total.stuck).sum();
@@ -203,6 +207,26 @@ fn add_backups(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bounds) 
             );
         }
     }
+}
+
+/// What drills found.
+fn add_proofs(out: &mut Exposition, its: &ProofTotals, now: Timestamp) {
+    for (outcome, sets) in [
+        ("proven", its.proven),
+        ("failed", its.failed),
+        ("untried", its.untried),
+    ] {
+        out.add("openpeta_backup_drills", &[outcome], u64::from(sets));
+    }
+    if let Some(last) = its.last_proven {
+        let age = age(Some(last), now);
+        out.add("openpeta_backup_proof_age_seconds", &[], age);
+    }
+}
+
+/// How long ago it was; 0 for what was not.
+pub(super) fn age(at: Option<Timestamp>, now: Timestamp) -> f64 {
+    at.map_or(0.0, |at| (seconds(now) - seconds(at)).max(0.0))
 }
 
 fn add_sampling(out: &mut Exposition, figures: &ServiceFigures) {

@@ -28,6 +28,12 @@ pub fn write<T>(store: &Store, write: impl FnOnce(&Writer<'_>) -> Result<T, Stor
     store.write(write).unwrap()
 }
 
+/// Whole backup sets that were proven, could not be restored, were not tried; the last proof.
+pub fn proofs(store: &Store) -> (u32, u32, u32, Option<Timestamp>) {
+    let its = store.read(|reader| reader.proof_totals()).unwrap();
+    (its.proven, its.failed, its.untried, its.last_proven)
+}
+
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
