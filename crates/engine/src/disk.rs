@@ -17,6 +17,9 @@ pub struct DiskUsage {
     pub binlog_bytes: u64,
     /// Redo logs, temporary files, error and slow logs.
     pub other_bytes: u64,
+    /// Temporary tables and files: a part of the others, and files that are open and have no name
+    /// any more, as those of large sorts, which are no part of them.
+    pub temporary_bytes: u64,
 }
 
 impl DiskUsage {
@@ -35,9 +38,17 @@ pub(crate) fn usage(node_dir: &Path) -> Result<DiskUsage> {
         match entry.file_name().to_str() {
             Some("binlog") => usage.binlog_bytes += bytes,
             Some("data") => {
-                let other = own_files_bytes(&entry.path())?;
+                let other = bytes_of(&entry.path(), &OWN_FILES)?;
                 usage.data_bytes += bytes.saturating_sub(other);
                 usage.other_bytes += other.min(bytes);
+                usage.temporary_bytes += bytes_of(&entry.path(), &[TEMPORARY_TABLES])?;
+            }
+            Some("tmp") => {
+                usage.other_bytes += bytes;
+                each_entry(&entry.path(), &mut |file| {
+                    usage.temporary_bytes += tree_bytes(file)?;
+                    Ok(())
+                })?;
             }
             _ => usage.other_bytes += bytes,
         }
@@ -67,16 +78,18 @@ pub(crate) fn databases(node_dir: &Path) -> Result<BTreeMap<String, u64>> {
 
 const SYSTEM_SCHEMAS: [&str; 3] = ["mysql", "performance_schema", "sys"];
 
-/// The part of the server's data directory that is log or temporary.
-fn own_files_bytes(data: &Path) -> io::Result<u64> {
+/// How the names of files in the server's data directory begin that are log or temporary.
+const OWN_FILES: [&str; 4] = ["ib_logfile", TEMPORARY_TABLES, "aria_log", "#"];
+/// InnoDB's file of temporary tables.
+const TEMPORARY_TABLES: &str = "ibtmp";
+
+/// Bytes of what lies in a directory under names that begin so.
+fn bytes_of(dir: &Path, prefixes: &[&str]) -> io::Result<u64> {
     let mut bytes = 0;
-    each_entry(data, &mut |entry| {
+    each_entry(dir, &mut |entry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if ["ib_logfile", "ibtmp", "aria_log", "#"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-        {
+        if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             bytes += tree_bytes(entry)?;
         }
         Ok(())
@@ -124,12 +137,15 @@ mod tests {
         fs::write(node.join("data/ib_logfile0"), kib(512)).expect("write");
         fs::write(node.join("binlog/bin.000001"), kib(64)).expect("write");
         fs::write(node.join("error.log"), kib(32)).expect("write");
+        fs::write(node.join("data/ibtmp1"), kib(128)).expect("write");
+        fs::write(node.join("tmp/#sql-temptable-1.MAD"), kib(64)).expect("write");
 
         let usage = usage(node).expect("measure");
         let within = |bytes: u64, kib: u64| (kib << 10..(kib + 40) << 10).contains(&bytes);
         assert!(within(usage.data_bytes, 256 + 128), "{usage:?}");
         assert!(within(usage.binlog_bytes, 64), "{usage:?}");
-        assert!(within(usage.other_bytes, 512 + 32), "{usage:?}");
+        assert!(within(usage.other_bytes, 512 + 32 + 128 + 64), "{usage:?}");
+        assert!(within(usage.temporary_bytes, 128 + 64), "{usage:?}");
 
         let databases = databases(node).expect("measure");
         assert_eq!(databases.keys().collect::<Vec<_>>(), ["adb"]);

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::locks::Locks;
 use crate::node_dir::{self, NodeEntry};
 use crate::process::{self, NodeProcess, ProcessFigures, ProcessHandle, RunningNode};
-use crate::sql::NodeSql;
+use crate::sql::{NodeSql, TableSizes};
 use crate::template;
 use crate::user::{NodeUser, find_program};
 use crate::version::server_version;
@@ -369,7 +369,32 @@ impl Engine {
     /// A file error, also for a node that does not exist.
     pub async fn usage(&self, node: &NodeId) -> Result<DiskUsage> {
         let dir = self.inner.layout.node(node);
-        blocking(move || disk::usage(&dir)).await
+        let process = self.running(node).ok().flatten();
+        blocking(move || {
+            let mut usage = disk::usage(&dir)?;
+            if let Some(process) = process {
+                usage.temporary_bytes += process::nameless_bytes(process, &dir);
+            }
+            Ok(usage)
+        })
+        .await
+    }
+
+    /// What the tables of each database of the node take inside of their files: asked of the
+    /// server, within `limit` a statement.
+    ///
+    /// # Errors
+    /// One of the administration connection, also for a node that does not run.
+    pub async fn table_sizes(
+        &self,
+        node: &NodeId,
+        with_free: bool,
+        limit: Duration,
+    ) -> Result<BTreeMap<String, TableSizes>> {
+        let mut sql = self.sql_with_limit(node, limit).await?;
+        let sizes = sql.table_sizes(with_free).await?;
+        sql.close().await;
+        Ok(sizes)
     }
 
     /// Bytes on disk of each database of the node, system schemas left out.

@@ -46,6 +46,6 @@ pub use process::{NodeProcess, ProcessFigures, RunningNode};
 pub use sql::{
     ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldByAccount,
     HeldPrivileges, IndexFacts, IndexName, LockWait, MetadataWait, NodeSql, OpenTransaction,
-    TableColumn, TableDetail, TableFacts, TableIndex, TableState, TableSummary,
+    TableColumn, TableDetail, TableFacts, TableIndex, TableSizes, TableState, TableSummary,
     native_password_hash,
 };

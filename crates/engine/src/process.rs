@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -236,6 +237,22 @@ pub(crate) fn figures(process: RunningNode) -> Result<ProcessFigures> {
         cpu: TICK * u32::try_from(ticks).unwrap_or(u32::MAX),
         resident_bytes: kib << 10,
     })
+}
+
+/// Bytes of open files that lay in a node's directory and have no name any more. None of a process
+/// that has ended or may not be looked into.
+pub(crate) fn nameless_bytes(process: RunningNode, node_dir: &Path) -> u64 {
+    let node_dir = fs::canonicalize(node_dir).unwrap_or_else(|_| node_dir.to_owned());
+    let open = fs::read_dir(proc_path(process.pid, "fd"));
+    let nameless = open.into_iter().flatten().flatten().filter(|file| {
+        let target = fs::read_link(file.path());
+        target.is_ok_and(|target| {
+            target.starts_with(&node_dir) && target.as_os_str().as_bytes().ends_with(b" (deleted)")
+        })
+    });
+    // Through the link, to the file that is open.
+    let bytes = nameless.filter_map(|file| Some(fs::metadata(file.path()).ok()?.blocks() * 512));
+    bytes.sum()
 }
 
 /// Time in user and kernel mode out of `/proc/PID/stat`, fields 14 and 15.

@@ -8,6 +8,7 @@ mod ddl;
 mod diagnosis;
 mod grants;
 mod object_grants;
+mod sizes;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use database_privileges::HeldPrivileges;
 pub(crate) use ddl::ddl_password;
 pub use ddl::{DDL_SECONDS, DDL_WAIT_SECONDS};
 pub use diagnosis::{IndexFacts, IndexName, LockWait, MetadataWait, OpenTransaction, TableFacts};
+pub use sizes::TableSizes;
 pub use tables::{TableColumn, TableDetail, TableIndex, TableState, TableSummary};
 
 use crate::error::{EngineError, Result};
