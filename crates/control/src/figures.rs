@@ -4,13 +4,13 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use openpeta_engine::{DiskUsage, ProcessFigures};
+use openpeta_engine::{DiskUsage, ProcessFigures, TableSizes};
 use openpeta_store::{
     AlertTotal, BackupTotal, InstanceDetail, Node, NodeState, ProofTotals, StoreError, TaskTotal,
     WebhookTotal,
 };
 
-use crate::{Control, SamplingFigures};
+use crate::{Control, DatabaseFigures, SamplingFigures};
 
 /// The service in figures.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct InstanceFigures {
     pub detail: Arc<InstanceDetail>,
     /// Sessions that it may have; `None` while it has no node.
     pub most_sessions: Option<u32>,
+    /// What its databases take, in their order.
+    pub databases: Vec<DatabaseFigures>,
 }
 
 /// A node.
@@ -66,6 +68,8 @@ pub struct NodeFigures {
     pub process: Option<ProcessFigures>,
     /// Its files as they were measured last.
     pub disk: Option<DiskUsage>,
+    /// What its tables take, as it told last.
+    pub tables: Option<TableSizes>,
     /// How long ago its process was measured.
     pub measured_ago: Option<Duration>,
 }
@@ -113,24 +117,36 @@ impl Control {
             let age = a.created_at.cmp(&b.created_at);
             age.then_with(|| a.instance_id.cmp(&b.instance_id))
         });
+        let measured = || {
+            let measured = parts.samples.measured.lock();
+            measured.unwrap_or_else(PoisonError::into_inner)
+        };
         let instances = instances.iter().filter_map(|instance| {
             let mut nodes = nodes.iter();
             let node = nodes.find(|node| Some(&node.node_id) == instance.node_id.as_ref());
+            let detail = parts.store.instance_detail(&instance.instance_id)?;
+            let databases = detail.databases.iter().map(|database| {
+                let name = database.db_name.as_str();
+                node.map_or_else(DatabaseFigures::default, |node| {
+                    measured().database(&node.node_id, name)
+                })
+            });
             Some(InstanceFigures {
-                detail: parts.store.instance_detail(&instance.instance_id)?,
+                databases: databases.collect(),
+                detail,
                 most_sessions: node.map(|node| node.settings.max_connections),
             })
         });
         let instances = instances.collect();
         let nodes = nodes.into_iter().map(|node| {
             let is_up = parts.engine.running(&node.node_id);
-            let measured = parts.samples.measured.lock();
-            let measured = measured.unwrap_or_else(PoisonError::into_inner);
+            let measured = measured();
             let (process, disk) = measured.last(&node.node_id);
             NodeFigures {
                 is_up: is_up.is_ok_and(|process| process.is_some()),
                 process,
                 disk,
+                tables: measured.tables(&node.node_id),
                 measured_ago: measured.age(&node.node_id),
                 node,
             }

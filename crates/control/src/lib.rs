@@ -62,4 +62,4 @@ pub use gateway::{
     OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
 };
 pub use openpeta_tasks::{NoObserver, Observer as TaskObserver, StepOutcome, StepRun};
-pub use sampling::SamplingFigures;
+pub use sampling::{DatabaseFigures, SamplingFigures};

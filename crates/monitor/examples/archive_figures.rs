@@ -1,6 +1,9 @@
 //! Measures the archive: bytes a sample, samples a second, queries over a year.
 //!
-//! `cargo run --release -p openpeta-monitor --example archive_figures [sources] [days]`
+//! `cargo run --release -p openpeta-monitor --example archive_figures [sources] [days] [file]`
+//!
+//! With a file, the same load by the minute is written there as text, and nothing is measured, so that
+//! `promtool tsdb create-blocks-from openmetrics` makes Prometheus' blocks of it.
 //!
 //! The figures are of a made-up load: day and night, noise, errors now and then, databases that
 //! grow by pages. A quarter of the sources is idle.
@@ -9,7 +12,7 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,8 @@ use openpeta_monitor::{Archive, ArchiveConfig, Fold};
 
 /// Counts, times, maxima, sizes: as many as the sampler has of an instance.
 const COLUMNS: usize = 30;
+/// Where the noise begins.
+const SEED: u64 = 88_172_645_463_325_252;
 /// A midnight.
 const BEGIN: i64 = 1_704_067_200;
 const DAY: i64 = 86_400;
@@ -83,6 +88,33 @@ fn summary(mut times: Vec<Duration>) -> (Duration, Duration) {
     (times[times.len() / 2], times[times.len() - 1])
 }
 
+/// Writes what the sources do each minute as OpenMetrics.
+fn write_text(path: &Path, sources: usize, days: i64) -> io::Result<()> {
+    let mut noise = Noise(SEED);
+    let mut rows = Vec::new();
+    for at in (BEGIN..BEGIN + days * DAY).step_by(60) {
+        for source in 0..sources {
+            let mut values = Vec::new();
+            row(source, at, 60, &mut noise, &mut values);
+            rows.push((source, at, values));
+        }
+    }
+    rows.sort_by_key(|(source, at, _)| (*source, *at));
+    let mut out = BufWriter::new(File::create(path)?);
+    for column in 0..COLUMNS {
+        writeln!(out, "# TYPE column_{column} gauge")?;
+        for (source, at, values) in &rows {
+            let value = values[column].unwrap_or(0);
+            writeln!(
+                out,
+                "column_{column}{{source=\"pd-{source:017}\"}} {value} {at}"
+            )?;
+        }
+    }
+    writeln!(out, "# EOF")?;
+    out.flush()
+}
+
 /// Has the system forget what it holds of the archive's files, as after a start of the machine.
 fn forget(dir: &Path) -> io::Result<()> {
     for tier in fs::read_dir(dir)? {
@@ -99,12 +131,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut argument = |default| arguments.next().map_or(Ok(default), |text| text.parse());
     let (sources, days): (usize, i64) = (argument(100)? as usize, argument(365)?);
+    if let Some(path) = arguments.next() {
+        return Ok(write_text(Path::new(&path), sources, days)?);
+    }
     let names: Vec<_> = (0..sources)
         .map(|number| format!("pd-{number:017}"))
         .collect();
     let mut folds = vec![Fold::Sum; COLUMNS];
     folds[24..].fill(Fold::Last);
-    let mut noise = Noise(88_172_645_463_325_252);
+    let mut noise = Noise(SEED);
     let mut rows = vec![Vec::new(); sources];
 
     // Six hours of five seconds.

@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{ReadWriteFlags, preadv2};
 
-use crate::block::{Header, MAGIC, PREFIX, Prefix};
+use crate::block::{HEAD, Header, MAGIC, PREFIX, Prefix};
 use crate::disk::Disk;
 use crate::error::{AtPath, Result};
 
-/// What is read at once while looking for blocks.
+/// What is read at once while looking for a block.
 const PIECE: usize = 1 << 16;
+/// What the system is asked to read ahead while headers are read.
+const AHEAD: usize = 1 << 22;
 
 /// Where a block lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +87,13 @@ impl Segment {
             last: i64::MIN,
         };
         let (mut damaged, mut at, mut unread) = (0, 0, None);
+        let mut ahead = 0;
         while at < total {
-            let begin = segment.read(at, PIECE).at("read", &segment.path)?;
+            if at >= ahead {
+                segment.expect(at, 2 * AHEAD);
+                ahead = at + AHEAD as u64;
+            }
+            let begin = segment.read_header(at).at("read", &segment.path)?;
             let Some((prefix, header)) = whole_header(&begin, total - at) else {
                 unread.get_or_insert(at);
                 let next = segment.find_magic(at + 1).at("read", &segment.path)?;
@@ -132,6 +139,15 @@ impl Segment {
                 return Ok(None);
             }
             at += (PIECE - MAGIC.len()) as u64;
+        }
+    }
+
+    /// Reads a header, if a block is there, and somewhat more.
+    fn read_header(&self, at: u64) -> io::Result<Vec<u8>> {
+        let begin = self.read(at, HEAD)?;
+        match Prefix::read(&begin) {
+            Ok(prefix) if PREFIX + prefix.header > HEAD => self.read(at, PREFIX + prefix.header),
+            _ => Ok(begin),
         }
     }
 

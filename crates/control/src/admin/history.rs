@@ -77,6 +77,18 @@ items! {
     Memory = "memory", "B", Figure::Bytes(&[Column::Resident]);
     /// Bytes of files.
     Disk = "disk", "B", Figure::Bytes(&[Column::Data, Column::Binlog, Column::OtherFiles]);
+    /// Bytes of data files.
+    Data = "data", "B", Figure::Bytes(&[Column::Data]);
+    /// Bytes of secondary indexes, a part of the data.
+    Index = "index", "B", Figure::Bytes(&[Column::Index]);
+    /// Bytes of data files that are free for new rows.
+    Free = "free", "B", Figure::Bytes(&[Column::Free]);
+    /// Bytes of binary logs.
+    Binlog = "binlog", "B", Figure::Bytes(&[Column::Binlog]);
+    /// Bytes of temporary tables and files.
+    Temporary = "temporary", "B", Figure::Bytes(&[Column::Temporary]);
+    /// Bytes that there may be.
+    Quota = "quota", "B", Figure::Bytes(&[Column::Quota]);
     /// Bytes of files, of the quota.
     DiskUsed = "disk-used", "%", Figure::UsedPercent;
 }

@@ -1,11 +1,11 @@
 //! What is looked at, and when.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use openpeta_engine::{DiskUsage, EngineError, ProcessFigures};
+use openpeta_engine::{DiskUsage, EngineError, ProcessFigures, TableSizes};
 use openpeta_store::{InstanceDetail, NewEvent, NodeState};
 use openpeta_types::{EventKind, NodeId};
 use tokio::task::JoinSet;
@@ -23,6 +23,14 @@ const GAP: Duration = Duration::from_secs(10);
 const TIDY: Duration = Duration::from_secs(600);
 /// Between two measurements of a node's files.
 const SIZES: Duration = Duration::from_secs(30);
+/// Between two times that a node is asked what its tables take.
+const TABLES: Duration = Duration::from_secs(60);
+/// Between two times that it has to open its tables for that.
+const FREE: Duration = Duration::from_secs(600);
+/// What it told longer ago is not known any more.
+const TOLD: Duration = Duration::from_secs(300);
+/// How long it may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// Looks at what sessions do, for as long as the service runs.
 pub(crate) async fn sample(parts: Arc<Parts>) {
@@ -107,6 +115,31 @@ pub(crate) struct Measured {
     under_way: HashSet<NodeId>,
     processes: HashMap<NodeId, (ProcessFigures, Instant)>,
     sizes: HashMap<NodeId, (DiskUsage, Instant)>,
+    /// Bytes of each database's files.
+    databases: HashMap<NodeId, BTreeMap<String, u64>>,
+    /// Being asked what its tables take.
+    asked: HashSet<NodeId>,
+    tables: HashMap<NodeId, Tables>,
+}
+
+/// What the tables of a node take, as it told last.
+struct Tables {
+    /// By database, of those that have tables.
+    sizes: BTreeMap<String, TableSizes>,
+    at: Instant,
+    /// When free space was told last.
+    free_at: Instant,
+}
+
+/// What a database takes, as far as it was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseFigures {
+    /// Bytes of its files.
+    pub data_bytes: Option<u64>,
+    /// Bytes of its secondary indexes.
+    pub index_bytes: Option<u64>,
+    /// Bytes of its files that are free for new rows.
+    pub free_bytes: Option<u64>,
 }
 
 impl Measured {
@@ -117,9 +150,54 @@ impl Measured {
         (process, disk)
     }
 
+    /// What a database of the node takes.
+    pub(crate) fn database(&self, node: &NodeId, name: &str) -> DatabaseFigures {
+        let tables = self.told(node).map(|tables| tables.of(name));
+        DatabaseFigures {
+            data_bytes: self
+                .databases
+                .get(node)
+                .and_then(|all| all.get(name).copied()),
+            index_bytes: tables.map(|sizes| sizes.index_bytes),
+            free_bytes: tables.and_then(|sizes| sizes.free_bytes),
+        }
+    }
+
+    /// What all tables of the node take.
+    pub(crate) fn tables(&self, node: &NodeId) -> Option<TableSizes> {
+        self.told(node).map(Tables::total)
+    }
+
+    /// What a node has told, unless it no longer tells anything.
+    fn told(&self, node: &NodeId) -> Option<&Tables> {
+        let tables = self.tables.get(node);
+        tables.filter(|tables| tables.at.elapsed() < TOLD)
+    }
+
     /// How long ago the node's process was measured.
     pub(crate) fn age(&self, node: &NodeId) -> Option<Duration> {
         self.processes.get(node).map(|(_, at)| at.elapsed())
+    }
+}
+
+impl Tables {
+    /// A database without tables takes nothing.
+    fn of(&self, name: &str) -> TableSizes {
+        let none = TableSizes {
+            index_bytes: 0,
+            free_bytes: self.total().free_bytes.map(|_| 0),
+        };
+        self.sizes.get(name).copied().unwrap_or(none)
+    }
+
+    fn total(&self) -> TableSizes {
+        let sizes = self.sizes.values();
+        let free = sizes.clone().filter_map(|sizes| sizes.free_bytes);
+        let is_known = self.sizes.is_empty() || free.clone().next().is_some();
+        TableSizes {
+            index_bytes: sizes.map(|sizes| sizes.index_bytes).sum(),
+            free_bytes: is_known.then(|| free.sum()),
+        }
     }
 }
 
@@ -139,6 +217,8 @@ impl Measuring {
             let mut measured = lock(&self.nodes);
             measured.processes.retain(|node, _| ids.contains(node));
             measured.sizes.retain(|node, _| ids.contains(node));
+            measured.databases.retain(|node, _| ids.contains(node));
+            measured.tables.retain(|node, _| ids.contains(node));
         }
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
@@ -152,6 +232,16 @@ impl Measuring {
             let Some(detail) = parts.store.instance_detail(&instance) else {
                 continue;
             };
+            if let Some(with_free) = self.begin_to_ask(&node.node_id) {
+                let (parts, nodes) = (Arc::clone(&parts), Arc::clone(&self.nodes));
+                let (node, detail) = (node.node_id.clone(), Arc::clone(&detail));
+                tasks.spawn(async move {
+                    if let Err(error) = ask(&parts, &nodes, &node, with_free, &detail).await {
+                        tracing::debug!(%node, %error, "the node does not tell its sizes");
+                    }
+                    lock(&nodes).asked.remove(&node);
+                });
+            }
             let is_new = lock(&self.nodes).under_way.insert(node.node_id.clone());
             if !is_new {
                 continue;
@@ -167,6 +257,62 @@ impl Measuring {
         }
         Ok(())
     }
+}
+
+impl Measuring {
+    /// Whether it is time to ask a node that is not being asked what its tables take, and whether
+    /// for free space too.
+    fn begin_to_ask(&self, node: &NodeId) -> Option<bool> {
+        let mut measured = lock(&self.nodes);
+        let last = measured.tables.get(node);
+        let is_due = last.is_none_or(|last| last.at.elapsed() >= TABLES);
+        let with_free = last.is_none_or(|last| last.free_at.elapsed() >= FREE);
+        (is_due && measured.asked.insert(node.clone())).then_some(with_free)
+    }
+}
+
+/// Asks a node what its tables take.
+async fn ask(
+    parts: &Parts,
+    nodes: &Mutex<Measured>,
+    node: &NodeId,
+    with_free: bool,
+    detail: &InstanceDetail,
+) -> Result<(), EngineError> {
+    let mut sizes = parts.engine.table_sizes(node, with_free, ANSWER).await?;
+    let now = Instant::now();
+    let before = lock(nodes).tables.remove(node);
+    let free_at = match before {
+        Some(before) if !with_free => {
+            // Still what is known of them.
+            for (name, sizes) in &mut sizes {
+                sizes.free_bytes = before.sizes.get(name).and_then(|held| held.free_bytes);
+            }
+            before.free_at
+        }
+        _ => now,
+    };
+    let tables = Tables {
+        sizes,
+        at: now,
+        free_at,
+    };
+    let values = |sizes: TableSizes| {
+        let free = sizes.free_bytes.filter(|_| with_free);
+        let free = free.map(|free| (Column::Free, free));
+        let index = (Column::Index, sizes.index_bytes);
+        std::iter::once(index).chain(free).collect::<Vec<_>>()
+    };
+    let instance = of_instance(&detail.instance.instance_id);
+    parts.samples.measured(&instance, &values(tables.total()));
+    for database in &detail.databases {
+        let sizes = tables.of(database.db_name.as_str());
+        parts
+            .samples
+            .measured(&of_database(database), &values(sizes));
+    }
+    lock(nodes).tables.insert(node.clone(), tables);
+    Ok(())
 }
 
 async fn measure(
@@ -189,6 +335,7 @@ async fn measure(
             (Column::Data, usage.data_bytes),
             (Column::Binlog, usage.binlog_bytes),
             (Column::OtherFiles, usage.other_bytes),
+            (Column::Temporary, usage.temporary_bytes),
             (Column::Quota, quota),
         ];
         parts.samples.measured(&instance, &values);
@@ -199,9 +346,9 @@ async fn measure(
                 parts.samples.measured(&of_database(database), &values);
             }
         }
-        lock(nodes)
-            .sizes
-            .insert(node.clone(), (usage, Instant::now()));
+        let mut measured = lock(nodes);
+        measured.databases.insert(node.clone(), databases);
+        measured.sizes.insert(node.clone(), (usage, Instant::now()));
     }
     let figures = parts.engine.process_figures(node).await?;
     let now = Instant::now();
@@ -229,4 +376,134 @@ async fn measure(
 
 fn lock(nodes: &Mutex<Measured>) -> MutexGuard<'_, Measured> {
     nodes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use mysql_async::prelude::Queryable;
+    use openpeta_types::InstanceId;
+
+    use super::*;
+    use crate::sampling::Steps;
+    use crate::testing::{TestEngine, World, connect};
+
+    const COLUMNS: [Column; 3] = [Column::Index, Column::Free, Column::Temporary];
+
+    /// The last values that were sampled of a source.
+    fn sampled(world: &World, source: &str) -> Vec<Option<i64>> {
+        let now = Timestamp::now().as_second();
+        let window = Steps {
+            start: now - 3600,
+            end: now + 3600,
+            step: 7200,
+        };
+        world.parts.samples.flush();
+        let answer = world.parts.samples.query(source, &COLUMNS, &window);
+        answer.columns.iter().map(|column| column[0]).collect()
+    }
+
+    fn node_of(world: &World, id: &InstanceId) -> NodeId {
+        world.detail(id).instance.node_id.clone().expect("a node")
+    }
+
+    async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_tells_what_its_tables_take() {
+        let engine = TestEngine::new().await;
+        let world = World::new(&engine);
+        let now = Timestamp::now().as_second();
+        world.parts.samples.look(now, LOOK, Vec::new());
+        let id = world.order();
+        world.run_tasks().await;
+        let (node, detail) = (node_of(&world, &id), world.detail(&id));
+        let (parts, nodes) = (&world.parts, &world.parts.samples.measured);
+        let (instance, shop) = (of_instance(&id), of_database(&detail.databases[0]));
+        ask(parts, nodes, &node, true, &detail)
+            .await
+            .expect("it answers");
+        assert_eq!(sampled(&world, &shop)[..2], [Some(0), Some(0)], "no tables");
+
+        let mut conn = connect(&world, &id).await;
+        for statement in [
+            "CREATE TABLE t (id INT PRIMARY KEY, a CHAR(100) CHARACTER SET latin1, KEY (a))",
+            "INSERT INTO t SELECT seq, LPAD(seq, 100, '0') FROM seq_1_to_40000",
+            "ANALYZE TABLE t",
+        ] {
+            conn.query_drop(statement).await.expect(statement);
+        }
+        ask(parts, nodes, &node, false, &detail)
+            .await
+            .expect("it answers");
+        measure(parts, nodes, &node, 1 << 30, &detail)
+            .await
+            .expect("measured");
+        let index = 40_000 * 105;
+        let bounds = index..index * 2;
+        for source in [&instance, &shop] {
+            let values = sampled(&world, source);
+            assert!(bounds.contains(&values[0].expect("told")), "{values:?}");
+            assert_eq!(values[2].is_some(), source == &instance, "of a node alone");
+        }
+        let measured = lock(nodes);
+        let of_shop = measured.database(&node, "shop");
+        let told = of_shop.index_bytes.expect("told");
+        assert!(bounds.contains(&(told as i64)) && told < of_shop.data_bytes.expect("measured"));
+        assert_eq!(
+            measured.tables(&node).map(|all| all.index_bytes),
+            Some(told)
+        );
+        assert_eq!(measured.database(&node, "none").index_bytes, Some(0));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_hangs_holds_up_its_own_answers_alone() {
+        let engine = TestEngine::new().await;
+        let world = World::new(&engine);
+        let now = Timestamp::now().as_second();
+        world.parts.samples.look(now, LOOK, Vec::new());
+        let id = world.order();
+        world.run_tasks().await;
+        let node = node_of(&world, &id);
+        let nodes = &world.parts.samples.measured;
+        let process = engine
+            .engine
+            .running(&node)
+            .expect("looked")
+            .expect("it runs");
+        let signal = |name: &str| {
+            let pid = process.pid.to_string();
+            let sent = Command::new("kill").args(["-s", name, &pid]).status();
+            assert!(sent.expect("kill runs").success());
+        };
+        signal("STOP");
+        let measuring = Arc::new(Measuring::new(&world.parts.samples));
+        for _ in 0..3 {
+            let measured = Arc::clone(&measuring)
+                .reconcile(Arc::clone(&world.parts))
+                .await;
+            measured.expect("none of them is waited for");
+        }
+        wait_until("its process and files are measured", || {
+            matches!(lock(nodes).last(&node), (Some(_), Some(_)))
+        })
+        .await;
+        assert!(lock(nodes).asked.contains(&node) && lock(nodes).tables(&node).is_none());
+        let values = sampled(&world, &of_instance(&id));
+        assert_eq!((values[0], values[1]), (None, None), "a gap");
+        assert!(values[2].is_some());
+        signal("CONT");
+        wait_until("it answers in the end", || {
+            lock(nodes).tables(&node).is_some()
+        })
+        .await;
+    }
 }

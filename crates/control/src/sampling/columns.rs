@@ -64,6 +64,15 @@ columns! {
     CpuCovered: Sum,
     /// Resident bytes.
     Resident: Last,
+    /// Bytes of secondary indexes, a part of the data.
+    Index: Last,
+    /// Bytes of data files that are free for new rows, a part of the data.
+    Free: Last,
+    /// Bytes of temporary tables and files.
+    Temporary: Last,
+    /// Milliseconds that a replica is behind. Reserved: no instance has a replica yet.
+    #[expect(dead_code, reason = "its place is kept")]
+    ReplicaBehind: Last,
 }
 
 impl Column {

@@ -20,6 +20,7 @@ use openpeta_store::Database;
 use openpeta_types::InstanceId;
 
 use crate::{MonitoringConfig, Traffic};
+pub use collect::DatabaseFigures;
 pub(crate) use collect::{Measured, Measuring, sample};
 pub(crate) use columns::Column;
 pub(crate) use figures::Figure;

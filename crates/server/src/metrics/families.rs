@@ -62,6 +62,9 @@ families! {
     Counter "openpeta_database_statement_duration_seconds" ["seconds"] ("instance_id", "database", "class") "Time that reads and writes of sessions in the database took.";
     Counter "openpeta_database_received_bytes" ["bytes"] ("instance_id", "database") "Bytes from clients in the database.";
     Counter "openpeta_database_sent_bytes" ["bytes"] ("instance_id", "database") "Bytes for clients in the database.";
+    Gauge "openpeta_database_data_bytes" ["bytes"] ("instance_id", "database") "Bytes of the database's files.";
+    Gauge "openpeta_database_index_bytes" ["bytes"] ("instance_id", "database") "Bytes of its secondary indexes, by InnoDB's statistics; a part of its files.";
+    Gauge "openpeta_database_free_bytes" ["bytes"] ("instance_id", "database") "Bytes in its files that are free for new rows; absent where there are very many tables.";
     Gauge "openpeta_database_backup_timestamp_seconds" ["seconds"] ("instance_id", "database") "When the last successful backup began; absent before the first.";
 
     Gauge "openpeta_backup_sets" ("status") "Backup sets by status.";
@@ -85,6 +88,9 @@ families! {
     Counter "openpeta_node_cpu_seconds" ["seconds"] ("instance_id", "node_id") "Processor time of the node's process.";
     Gauge "openpeta_node_resident_memory_bytes" ["bytes"] ("instance_id", "node_id") "Resident memory of the node's process.";
     Gauge "openpeta_node_disk_bytes" ["bytes"] ("instance_id", "node_id", "kind") "Bytes of the node's data, binary logs and other files.";
+    Gauge "openpeta_node_index_bytes" ["bytes"] ("instance_id", "node_id") "Bytes of secondary indexes, by InnoDB's statistics; a part of the data.";
+    Gauge "openpeta_node_free_bytes" ["bytes"] ("instance_id", "node_id") "Bytes in data files that are free for new rows; absent where there are very many tables.";
+    Gauge "openpeta_node_temporary_bytes" ["bytes"] ("instance_id", "node_id") "Bytes of temporary tables and files; those that have a name are a part of the other files.";
     Gauge "openpeta_node_disk_quota_bytes" ["bytes"] ("instance_id", "node_id") "Bytes that the node's files may have.";
     Gauge "openpeta_node_measured_age_seconds" ["seconds"] ("instance_id", "node_id") "How long ago the node's process was measured.";
 

@@ -19,6 +19,7 @@ pub(super) fn key(database: &Database) -> String {
 
 pub(super) fn add(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bounds, now: Timestamp) {
     add_instances(out, figures, bounds);
+    add_databases(out, figures, bounds);
     add_nodes(out, &figures.nodes, bounds);
     add_tasks(out, figures, now);
     add_backups(out, figures, bounds);
@@ -59,6 +60,26 @@ fn add_instances(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bounds
         );
         let expires = seconds(instance.expires_at);
         out.add("openpeta_instance_expiry_timestamp_seconds", &[id], expires);
+    }
+}
+
+fn add_databases(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bounds) {
+    for its in &figures.instances {
+        for (database, sizes) in its.detail.databases.iter().zip(&its.databases) {
+            if !bounds.databases.shows(&key(database)) {
+                continue;
+            }
+            let labels = [database.instance_id.as_str(), database.db_name.as_str()];
+            for (name, bytes) in [
+                ("openpeta_database_data_bytes", sizes.data_bytes),
+                ("openpeta_database_index_bytes", sizes.index_bytes),
+                ("openpeta_database_free_bytes", sizes.free_bytes),
+            ] {
+                if let Some(bytes) = bytes {
+                    out.add(name, &labels, bytes);
+                }
+            }
+        }
     }
 }
 
@@ -134,6 +155,14 @@ fn add_node(out: &mut Exposition, its: &NodeFigures, labels: [&str; 2]) {
             ("other", disk.other_bytes),
         ] {
             out.add("openpeta_node_disk_bytes", &[instance, node, kind], bytes);
+        }
+        let temporary = disk.temporary_bytes;
+        out.add("openpeta_node_temporary_bytes", &labels, temporary);
+    }
+    if let Some(tables) = its.tables.filter(|_| its.is_up) {
+        out.add("openpeta_node_index_bytes", &labels, tables.index_bytes);
+        if let Some(free) = tables.free_bytes {
+            out.add("openpeta_node_free_bytes", &labels, free);
         }
     }
 }
