@@ -102,6 +102,7 @@ impl Control {
             publishing: Mutex::default(),
             opening: Mutex::default(),
             samples,
+            log_archives: Default::default(),
             events: Default::default(),
             delivery_counts: Default::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),

@@ -10,7 +10,7 @@ use openpeta_store::{
     WebhookTotal,
 };
 
-use crate::{Control, DatabaseFigures, SamplingFigures};
+use crate::{Control, DatabaseFigures, LogArchiveFigures, SamplingFigures};
 
 /// The service in figures.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct ServiceFigures {
     pub tasks: Vec<TaskTotal>,
     /// Backup sets by database and status.
     pub backups: Vec<BackupTotal>,
+    /// Archives of binary logs, by instance.
+    pub log_archives: Vec<LogArchiveFigures>,
     /// How sampling goes.
     pub sampling: SamplingFigures,
     /// Webhooks, oldest first.
@@ -156,6 +158,7 @@ impl Control {
             nodes: nodes.collect(),
             tasks,
             backups,
+            log_archives: parts.log_archives.figures(),
             sampling: parts.samples.figures(),
             webhooks: webhooks.collect(),
             alert_rules: u32::try_from(alert_rules).unwrap_or(u32::MAX),

@@ -48,6 +48,7 @@ mod webhooks;
 mod whitelists;
 mod workflows;
 
+pub use backups::LogArchiveFigures;
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
 pub use config::{

@@ -9,6 +9,7 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{AccountStatus, AccountType, InstanceId, ObjectStatus, Whitelist};
 use tokio::sync::watch;
 
+use crate::backups::LogArchives;
 use crate::billing::PriceList;
 use crate::events::Events;
 use crate::sampling::Samples;
@@ -27,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) opening: Mutex<()>,
     /// What instances did and took.
     pub(crate) samples: Samples,
+    /// How far the binary logs of nodes are archived.
+    pub(crate) log_archives: LogArchives,
     /// Events on their way to the store.
     pub(crate) events: Events,
     /// What webhooks took.

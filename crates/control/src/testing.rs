@@ -121,6 +121,7 @@ impl World {
             publishing: Mutex::default(),
             opening: Mutex::default(),
             samples,
+            log_archives: Default::default(),
             events: Default::default(),
             delivery_counts: Default::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),

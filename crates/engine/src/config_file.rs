@@ -36,6 +36,7 @@ pub(crate) fn render(
         // Server-side files of tenants, should one ever get the FILE privilege: an empty place.
         ("secure_file_priv", "files"),
         ("log_bin", "binlog/bin"),
+        ("relay_log", "relay/relay"),
         ("slow_query_log_file", "slow.log"),
         ("general_log_file", "general.log"),
     ] {
@@ -138,6 +139,8 @@ binlog_row_metadata=FULL
 # With row events a function cannot make the binlog wrong; without this, triggers need SUPER.
 log_bin_trust_function_creators=ON
 log_slave_updates=ON
+# A restore to a point in time applies relay logs, and begins anew when the node was restarted.
+skip_slave_start=ON
 gtid_strict_mode=ON
 max_binlog_size=256M
 expire_logs_days=3

@@ -62,6 +62,8 @@ struct Inner {
     layout: Layout,
     server_version: String,
     locks: Locks,
+    /// Held while the archive of a node's log is written.
+    archive_locks: Locks,
     backup_pace: Arc<Pace>,
 }
 
@@ -87,6 +89,7 @@ impl Engine {
                 layout,
                 server_version,
                 locks: Locks::default(),
+                archive_locks: Locks::default(),
             };
             Ok(Self {
                 inner: Arc::new(inner),
@@ -505,7 +508,17 @@ impl Engine {
         Arc::clone(&self.inner.backup_pace)
     }
 
-    fn node_dir(&self, node: &NodeId) -> Result<PathBuf> {
+    /// Held while the archive of a node's log is written.
+    pub(crate) fn archive_locks(&self) -> &Locks {
+        &self.inner.archive_locks
+    }
+
+    /// Whom nodes run as.
+    pub(crate) fn user(&self) -> &NodeUser {
+        &self.inner.user
+    }
+
+    pub(crate) fn node_dir(&self, node: &NodeId) -> Result<PathBuf> {
         let dir = self.inner.layout.node(node);
         if dir.is_dir() {
             Ok(dir)

@@ -199,6 +199,30 @@ pub enum EngineError {
         /// In which object.
         what: String,
     },
+    /// A copy of a binary log is not what the server wrote.
+    #[error("the archived binary log is damaged: {path} {what} before byte {offset}")]
+    DamagedLog {
+        /// The file.
+        path: PathBuf,
+        /// How far it could be read.
+        offset: u64,
+        /// What is wrong with it, as the rest of a sentence.
+        what: &'static str,
+    },
+    /// The archive of a binary log does not go on from a position.
+    #[error("the archived binary log does not go on from {file}:{position}")]
+    LogGap {
+        /// The file in which the position is.
+        file: String,
+        /// Bytes from its start.
+        position: u64,
+    },
+    /// The server did not take what the binary log says.
+    #[error("the binary log was not applied: {what}")]
+    NotReplayed {
+        /// Why not.
+        what: String,
+    },
     /// The account belongs to the server or to OpenPeta itself.
     #[error("{name:?} is an internal account")]
     InternalAccount {

@@ -1,6 +1,6 @@
 //! Life of a MariaDB node: a pre-initialised template, a data directory made from it, the
-//! process that serves it, its administration over SQL, what it uses of disk and memory, and
-//! backup sets of its databases.
+//! process that serves it, its administration over SQL, what it uses of disk and memory,
+//! backup sets of its databases, and an archive of its binary log.
 //!
 //! A node is one `mariadbd` with its own data directory, its own configuration file and a unix
 //! socket; it never reads `/etc/mysql` and never listens on the network. It runs in a session
@@ -13,6 +13,7 @@
 //! No limit is put on a node's memory beyond MariaDB's own settings.
 
 mod backup;
+mod binlog;
 mod config;
 mod config_file;
 mod copy;
@@ -36,6 +37,7 @@ pub use backup::{
     BackupSource, BinlogPosition, DatabaseInfo, DumpFile, EventEntry, Manifest, Progress,
     SequenceEntry, TableEntry, TakenSet,
 };
+pub use binlog::{ArchivedLog, ReplayRange, Replayed};
 pub use config::EngineConfig;
 pub use definitions::{Defined, Refusal};
 pub use disk::DiskUsage;

@@ -66,13 +66,8 @@ pub(crate) fn create(
         .create(&new)
         .at("create", &new)?;
     copy::copy_tree(template_data, &new.join("data"), user.owner())?;
-    for name in ["binlog", "tmp", "files"] {
-        let sub = new.join(name);
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&sub)
-            .at("create", &sub)?;
-        user.give(&File::open(&sub).at("open", &sub)?, &sub)?;
+    for name in ["binlog", "relay", "tmp", "files"] {
+        make_sub(&new.join(name), user)?;
     }
     let text = config_file::render(dir, settings, server_id(node), false);
     replace_file(&new, config_file::FILE_NAME, &text, user)?;
@@ -81,6 +76,15 @@ pub(crate) fn create(
     handle.sync_all().at("sync", &new)?;
     fs::rename(&new, dir).at("rename", &new)?;
     sync_dir(dir.parent().unwrap_or(Path::new("/")))
+}
+
+/// Makes a directory within a node's.
+pub(crate) fn make_sub(sub: &Path, user: &NodeUser) -> Result<()> {
+    DirBuilder::new()
+        .mode(0o700)
+        .create(sub)
+        .at("create", sub)?;
+    user.give(&File::open(sub).at("open", sub)?, sub)
 }
 
 /// Removes a node's directory and its leftovers. The node must not be running.

@@ -4,133 +4,16 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
-use common::{Bed, SETTINGS, db, node};
-use mysql_async::Conn;
+use common::beds::Beds;
+use common::db;
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{BackupSource, EngineConfig, EngineError, Manifest, TakenSet};
-use openpeta_types::NodeId;
+use openpeta_engine::{BackupSource, EngineConfig, EngineError};
 
 /// A database with one of everything.
 const SCHEMA: &str = include_str!("data/backup_schema.sql");
-
-/// A bed with a node that has the database `shop`, and an empty node to restore to.
-struct Beds {
-    bed: Bed,
-    from: NodeId,
-    to: NodeId,
-}
-
-impl Beds {
-    async fn new() -> Self {
-        Self::with(|_| {}).await
-    }
-
-    /// With a changed configuration.
-    async fn with(change: impl FnOnce(&mut EngineConfig)) -> Self {
-        let (bed, from) = Bed::with_node_and(change).await;
-        let to = node("nd-other");
-        bed.engine
-            .create_node(&to, &SETTINGS)
-            .await
-            .expect("create");
-        bed.engine.start_node(&to).await.expect("start");
-        let mut sql = bed.engine.sql(&from).await.expect("connect");
-        sql.create_database(&db("shop")).await.expect("create");
-        sql.close().await;
-        Self { bed, from, to }
-    }
-
-    async fn connect(&self, node: &NodeId) -> Conn {
-        let socket = self.bed.engine.socket_path(node).expect("short enough");
-        let mut conn = common::client(
-            &socket,
-            openpeta_engine::ADMIN_ACCOUNT,
-            common::ADMIN_PASSWORD,
-        )
-        .await
-        .expect("connect");
-        conn.query_drop("USE shop").await.expect("it exists");
-        conn
-    }
-
-    /// Runs a script as MariaDB's client does.
-    fn script(&self, node: &NodeId, script: &[u8]) {
-        let socket = self.bed.engine.socket_path(node).expect("short enough");
-        let options = self.bed.dir.path().join("client.cnf");
-        let text = format!(
-            "[client]\nuser=openpeta_admin\npassword=\"{}\"\nsocket=\"{}\"\n",
-            common::ADMIN_PASSWORD,
-            socket.display()
-        );
-        fs::write(&options, text).expect("our own directory");
-        let mut client = Command::new("mariadb")
-            .arg(format!("--defaults-file={}", options.display()))
-            .args([
-                "--binary-mode",
-                "--comments",
-                "--max-allowed-packet=1G",
-                "shop",
-            ])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the client is installed");
-        let mut input = client.stdin.take().expect("piped");
-        input.write_all(script).expect("it reads");
-        drop(input);
-        let output = client.wait_with_output().expect("it ends");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{error}");
-    }
-
-    fn set(&self, name: &str) -> PathBuf {
-        self.bed.dir.path().join("backups/pd-a").join(name)
-    }
-
-    async fn try_take(&self, name: &str) -> Result<TakenSet, EngineError> {
-        let source = BackupSource {
-            instance_id: "pd-a".into(),
-            db_name: "shop".into(),
-            backup_id: name.into(),
-        };
-        let set = self.set(name);
-        let engine = &self.bed.engine;
-        engine
-            .take_set(&self.from, &db("shop"), &set, &source, &|_, _, _| {})
-            .await
-    }
-
-    async fn take(&self, name: &str) -> TakenSet {
-        self.try_take(name).await.expect("a backup")
-    }
-
-    async fn check(&self, name: &str, taken: &TakenSet) -> Result<Manifest, EngineError> {
-        let set = self.set(name);
-        self.bed
-            .engine
-            .check_set(&set, &taken.manifest_sha256)
-            .await
-    }
-
-    async fn load(&self, name: &str, manifest: &Manifest) -> Result<(), EngineError> {
-        let set = self.set(name);
-        let engine = &self.bed.engine;
-        engine
-            .load_set(&self.to, &db("shop"), &set, manifest, &|_, _, _| {})
-            .await
-    }
-
-    async fn verify(&self, manifest: &Manifest) -> Result<(), EngineError> {
-        let engine = &self.bed.engine;
-        engine
-            .verify_set(&self.to, &db("shop"), manifest, &|_, _, _| {})
-            .await
-    }
-}
 
 /// The text of a set's dump.
 fn dump_text(set: &Path) -> Vec<u8> {

@@ -43,6 +43,18 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// The encoding of a collation's characters, by the collation's number.
+    #[must_use]
+    pub const fn of_collation(collation: u16) -> Self {
+        // Collations without padding have the numbers of the others and 1024.
+        match collation & 1023 {
+            28 | 87 => Self::Gbk,
+            1 | 84 => Self::Big5,
+            13 | 88 | 95 | 96 => Self::Sjis,
+            _ => Self::AsciiCompatible,
+        }
+    }
+
     /// How many bytes the first character of `bytes`, which are not empty, has. A byte that
     /// begins no character stands for itself.
     pub(crate) fn char_len(self, bytes: &[u8]) -> usize {

@@ -1,7 +1,7 @@
 //! When and how databases are backed up, where that differs from the defaults.
 
 use jiff::Timestamp;
-use openpeta_types::{BackupPeriod, BackupWindow, DbName, InstanceId, RetentionDays};
+use openpeta_types::{BackupPeriod, BackupWindow, DbName, InstanceId, NodeId, RetentionDays};
 use rusqlite::params;
 
 use crate::column::{Columns, P};
@@ -87,6 +87,25 @@ impl Reader<'_> {
                     policy: read(columns)?,
                 })
             },
+        )
+    }
+}
+
+impl Reader<'_> {
+    /// The nodes whose binary log is backed up, since the policy of one of their databases says
+    /// so, with the instances that they serve.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn logged_nodes(&self) -> Result<Vec<(NodeId, InstanceId)>, StoreError> {
+        self.all(
+            TABLE,
+            "SELECT DISTINCT i.node_id, i.instance_id
+             FROM backup_policies p JOIN instances i USING (instance_id)
+             WHERE p.binlog_enabled AND i.node_id IS NOT NULL AND i.status <> 'CREATE'
+             ORDER BY i.node_id",
+            [],
+            |columns| Ok((columns.get()?, columns.get()?)),
         )
     }
 }

@@ -79,6 +79,16 @@ pub async fn check_repeated_steps<S: Scenario>(scenario: &S) {
     }
 }
 
+/// As [`check_repeated_steps`], for the step of one name alone.
+pub async fn check_repeated_step<S: Scenario>(scenario: &S, name: &str) {
+    let mut specs = specs::<S>().iter();
+    let spec = specs.find(|spec| spec.name == name).expect("a step");
+    for point in FORWARD_POINTS {
+        let run = Run::new(scenario, vec![abort(spec, point)]).await;
+        run.expect_success().await;
+    }
+}
+
 /// Any step fails for good before, in or after it: everything is undone. From a forward step on
 /// the task is stuck instead, and a retry completes it.
 pub async fn check_failed_steps<S: Scenario>(scenario: &S) {

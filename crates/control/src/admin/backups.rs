@@ -1,5 +1,6 @@
 //! `openpeta admin backup …`
 
+use jiff::Timestamp;
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{BackupSet, Reader};
 use openpeta_types::{BackupId, BackupStatus, InstanceId, format_time};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{AdminChange, in_use};
 use crate::backups::sets_in_use;
-use crate::{Control, ControlError};
+use crate::{Control, ControlError, LogArchiveFigures};
 
 /// Rows of a list that names no limit.
 const DEFAULT_LIMIT: u32 = 100;
@@ -22,6 +23,28 @@ impl Control {
         let store = &self.parts.store;
         let sets = store.read(|reader| reader.backup_sets(instance_id.as_ref(), limit))?;
         Ok(sets.iter().map(row).collect())
+    }
+
+    /// How far the archives of binary logs go.
+    pub(super) fn backup_logs(&self) -> Value {
+        let now = Timestamp::now();
+        let row = |archive: LogArchiveFigures| {
+            let age = archive.until.map(|until| now.duration_since(until));
+            json!({
+                "instance_id": archive.instance_id.as_str(),
+                "node_id": archive.node_id.as_str(),
+                "archived_until": archive.until.map(format_time),
+                "age_seconds": age.map(|age| age.as_secs_f64().max(0.0)),
+                "bytes": archive.bytes,
+                "failure": archive.failure,
+            })
+        };
+        self.parts
+            .log_archives
+            .figures()
+            .into_iter()
+            .map(row)
+            .collect()
     }
 
     pub(super) fn backup_protect(

@@ -215,6 +215,7 @@ impl Control {
                 is_protected,
             } => self.backup_protect(&change, backup_id, is_protected),
             C::BackupDelete { backup_id } => self.backup_delete(&change, backup_id).await,
+            C::BackupLogs => Ok(self.backup_logs()),
             C::BackupVerify { backup_id } => self.backup_verify(&change, backup_id),
             C::OrderList {
                 account_id,

@@ -289,6 +289,8 @@ pub enum AdminCommand {
         /// The set.
         backup_id: BackupId,
     },
+    /// Lists archives of binary logs.
+    BackupLogs,
     /// Has a backup set restored into a node of its own and compared; a task does it.
     BackupVerify {
         /// The set.

@@ -5,6 +5,7 @@ mod create;
 mod describe;
 mod expire;
 mod files;
+mod logs;
 mod policy;
 mod restore;
 mod schedule;
@@ -15,3 +16,5 @@ mod verify;
 
 pub(crate) use expire::sets_in_use;
 pub(crate) use files::cancel_backups;
+pub use logs::LogArchiveFigures;
+pub(crate) use logs::LogArchives;

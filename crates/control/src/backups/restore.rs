@@ -1,5 +1,6 @@
-//! RestoreDatabase: a new instance with the content of a backup set.
+//! RestoreDatabase: a new instance with the content of a backup set, or of a point in time.
 
+use jiff::Timestamp;
 use openpeta_rpc_api::ApiError;
 use openpeta_rpc_api::backups::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};
 use openpeta_store::{BackupSet, Instance, Reader, Writer};
@@ -60,14 +61,14 @@ impl Control {
     ) -> Result<Answer, ControlError> {
         let (id, db_name) = (&request.instance_id, &request.db_name);
         let database = require_database(writer, id, db_name)?;
-        let backup_id = match request.point {
-            RestorePoint::Set(backup_id) => backup_id,
+        let (backup_id, until) = match request.point {
+            RestorePoint::Set(backup_id) => (backup_id, None),
             RestorePoint::Time(time) if time > call.caller.now => {
                 return Err(ApiError::malformed("RestoreTime").into());
             }
-            RestorePoint::Time(_) => {
-                let detail = "Restores to a point in time are not available yet.";
-                return Err(ApiError::no_backup().with_detail(detail).into());
+            RestorePoint::Time(time) => {
+                let backup_id = self.set_before(writer, &source, db_name, time)?;
+                (backup_id, Some(time))
             }
         };
         let manifest_sha256 = whole_set(writer, id, db_name, backup_id)?;
@@ -99,6 +100,7 @@ impl Control {
             source_instance_id: id.clone(),
             backup_id,
             manifest_sha256,
+            until,
         };
         let of_database = Some(db_name.clone());
         let task = self.enqueue::<RestoreDatabase>(writer, call, &new_id, of_database, params)?;
@@ -108,6 +110,84 @@ impl Control {
             db_name: db_name.clone(),
             order_id: placed.order_id,
         })
+    }
+}
+
+/// Of how many sets one that a restore to a point in time can begin with is looked for.
+const MAX_SETS: u32 = 10_000;
+
+impl Control {
+    /// The newest set from which the archived log leads to a time.
+    fn set_before(
+        &self,
+        reader: &Reader<'_>,
+        source: &Instance,
+        db_name: &DbName,
+        time: Timestamp,
+    ) -> Result<BackupId, ControlError> {
+        let refused = |detail: &str| ApiError::no_backup().with_detail(detail).into();
+        let id = &source.instance_id;
+        let policy = reader.backup_policy(id, db_name)?.unwrap_or_default();
+        if !policy.is_binlog_enabled {
+            return Err(refused(
+                "The binary log of the database is not backed up (EnableBinlogBackup).",
+            ));
+        }
+        let mut first_reason = None;
+        for set in reader.backup_sets(Some(id), MAX_SETS)? {
+            if set.set.db_name != *db_name || set.status != BackupStatus::Success {
+                continue;
+            }
+            match self.leads_to(&set, source, time) {
+                Ok(true) => return Ok(set.backup_id),
+                Ok(false) => {}
+                Err(reason) => drop(first_reason.get_or_insert(reason)),
+            }
+        }
+        let none = || "No backup set was taken before that time.".to_owned();
+        Err(refused(&first_reason.unwrap_or_else(none)))
+    }
+
+    /// Whether a set is of an earlier time; an error that says why not when the log does not lead
+    /// on from it.
+    fn leads_to(
+        &self,
+        set: &BackupSet,
+        source: &Instance,
+        time: Timestamp,
+    ) -> Result<bool, String> {
+        let backup_id = set.backup_id;
+        let directory = self.parts.backup_dir(&source.instance_id, backup_id);
+        let sha256 = set.outcome.manifest_sha256.as_deref().unwrap_or_default();
+        let engine = &self.parts.engine;
+        let manifest = engine
+            .read_manifest(&directory, sha256)
+            .map_err(|_| format!("Backup set {backup_id} is damaged."))?;
+        if manifest.taken_at >= time {
+            return Ok(false);
+        }
+        let node = source.node_id.as_ref();
+        if node.is_none_or(|node| node.as_str() != manifest.binlog.node) {
+            return Err(format!(
+                "What the instance serves since a switch or an upgrade does not go on from backup set {backup_id}."
+            ));
+        }
+        if let Some(table) = manifest.table_without_moment() {
+            return Err(format!(
+                "Table {table} of backup set {backup_id} has an engine without transactions: the binary log does not go on from it."
+            ));
+        }
+        let archive = node.map(|node| self.parts.log_archive(node));
+        let goes_on = archive.is_some_and(|archive| {
+            let goes_on = engine.archive_goes_on_from(&archive, &manifest.binlog);
+            goes_on.unwrap_or_default()
+        });
+        if !goes_on {
+            return Err(format!(
+                "The binary log since backup set {backup_id} was not archived."
+            ));
+        }
+        Ok(true)
     }
 }
 

@@ -3,15 +3,22 @@
 mod automatic;
 pub(crate) mod switch;
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mysql_async::prelude::Queryable;
 use openpeta_rpc_api::backups::{
     CreateDatabaseBackupRequest, DescribeDatabaseBackupRequest, DescribeDatabaseBackupResponse,
     RestoreDatabaseRequest,
 };
 use openpeta_rpc_api::instances::{DeleteInstanceRequest, DescribeTasksRequest};
 use openpeta_rpc_api::{Action, ApiRequest, Params};
-use openpeta_types::{BackupId, BackupStatus, InstanceId, LockMode, ObjectStatus};
+use openpeta_store::BackupPolicy;
+use openpeta_types::{
+    BackupId, BackupStatus, DbName, InstanceId, LockMode, ObjectStatus, format_time,
+};
 
-use crate::testing::{TestEngine, World};
+use crate::testing::{TestEngine, World, connect};
 
 /// Asks for a backup; the code of the refusal if there is one.
 pub(crate) fn create(world: &World, id: &InstanceId, db_name: &str) -> Result<BackupId, String> {
@@ -82,7 +89,7 @@ async fn backups_are_refused_with_their_code() {
     lock(LockMode::Unlock);
     let status = |status| {
         write(&|writer| {
-            let name = openpeta_types::DbName::parse("shop").expect("a name");
+            let name = DbName::parse("shop").expect("a name");
             writer
                 .set_database_status(&id, &name, status)
                 .expect("it exists");
@@ -189,6 +196,32 @@ pub(crate) fn restore(
     }
 }
 
+/// The begin of the next second, once it is there.
+pub(crate) fn next_second() -> Timestamp {
+    let begun = Timestamp::now().as_second();
+    loop {
+        let now = Timestamp::now().as_second();
+        if now > begun {
+            return Timestamp::from_second(now).expect("a time");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Has the policy of `shop` say that its binary log is backed up.
+pub(crate) fn enable_log(world: &World, id: &InstanceId) {
+    let policy = BackupPolicy {
+        is_binlog_enabled: true,
+        ..Default::default()
+    };
+    let name = DbName::parse("shop").expect("a name");
+    let put = world
+        .parts
+        .store
+        .write(|writer| writer.put_backup_policy(id, &name, &policy));
+    put.expect("the store works");
+}
+
 /// A finished instance with a backup set.
 async fn backed_up(world: &World) -> (InstanceId, BackupId) {
     let id = world.order();
@@ -261,6 +294,115 @@ async fn restores_are_refused_with_their_code() {
         Err("OperationDenied.LockMode".into())
     );
     assert_eq!(instance_count(&world), 2);
+}
+
+/// Asks for a restore to a time; what the refusal says if there is one.
+fn restore_to(world: &World, id: &InstanceId, time: Timestamp) -> Result<InstanceId, String> {
+    let time = format_time(time);
+    let pairs = [
+        ("SrcInstanceId", id.as_str()),
+        ("SrcDBName", "shop"),
+        ("RestoreType", "1"),
+        ("RestoreTime", &time),
+    ];
+    let params = Params::from_pairs(pairs).expect("unique names");
+    let request = RestoreDatabaseRequest::from_params(&params).expect("well formed");
+    let call = world.call(Action::RestoreDatabase);
+    let restored = world.control.restore_database(&call, &request);
+    restored
+        .map(|response| response.instance_id)
+        .map_err(|error| format!("{}: {}", error.api.code, error.api.message))
+}
+
+async fn run(world: &World, id: &InstanceId, statement: &str) {
+    let mut conn = connect(world, id).await;
+    conn.query_drop(statement).await.expect(statement);
+    conn.disconnect().await.expect("it was open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_point_in_time_needs_a_set_before_it_and_the_log_since() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let (id, _) = backed_up(&world).await;
+    let refusal = |time: Timestamp| {
+        let refused = restore_to(&world, &id, time).expect_err("it is not covered");
+        assert!(
+            refused.starts_with("OperationDenied.NotFoundBackup: "),
+            "{refused}"
+        );
+        refused
+    };
+    let second = next_second();
+    assert!(refusal(second).contains("EnableBinlogBackup"));
+    enable_log(&world, &id);
+    assert!(refusal(second).contains("was not archived"));
+    assert!(refusal(second - Duration::from_secs(3600)).contains("No backup set"));
+    world.parts.archive_logs().await.expect("the store works");
+    let figures = world.parts.log_archives.figures();
+    assert_eq!((&figures[0].instance_id, &figures[0].failure), (&id, &None));
+    assert!(figures[0].until.is_some() && figures[0].bytes > 0);
+
+    // Of a table without transactions nobody knows which rows the set has.
+    run(&world, &id, "CREATE TABLE old (id INT) ENGINE=MyISAM").await;
+    let with_table = create(&world, &id, "shop").expect("taken");
+    world.run_tasks().await;
+    let second = next_second();
+    // The set before that one leads there.
+    let restored = restore_to(&world, &id, second).expect("it is covered");
+    world.run_tasks().await;
+    let mut conn = connect(&world, &restored).await;
+    let tables: Vec<String> = conn.query("SHOW TABLES").await.expect("listed");
+    assert_eq!(tables, ["old"]);
+
+    // Files from before the oldest set go, those since stay.
+    let node = world.detail(&id).instance.node_id.clone();
+    let node = node.expect("it has one");
+    let mut sql = world.parts.engine.sql(&node).await.expect("connect");
+    sql.rotate_binlogs().await.expect("rotated");
+    world.parts.archive_logs().await.expect("the store works");
+    world
+        .parts
+        .tidy_log_archives()
+        .await
+        .expect("the disk works");
+    restore_to(&world, &id, second).expect("still covered");
+    world.run_tasks().await;
+    let protected = world
+        .parts
+        .store
+        .read(|reader| reader.backup_sets(Some(&id), 9));
+    for set in protected.expect("the store works") {
+        if set.backup_id != with_table {
+            let gone = world
+                .parts
+                .store
+                .write(|writer| writer.delete_backup_set(set.backup_id));
+            gone.expect("the store works");
+        }
+    }
+    let refused = refusal(next_second());
+    assert!(refused.contains("Table old"), "{refused}");
+
+    // What is archived goes with the node.
+    let archive = world.parts.log_archive(&node);
+    assert!(archive.exists());
+    let params = Params::from_pairs([("InstanceId", id.as_str())]).expect("unique names");
+    let request = DeleteInstanceRequest::from_params(&params).expect("well formed");
+    let call = world.call(Action::DeleteInstance);
+    world
+        .control
+        .delete_instance(&call, &request)
+        .expect("it is ACTIVE");
+    world.run_tasks().await;
+    world.parts.archive_logs().await.expect("the store works");
+    world
+        .parts
+        .tidy_log_archives()
+        .await
+        .expect("the disk works");
+    assert!(!archive.exists());
+    assert_eq!(world.parts.log_archives.figures(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,7 +60,19 @@ async fn measure(parts: &Parts, node: &Node) -> Result<u64, EngineError> {
         return Ok(usage.total_bytes());
     }
     let mut sql = engine.sql(&node.node_id).await?;
-    sql.purge_binlogs().await?;
+    if let Some(current) = sql.rotate_binlogs().await? {
+        // What is archived must be archived to its end.
+        let logged = parts.store.read(|reader| reader.logged_nodes());
+        let logged = logged.unwrap_or_default();
+        let archived = logged.iter().find(|(id, _)| *id == node.node_id);
+        let may_go = match archived {
+            Some((id, instance_id)) => parts.archive_log(id, instance_id).await,
+            None => true,
+        };
+        if may_go {
+            sql.purge_binlogs_to(&current).await?;
+        }
+    }
     sql.close().await;
     Ok(engine.usage(&node.node_id).await?.total_bytes())
 }

@@ -5,6 +5,7 @@
 mod accounts;
 mod backups;
 mod billing;
+mod binary_logs;
 mod disk_quota;
 mod endpoints;
 mod expiry;
@@ -25,6 +26,10 @@ use crate::{ControlError, alerts, events, sampling, webhooks};
 
 /// Time between two looks at endpoints, expiry and leftovers.
 const SLOW: Duration = Duration::from_secs(60);
+
+/// Time between two looks at what binary logs have that is not archived: what a host that is lost
+/// takes with it, were the archive elsewhere.
+const ARCHIVE: Duration = Duration::from_secs(1);
 
 /// Does what must be done before tasks go on and the service is ready: endpoints listen.
 ///
@@ -69,6 +74,9 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let backups = Arc::new(Backups::default());
     let back_up = move |parts| Arc::clone(&backups).reconcile(parts);
     repeat(&mut running, parts, "backups", SLOW, back_up);
+    let logs = Arc::new(binary_logs::BinaryLogs::default());
+    let archive = move |parts| Arc::clone(&logs).reconcile(parts);
+    repeat(&mut running, parts, "binary logs", ARCHIVE, archive);
     repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
     repeat(
         &mut running,

@@ -14,7 +14,7 @@ use super::{engine_error, fraction};
 use crate::parts::Parts;
 
 /// A load or a comparison that failed for want of the node is begun anew.
-const RETRY: RetryPolicy = RetryPolicy {
+pub(super) const RETRY: RetryPolicy = RetryPolicy {
     attempts: 3,
     first_delay: Duration::from_secs(1),
     max_delay: Duration::from_secs(30),
@@ -22,9 +22,6 @@ const RETRY: RetryPolicy = RetryPolicy {
 
 /// A workflow that loads a set into a node which nobody else uses.
 pub(super) trait LoadsSet: Workflow {
-    /// Whether clients will work with what was loaded, so that events are to run.
-    const IS_FOR_USE: bool;
-
     /// What it acts on.
     fn parts(&self) -> &Arc<Parts>;
 
@@ -50,7 +47,7 @@ impl SetSource<'_> {
     }
 
     /// The set's manifest, after a look at all of its files.
-    async fn manifest(&self, parts: &Parts) -> Result<Manifest, StepError> {
+    pub(super) async fn manifest(&self, parts: &Parts) -> Result<Manifest, StepError> {
         let set = self.path(parts);
         let checked = parts.engine.check_set(&set, self.manifest_sha256);
         checked.await.map_err(engine_error)
@@ -58,9 +55,44 @@ impl SetSource<'_> {
 }
 
 /// Has the node run, whatever happened to it since it was started.
-async fn start(parts: &Parts, node: &NodeId) -> Result<(), StepError> {
+pub(super) async fn start(parts: &Parts, node: &NodeId) -> Result<(), StepError> {
     let started = parts.engine.start_node(node).await;
     started.map(drop).map_err(engine_error)
+}
+
+/// Makes the database anew out of the set.
+pub(super) async fn load<W: LoadsSet>(
+    parts: &Parts,
+    task: &TaskContext<'_, W>,
+    manifest: &Manifest,
+) -> Result<(), StepError> {
+    let progress = |done: u64, total: u64, what: &str| {
+        task.progress(fraction(done, total), &format!("Loading {what}"));
+    };
+    let (node, source) = (W::node(task.params()), W::source(task.params()));
+    let set = source.path(parts);
+    let loaded = parts
+        .engine
+        .load_set(node, source.db_name, &set, manifest, &progress)
+        .await;
+    loaded.map_err(engine_error)
+}
+
+/// Compares what is on the node with the set.
+pub(super) async fn compare<W: LoadsSet>(
+    parts: &Parts,
+    task: &TaskContext<'_, W>,
+    manifest: &Manifest,
+) -> Result<(), StepError> {
+    let progress = |done: u64, total: u64, what: &str| {
+        task.progress(fraction(done, total), &format!("Comparing table {what}"));
+    };
+    let (node, source) = (W::node(task.params()), W::source(task.params()));
+    let compared = parts
+        .engine
+        .verify_set(node, source.db_name, manifest, &progress)
+        .await;
+    compared.map_err(engine_error)
 }
 
 /// The files of the set are those that were written.
@@ -92,19 +124,10 @@ impl<W: LoadsSet> Step<W> for LoadSet {
     type Output = ();
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
-        let (parts, node) = (workflow.parts(), W::node(task.params()));
-        let source = W::source(task.params());
-        start(parts, node).await?;
-        let manifest = source.manifest(parts).await?;
-        let progress = |done: u64, total: u64, what: &str| {
-            task.progress(fraction(done, total), &format!("Loading {what}"));
-        };
-        let (set, name) = (source.path(parts), source.db_name);
-        let loaded = parts
-            .engine
-            .load_set(node, name, &set, &manifest, &progress)
-            .await;
-        loaded.map_err(engine_error)
+        let parts = workflow.parts();
+        start(parts, W::node(task.params())).await?;
+        let manifest = W::source(task.params()).manifest(parts).await?;
+        load(parts, task, &manifest).await
     }
 }
 
@@ -121,21 +144,9 @@ impl<W: LoadsSet> Step<W> for CompareContent {
     type Output = ();
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
-        let (parts, node) = (workflow.parts(), W::node(task.params()));
-        let source = W::source(task.params());
-        start(parts, node).await?;
-        let manifest = source.manifest(parts).await?;
-        let progress = |done: u64, total: u64, what: &str| {
-            task.progress(fraction(done, total), &format!("Comparing table {what}"));
-        };
-        let engine = &parts.engine;
-        let compared = engine
-            .verify_set(node, source.db_name, &manifest, &progress)
-            .await;
-        compared.map_err(engine_error)?;
-        if W::IS_FOR_USE {
-            engine.finish_load(node).await.map_err(engine_error)?;
-        }
-        Ok(())
+        let parts = workflow.parts();
+        start(parts, W::node(task.params())).await?;
+        let manifest = W::source(task.params()).manifest(parts).await?;
+        compare(parts, task, &manifest).await
     }
 }

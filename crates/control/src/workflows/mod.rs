@@ -139,6 +139,16 @@ fn engine_error(error: EngineError) -> StepError {
         EngineError::NotText { .. } => {
             StepError::permanent("A definition in the database is not readable.", error)
         }
+        EngineError::DamagedLog { .. } => {
+            StepError::permanent("The archived binary log is damaged.", error)
+        }
+        EngineError::LogGap { .. } => {
+            StepError::permanent("The archived binary log is not complete.", error)
+        }
+        EngineError::NotReplayed { ref what } => {
+            let message = format!("The binary log could not be applied: {what}.");
+            StepError::permanent(message, error)
+        }
         EngineError::DamagedSet { .. } => StepError::permanent("The backup set is damaged.", error),
         EngineError::RestoreDiffers { ref what } => {
             let message = format!("What was restored differs from the backup set in {what}.");

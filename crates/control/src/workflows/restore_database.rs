@@ -1,18 +1,22 @@
 //! RestoreDatabase: a new instance with the content of a backup set, compared with it before
-//! anybody may call it restored.
+//! anybody may call it restored, and brought forward to a point in time if one is asked for.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use jiff::Timestamp;
+use openpeta_engine::ReplayRange;
 use openpeta_rpc_api::Action;
 use openpeta_store::{Task, Writer};
-use openpeta_tasks::{StepEntry, StepError, TaskContext, Workflow, undoable};
+use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, undoable};
 use openpeta_types::{BackupId, DbName, InstanceId, NodeId, Secret};
 use serde::{Deserialize, Serialize};
 
-use super::loading::{CheckSet, CompareContent, LoadSet, LoadsSet, SetSource};
+use super::loading::{self, CheckSet, CompareContent, LoadSet, LoadsSet, RETRY, SetSource};
 use super::new_instance::{
     self, CheckLogin, CreateNode, MakesInstance, NewInstanceParams, OpenEndpoint, StartNode,
 };
+use super::{engine_error, fraction};
 use crate::parts::Parts;
 
 /// Restores a set into a new instance.
@@ -26,6 +30,9 @@ pub(crate) struct RestoreDatabaseParams {
     pub(crate) source_instance_id: InstanceId,
     pub(crate) backup_id: BackupId,
     pub(crate) manifest_sha256: String,
+    /// What was committed before that second is wanted as well.
+    #[serde(default)]
+    pub(crate) until: Option<Timestamp>,
 }
 
 impl MakesInstance for RestoreDatabase {
@@ -50,6 +57,7 @@ impl Workflow for RestoreDatabase {
             undoable(StartNode),
             undoable(LoadSet),
             undoable(CompareContent),
+            undoable(ReplayLog),
             undoable(OpenEndpoint),
             undoable(CheckLogin),
         ]
@@ -75,8 +83,6 @@ impl Workflow for RestoreDatabase {
 }
 
 impl LoadsSet for RestoreDatabase {
-    const IS_FOR_USE: bool = true;
-
     fn parts(&self) -> &Arc<Parts> {
         &self.0
     }
@@ -93,6 +99,70 @@ impl LoadsSet for RestoreDatabase {
     fn node(params: &RestoreDatabaseParams) -> &NodeId {
         &params.instance.node_id
     }
+}
+
+/// What was committed since the set is there as well, and events run.
+struct ReplayLog;
+
+#[async_trait]
+impl Step<RestoreDatabase> for ReplayLog {
+    const NAME: &'static str = "replay-log";
+    const TITLE: &'static str = "Applying the binary log";
+    const WEIGHT: u32 = 20;
+    const IS_INTERRUPTIBLE: bool = true;
+    const RETRY: Option<RetryPolicy> = Some(RETRY);
+    type Output = ();
+
+    async fn run(
+        &self,
+        workflow: &RestoreDatabase,
+        task: &TaskContext<'_, RestoreDatabase>,
+    ) -> Result<(), StepError> {
+        let (parts, params) = (&workflow.0, task.params());
+        let node = &params.instance.node_id;
+        loading::start(parts, node).await?;
+        if let Some(until) = params.until {
+            replay(parts, task, params, until).await?;
+        }
+        let finished = parts.engine.finish_load(node).await;
+        finished.map_err(engine_error)
+    }
+}
+
+async fn replay(
+    parts: &Parts,
+    task: &TaskContext<'_, RestoreDatabase>,
+    params: &RestoreDatabaseParams,
+    until: Timestamp,
+) -> Result<(), StepError> {
+    let (engine, node) = (&parts.engine, &params.instance.node_id);
+    let set = RestoreDatabase::source(params);
+    let manifest = set.manifest(parts).await?;
+    // What was interrupted may have applied anything.
+    if engine.is_replay_begun(node).map_err(engine_error)? {
+        loading::load::<RestoreDatabase>(parts, task, &manifest).await?;
+        loading::compare::<RestoreDatabase>(parts, task, &manifest).await?;
+    }
+    let source = NodeId::parse(&manifest.binlog.node)
+        .map_err(|error| StepError::permanent("The backup set is damaged.", error))?;
+    // The time may be that of what was written just now.
+    if !parts.archive_log(&source, &params.source_instance_id).await {
+        return Err(StepError::transient("the binary log cannot be archived"));
+    }
+    let range = ReplayRange {
+        archive: &parts.log_archive(&source),
+        from: &manifest.binlog,
+        until,
+    };
+    let progress = |done: u64, total: u64, what: &str| {
+        task.progress(fraction(done, total), &format!("Applying {what}"));
+    };
+    let replayed = engine
+        .replay_log(node, &params.db_name, range, &progress)
+        .await
+        .map_err(engine_error)?;
+    tracing::info!(%node, groups = replayed.groups, gtid = replayed.gtid, "the binary log is applied");
+    Ok(())
 }
 
 /// Whether a task restores a set.

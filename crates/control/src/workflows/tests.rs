@@ -9,7 +9,7 @@ use openpeta_sql_route::DdlKind;
 use openpeta_store::Store;
 use openpeta_tasks::test_util::{
     Scenario, check_cancels, check_failed_steps, check_failed_undos, check_random_schedules,
-    check_repeated_steps, check_repeated_undos, check_success,
+    check_repeated_step, check_repeated_steps, check_repeated_undos, check_success,
 };
 use openpeta_types::{
     AccountName, AccountStatus, DbName, InstanceId, NodeId, ObjectStatus, TableName, TaskId,

@@ -39,8 +39,6 @@ pub(crate) fn set_of(params: &Secret) -> Option<BackupId> {
 
 impl LoadsSet for VerifyBackup {
     /// Events of the database must not run a second time beside the real ones.
-    const IS_FOR_USE: bool = false;
-
     fn parts(&self) -> &Arc<Parts> {
         &self.0
     }

@@ -152,6 +152,7 @@ async fn moment(session: &mut Session) -> Result<Moment> {
         at: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH),
         server_version,
         binlog: BinlogPosition {
+            node: String::new(),
             file,
             position,
             gtid,
@@ -176,6 +177,7 @@ impl Dump<'_> {
             file,
             position,
             gtid,
+            ..
         } = &moment.binlog;
         let info = &self.schema.database;
         let text = format!(

@@ -43,6 +43,18 @@ pub struct Manifest {
     pub invalid_views: BTreeMap<String, String>,
 }
 
+impl Manifest {
+    /// A table that is not read at the moment of the others, so that a binary log does not go on
+    /// from it.
+    #[must_use]
+    pub fn table_without_moment(&self) -> Option<&str> {
+        let has_none = |entry: &TableEntry| !entry.engine.eq_ignore_ascii_case("InnoDB");
+        let mut tables = self.tables.iter();
+        let found = tables.find(|(_, entry)| has_none(entry));
+        found.map(|(name, _)| name.as_str())
+    }
+}
+
 /// Where a backup set is from, in the caller's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupSource {
@@ -57,6 +69,9 @@ pub struct BackupSource {
 /// A position in the binary log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BinlogPosition {
+    /// The node whose log it is; empty in sets of earlier versions.
+    #[serde(default)]
+    pub node: String,
     /// The log file's name.
     pub file: String,
     /// Bytes from its start.

@@ -31,7 +31,8 @@ pub use manifest::{
 };
 
 pub(crate) use self::pace::Pace;
-use self::session::{MAX_PACKET, Session};
+use self::session::MAX_PACKET;
+pub(crate) use self::session::Session;
 use self::writer::DumpWriter;
 use crate::engine::{Engine, blocking};
 use crate::error::Result;
@@ -82,10 +83,11 @@ impl Engine {
         let manifest =
             dump::take_down(&mut session, database, source, &mut writer, progress).await?;
         session.close().await;
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             dump: writer.finish().await?,
             ..manifest
         };
+        manifest.binlog.node = node.to_string();
         blocking(move || {
             let (bytes, manifest_sha256) = set_dir::finish(&set, &manifest)?;
             Ok(TakenSet {
@@ -110,6 +112,14 @@ impl Engine {
             Ok(manifest)
         })
         .await
+    }
+
+    /// Reads the manifest of a set, after a check that it is the one that was written.
+    ///
+    /// # Errors
+    /// [`EngineError::DamagedSet`](crate::EngineError::DamagedSet); a file error.
+    pub fn read_manifest(&self, set: &Path, manifest_sha256: &str) -> Result<Manifest> {
+        set_dir::read_manifest(set, manifest_sha256)
     }
 
     /// Makes a database anew out of a set, on a node that nobody else uses. The node runs no
@@ -198,7 +208,7 @@ impl Engine {
         Ok(sets)
     }
 
-    async fn session(&self, node: &NodeId, database: &DbName) -> Result<Session> {
+    pub(crate) async fn session(&self, node: &NodeId, database: &DbName) -> Result<Session> {
         let socket: PathBuf = self.socket_path(node)?;
         Session::open(&socket, self.admin_password(), database).await
     }

@@ -157,14 +157,31 @@ impl NodeSql {
     /// # Errors
     /// As with all statements.
     pub async fn purge_binlogs(&mut self) -> Result<()> {
+        match self.rotate_binlogs().await? {
+            Some(current) => self.purge_binlogs_to(&current).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a new binary log, and returns its name.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn rotate_binlogs(&mut self) -> Result<Option<String>> {
         self.execute("rotate binary logs", "FLUSH BINARY LOGS")
             .await?;
         let status: Vec<(String, u64, String, String)> = self
             .rows("read the binary log's name", "SHOW MASTER STATUS")
             .await?;
-        let Some((current, ..)) = status.into_iter().next() else {
-            return Ok(());
-        };
+        Ok(status.into_iter().next().map(|(current, ..)| current))
+    }
+
+    /// Removes the binary logs before the one of that name, as far as recovery can do without
+    /// them.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn purge_binlogs_to(&mut self, current: &str) -> Result<()> {
         // The statement takes a plain literal alone. The name is `log_bin` and digits.
         let statement = format!("PURGE BINARY LOGS TO '{current}'");
         // A log stays while InnoDB may need it for recovery; a checkpoint follows the rotation.

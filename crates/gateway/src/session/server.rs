@@ -18,14 +18,8 @@ pub(super) fn version_number(version: &[u8]) -> u32 {
 }
 
 /// The encoding of a collation's characters, as far as it matters to the lexer.
-pub(super) fn encoding(collation: u16) -> Encoding {
-    // Collations without padding have the numbers of the others and 1024.
-    match collation & 1023 {
-        28 | 87 => Encoding::Gbk,
-        1 | 84 => Encoding::Big5,
-        13 | 88 | 95 | 96 => Encoding::Sjis,
-        _ => Encoding::AsciiCompatible,
-    }
+pub(super) const fn encoding(collation: u16) -> Encoding {
+    Encoding::of_collation(collation)
 }
 
 #[cfg(test)]

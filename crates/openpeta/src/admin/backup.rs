@@ -32,6 +32,8 @@ pub(super) enum Backup {
         #[arg(value_parser = BackupId::parse)]
         backup_id: BackupId,
     },
+    /// List archives of binary logs: for which time each is whole, and what it takes
+    Logs,
     /// Restore a set into a node of its own, compare it, and throw the node away
     Verify {
         /// The set
@@ -72,6 +74,19 @@ impl Backup {
                 FIELDS,
             ),
             Self::Delete { backup_id } => (C::BackupDelete { backup_id }, FIELDS),
+            Self::Logs => (
+                C::BackupLogs,
+                Form::Rows {
+                    columns: &[
+                        "instance_id",
+                        "node_id",
+                        "archived_until",
+                        "age_seconds",
+                        "bytes",
+                        "failure",
+                    ],
+                },
+            ),
             Self::Verify { backup_id } => (C::BackupVerify { backup_id }, FIELDS),
         }
     }

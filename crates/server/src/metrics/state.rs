@@ -24,6 +24,7 @@ pub(super) fn add(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bound
     add_tasks(out, figures, now);
     add_backups(out, figures, bounds);
     add_proofs(out, &figures.proofs, now);
+    add_log_archives(out, figures, bounds);
     add_sampling(out, figures);
 }
 
@@ -256,6 +257,24 @@ fn add_proofs(out: &mut Exposition, its: &ProofTotals, now: Timestamp) {
 /// How long ago it was; 0 for what was not.
 pub(super) fn age(at: Option<Timestamp>, now: Timestamp) -> f64 {
     at.map_or(0.0, |at| (seconds(now) - seconds(at)).max(0.0))
+}
+
+fn add_log_archives(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bounds) {
+    let mut bytes = 0;
+    for archive in &figures.log_archives {
+        bytes += archive.bytes;
+        let id = archive.instance_id.as_str();
+        if !bounds.instances.shows(id) {
+            continue;
+        }
+        if let Some(until) = archive.until {
+            let name = "openpeta_binlog_archive_timestamp_seconds";
+            out.add(name, &[id], seconds(until));
+        }
+        let is_failing = archive.failure.is_some();
+        out.add("openpeta_binlog_archive_failing", &[id], is_failing);
+    }
+    out.add("openpeta_binlog_archive_size_bytes", &[], bytes);
 }
 
 fn add_sampling(out: &mut Exposition, figures: &ServiceFigures) {

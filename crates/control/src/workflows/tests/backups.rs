@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use mysql_async::prelude::Queryable;
 use openpeta_store::{BackupOutcome, BackupSet, NewBackupSet};
 use openpeta_types::{
-    BackupMethod, BackupMode, BackupStatus, BackupType, ChargeType, POSTPAID_EXPIRY,
+    BackupMethod, BackupMode, BackupStatus, BackupType, ChargeType, POSTPAID_EXPIRY, format_time,
 };
 use tokio::sync::OnceCell;
 
 use super::*;
-use crate::backups::tests::{create, restore};
+use crate::backups::tests::{create, enable_log, next_second, restore};
 use crate::testing::connect;
 use crate::workflows::create_database_backup::CreateDatabaseBackup;
 use crate::workflows::restore_database::RestoreDatabase;
@@ -162,17 +162,22 @@ impl Scenario for Restoring {
     }
 
     async fn assert_unwound(&self, world: &World) {
-        let source = only_instance(world);
-        let nodes = world.parts.store.read(|reader| reader.nodes());
-        assert_eq!(nodes.expect("the store works").len(), 1);
-        let engine = &world.parts.engine;
-        assert_eq!(engine.list_nodes().expect("readable").len(), 1);
-        use crate::Gateway as _;
-        assert_eq!(world.gateway.endpoints().len(), 1);
-        // The set can be restored another time.
-        assert_eq!(only_backup(world).0.status, BackupStatus::Success);
-        assert!(world.gateway.route(&source).is_some());
+        assert_nothing_restored(world);
     }
+}
+
+/// Only the instance that was backed up is there, and its set is as it was.
+fn assert_nothing_restored(world: &World) {
+    let source = only_instance(world);
+    let nodes = world.parts.store.read(|reader| reader.nodes());
+    assert_eq!(nodes.expect("the store works").len(), 1);
+    let engine = &world.parts.engine;
+    assert_eq!(engine.list_nodes().expect("readable").len(), 1);
+    use crate::Gateway as _;
+    assert_eq!(world.gateway.endpoints().len(), 1);
+    // The set can be restored another time.
+    assert_eq!(only_backup(world).0.status, BackupStatus::Success);
+    assert!(world.gateway.route(&source).is_some());
 }
 
 /// Rows of the table that was backed up.
@@ -192,6 +197,68 @@ checks!(restore_database: Restoring {
     is_stuck_when_an_undo_fails: check_failed_undos;
     leaves_nothing_when_cancelled: check_cancels;
     ends_well_whatever_happens: schedules;
+});
+
+struct RestoringToATime(TestEngine);
+
+#[async_trait]
+impl Scenario for RestoringToATime {
+    type Workflow = RestoreDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        let world = world_with_instance(&self.0).await;
+        let id = only_instance(&world);
+        enable_log(&world, &id);
+        run(&world, &id, "CREATE TABLE orders (id INT PRIMARY KEY)").await;
+        create(&world, &id, "shop").expect("it is ACTIVE");
+        world.run_tasks().await;
+        world.parts.archive_logs().await.expect("the store works");
+        run(&world, &id, "INSERT INTO orders VALUES (1), (2)").await;
+        world
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> RestoreDatabase {
+        RestoreDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        // What was committed before this second is wanted, what follows is not.
+        let time = format_time(next_second());
+        let changes = [("RestoreType", "1"), ("RestoreTime", time.as_str())];
+        let (set, _) = only_backup(world);
+        restore(world, &only_instance(world), set.backup_id, &changes).expect("it is covered");
+        newest_task(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        let ids = instances(world);
+        let [source, restored] = ids.as_slice() else {
+            panic!("{ids:?}");
+        };
+        assert_eq!(world.detail(restored).instance.status, ObjectStatus::Active);
+        assert_eq!(count(world, restored).await, 2);
+        run(world, source, "DELETE FROM orders").await;
+        assert_eq!(count(world, restored).await, 2);
+        let mut conn = connect(world, restored).await;
+        let scheduler = "SELECT @@GLOBAL.event_scheduler";
+        let scheduler: Option<String> = conn.query_first(scheduler).await.expect("readable");
+        assert_eq!(scheduler.as_deref(), Some("ON"));
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_nothing_restored(world);
+    }
+}
+
+// What else may happen is the same as without a time.
+checks!(restore_to_a_time: RestoringToATime {
+    succeeds: check_success;
+    bears_the_replay_twice: async |its: &_| check_repeated_step(its, "replay-log").await;
 });
 
 struct Verifying(TestEngine);

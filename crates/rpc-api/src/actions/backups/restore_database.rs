@@ -19,10 +19,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "RestoreDatabase",
     aliases: &[],
     section: Section::Backups,
-    description: "Restores a database into a new instance, from a backup set. The new instance \
-        is ordered like the source: network, billing mode, node spec and whitelist are the \
+    description: "Restores a database into a new instance, from a backup set or to a point in \
+        time. The new instance is ordered like the source: network, billing mode, node spec and whitelist are the \
         same; it has no accounts. It becomes ACTIVE only after everything in it was compared \
-        with the set. Restores to a point in time are not available yet.",
+        with the set; to a point in time, what was committed before that second is applied out of \
+        the archived binary log.",
     mutating: true,
     creates_task: true,
     https: HttpsRule::Optional,

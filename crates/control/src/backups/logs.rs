@@ -1,0 +1,206 @@
+//! Binary logs are archived while they are written, so that databases can be restored to a point
+//! in time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use openpeta_engine::{ArchivedLog, BinlogPosition};
+use openpeta_store::BackupSet;
+use openpeta_types::{BackupStatus, InstanceId, NodeId};
+use tokio::task::JoinSet;
+
+use crate::ControlError;
+use crate::parts::Parts;
+
+/// The directory of archived logs in the data directory.
+const DIRECTORY: &str = "binlogs";
+
+/// Of how many sets the oldest that is of a node is looked for.
+const MAX_SETS: u32 = 10_000;
+
+/// How far the logs of nodes are archived, as this process knows.
+#[derive(Default)]
+pub(crate) struct LogArchives(Mutex<HashMap<NodeId, LogState>>);
+
+/// What came of the last look at a node's log.
+#[derive(Clone, Debug)]
+struct LogState {
+    instance_id: InstanceId,
+    archived: Option<ArchivedLog>,
+    failure: Option<String>,
+}
+
+/// The archive of an instance's binary log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogArchiveFigures {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// The node that writes the log.
+    pub node_id: NodeId,
+    /// When the archive last had the whole log; `None` before it has for the first time since
+    /// the service was started.
+    pub until: Option<Timestamp>,
+    /// What the archive takes on disk.
+    pub bytes: u64,
+    /// Why the last look failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl LogArchives {
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, LogState>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far they are, by instance.
+    pub(crate) fn figures(&self) -> Vec<LogArchiveFigures> {
+        let figure = |(node, state): (&NodeId, &LogState)| LogArchiveFigures {
+            instance_id: state.instance_id.clone(),
+            node_id: node.clone(),
+            until: state.archived.map(|archived| archived.until),
+            bytes: state.archived.map_or(0, |archived| archived.bytes),
+            failure: state.failure.clone(),
+        };
+        let mut figures: Vec<_> = self.lock().iter().map(figure).collect();
+        figures.sort_by(|a, b| (&a.instance_id, &a.node_id).cmp(&(&b.instance_id, &b.node_id)));
+        figures
+    }
+}
+
+impl Parts {
+    /// Where the log of a node is archived.
+    pub(crate) fn log_archive(&self, node: &NodeId) -> PathBuf {
+        self.log_archives_dir().join(node.as_str())
+    }
+
+    fn log_archives_dir(&self) -> PathBuf {
+        self.store.data_dir().join(DIRECTORY)
+    }
+
+    /// Archives what is new in the log of each node for which a policy asks for it. One that
+    /// fails is told of and tried again at the next time.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the store fails.
+    pub(crate) async fn archive_logs(self: &Arc<Self>) -> Result<(), ControlError> {
+        let logged = self.store.read(|reader| reader.logged_nodes())?;
+        let wanted: HashMap<_, _> = logged.iter().cloned().collect();
+        self.log_archives
+            .lock()
+            .retain(|node, _| wanted.contains_key(node));
+        let mut running = JoinSet::new();
+        for (node, instance_id) in logged {
+            let parts = Arc::clone(self);
+            running.spawn(async move { parts.archive_log(&node, &instance_id).await });
+        }
+        while running.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Archives what is new in the log of a node; whether it could be done.
+    pub(crate) async fn archive_log(&self, node: &NodeId, instance_id: &InstanceId) -> bool {
+        let known = self.log_archives.lock().get(node).cloned();
+        let before = known.as_ref().and_then(|state| state.archived);
+        let archive = self.log_archive(node);
+        let archived = self
+            .engine
+            .archive_log(node, &archive, before.is_none())
+            .await;
+        let mut state = LogState {
+            instance_id: instance_id.clone(),
+            archived: before,
+            failure: None,
+        };
+        match archived {
+            Ok(archived) => state.archived = Some(archived),
+            Err(error) => state.failure = Some(error.to_string()),
+        }
+        let failed_before = known.is_some_and(|state| state.failure.is_some());
+        match &state.failure {
+            Some(error) if !failed_before => {
+                tracing::error!(instance = %instance_id, %node, error, "the binary log cannot be archived; it is tried again");
+            }
+            None if failed_before => {
+                tracing::info!(instance = %instance_id, %node, "the binary log is archived again");
+            }
+            _ => {}
+        }
+        let is_done = state.failure.is_none();
+        self.log_archives.lock().insert(node.clone(), state);
+        is_done
+    }
+
+    /// Removes what no restore needs: archives of nodes that are gone, and log files from before
+    /// the oldest set that a restore could begin with.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the store or the disk fails.
+    pub(crate) async fn tidy_log_archives(&self) -> Result<(), ControlError> {
+        for node in self.archived_nodes()? {
+            let row = self.store.read(|reader| reader.node(&node))?;
+            let archive = self.log_archive(&node);
+            match row.and_then(|row| row.instance_id) {
+                // A node's row goes after everything of it.
+                None => {
+                    let removed = self.engine.destroy_log_archive(&node, &archive).await;
+                    removed.map_err(ControlError::unavailable)?;
+                    tracing::info!(%node, "the archive of its binary log is removed with a node");
+                }
+                Some(instance_id) => {
+                    if let Some(oldest) = self.oldest_position(&node, &instance_id)? {
+                        let purged = self.engine.purge_log_archive(&node, &archive, &oldest);
+                        purged.await.map_err(ControlError::unavailable)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The position of the oldest whole set that was taken of a node's databases; `None` when it
+    /// is not known what a restore needs.
+    fn oldest_position(
+        &self,
+        node: &NodeId,
+        instance_id: &InstanceId,
+    ) -> Result<Option<BinlogPosition>, ControlError> {
+        let sets = self
+            .store
+            .read(|reader| reader.backup_sets(Some(instance_id), MAX_SETS))?;
+        // One that is being taken has its position already, and may be the oldest.
+        if sets.iter().any(|set| set.status == BackupStatus::Progress) {
+            return Ok(None);
+        }
+        for set in sets.iter().rev() {
+            if let Some(position) = self.position_of(set)
+                && position.node == node.as_str()
+            {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where in the log a set was taken, if it is whole and its manifest can be read.
+    fn position_of(&self, set: &BackupSet) -> Option<BinlogPosition> {
+        let sha256 = set.outcome.manifest_sha256.as_ref()?;
+        let directory = self.backup_dir(&set.set.instance_id, set.backup_id);
+        let manifest = self.engine.read_manifest(&directory, sha256);
+        manifest.ok().map(|manifest| manifest.binlog)
+    }
+
+    fn archived_nodes(&self) -> Result<Vec<NodeId>, ControlError> {
+        let entries = match std::fs::read_dir(self.log_archives_dir()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            result => result.map_err(ControlError::unavailable)?,
+        };
+        let mut nodes = BTreeMap::new();
+        for entry in entries {
+            let name = entry.map_err(ControlError::unavailable)?.file_name();
+            let node = name.to_str().and_then(|name| NodeId::parse(name).ok());
+            nodes.extend(node.map(|node| (node.to_string(), node)));
+        }
+        Ok(nodes.into_values().collect())
+    }
+}

@@ -1,0 +1,29 @@
+//! Binary logs are archived as they are written, and archives hold what restores need.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::ControlError;
+use crate::parts::Parts;
+
+/// Rounds between two looks for what can go.
+const ROUNDS: u64 = 60;
+
+/// How many rounds there were.
+#[derive(Default)]
+pub(super) struct BinaryLogs(AtomicU64);
+
+impl BinaryLogs {
+    /// One round.
+    pub(super) async fn reconcile(self: Arc<Self>, parts: Arc<Parts>) -> Result<(), ControlError> {
+        parts.archive_logs().await?;
+        if self
+            .0
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(ROUNDS)
+        {
+            parts.tidy_log_archives().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! The binary log of a node: an archive of it, and a database brought to a later moment out of
+//! that archive.
+//!
+//! The applier is the server's own: what of the archive concerns one database is written as
+//! relay logs, which the server applies as it does when it replicates. Only which transactions
+//! that are, and where to stop, is decided here.
+
+mod archive;
+mod event;
+mod relay;
+mod replay;
+mod select;
+mod statement;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use openpeta_types::{DbName, NodeId};
+
+pub use archive::ArchivedLog;
+
+use self::select::{LogPosition, Until};
+use crate::backup::{BinlogPosition, Progress};
+use crate::engine::{Engine, blocking};
+use crate::error::{EngineError, Result};
+use crate::node_dir;
+
+/// Where a node's binary logs lie in its directory, as its configuration says.
+const LOGS: &str = "binlog";
+/// The same of relay logs.
+const RELAY: &str = "relay";
+
+/// What was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// Transactions and definitions.
+    pub groups: u64,
+    /// The last of each domain as GTIDs, with commas between them; empty for none.
+    pub gtid: String,
+}
+
+/// What a database is brought forward from and to.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayRange<'a> {
+    /// The archive of the log of the node that the database was read from.
+    pub archive: &'a Path,
+    /// The position whose content it has.
+    pub from: &'a BinlogPosition,
+    /// What was committed before this second is wanted.
+    pub until: Timestamp,
+}
+
+impl Engine {
+    /// Copies to an archive what a node has written to its binary log since the last call. The
+    /// node need not run. `is_first` is for the first call of this process, which trusts no copy
+    /// of a log that was still being written.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSuchNode`](crate::EngineError::NoSuchNode); a file error.
+    pub async fn archive_log(
+        &self,
+        node: &NodeId,
+        archive: &Path,
+        is_first: bool,
+    ) -> Result<ArchivedLog> {
+        let source = self.node_dir(node)?.join(LOGS);
+        let archive = archive.to_owned();
+        let lock = self.archive_locks().lock(node).await;
+        blocking(move || {
+            let _lock = lock;
+            archive::archive(&source, &archive, is_first)
+        })
+        .await
+    }
+
+    /// Removes the copies of log files before the one in which a position is.
+    ///
+    /// # Errors
+    /// A file error.
+    pub async fn purge_log_archive(
+        &self,
+        node: &NodeId,
+        archive: &Path,
+        oldest: &BinlogPosition,
+    ) -> Result<()> {
+        let Some(first_kept) = archive::number(&oldest.file) else {
+            return Ok(());
+        };
+        let archive = archive.to_owned();
+        let lock = self.archive_locks().lock(node).await;
+        blocking(move || {
+            let _lock = lock;
+            archive::purge(&archive, first_kept)
+        })
+        .await
+    }
+
+    /// Removes an archive.
+    ///
+    /// # Errors
+    /// A file error.
+    pub async fn destroy_log_archive(&self, node: &NodeId, archive: &Path) -> Result<()> {
+        let archive = archive.to_owned();
+        let lock = self.archive_locks().lock(node).await;
+        blocking(move || {
+            let _lock = lock;
+            crate::template::remove(&archive)
+        })
+        .await
+    }
+
+    /// Whether an archive has everything from a position on.
+    ///
+    /// # Errors
+    /// A file error.
+    pub fn archive_goes_on_from(&self, archive: &Path, from: &BinlogPosition) -> Result<bool> {
+        let Some(begin) = position(from) else {
+            return Ok(false);
+        };
+        Ok(archive::files_from(archive, begin.file)?.is_some())
+    }
+
+    /// Whether a replay was begun on a node, so that its content is what it began with no more.
+    ///
+    /// # Errors
+    /// [`EngineError::NoSuchNode`](crate::EngineError::NoSuchNode).
+    pub fn is_replay_begun(&self, node: &NodeId) -> Result<bool> {
+        Ok(relay::is_begun(&self.node_dir(node)?.join(RELAY)))
+    }
+
+    /// Applies what an archive says of a database from a position on, on a node that nobody else
+    /// uses and that has exactly the content of that position. It must not have been begun
+    /// before. The node's own binary log is empty afterwards.
+    ///
+    /// # Errors
+    /// [`EngineError::LogGap`](crate::EngineError::LogGap) and
+    /// [`EngineError::DamagedLog`](crate::EngineError::DamagedLog) before anything is applied;
+    /// [`EngineError::NotReplayed`](crate::EngineError::NotReplayed) when the server refuses
+    /// something; a file error, or one of the connection.
+    pub async fn replay_log(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        range: ReplayRange<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Replayed> {
+        let dir = self.node_dir(node)?.join(RELAY);
+        let logs = self.relay_logs(database, range, dir).await?;
+        let replayed = Replayed {
+            groups: logs.selected.groups,
+            gtid: logs
+                .selected
+                .gtids
+                .values()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(","),
+        };
+        let mut session = self.session(node, database).await?;
+        replay::apply(&mut session, database, &logs, progress).await?;
+        session.close().await;
+        Ok(replayed)
+    }
+
+    async fn relay_logs(
+        &self,
+        database: &DbName,
+        range: ReplayRange<'_>,
+        dir: PathBuf,
+    ) -> Result<relay::RelayLogs> {
+        let gap = || EngineError::LogGap {
+            file: range.from.file.clone(),
+            position: range.from.position,
+        };
+        let begin = position(range.from).ok_or_else(gap)?;
+        let archive = range.archive.to_owned();
+        let files = blocking({
+            let archive = archive.clone();
+            move || archive::files_from(&archive, begin.file)
+        });
+        let files = files.await?.ok_or_else(gap)?;
+        let (database, user) = (database.clone(), self.user().clone());
+        let (server_version, second) = (self.server_version_number(), range.until.as_second());
+        blocking(move || {
+            let marks = archive::marks(&archive)?;
+            let of_time = |at: Timestamp| at.as_second() >= second;
+            let until = Until {
+                second: u32::try_from(second.max(0)).unwrap_or(u32::MAX),
+                surely_before: marks
+                    .iter()
+                    .rfind(|mark| !of_time(mark.until))
+                    .map(|mark| mark.end),
+                surely_after: marks
+                    .iter()
+                    .find(|mark| of_time(mark.from))
+                    .map(|mark| mark.end),
+            };
+            if !dir.is_dir() {
+                node_dir::make_sub(&dir, &user)?;
+            }
+            relay::clear(&dir)?;
+            let source = relay::Source {
+                files: &files,
+                begin,
+                until,
+                database: database.as_str(),
+                server_version,
+            };
+            relay::write(&source, &dir, &user)
+        })
+        .await
+    }
+}
+
+/// A position as it is compared; `None` for none.
+fn position(position: &BinlogPosition) -> Option<LogPosition> {
+    Some(LogPosition {
+        file: archive::number(&position.file)?,
+        offset: position.position,
+    })
+}

@@ -1,0 +1,314 @@
+//! Relay logs made of an archive: what a server applies as if it came from another one.
+//!
+//! The server's own applier is exact where anything that writes statements would not be, and
+//! applies transactions side by side.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::archive;
+use super::event::{Checksums, HEADER, Header, Kind, MAGIC, Malformed, close};
+use super::select::{LogPosition, Selected, Selector, Until, Verdict};
+use crate::error::{AtPath, EngineError, Result};
+use crate::template::sync_dir;
+use crate::user::NodeUser;
+
+/// The name of relay logs without their numbers, as `relay_log` says.
+const STEM: &str = "relay";
+
+/// Tells that there were relay logs; it stays when the server has removed them.
+const BEGUN: &str = "begun";
+
+/// A group that is larger is written before it is known whether it is wanted.
+const GROUP_IN_MEMORY: usize = 4 << 20;
+
+/// What is to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RelayLogs {
+    /// What is in them.
+    pub(super) selected: Selected,
+    /// Their lengths, by name in order.
+    pub(super) files: Vec<(String, u64)>,
+}
+
+/// What to make them of.
+pub(super) struct Source<'a> {
+    /// The copies of log files, the first one with `begin` in it.
+    pub(super) files: &'a [(u64, PathBuf)],
+    /// Where to begin.
+    pub(super) begin: LogPosition,
+    /// Where to stop.
+    pub(super) until: Until,
+    /// The database whose changes are wanted.
+    pub(super) database: &'a str,
+    /// The server that wrote the log.
+    pub(super) server_version: u32,
+}
+
+/// Writes relay logs and their index into a directory.
+pub(super) fn write(source: &Source<'_>, dir: &Path, user: &NodeUser) -> Result<RelayLogs> {
+    let begun = dir.join(BEGUN);
+    File::create(&begun).at("create", &begun)?;
+    let mut selector = Selector::new(source.database, source.server_version, source.until);
+    let mut files = Vec::new();
+    for (number, path) in source.files {
+        let name = format!("{STEM}.{:06}", files.len() + 1);
+        let target = RelayFile::create(dir.join(&name), user)?;
+        let is_first = *number == source.begin.file;
+        let begin = is_first.then_some(source.begin.offset);
+        let (length, is_over) = copy_wanted(&mut selector, *number, path, begin, target)?;
+        selector.file_ended();
+        files.push((name, length));
+        if is_over {
+            break;
+        }
+    }
+    let index = dir.join(format!("{STEM}.index"));
+    let lines: String = files
+        .iter()
+        .map(|(name, _)| format!("{}\n", dir.join(name).display()))
+        .collect();
+    fs::write(&index, lines).at("write", &index)?;
+    user.give(&File::open(&index).at("open", &index)?, &index)?;
+    sync_dir(dir)?;
+    Ok(RelayLogs {
+        selected: selector.finish(),
+        files,
+    })
+}
+
+/// Whether relay logs were made in a directory.
+pub(super) fn is_begun(dir: &Path) -> bool {
+    dir.join(BEGUN).exists()
+}
+
+/// Removes all that lies in the directory of relay logs.
+pub(super) fn clear(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).at("list", dir)? {
+        let path = entry.at("list", dir)?.path();
+        match fs::remove_file(&path) {
+            // The server removes what it has applied.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            result => result.at("remove", &path)?,
+        }
+    }
+    sync_dir(dir)
+}
+
+/// Copies the groups of one file that are wanted. Returns what was written, and whether nothing
+/// that follows is wanted.
+fn copy_wanted(
+    selector: &mut Selector<'_>,
+    number: u64,
+    path: &Path,
+    begin: Option<u64>,
+    mut target: RelayFile,
+) -> Result<(u64, bool)> {
+    let mut log = LogReader::open(path)?;
+    let mut is_over = false;
+    target.write(&MAGIC)?;
+    // How the others are written stands in front of each file.
+    let mut first = log.event()?.ok_or_else(|| log.damaged(EMPTY))?;
+    if first.header.kind != Kind::FormatDescription {
+        return Err(log.damaged(Malformed("does not begin as a binary log")));
+    }
+    close(&mut first.bytes);
+    Checksums::Crc32
+        .content(&first.bytes)
+        .map_err(|what| log.damaged(what))?;
+    log.checksums = Checksums::declared(&first.bytes).map_err(|what| log.damaged(what))?;
+    target.write(&first.bytes)?;
+    if let Some(begin) = begin {
+        log.skip_to(begin)?;
+    }
+    while let Some(event) = log.event()? {
+        let content = log.checksums.content(&event.bytes);
+        let at = LogPosition {
+            file: number,
+            offset: event.offset,
+        };
+        let verdict = content.and_then(|content| selector.event(at, &event.header, content));
+        match verdict.map_err(|what| log.damaged(what))? {
+            Verdict::Pass => {}
+            Verdict::Begin | Verdict::Part => target.hold(&event.bytes)?,
+            Verdict::Keep => {
+                target.hold(&event.bytes)?;
+                target.keep()?;
+            }
+            Verdict::Drop => target.discard()?,
+            Verdict::Stop => {
+                is_over = true;
+                break;
+            }
+        }
+    }
+    target.discard()?;
+    Ok((target.finish()?, is_over))
+}
+
+const EMPTY: Malformed = Malformed("is empty");
+
+/// An event as it lies in a file.
+struct RawEvent {
+    offset: u64,
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+/// Reads a copy of a log file event by event.
+struct LogReader<'a> {
+    path: &'a Path,
+    file: Box<dyn Read + Send>,
+    offset: u64,
+    checksums: Checksums,
+}
+
+impl<'a> LogReader<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let mut file = archive::open(path)?;
+        let mut magic = [0; MAGIC.len()];
+        let is_log = match file.read_exact(&mut magic) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,
+            result => result.at("read", path).map(|()| magic == MAGIC)?,
+        };
+        let log = Self {
+            path,
+            file,
+            offset: MAGIC.len() as u64,
+            checksums: Checksums::None,
+        };
+        if is_log {
+            Ok(log)
+        } else {
+            Err(log.damaged(Malformed("does not begin as a binary log")))
+        }
+    }
+
+    /// The next event; `None` at the end, also where the file ends within one: the server was
+    /// about to write it.
+    fn event(&mut self) -> Result<Option<RawEvent>> {
+        let mut frame = [0; HEADER];
+        if !self.fill(&mut frame)? {
+            return Ok(None);
+        }
+        let header = Header::parse(&frame).map_err(|what| self.damaged(what))?;
+        let length = header.length as usize;
+        let mut bytes = Vec::with_capacity(length.min(GROUP_IN_MEMORY));
+        bytes.extend_from_slice(&frame);
+        let rest = (length - HEADER) as u64;
+        let read = (&mut self.file).take(rest).read_to_end(&mut bytes);
+        read.at("read", self.path)?;
+        if bytes.len() < length {
+            return Ok(None);
+        }
+        let offset = self.offset;
+        self.offset += u64::from(header.length);
+        Ok(Some(RawEvent {
+            offset,
+            header,
+            bytes,
+        }))
+    }
+
+    fn skip_to(&mut self, offset: u64) -> Result<()> {
+        let skipped = offset.saturating_sub(self.offset);
+        let passed = std::io::copy(&mut (&mut self.file).take(skipped), &mut std::io::sink());
+        if passed.at("read", self.path)? < skipped {
+            return Err(self.damaged(Malformed("ends before the position of the backup set")));
+        }
+        self.offset = offset.max(self.offset);
+        Ok(())
+    }
+
+    /// Reads so many bytes; whether there were as many.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<bool> {
+        match self.file.read_exact(bytes) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            result => result.at("read", self.path).map(|()| true),
+        }
+    }
+
+    fn damaged(&self, what: Malformed) -> EngineError {
+        EngineError::DamagedLog {
+            path: self.path.to_owned(),
+            offset: self.offset,
+            what: what.0,
+        }
+    }
+}
+
+/// A relay log being written.
+struct RelayFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    /// Where the group at hand begins.
+    group_begin: u64,
+    /// Its events that were not written yet.
+    group: Vec<u8>,
+    /// Bytes of it that were.
+    spilled: u64,
+}
+
+impl RelayFile {
+    fn create(path: PathBuf, user: &NodeUser) -> Result<Self> {
+        let file = File::create(&path).at("create", &path)?;
+        user.give(&file, &path)?;
+        Ok(Self {
+            path,
+            file: BufWriter::with_capacity(1 << 20, file),
+            group_begin: 0,
+            group: Vec::new(),
+            spilled: 0,
+        })
+    }
+
+    /// Writes what belongs to no group.
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.group_begin += bytes.len() as u64;
+        self.file.write_all(bytes).at("write", &self.path)
+    }
+
+    /// Takes an event of a group.
+    fn hold(&mut self, event: &[u8]) -> Result<()> {
+        self.group.extend_from_slice(event);
+        if self.group.len() > GROUP_IN_MEMORY {
+            self.spill()?;
+        }
+        Ok(())
+    }
+
+    fn spill(&mut self) -> Result<()> {
+        self.file.write_all(&self.group).at("write", &self.path)?;
+        self.spilled += self.group.len() as u64;
+        self.group.clear();
+        Ok(())
+    }
+
+    /// The group is wanted.
+    fn keep(&mut self) -> Result<()> {
+        self.spill()?;
+        self.group_begin += std::mem::take(&mut self.spilled);
+        Ok(())
+    }
+
+    /// The group is not wanted.
+    fn discard(&mut self) -> Result<()> {
+        self.group.clear();
+        if std::mem::take(&mut self.spilled) == 0 {
+            return Ok(());
+        }
+        let begin = self.group_begin;
+        self.file
+            .seek(SeekFrom::Start(begin))
+            .at("write", &self.path)?;
+        self.file.get_ref().set_len(begin).at("shorten", &self.path)
+    }
+
+    /// What was written, on disk.
+    fn finish(mut self) -> Result<u64> {
+        self.file.flush().at("write", &self.path)?;
+        self.file.get_ref().sync_all().at("sync", &self.path)?;
+        Ok(self.group_begin)
+    }
+}

@@ -1,0 +1,315 @@
+//! The archive of a binary log, and databases brought to a later moment out of it: at each second
+//! the content is what it was.
+
+mod common;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::beds::Beds;
+use common::db;
+use jiff::Timestamp;
+use mysql_async::prelude::Queryable;
+use openpeta_engine::{EngineError, Manifest, ReplayRange, Replayed};
+
+/// A database with one of everything.
+const SCHEMA: &str = include_str!("data/backup_schema.sql");
+
+/// Two nodes and an archive of the first one's log.
+struct Archived {
+    beds: Beds,
+    archive: PathBuf,
+}
+
+impl Archived {
+    async fn new() -> Self {
+        let beds = Beds::new().await;
+        let archive = beds.bed.dir.path().join("archive");
+        let archived = Self { beds, archive };
+        archived.archive(true).await;
+        archived
+    }
+
+    /// Copies what is new; how many bytes that were.
+    async fn archive(&self, is_first: bool) -> u64 {
+        let engine = &self.beds.bed.engine;
+        let archived = engine.archive_log(&self.beds.from, &self.archive, is_first);
+        archived.await.expect("archived").added_bytes
+    }
+
+    /// Waits for the next second and returns it: all that was committed is before it.
+    async fn next_second(&self) -> Timestamp {
+        let begun = Timestamp::now().as_second();
+        loop {
+            let now = Timestamp::now().as_second();
+            if now > begun {
+                return Timestamp::from_second(now).expect("a time");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Loads a set and brings it to a second.
+    async fn restore(
+        &self,
+        name: &str,
+        manifest: &Manifest,
+        until: Timestamp,
+    ) -> Result<Replayed, EngineError> {
+        self.beds
+            .load(name, manifest)
+            .await
+            .expect("it can be loaded");
+        self.replay(manifest, until).await
+    }
+
+    async fn replay(&self, manifest: &Manifest, until: Timestamp) -> Result<Replayed, EngineError> {
+        let range = ReplayRange {
+            archive: &self.archive,
+            from: &manifest.binlog,
+            until,
+        };
+        let engine = &self.beds.bed.engine;
+        let (to, name) = (&self.beds.to, db("shop"));
+        engine.replay_log(to, &name, range, &|_, _, _| {}).await
+    }
+
+    async fn rotate(&self) -> String {
+        let mut sql = self
+            .beds
+            .bed
+            .engine
+            .sql(&self.beds.from)
+            .await
+            .expect("connect");
+        let current = sql.rotate_binlogs().await.expect("rotated");
+        current.expect("a log")
+    }
+
+    fn copies(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(&self.archive)
+            .expect("it is there")
+            .map(|entry| {
+                entry
+                    .expect("a file")
+                    .file_name()
+                    .into_string()
+                    .expect("text")
+            })
+            .filter(|name| name != "marks")
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_everything_comes_out_of_the_log() {
+    let archived = Archived::new().await;
+    let beds = &archived.beds;
+    let empty = beds.take("1").await.manifest;
+    beds.script(&beds.from, SCHEMA.as_bytes());
+    let full = beds.take("2").await.manifest;
+    let until = archived.next_second().await;
+    beds.script(
+        &beds.from,
+        b"DROP TABLE zero_id; INSERT INTO no_key VALUES ('late', 1);",
+    );
+    archived.archive(false).await;
+
+    let replayed = archived.restore("1", &empty, until).await.expect("applied");
+    assert!(replayed.groups > 30, "{replayed:?}");
+    assert!(replayed.gtid.starts_with("0-"), "{replayed:?}");
+    // A set does not have it, the log does.
+    beds.script(&beds.to, b"DROP VIEW v_invalid");
+    beds.verify(&full).await.expect("it is the same");
+    assert!(beds.bed.engine.is_replay_begun(&beds.to).expect("look"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_moment_comes_back() {
+    let archived = Archived::new().await;
+    let beds = &archived.beds;
+    let base = "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200));
+        CREATE TABLE no_key (v INT); CREATE DATABASE other; CREATE TABLE other.t (id INT);
+        CREATE EVENT off ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM t;
+        CREATE EVENT on_ ON SCHEDULE EVERY 1 DAY DO DELETE FROM t WHERE id < 0;
+        INSERT INTO t (v) SELECT seq FROM seq_1_to_500;";
+    beds.script(&beds.from, base.as_bytes());
+    let set = beds.take("base").await.manifest;
+    // What concerns the database, what concerns others, and both at once.
+    let rounds = [
+        "INSERT INTO t (v) VALUES ('one'); INSERT INTO no_key VALUES (1), (1);
+         INSERT INTO other.t VALUES (1);",
+        "CREATE TABLE u (id INT PRIMARY KEY) SELECT id FROM t WHERE id < 20;
+         BEGIN; UPDATE t SET v='x' WHERE id < 300; INSERT INTO other.t VALUES (2);
+         SAVEPOINT a; DELETE FROM t WHERE id > 400; ROLLBACK TO a; COMMIT;
+         CREATE USER someone; GRANT SELECT ON shop.* TO someone;
+         ALTER EVENT off RENAME TO still_off; ALTER EVENT on_ DISABLE; ALTER EVENT on_ ENABLE;",
+        "USE other; CREATE TABLE shop.from_other (a INT PRIMARY KEY); CREATE TABLE o2 (a INT);
+         CREATE PROCEDURE p() SELECT 1 FROM shop.t; INSERT INTO shop.from_other VALUES (7);
+         CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM shop.t; DROP DATABASE other;",
+        "XA START 'a'; INSERT INTO t (v) VALUES ('xa'); XA END 'a'; XA PREPARE 'a'; XA COMMIT 'a';
+         XA START 'b'; INSERT INTO t (v) VALUES ('lost'); XA END 'b'; XA PREPARE 'b';",
+        "SET SESSION sql_mode='ANSI_QUOTES'; CREATE TABLE \"q\"\"q\" (\"a b\" INT);
+         INSERT INTO \"q\"\"q\" VALUES (1); DROP TABLE u;
+         CREATE SEQUENCE s CACHE 5; DO NEXTVAL(s), NEXTVAL(s);
+         TRUNCATE no_key; DROP EVENT still_off; CREATE VIEW w AS SELECT * FROM t;",
+    ];
+    let mut moments = vec![(archived.next_second().await, set.clone())];
+    for (number, round) in rounds.iter().enumerate() {
+        beds.script(&beds.from, round.as_bytes());
+        let truth = beds.take(&format!("round-{number}")).await.manifest;
+        if number % 2 == 0 {
+            archived.rotate().await;
+        }
+        moments.push((archived.next_second().await, truth));
+        archived.archive(false).await;
+    }
+    let mut copies = archived.copies();
+    let newest = copies.pop().expect("the one being written");
+    assert!(
+        copies.iter().all(|name| name.ends_with(".zst")),
+        "{copies:?}"
+    );
+    assert!(!newest.ends_with(".zst"));
+    for (until, truth) in &moments {
+        let replayed = archived
+            .restore("base", &set, *until)
+            .await
+            .expect("applied");
+        beds.verify(truth)
+            .await
+            .unwrap_or_else(|error| panic!("{until}: {error}; {replayed:?}"));
+    }
+    // The node is as new: nobody applies anything any more, its log begins with it.
+    let mut conn = beds.connect(&beds.to).await;
+    let slaves: Vec<mysql_async::Row> = conn.query("SHOW SLAVE STATUS").await.expect("told");
+    assert!(slaves.is_empty());
+    let settings: Option<(u8, u32, String, String)> = conn
+        .query_first(
+            "SELECT @@GLOBAL.gtid_strict_mode, @@GLOBAL.slave_parallel_threads,
+                    @@GLOBAL.replicate_wild_do_table, @@GLOBAL.gtid_binlog_pos",
+        )
+        .await
+        .expect("told");
+    assert_eq!(settings, Some((1, 0, String::new(), String::new())));
+    let prepared: Vec<mysql_async::Row> = conn.query("XA RECOVER").await.expect("told");
+    assert!(prepared.is_empty());
+}
+
+/// A set, something in the log, and a second after it.
+async fn with_rows(archived: &Archived) -> (Manifest, Timestamp) {
+    let beds = &archived.beds;
+    beds.script(&beds.from, b"CREATE TABLE t (id INT PRIMARY KEY);");
+    let set = beds.take("base").await.manifest;
+    for id in 0..3 {
+        let insert = format!("INSERT INTO t SELECT {id} * 1000 + seq FROM seq_1_to_500;");
+        beds.script(&beds.from, insert.as_bytes());
+        archived.rotate().await;
+    }
+    beds.script(&beds.from, b"INSERT INTO t VALUES (9000);");
+    (set, archived.next_second().await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_and_gaps_are_found_before_anything_is_applied() {
+    let archived = Archived::new().await;
+    let (set, until) = with_rows(&archived).await;
+    archived.archive(false).await;
+    let good = archived.restore("base", &set, until).await.expect("whole");
+    assert_eq!(good.groups, 4);
+    archived
+        .beds
+        .load("base", &set)
+        .await
+        .expect("it can be loaded");
+    let copies = archived.copies();
+    assert_eq!(copies.len(), 4, "{copies:?}");
+    for name in &copies {
+        let path = archived.archive.join(name);
+        let right = fs::read(&path).expect("a file");
+        let mut wrong = right.clone();
+        let middle = right.len() / 2;
+        wrong[middle] ^= 4;
+        fs::write(&path, &wrong).expect("it is ours");
+        let error = archived.replay(&set, until).await.expect_err("damaged");
+        assert!(error.to_string().contains(name.as_str()), "{error}");
+        fs::remove_file(&path).expect("it is there");
+        let result = archived.replay(&set, until).await;
+        // Without the last one the log ends earlier, which nobody can know from the archive.
+        if name != copies.last().expect("some") {
+            let error = result.expect_err("a gap");
+            assert!(matches!(error, EngineError::LogGap { .. }), "{error}");
+        }
+        fs::write(&path, &right).expect("it is ours");
+        archived
+            .beds
+            .load("base", &set)
+            .await
+            .expect("it can be loaded");
+        archived
+            .beds
+            .verify(&set)
+            .await
+            .expect("nothing was applied");
+    }
+    assert_eq!(
+        archived.replay(&set, until).await.expect("whole again"),
+        good
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_takes_what_is_new_and_lets_go_of_what_is_old() {
+    let archived = Archived::new().await;
+    let beds = &archived.beds;
+    let engine = &beds.bed.engine;
+    assert_eq!(archived.archive(false).await, 0, "nothing is new");
+    let (set, until) = with_rows(&archived).await;
+    assert!(archived.archive(false).await > 4_000);
+    assert_eq!(archived.archive(false).await, 0, "nothing is new");
+
+    // What was not synced is not trusted after a start.
+    let newest = archived
+        .archive
+        .join(archived.copies().last().expect("some"));
+    let right = fs::read(&newest).expect("a file");
+    let mut file = OpenOptions::new().append(true).open(&newest).expect("ours");
+    file.write_all(&[0; 512]).expect("written");
+    archived.archive(true).await;
+    assert_eq!(fs::read(&newest).expect("a file"), right);
+    assert_eq!(
+        archived
+            .restore("base", &set, until)
+            .await
+            .expect("whole")
+            .groups,
+        4
+    );
+
+    // Files before the position of the oldest set go.
+    let before = archived.copies();
+    let later = beds.take("later").await.manifest;
+    let purge = engine.purge_log_archive(&beds.from, &archived.archive, &later.binlog);
+    purge.await.expect("purged");
+    assert!(archived.copies().len() < before.len(), "{before:?}");
+    let goes_on = |set: &Manifest| engine.archive_goes_on_from(&archived.archive, &set.binlog);
+    assert!(!goes_on(&set).expect("look"));
+    assert!(goes_on(&later).expect("look"));
+
+    // The node purges a log whose end was not copied: what follows it is not taken for all.
+    beds.script(&beds.from, b"INSERT INTO t VALUES (9001);");
+    let mut sql = engine.sql(&beds.from).await.expect("connect");
+    sql.purge_binlogs().await.expect("purged");
+    beds.script(&beds.from, b"INSERT INTO t VALUES (9002);");
+    archived.archive(false).await;
+    assert!(!goes_on(&later).expect("look"));
+    let now = beds.take("now").await.manifest;
+    assert!(goes_on(&now).expect("look"));
+    let removed = engine.destroy_log_archive(&beds.from, &archived.archive);
+    removed.await.expect("removed");
+    assert!(!Path::new(&archived.archive).exists());
+}
