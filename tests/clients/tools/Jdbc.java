@@ -120,7 +120,7 @@ public class Jdbc {
                 try (Statement looks = other.createStatement()) {
                     ResultSet running;
                     do {
-                        running = looks.executeQuery("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(6%'");
+                        running = looks.executeQuery("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(6%' AND STATE = 'User sleep'");
                         running.next();
                     } while (running.getInt(1) == 0);
                     statement.cancel();

@@ -43,7 +43,7 @@ do { all($results->fetchall_arrayref) if $results->{NUM_OF_FIELDS} } while $resu
 # A statement is killed by the thread's number.
 my $sleep = $several->prepare('SELECT SLEEP(600)', {mariadb_async => 1});
 $sleep->execute;
-my $running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(600)'";
+my $running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(600)' AND STATE = 'User sleep'";
 select(undef, undef, undef, 0.002) until $dbh->selectrow_array($running);
 $dbh->do('KILL QUERY ' . $several->{mariadb_thread_id});
 eval { $sleep->mariadb_async_result };

@@ -54,7 +54,7 @@ $other = new mysqli($host, $user, $password, $database, (int) $port);
 $other->query('SELECT SLEEP(600)', MYSQLI_ASYNC);
 do {
     usleep(2000);
-    $running = $my->query("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(600)'")->fetch_row()[0];
+    $running = $my->query("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(600)' AND STATE = 'User sleep'")->fetch_row()[0];
 } while ($running === '0');
 $my->query('KILL QUERY ' . $other->thread_id);
 try {
