@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use openpeta_engine::BackupKeys;
 use openpeta_store::Tenant;
 use openpeta_types::{NodeSettings, NodeSpecCatalogue};
 use serde::Deserialize;
@@ -76,6 +77,9 @@ pub struct BackupConfig {
     /// Bytes of text (before compression) that backups are taken at in a second, all together,
     /// so that clients feel little of them; 0 for as many as can be had.
     pub max_bytes_per_second: u64,
+    /// A file of keys that sets and finished files of archived logs are encrypted with: the first
+    /// key encrypts, all of them decrypt.
+    pub encryption_key_file: Option<PathBuf>,
 }
 
 impl Default for BackupConfig {
@@ -83,11 +87,26 @@ impl Default for BackupConfig {
         Self {
             drill_hours: 168,
             max_bytes_per_second: 0,
+            encryption_key_file: None,
         }
     }
 }
 
 impl BackupConfig {
+    /// The keys that backups are encrypted with, as the file has them now; none without a file.
+    ///
+    /// # Errors
+    /// What is wrong with the file, for the operator.
+    pub(crate) fn keys(&self) -> Result<BackupKeys, String> {
+        let read = |path: &PathBuf| {
+            let keys = BackupKeys::read(path);
+            keys.map_err(|what| format!("backup.encryption_key_file: {what}"))
+        };
+        self.encryption_key_file
+            .as_ref()
+            .map_or_else(|| Ok(BackupKeys::default()), read)
+    }
+
     /// Time between two restore drills; zero for none.
     #[must_use]
     pub fn drill_interval(&self) -> Duration {
@@ -169,6 +188,7 @@ impl ControlConfig {
         if (1..1 << 20).contains(&self.backup.max_bytes_per_second) {
             return Err("backup.max_bytes_per_second must be 0 or at least 1048576".into());
         }
+        self.backup.keys()?;
         let alerts = &self.alerts;
         if !(5..=86_400).contains(&alerts.window_seconds) {
             return Err("alerts.window_seconds must be from 5 to 86400".into());

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use openpeta_types::Secret;
 
+use crate::sealed::BackupKeys;
+
 /// Settings of the engine. [`EngineConfig::new`] fills in what fits Debian and Ubuntu.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -37,6 +39,8 @@ pub struct EngineConfig {
     /// Bytes of text that backups are taken at in a second, all together; `None` for as many as can
     /// be had.
     pub backup_bytes_per_second: Option<NonZeroU64>,
+    /// What backups are encrypted with; without a key they are not.
+    pub backup_keys: BackupKeys,
     /// Added to a node's `oom_score_adj`: the control plane should outlive a node.
     pub oom_score_adj: u16,
 }
@@ -57,6 +61,7 @@ impl EngineConfig {
             admin_password,
             template_redo_log_bytes: 16 << 20,
             backup_bytes_per_second: None,
+            backup_keys: BackupKeys::default(),
             start_timeout: Duration::from_secs(120),
             kill_timeout: Duration::from_secs(10),
             sql_timeout: Duration::from_secs(30),

@@ -17,6 +17,7 @@ use crate::layout::Layout;
 use crate::locks::Locks;
 use crate::node_dir::{self, NodeEntry};
 use crate::process::{self, NodeProcess, ProcessFigures, ProcessHandle, RunningNode};
+use crate::sealed::BackupKeys;
 use crate::sql::{NodeSql, TableSizes};
 use crate::template;
 use crate::user::{NodeUser, find_program};
@@ -501,6 +502,11 @@ impl Engine {
     /// The password of administration.
     pub(crate) fn admin_password(&self) -> &Secret {
         &self.inner.config.admin_password
+    }
+
+    /// What backups are encrypted with.
+    pub(crate) fn backup_keys(&self) -> &BackupKeys {
+        &self.inner.config.backup_keys
     }
 
     /// How quickly backups may be taken.

@@ -185,6 +185,20 @@ pub enum EngineError {
         /// What is wrong with it, as the rest of a sentence.
         what: String,
     },
+    /// A file of a backup was encrypted with a key that is not there.
+    #[error("{path} is encrypted with the key {key_id}, which is not in the file of keys")]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// Which key, as its id.
+        key_id: String,
+    },
+    /// A file that is to be decrypted is not encrypted.
+    #[error("{path} is not encrypted by OpenPeta")]
+    NotEncrypted {
+        /// The file.
+        path: PathBuf,
+    },
     /// The server did not take a statement of a backup set.
     #[error("{what} was not loaded: {source}")]
     NotLoaded {

@@ -27,6 +27,7 @@ mod locks;
 mod node_dir;
 mod process;
 pub mod quote;
+mod sealed;
 mod sql;
 mod start;
 mod template;
@@ -34,8 +35,8 @@ mod user;
 mod version;
 
 pub use backup::{
-    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, EventEntry, Manifest, Progress,
-    SequenceEntry, TableEntry, TakenSet,
+    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry, Manifest,
+    Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
 };
 pub use binlog::{ArchivedLog, ReplayRange, Replayed};
 pub use config::EngineConfig;
@@ -45,6 +46,7 @@ pub use engine::{Applied, Engine, StopOutcome};
 pub use error::EngineError;
 pub use node_dir::{NodeEntry, NodeEntryState};
 pub use process::{NodeProcess, ProcessFigures, RunningNode};
+pub use sealed::BackupKeys;
 pub use sql::{
     ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldByAccount,
     HeldPrivileges, IndexFacts, IndexName, LockWait, MetadataWait, NodeSql, OpenTransaction,

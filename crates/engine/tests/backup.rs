@@ -10,7 +10,9 @@ use std::process::Command;
 use common::beds::Beds;
 use common::db;
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{BackupSource, EngineConfig, EngineError};
+use openpeta_engine::{
+    BackupKeys, BackupSource, EngineConfig, EngineError, Manifest, decrypt_backup,
+};
 
 /// A database with one of everything.
 const SCHEMA: &str = include_str!("data/backup_schema.sql");
@@ -87,6 +89,74 @@ async fn a_set_can_be_loaded_by_hand() {
         .expect("settings");
     beds.script(&beds.to, &dump_text(&beds.set("1")));
     beds.verify(&taken.manifest).await.expect("it is the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_set_is_read_with_its_key_alone() {
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const NEWER: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let keys = |lines: &[&str]| BackupKeys::parse(&lines.join("\n")).expect("keys");
+    let mut beds = Beds::with(|config| config.backup_keys = keys(&[KEY])).await;
+    beds.script(&beds.from, SCHEMA.as_bytes());
+    let taken = beds.take("1").await;
+    let key_id = keys(&[KEY]).current_id().expect("a key");
+    let encryption = taken.manifest.encryption.clone().expect("encrypted");
+    assert_eq!(encryption.key_id, key_id);
+    let set = beds.set("1");
+    let names = ["dump.sql.zst.enc", "manifest.json"];
+    for name in names {
+        let bytes = fs::read(set.join(name)).expect("a file");
+        let has = |text: &str| {
+            bytes
+                .windows(text.len())
+                .any(|found| found == text.as_bytes())
+        };
+        assert!(!has("no_key") && !has("checksum"), "{name} tells of tables");
+    }
+    let files: u64 = names
+        .map(|name| fs::metadata(set.join(name)).expect("a file").len())
+        .iter()
+        .sum();
+    assert_eq!(taken.bytes, files);
+
+    // Whoever has another key gets nothing, but learns which one is needed.
+    for others in [keys(&[NEWER]), BackupKeys::default()] {
+        beds.reopen(|config| config.backup_keys = others).await;
+        let error = beds.check("1", &taken).await.expect_err("no key");
+        assert!(matches!(&error, EngineError::NoKey { key_id: id, .. } if *id == key_id));
+        let position = beds.bed.engine.read_position(&set, &taken.manifest_sha256);
+        assert_eq!(position.expect("needs no key"), taken.manifest.binlog);
+    }
+    // Keys change: the new one encrypts, the old one reads.
+    beds.reopen(|config| config.backup_keys = keys(&[NEWER, KEY]))
+        .await;
+    let manifest = beds.check("1", &taken).await.expect("whole");
+    assert_eq!(manifest, taken.manifest);
+    beds.load("1", &manifest).await.expect("it can be loaded");
+    beds.verify(&manifest).await.expect("it is the same");
+    let second = beds.take("2").await.manifest.encryption.expect("encrypted");
+    assert_ne!(second.key_id, key_id);
+
+    // Without the service: a set as it would have been.
+    let plain = beds.set("3");
+    let decrypt = |target: &Path| decrypt_backup(&keys(&[KEY]), &set, target);
+    let bytes = decrypt(&plain).expect("decrypted");
+    assert!(decrypt(&plain).is_err(), "nothing is written over");
+    let text = fs::read_to_string(plain.join("manifest.json")).expect("a file");
+    let shown: Manifest = serde_json::from_str(&text).expect("a manifest");
+    assert_eq!(
+        (shown.format, &shown.encryption, shown.dump.bytes),
+        (1, &None, bytes)
+    );
+    assert_eq!(shown.tables, manifest.tables);
+    beds.load("3", &shown).await.expect("it can be loaded");
+    beds.verify(&shown).await.expect("it is the same");
+    let path = set.join("dump.sql.zst.enc");
+    let mut damaged = fs::read(&path).expect("a file");
+    damaged.pop();
+    fs::write(&path, damaged).expect("ours");
+    assert!(decrypt(&beds.set("4")).is_err());
+    assert!(!beds.set("4").exists(), "nothing half is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use common::beds::Beds;
 use common::db;
 use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{EngineError, Manifest, ReplayRange, Replayed};
+use openpeta_engine::{BackupKeys, EngineError, Manifest, ReplayRange, Replayed};
 
 /// A database with one of everything.
 const SCHEMA: &str = include_str!("data/backup_schema.sql");
@@ -25,7 +25,12 @@ struct Archived {
 
 impl Archived {
     async fn new() -> Self {
-        let beds = Beds::new().await;
+        Self::with(BackupKeys::default()).await
+    }
+
+    /// With finished copies encrypted.
+    async fn with(keys: BackupKeys) -> Self {
+        let beds = Beds::with(|config| config.backup_keys = keys).await;
         let archive = beds.bed.dir.path().join("archive");
         let archived = Self { beds, archive };
         archived.archive(true).await;
@@ -216,7 +221,8 @@ async fn with_rows(archived: &Archived) -> (Manifest, Timestamp) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_and_gaps_are_found_before_anything_is_applied() {
-    let archived = Archived::new().await;
+    let keys = BackupKeys::parse(&"5a".repeat(32)).expect("a key");
+    let mut archived = Archived::with(keys.clone()).await;
     let (set, until) = with_rows(&archived).await;
     archived.archive(false).await;
     let good = archived.restore("base", &set, until).await.expect("whole");
@@ -228,6 +234,18 @@ async fn damage_and_gaps_are_found_before_anything_is_applied() {
         .expect("it can be loaded");
     let copies = archived.copies();
     assert_eq!(copies.len(), 4, "{copies:?}");
+    let encrypted = copies.iter().filter(|name| name.ends_with(".zst.enc"));
+    assert_eq!(encrypted.count(), 3, "{copies:?}");
+    archived
+        .beds
+        .reopen(|config| config.backup_keys = BackupKeys::default())
+        .await;
+    let error = archived.replay(&set, until).await.expect_err("no key");
+    assert!(matches!(error, EngineError::NoKey { .. }), "{error}");
+    archived
+        .beds
+        .reopen(|config| config.backup_keys = keys)
+        .await;
     for name in &copies {
         let path = archived.archive.join(name);
         let right = fs::read(&path).expect("a file");

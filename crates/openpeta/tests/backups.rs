@@ -85,6 +85,86 @@ fn a_backup_is_listed_and_goes_with_its_instance() {
 }
 
 #[test]
+fn encrypted_sets_are_read_as_long_as_their_key_is_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut service = Service::new(env!("CARGO_BIN_EXE_openpeta"));
+    let key_file = service.home().join("keys");
+    let write_keys = |keys: &[&str], mode| {
+        fs::write(&key_file, keys.join("\n")).expect("home is ours");
+        fs::set_permissions(&key_file, PermissionsExt::from_mode(mode)).expect("ours");
+    };
+    let (old, new) = ("0a".repeat(32), "0b".repeat(32));
+    write_keys(&[&old], 0o644);
+    let path = key_file.to_str().expect("text");
+    service.set("backup", "encryption_key_file", path);
+    let refused = service.try_start(&[]).expect_err("anybody reads the key");
+    assert!(
+        refused.log.contains("encryption_key_file"),
+        "{refused:?}"
+    );
+    write_keys(&[&old], 0o600);
+    service.start();
+    let api = service.api();
+    let instance = api.order(&[]).expect("an order is taken");
+    let mut session = api.wait_active(&instance).connect().expect("it is ACTIVE");
+    session
+        .query("CREATE TABLE works (id INT)")
+        .expect("a table");
+    let backup = begin(&api, &instance);
+    assert_eq!(ended(&api, &instance)["BackupStatus"], "Success");
+    let set = directory(&service, &instance, &backup);
+    let listed = service.admin(&json!({"command": "backup-list"}));
+    let key_id = listed.expect("sets")[0]["key_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+
+    // Whoever has the key needs no service.
+    let plain = service.home().join("plain");
+    let paths = [
+        path,
+        set.to_str().expect("text"),
+        plain.to_str().expect("text"),
+    ];
+    let decrypt = |key_file: &str| {
+        let arguments = ["admin", "backup", "decrypt", "--key-file", key_file];
+        service.cli(&[&arguments[..], &paths[1..]].concat())
+    };
+    let output = decrypt(paths[0]);
+    assert!(output.status.success(), "{output:?}");
+    let compressed = fs::read(plain.join("dump.sql.zst")).expect("a file");
+    assert!(
+        compressed.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]),
+        "Zstandard"
+    );
+
+    // With another key alone a proof fails and says which one is missing; nothing is lost.
+    let proven = |service: &Service| {
+        let verify = json!({"command": "backup-verify", "backup_id": backup});
+        let begun = service.admin(&verify).expect("a proof begins");
+        wait_for("the end of the proof", || {
+            let tasks = json!({"command": "task-list", "instance_id": instance, "limit": 1});
+            let tasks = service.admin(&tasks).ok()?;
+            assert_eq!(tasks[0]["task_id"], begun["task_id"]);
+            let is_over = ["Success", "Failed"].contains(&tasks[0]["status"].as_str()?);
+            let listed = service.admin(&json!({"command": "backup-list"})).ok()?;
+            is_over.then(|| listed[0]["verify_failure"].clone())
+        })
+    };
+    write_keys(&[&new], 0o600);
+    assert_eq!(service.stop(), Some(0));
+    service.start();
+    let failure = proven(&service).to_string();
+    assert!(failure.contains(&key_id), "{failure}");
+    write_keys(&[&new, &old], 0o600);
+    assert_eq!(service.stop(), Some(0));
+    service.start();
+    assert_eq!(proven(&service), Value::Null);
+    service.api().delete(&instance);
+    service.assert_nothing_left();
+}
+
+#[test]
 fn a_backup_that_was_cut_off_is_taken_whole_or_leaves_nothing() {
     let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
     let api = service.api();

@@ -92,7 +92,7 @@ CREATE TABLE backup_sets (
     manifest_sha256  TEXT,
     failure          TEXT,
     started_at       INTEGER NOT NULL,
-    ended_at         INTEGER, is_protected INTEGER NOT NULL DEFAULT 0, verified_at INTEGER, verify_failure TEXT,
+    ended_at         INTEGER, is_protected INTEGER NOT NULL DEFAULT 0, verified_at INTEGER, verify_failure TEXT, key_id TEXT,
     FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT;
 CREATE TABLE databases (

@@ -17,7 +17,7 @@ macro_rules! columns {
     () => {
         "backup_id, account_id, instance_id, db_name, backup_type, mode, method, node_spec, \
          node_number, started_at, status, size_bytes, manifest_sha256, failure, ended_at, \
-         is_protected, verified_at, verify_failure"
+         key_id, is_protected, verified_at, verify_failure"
     };
 }
 
@@ -90,6 +90,8 @@ pub struct BackupOutcome {
     pub failure: Option<String>,
     /// When it was whole, or failed.
     pub ended_at: Option<Timestamp>,
+    /// Which of the operator's keys it is encrypted with, if it is.
+    pub key_id: Option<String>,
 }
 
 /// Which sets of a database to list.
@@ -142,6 +144,7 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<BackupSet, StoreError> {
             manifest_sha256: columns.get()?,
             failure: columns.get()?,
             ended_at: columns.get()?,
+            key_id: columns.get()?,
         },
         is_protected: columns.get()?,
         verification: {
@@ -424,7 +427,7 @@ impl Writer<'_> {
     ) -> Result<(), StoreError> {
         self.execute(
             "UPDATE backup_sets SET status = ?2, size_bytes = ?3, manifest_sha256 = ?4,
-                                    failure = ?5, ended_at = ?6
+                                    failure = ?5, ended_at = ?6, key_id = ?7
              WHERE backup_id = ?1",
             params![
                 P(&backup_id),
@@ -433,6 +436,7 @@ impl Writer<'_> {
                 P(&outcome.manifest_sha256),
                 P(&outcome.failure),
                 P(&outcome.ended_at),
+                P(&outcome.key_id),
             ],
         )?;
         Ok(())

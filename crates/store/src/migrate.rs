@@ -43,6 +43,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "task-counts",
         sql: include_str!("../migrations/0006_task_counts.sql"),
     },
+    Migration {
+        name: "backup-keys",
+        sql: include_str!("../migrations/0007_backup_keys.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

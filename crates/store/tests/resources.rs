@@ -627,6 +627,7 @@ fn backup_sets_are_listed_newest_first_and_go_with_their_database() {
         manifest_sha256: Some("ab".into()),
         failure: None,
         ended_at: Some(at(5)),
+        key_id: Some("cd".into()),
     };
     let (first, second) = write(&store, |writer| {
         writer.insert_database(&database(1, "shop", ChargeType::PostPaid))?;

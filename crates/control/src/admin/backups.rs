@@ -124,6 +124,7 @@ fn row(set: &BackupSet) -> Value {
         "started_at": format_time(set.set.started_at),
         "ended_at": set.outcome.ended_at.map(format_time),
         "failure": set.outcome.failure,
+        "key_id": set.outcome.key_id,
         "protected": set.is_protected,
         "verified_at": verification.map(|proof| format_time(proof.at)),
         "verify_failure": verification.and_then(|proof| proof.failure.as_deref()),

@@ -186,8 +186,7 @@ impl Parts {
     fn position_of(&self, set: &BackupSet) -> Option<BinlogPosition> {
         let sha256 = set.outcome.manifest_sha256.as_ref()?;
         let directory = self.backup_dir(&set.set.instance_id, set.backup_id);
-        let manifest = self.engine.read_manifest(&directory, sha256);
-        manifest.ok().map(|manifest| manifest.binlog)
+        self.engine.read_position(&directory, sha256).ok()
     }
 
     fn archived_nodes(&self) -> Result<Vec<NodeId>, ControlError> {

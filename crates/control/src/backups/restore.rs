@@ -1,6 +1,7 @@
 //! RestoreDatabase: a new instance with the content of a backup set, or of a point in time.
 
 use jiff::Timestamp;
+use openpeta_engine::EngineError;
 use openpeta_rpc_api::ApiError;
 use openpeta_rpc_api::backups::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};
 use openpeta_store::{BackupSet, Instance, Reader, Writer};
@@ -162,7 +163,12 @@ impl Control {
         let engine = &self.parts.engine;
         let manifest = engine
             .read_manifest(&directory, sha256)
-            .map_err(|_| format!("Backup set {backup_id} is damaged."))?;
+            .map_err(|error| match error {
+                EngineError::NoKey { key_id, .. } => format!(
+                    "Backup set {backup_id} is encrypted with the key {key_id}, which the service does not have."
+                ),
+                _ => format!("Backup set {backup_id} is damaged."),
+            })?;
         if manifest.taken_at >= time {
             return Ok(false);
         }

@@ -54,6 +54,7 @@ impl Workflow for CreateDatabaseBackup {
             manifest_sha256: Some(taken.manifest_sha256),
             failure: None,
             ended_at: Some(Timestamp::now()),
+            key_id: taken.key_id,
         };
         let backup_id = task.params().backup_id;
         Ok(writer.finish_backup_set(backup_id, BackupStatus::Success, &outcome)?)
@@ -87,6 +88,9 @@ struct TakeSet;
 pub(super) struct Taken {
     bytes: u64,
     manifest_sha256: String,
+    /// Which key it is encrypted with.
+    #[serde(default)]
+    key_id: Option<String>,
 }
 
 #[async_trait]
@@ -110,6 +114,7 @@ impl Step<CreateDatabaseBackup> for TakeSet {
         Ok(Taken {
             bytes: taken.bytes,
             manifest_sha256: taken.manifest_sha256,
+            key_id: taken.manifest.encryption.map(|it| it.key_id),
         })
     }
 

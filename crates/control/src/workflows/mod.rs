@@ -139,6 +139,12 @@ fn engine_error(error: EngineError) -> StepError {
         EngineError::NotText { .. } => {
             StepError::permanent("A definition in the database is not readable.", error)
         }
+        EngineError::NoKey { ref key_id, .. } => {
+            let message = format!(
+                "The backup is encrypted with the key {key_id}, which the service does not have."
+            );
+            StepError::permanent(message, error)
+        }
         EngineError::DamagedLog { .. } => {
             StepError::permanent("The archived binary log is damaged.", error)
         }

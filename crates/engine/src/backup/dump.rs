@@ -14,7 +14,7 @@ use openpeta_types::DbName;
 
 use super::checksum::{Checksum, RowHash};
 use super::columns;
-use super::manifest::{BackupSource, BinlogPosition, FORMAT, Manifest, SequenceEntry, TableEntry};
+use super::manifest::{BackupSource, BinlogPosition, Manifest, PLAIN, SequenceEntry, TableEntry};
 use super::schema::{self, Program, Schema, Table, definition_of_table};
 use super::session::{Session, bytes};
 use super::views::{self, View};
@@ -75,12 +75,13 @@ pub(super) async fn take_down(
     dump.programs(&schema.events).await?;
     dump.writer.write("-- End of the dump\n").await?;
     Ok(Manifest {
-        format: FORMAT,
+        format: PLAIN,
         source: source.clone(),
         server_version: moment.server_version,
         taken_at: moment.at,
         binlog: moment.binlog,
         dump: Default::default(),
+        encryption: None,
         database: schema.database.clone(),
         tables,
         sequences,
@@ -181,7 +182,7 @@ impl Dump<'_> {
         } = &moment.binlog;
         let info = &self.schema.database;
         let text = format!(
-            "-- OpenPeta backup {} of database {}, instance {}, format {FORMAT}\n\
+            "-- OpenPeta backup {} of database {}, instance {}, format {PLAIN}\n\
              -- MariaDB {}; the content of {}; binary log {file}:{position}, GTID {gtid}\n\
              {SETTINGS}\
              ALTER DATABASE CHARACTER SET {} COLLATE {} COMMENT {};\n",

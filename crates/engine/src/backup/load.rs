@@ -1,7 +1,7 @@
 //! Puts the statements of a dump into a database.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
@@ -10,6 +10,7 @@ use super::Progress;
 use super::manifest::Manifest;
 use super::session::Session;
 use crate::error::{AtPath, EngineError, Result};
+use crate::sealed::{BackupKeys, OpeningReader};
 
 /// Statements that may wait for the server.
 const QUEUE: usize = 4;
@@ -19,11 +20,14 @@ pub(super) async fn load(
     session: &mut Session,
     set: &Path,
     manifest: &Manifest,
+    keys: &BackupKeys,
     progress: Progress<'_>,
 ) -> Result<()> {
     let path = set.join(&manifest.dump.name);
     let (sender, mut statements) = mpsc::channel(QUEUE);
-    let reading = tokio::task::spawn_blocking(move || read_statements(&path, &sender));
+    let keys = manifest.encryption.as_ref().map(|_| keys.clone());
+    let reading =
+        tokio::task::spawn_blocking(move || read_statements(&path, keys.as_ref(), &sender));
     let mut done = 0;
     while let Some(Statement { text, what }) = statements.recv().await {
         done += text.len() as u64;
@@ -48,9 +52,21 @@ struct Statement {
     what: String,
 }
 
-fn read_statements(path: &PathBuf, statements: &mpsc::Sender<Statement>) -> Result<()> {
+/// Reads the statements of a file that is encrypted if there are keys.
+fn read_statements(
+    path: &PathBuf,
+    keys: Option<&BackupKeys>,
+    statements: &mpsc::Sender<Statement>,
+) -> Result<()> {
     let file = File::open(path).at("open", path)?;
-    let decoder = zstd::Decoder::new(file).at("decompress", path)?;
+    let plain: Box<dyn Read> = match keys {
+        None => Box::new(file),
+        Some(keys) => {
+            let opened = OpeningReader::open(BufReader::with_capacity(256 << 10, file), keys);
+            Box::new(opened.map_err(|failure| failure.at(path))?)
+        }
+    };
+    let decoder = zstd::Decoder::new(plain).at("decompress", path)?;
     let mut lines = BufReader::with_capacity(256 << 10, decoder);
     let mut splitter = Splitter::default();
     loop {

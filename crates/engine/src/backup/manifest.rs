@@ -2,12 +2,22 @@
 //! the form; a change that older readers would misunderstand needs another `format`.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The form that this version writes, and the only one that it reads.
-pub(crate) const FORMAT: u32 = 1;
+use crate::error::{EngineError, Result};
+use crate::sealed::{self, BackupKeys};
+
+/// The form of sets that are not encrypted.
+pub(crate) const PLAIN: u32 = 1;
+
+/// The form of those that are: what the data is like is encrypted as well.
+pub(super) const SEALED: u32 = 2;
 
 /// Everything about a backup set but the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +34,9 @@ pub struct Manifest {
     pub binlog: BinlogPosition,
     /// The file with the data.
     pub dump: DumpFile,
+    /// How that file is encrypted, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// How the database itself is set up.
     pub database: DatabaseInfo,
     /// Its tables by name.
@@ -53,6 +66,104 @@ impl Manifest {
         let found = tables.find(|(_, entry)| has_none(entry));
         found.map(|(name, _)| name.as_str())
     }
+}
+
+/// How the files of a set are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// The cipher.
+    pub method: String,
+    /// Which of the operator's keys it needs.
+    pub key_id: String,
+}
+
+/// What everybody may read of an encrypted set.
+#[derive(Serialize, Deserialize)]
+struct Outside {
+    format: u32,
+    source: BackupSource,
+    server_version: String,
+    taken_at: Timestamp,
+    binlog: BinlogPosition,
+    dump: DumpFile,
+    encryption: Encryption,
+    /// The whole manifest, encrypted as files are, in base64.
+    manifest: String,
+}
+
+impl Manifest {
+    /// Notes how the files are encrypted, if they are.
+    pub(super) fn encrypt(&mut self, keys: &BackupKeys) {
+        self.encryption = keys.current().map(|key| Encryption {
+            method: sealed::METHOD.to_owned(),
+            key_id: key.id.to_string(),
+        });
+        self.format = match self.encryption {
+            None => PLAIN,
+            Some(_) => SEALED,
+        };
+    }
+
+    /// The file that it is kept in: what the tables are like and what is in them is for holders
+    /// of the key alone.
+    pub(super) fn to_file(&self, keys: &BackupKeys) -> io::Result<Vec<u8>> {
+        let mut text = to_json(self);
+        if let (Some(key), Some(encryption)) = (keys.current(), &self.encryption) {
+            let outside = Outside {
+                format: self.format,
+                source: self.source.clone(),
+                server_version: self.server_version.clone(),
+                taken_at: self.taken_at,
+                binlog: self.binlog.clone(),
+                dump: self.dump.clone(),
+                encryption: encryption.clone(),
+                manifest: BASE64_STANDARD.encode(sealed::seal(&text, key)?),
+            };
+            text = to_json(&outside);
+        }
+        Ok(text)
+    }
+
+    /// What such a file holds.
+    pub(super) fn from_file(text: &[u8], keys: &BackupKeys, path: &Path) -> Result<Self> {
+        let damaged = |what: String| EngineError::DamagedSet {
+            path: path.to_owned(),
+            what,
+        };
+        let malformed = |error: serde_json::Error| damaged(error.to_string());
+        let Form { format } = serde_json::from_slice(text).map_err(malformed)?;
+        match format {
+            PLAIN => serde_json::from_slice(text).map_err(malformed),
+            SEALED => {
+                let outside: Outside = serde_json::from_slice(text).map_err(malformed)?;
+                let sealed = BASE64_STANDARD.decode(&outside.manifest);
+                let sealed = sealed.map_err(|error| damaged(error.to_string()))?;
+                let text = sealed::open(&sealed, keys, path)?;
+                serde_json::from_slice(&text).map_err(malformed)
+            }
+            format => Err(damaged(format!("is of format {format}"))),
+        }
+    }
+
+    /// Where in the log the set of such a file was taken. Needs no key.
+    pub(super) fn position_in_file(text: &[u8]) -> serde_json::Result<BinlogPosition> {
+        #[derive(Deserialize)]
+        struct Position {
+            binlog: BinlogPosition,
+        }
+        serde_json::from_slice(text).map(|Position { binlog }| binlog)
+    }
+}
+
+#[derive(Deserialize)]
+struct Form {
+    format: u32,
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("plain data is JSON");
+    text.push(b'\n');
+    text
 }
 
 /// Where a backup set is from, in the caller's words.

@@ -8,6 +8,7 @@
 
 mod checksum;
 mod columns;
+mod decrypt;
 mod definer;
 mod dump;
 mod entries;
@@ -25,9 +26,10 @@ use std::path::{Path, PathBuf};
 
 use openpeta_types::{DbName, NodeId};
 
+pub use decrypt::decrypt_backup;
 pub use manifest::{
-    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, EventEntry, Manifest, SequenceEntry,
-    TableEntry,
+    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry, Manifest,
+    SequenceEntry, TableEntry,
 };
 
 pub(crate) use self::pace::Pace;
@@ -36,6 +38,7 @@ pub(crate) use self::session::Session;
 use self::writer::DumpWriter;
 use crate::engine::{Engine, blocking};
 use crate::error::Result;
+use crate::sealed;
 
 /// The name of the file with the data.
 const DUMP: &str = "dump.sql.zst";
@@ -79,7 +82,13 @@ impl Engine {
         let set = set.to_owned();
         let directory = set.clone();
         let directory = blocking(move || set_dir::begin(&directory)).await?;
-        let mut writer = DumpWriter::create(&directory, DUMP, self.backup_pace())?;
+        let keys = self.backup_keys().clone();
+        let name = match keys.current() {
+            None => DUMP.to_owned(),
+            Some(_) => format!("{DUMP}.{}", sealed::ENDING),
+        };
+        let pace = self.backup_pace();
+        let mut writer = DumpWriter::create(&directory, name, pace, keys.clone())?;
         let manifest =
             dump::take_down(&mut session, database, source, &mut writer, progress).await?;
         session.close().await;
@@ -88,8 +97,9 @@ impl Engine {
             ..manifest
         };
         manifest.binlog.node = node.to_string();
+        manifest.encrypt(&keys);
         blocking(move || {
-            let (bytes, manifest_sha256) = set_dir::finish(&set, &manifest)?;
+            let (bytes, manifest_sha256) = set_dir::finish(&set, &manifest, &keys)?;
             Ok(TakenSet {
                 bytes: bytes + manifest.dump.bytes,
                 manifest,
@@ -102,12 +112,13 @@ impl Engine {
     /// Checks that the files of a set are those that were written, and returns its manifest.
     ///
     /// # Errors
-    /// [`EngineError::DamagedSet`](crate::EngineError::DamagedSet), naming the file; a file
-    /// error.
+    /// [`EngineError::DamagedSet`](crate::EngineError::DamagedSet), naming the file;
+    /// [`EngineError::NoKey`](crate::EngineError::NoKey); a file error.
     pub async fn check_set(&self, set: &Path, manifest_sha256: &str) -> Result<Manifest> {
         let (set, manifest_sha256) = (set.to_owned(), manifest_sha256.to_owned());
+        let keys = self.backup_keys().clone();
         blocking(move || {
-            let manifest = set_dir::read_manifest(&set, &manifest_sha256)?;
+            let manifest = set_dir::read_manifest(&set, &manifest_sha256, &keys)?;
             set_dir::check_dump(&set, &manifest)?;
             Ok(manifest)
         })
@@ -117,9 +128,18 @@ impl Engine {
     /// Reads the manifest of a set, after a check that it is the one that was written.
     ///
     /// # Errors
-    /// [`EngineError::DamagedSet`](crate::EngineError::DamagedSet); a file error.
+    /// [`EngineError::DamagedSet`](crate::EngineError::DamagedSet);
+    /// [`EngineError::NoKey`](crate::EngineError::NoKey); a file error.
     pub fn read_manifest(&self, set: &Path, manifest_sha256: &str) -> Result<Manifest> {
-        set_dir::read_manifest(set, manifest_sha256)
+        set_dir::read_manifest(set, manifest_sha256, self.backup_keys())
+    }
+
+    /// Where in the binary log a set was taken. Needs no key.
+    ///
+    /// # Errors
+    /// [`EngineError::DamagedSet`](crate::EngineError::DamagedSet); a file error.
+    pub fn read_position(&self, set: &Path, manifest_sha256: &str) -> Result<BinlogPosition> {
+        set_dir::read_position(set, manifest_sha256)
     }
 
     /// Makes a database anew out of a set, on a node that nobody else uses. The node runs no
@@ -148,7 +168,7 @@ impl Engine {
         session
             .run("load a backup", b"SET SESSION sql_log_bin=0")
             .await?;
-        load::load(&mut session, set, manifest, progress).await?;
+        load::load(&mut session, set, manifest, self.backup_keys(), progress).await?;
         session.close().await;
         Ok(())
     }

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 
-use super::manifest::{FORMAT, Manifest};
+use super::manifest::{BinlogPosition, Manifest};
 use crate::error::{AtPath, EngineError, Result};
+use crate::sealed::BackupKeys;
 use crate::template::{remove, sync_dir};
 
 /// The manifest's name in the directory of a set.
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 
 /// Bytes read at once where a file is read for its digest alone.
 const CHUNK: usize = 256 << 10;
@@ -41,14 +42,9 @@ pub(super) fn begin(set: &Path) -> Result<PathBuf> {
 
 /// Writes the manifest and gives the directory its name; what a former attempt finished is
 /// replaced. Returns the manifest's length and SHA-256.
-pub(super) fn finish(set: &Path, manifest: &Manifest) -> Result<(u64, String)> {
+pub(super) fn finish(set: &Path, manifest: &Manifest, keys: &BackupKeys) -> Result<(u64, String)> {
     let new = unfinished(set);
-    let mut text = serde_json::to_vec_pretty(manifest).expect("plain data is JSON");
-    text.push(b'\n');
-    let path = new.join(MANIFEST);
-    let mut file = create_file(&path)?;
-    file.write_all(&text).at("write", &path)?;
-    file.sync_all().at("sync", &path)?;
+    let written = write_manifest(&new, manifest, keys)?;
     sync_dir(&new)?;
     discard(set)?;
     fs::rename(&new, set).at("rename", &new)?;
@@ -56,6 +52,20 @@ pub(super) fn finish(set: &Path, manifest: &Manifest) -> Result<(u64, String)> {
     sync_dir(parent)?;
     // The directory above may be new as well.
     sync_dir(parent.parent().unwrap_or(Path::new("/")))?;
+    Ok(written)
+}
+
+/// Writes a manifest into a directory; returns its length and SHA-256.
+pub(super) fn write_manifest(
+    dir: &Path,
+    manifest: &Manifest,
+    keys: &BackupKeys,
+) -> Result<(u64, String)> {
+    let path = dir.join(MANIFEST);
+    let text = manifest.to_file(keys).at("encrypt", &path)?;
+    let mut file = create_file(&path)?;
+    file.write_all(&text).at("write", &path)?;
+    file.sync_all().at("sync", &path)?;
     let mut digest = Context::new(&SHA256);
     digest.update(&text);
     Ok((text.len() as u64, hex(digest)))
@@ -94,8 +104,27 @@ fn discard(set: &Path) -> Result<()> {
 /// Reads the manifest of a set, after a check that it is the one that was written.
 ///
 /// # Errors
-/// [`EngineError::DamagedSet`] when it is not, or is of a form that is not known here.
-pub(super) fn read_manifest(set: &Path, sha256: &str) -> Result<Manifest> {
+/// [`EngineError::DamagedSet`] when it is not, or is of a form that is not known here;
+/// [`EngineError::NoKey`].
+pub(super) fn read_manifest(set: &Path, sha256: &str, keys: &BackupKeys) -> Result<Manifest> {
+    let text = read_file(set, sha256)?;
+    Manifest::from_file(&text, keys, &set.join(MANIFEST))
+}
+
+/// Where in the log a set was taken, after the same check. Needs no key.
+///
+/// # Errors
+/// [`EngineError::DamagedSet`].
+pub(super) fn read_position(set: &Path, sha256: &str) -> Result<BinlogPosition> {
+    let text = read_file(set, sha256)?;
+    Manifest::position_in_file(&text).map_err(|error| EngineError::DamagedSet {
+        path: set.join(MANIFEST),
+        what: error.to_string(),
+    })
+}
+
+/// The file of a manifest, if it is the one that was written.
+fn read_file(set: &Path, sha256: &str) -> Result<Vec<u8>> {
     let path = set.join(MANIFEST);
     let damaged = |what: String| EngineError::DamagedSet {
         path: path.clone(),
@@ -113,12 +142,7 @@ pub(super) fn read_manifest(set: &Path, sha256: &str) -> Result<Manifest> {
     if found != sha256 {
         return Err(damaged(format!("has the SHA-256 {found}, not {sha256}")));
     }
-    let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-    if manifest.format != FORMAT {
-        return Err(damaged(format!("is of format {}", manifest.format)));
-    }
-    Ok(manifest)
+    Ok(text)
 }
 
 /// Checks length and digest of a set's data.

@@ -14,6 +14,7 @@ use super::manifest::DumpFile;
 use super::pace::Pace;
 use super::set_dir::{create_file, hex};
 use crate::error::{AtPath, Result};
+use crate::sealed::{BackupKeys, MaybeSealed};
 
 /// Text that is handed to the thread at once.
 const CHUNK: usize = 512 << 10;
@@ -26,7 +27,7 @@ const LEVEL: i32 = 3;
 pub(super) struct DumpWriter {
     pub(super) buffer: Vec<u8>,
     sql_bytes: u64,
-    name: &'static str,
+    name: String,
     chunks: mpsc::Sender<Chunk>,
     thread: JoinHandle<Result<Option<(u64, String)>>>,
 }
@@ -38,12 +39,17 @@ enum Chunk {
 }
 
 impl DumpWriter {
-    /// Makes the file.
-    pub(super) fn create(dir: &Path, name: &'static str, pace: Arc<Pace>) -> Result<Self> {
-        let path = dir.join(name);
+    /// Makes the file; what is written to it is encrypted if there is a key.
+    pub(super) fn create(
+        dir: &Path,
+        name: String,
+        pace: Arc<Pace>,
+        keys: BackupKeys,
+    ) -> Result<Self> {
+        let path = dir.join(&name);
         let file = create_file(&path)?;
         let (chunks, queue) = mpsc::channel(QUEUE);
-        let thread = tokio::task::spawn_blocking(move || compress(file, path, queue, &pace));
+        let thread = tokio::task::spawn_blocking(move || compress(file, path, queue, &pace, &keys));
         Ok(Self {
             buffer: Vec::with_capacity(CHUNK + CHUNK / 4),
             sql_bytes: 0,
@@ -90,7 +96,7 @@ impl DumpWriter {
         let (bytes, sha256) = joined((&mut self.thread).await)?
             .expect("a thread that was told of the end reached it");
         Ok(DumpFile {
-            name: self.name.to_owned(),
+            name: self.name,
             bytes,
             sha256,
             sql_bytes: self.sql_bytes,
@@ -117,13 +123,10 @@ fn compress(
     path: PathBuf,
     mut queue: mpsc::Receiver<Chunk>,
     pace: &Pace,
+    keys: &BackupKeys,
 ) -> Result<Option<(u64, String)>> {
-    let hashing = Hashing {
-        file,
-        digest: Context::new(&SHA256),
-        bytes: 0,
-    };
-    let mut encoder = zstd::Encoder::new(hashing, LEVEL).at("compress", &path)?;
+    let target = MaybeSealed::new(Hashing::new(file), keys.current()).at("write", &path)?;
+    let mut encoder = zstd::Encoder::new(target, LEVEL).at("compress", &path)?;
     encoder.include_checksum(true).at("compress", &path)?;
     while let Some(chunk) = queue.blocking_recv() {
         match chunk {
@@ -133,9 +136,9 @@ fn compress(
                 encoder.write_all(&text).at("write", &path)?;
             }
             Chunk::End => {
-                let written = encoder.finish().at("write", &path)?;
-                written.file.sync_all().at("sync", &path)?;
-                return Ok(Some((written.bytes, hex(written.digest))));
+                let sealing = encoder.finish().at("write", &path)?;
+                let written = sealing.finish().at("write", &path)?;
+                return written.finish().at("sync", &path).map(Some);
             }
         }
     }
@@ -143,10 +146,26 @@ fn compress(
 }
 
 /// Writes a file and computes its digest.
-struct Hashing {
+pub(super) struct Hashing {
     file: File,
     digest: Context,
     bytes: u64,
+}
+
+impl Hashing {
+    pub(super) fn new(file: File) -> Self {
+        Self {
+            file,
+            digest: Context::new(&SHA256),
+            bytes: 0,
+        }
+    }
+
+    /// Length and digest of what was written, which is on disk then.
+    pub(super) fn finish(self) -> io::Result<(u64, String)> {
+        self.file.sync_all()?;
+        Ok((self.bytes, hex(self.digest)))
+    }
 }
 
 impl Write for Hashing {

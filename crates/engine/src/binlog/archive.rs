@@ -1,7 +1,7 @@
 //! The archive of a node's binary log: a directory with a copy of each of its files.
 //!
-//! `bin.000001.zst` is the copy of a file that the server has finished, `bin.000002` of the one
-//! that it is writing, as far as it was seen. `marks` tells when it was seen how far: a line with
+//! `bin.000001.zst` is the copy of a file that the server has finished (`bin.000001.zst.enc` if it
+//! is encrypted), `bin.000002` of the one that it is writing, as far as it was seen. `marks` tells when it was seen how far: a line with
 //! the times just before and after in microseconds since 1970, the file's number and its length.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::select::LogPosition;
 use crate::error::{AtPath, Result};
+use crate::sealed::{self, BackupKeys, MaybeSealed, OpeningReader};
 use crate::template::sync_dir;
 
 /// What the names of log files begin with, as `log_bin` says.
@@ -62,7 +63,12 @@ struct Copied {
 ///
 /// `is_first` asks for the unfinished copy to be made anew: what was not synced when the machine
 /// went down may be anything.
-pub(super) fn archive(source: &Path, archive: &Path, is_first: bool) -> Result<ArchivedLog> {
+pub(super) fn archive(
+    source: &Path,
+    archive: &Path,
+    is_first: bool,
+    keys: &BackupKeys,
+) -> Result<ArchivedLog> {
     make_dir(archive)?;
     let mut copies = copies(archive)?;
     let mut added_bytes = 0;
@@ -88,7 +94,7 @@ pub(super) fn archive(source: &Path, archive: &Path, is_first: bool) -> Result<A
         }
         let had = old.map_or(0, |copy| copy.bytes);
         let copy = if number < newest {
-            let copied = finish(&path, archive, number)?;
+            let copied = finish(&path, archive, number, keys)?;
             added_bytes += copied.1.saturating_sub(had);
             copied.0
         } else {
@@ -161,13 +167,20 @@ pub(super) fn marks(archive: &Path) -> Result<Vec<Mark>> {
 }
 
 /// Opens a copy for reading.
-pub(super) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
-    let file = File::open(path).at("open", path)?;
-    if path.extension().is_some_and(|ending| ending == COMPRESSED) {
-        let decoder = zstd::Decoder::new(file).at("decompress", path)?;
-        return Ok(Box::new(BufReader::with_capacity(256 << 10, decoder)));
+pub(super) fn open(path: &Path, keys: &BackupKeys) -> Result<Box<dyn Read + Send>> {
+    const BUFFER: usize = 256 << 10;
+    let mut file: Box<dyn Read + Send> = Box::new(File::open(path).at("open", path)?);
+    let has_ending = |path: &Path, ending| path.extension().is_some_and(|found| found == ending);
+    let mut name = path.to_owned();
+    if has_ending(&name, sealed::ENDING) {
+        let opened = OpeningReader::open(BufReader::with_capacity(BUFFER, file), keys);
+        file = Box::new(opened.map_err(|failure| failure.at(path))?);
+        name.set_extension("");
     }
-    Ok(Box::new(BufReader::with_capacity(256 << 10, file)))
+    if has_ending(&name, COMPRESSED) {
+        file = Box::new(zstd::Decoder::new(file).at("decompress", path)?);
+    }
+    Ok(Box::new(BufReader::with_capacity(BUFFER, file)))
 }
 
 /// The number in a log file's name.
@@ -214,6 +227,7 @@ fn copies(archive: &Path) -> Result<BTreeMap<u64, Copied>> {
         let entry = entry.at("list", archive)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
+        let name = name.strip_suffix(".enc").unwrap_or(name);
         let (log, is_finished) = match name.strip_suffix(".zst") {
             Some(log) => (log, true),
             None => (name, false),
@@ -237,16 +251,20 @@ fn copies(archive: &Path) -> Result<BTreeMap<u64, Copied>> {
 
 /// Makes the copy of a file that the server has finished, instead of the one that followed it.
 /// Returns it and the length of the file.
-fn finish(path: &Path, archive: &Path, number: u64) -> Result<(Copied, u64)> {
-    let name = format!("{STEM}{number:06}.{COMPRESSED}");
+fn finish(path: &Path, archive: &Path, number: u64, keys: &BackupKeys) -> Result<(Copied, u64)> {
+    let mut name = format!("{STEM}{number:06}.{COMPRESSED}");
+    if keys.current().is_some() {
+        name = format!("{name}.{}", sealed::ENDING);
+    }
     let (new, done) = (archive.join(format!("{name}.new")), archive.join(name));
     remove_file(&new)?;
     let mut source = File::open(path).at("open", path)?;
-    let target = create(&new)?;
+    let target = MaybeSealed::new(create(&new)?, keys.current()).at("write", &new)?;
     let mut encoder = zstd::Encoder::new(target, LEVEL).at("compress", path)?;
     encoder.include_checksum(true).at("compress", path)?;
     let length = std::io::copy(&mut source, &mut encoder).at("compress", path)?;
-    let target = encoder.finish().at("compress", path)?;
+    let sealing = encoder.finish().at("compress", path)?;
+    let target = sealing.finish().at("write", &new)?;
     target.sync_all().at("sync", &new)?;
     let bytes = target.metadata().at("look at", &new)?.len();
     fs::rename(&new, &done).at("rename", &new)?;

@@ -65,10 +65,11 @@ impl Engine {
     ) -> Result<ArchivedLog> {
         let source = self.node_dir(node)?.join(LOGS);
         let archive = archive.to_owned();
+        let keys = self.backup_keys().clone();
         let lock = self.archive_locks().lock(node).await;
         blocking(move || {
             let _lock = lock;
-            archive::archive(&source, &archive, is_first)
+            archive::archive(&source, &archive, is_first, &keys)
         })
         .await
     }
@@ -136,7 +137,8 @@ impl Engine {
     /// [`EngineError::LogGap`](crate::EngineError::LogGap) and
     /// [`EngineError::DamagedLog`](crate::EngineError::DamagedLog) before anything is applied;
     /// [`EngineError::NotReplayed`](crate::EngineError::NotReplayed) when the server refuses
-    /// something; a file error, or one of the connection.
+    /// something; [`EngineError::NoKey`](crate::EngineError::NoKey); a file error, or one of the
+    /// connection.
     pub async fn replay_log(
         &self,
         node: &NodeId,
@@ -180,6 +182,7 @@ impl Engine {
         });
         let files = files.await?.ok_or_else(gap)?;
         let (database, user) = (database.clone(), self.user().clone());
+        let keys = self.backup_keys().clone();
         let (server_version, second) = (self.server_version_number(), range.until.as_second());
         blocking(move || {
             let marks = archive::marks(&archive)?;
@@ -205,6 +208,7 @@ impl Engine {
                 until,
                 database: database.as_str(),
                 server_version,
+                keys: &keys,
             };
             relay::write(&source, &dir, &user)
         })

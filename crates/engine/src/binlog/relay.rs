@@ -11,6 +11,7 @@ use super::archive;
 use super::event::{Checksums, HEADER, Header, Kind, MAGIC, Malformed, close};
 use super::select::{LogPosition, Selected, Selector, Until, Verdict};
 use crate::error::{AtPath, EngineError, Result};
+use crate::sealed::BackupKeys;
 use crate::template::sync_dir;
 use crate::user::NodeUser;
 
@@ -44,6 +45,8 @@ pub(super) struct Source<'a> {
     pub(super) database: &'a str,
     /// The server that wrote the log.
     pub(super) server_version: u32,
+    /// What finished copies are encrypted with.
+    pub(super) keys: &'a BackupKeys,
 }
 
 /// Writes relay logs and their index into a directory.
@@ -57,7 +60,8 @@ pub(super) fn write(source: &Source<'_>, dir: &Path, user: &NodeUser) -> Result<
         let target = RelayFile::create(dir.join(&name), user)?;
         let is_first = *number == source.begin.file;
         let begin = is_first.then_some(source.begin.offset);
-        let (length, is_over) = copy_wanted(&mut selector, *number, path, begin, target)?;
+        let log = LogReader::open(path, source.keys)?;
+        let (length, is_over) = copy_wanted(&mut selector, *number, log, begin, target)?;
         selector.file_ended();
         files.push((name, length));
         if is_over {
@@ -101,11 +105,10 @@ pub(super) fn clear(dir: &Path) -> Result<()> {
 fn copy_wanted(
     selector: &mut Selector<'_>,
     number: u64,
-    path: &Path,
+    mut log: LogReader<'_>,
     begin: Option<u64>,
     mut target: RelayFile,
 ) -> Result<(u64, bool)> {
-    let mut log = LogReader::open(path)?;
     let mut is_over = false;
     target.write(&MAGIC)?;
     // How the others are written stands in front of each file.
@@ -165,8 +168,8 @@ struct LogReader<'a> {
 }
 
 impl<'a> LogReader<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
-        let mut file = archive::open(path)?;
+    fn open(path: &'a Path, keys: &BackupKeys) -> Result<Self> {
+        let mut file = archive::open(path, keys)?;
         let mut magic = [0; MAGIC.len()];
         let is_log = match file.read_exact(&mut magic) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{BackupSource, EngineConfig, EngineError, Manifest, TakenSet};
+use openpeta_engine::{BackupSource, Engine, EngineConfig, EngineError, Manifest, TakenSet};
 use openpeta_types::NodeId;
 
 use super::{ADMIN_PASSWORD, Bed, SETTINGS, client, db, node};
@@ -37,6 +37,13 @@ impl Beds {
         sql.create_database(&db("shop")).await.expect("create");
         sql.close().await;
         Self { bed, from, to }
+    }
+
+    /// The same nodes under an engine with a changed configuration.
+    pub async fn reopen(&mut self, change: impl FnOnce(&mut EngineConfig)) {
+        change(&mut self.bed.config);
+        let opened = Engine::open(self.bed.config.clone()).await;
+        self.bed.engine = opened.expect("as before");
     }
 
     pub async fn connect(&self, node: &NodeId) -> Conn {

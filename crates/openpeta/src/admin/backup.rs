@@ -1,13 +1,26 @@
 //! `openpeta admin backup …`: as typed, as sent, as shown.
 
-use clap::{ArgAction, Subcommand};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand};
 use openpeta_control::admin::protocol::AdminCommand;
+use openpeta_engine::{BackupKeys, EngineError, decrypt_backup};
 use openpeta_types::{BackupId, InstanceId};
+use serde_json::{Value, json};
 
 use crate::admin::show::{FIELDS, Form};
+use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Backup {
+    #[command(flatten)]
+    OfService(BackupCommand),
+    /// Decrypt a set or a file of an archived log; needs no service, only the key
+    Decrypt(Decrypt),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BackupCommand {
     /// List backup sets, newest first
     List {
         /// Only those of this instance
@@ -42,7 +55,7 @@ pub(super) enum Backup {
     },
 }
 
-impl Backup {
+impl BackupCommand {
     /// The command as it is sent, and the form in which its reply is shown.
     pub(super) fn into_command(self) -> (AdminCommand, Form) {
         use AdminCommand as C;
@@ -60,6 +73,7 @@ impl Backup {
                         "started_at",
                         "verified_at",
                         "verify_failure",
+                        "key_id",
                     ],
                 },
             ),
@@ -89,5 +103,34 @@ impl Backup {
             ),
             Self::Verify { backup_id } => (C::BackupVerify { backup_id }, FIELDS),
         }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Decrypt {
+    /// The file of keys, as [backup] encryption_key_file names it
+    #[arg(long, value_name = "FILE")]
+    key_file: PathBuf,
+    /// The directory of a set, or a file that ends in .enc
+    source: PathBuf,
+    /// Where to; must not exist
+    target: PathBuf,
+}
+
+impl Decrypt {
+    /// Decrypts; what is told of it.
+    pub(super) fn run(self) -> Result<Value, Failure> {
+        let keys = BackupKeys::read(&self.key_file)
+            .map_err(|what| Failure::local("InvalidKeyFile", what))?;
+        let bytes = decrypt_backup(&keys, &self.source, &self.target).map_err(|error| {
+            let code = match error {
+                EngineError::NoKey { .. } => "KeyNotFound",
+                EngineError::NotEncrypted { .. } => "NotEncrypted",
+                EngineError::DamagedSet { .. } => "DamagedBackup",
+                _ => "CannotDecrypt",
+            };
+            Failure::local(code, error.to_string())
+        })?;
+        Ok(json!({ "target": self.target.display().to_string(), "bytes": bytes }))
     }
 }

@@ -1,24 +1,35 @@
 //! From typed arguments to the command that is sent, and the form in which its reply is shown.
 
 use openpeta_control::admin::protocol::{AdminCommand, SlowThreshold, StatisticsOf};
+use serde_json::Value;
 
 use crate::admin::arguments::{
     AccessKey, Account, AdminArguments, Audit, Instance, Node, Of, Order, Policy, RamUser, Sts,
     Subject, Task, Tenant, Usage, Vpc, Vswitch,
 };
+use crate::admin::backup::Backup;
 use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
 use crate::secret_input;
 
+/// What is to be done for an operator's command.
+pub(super) enum Request {
+    /// Ask the service, and show its reply in this form.
+    Ask(AdminCommand, Form),
+    /// Nothing more than to show what came of it.
+    Done(Value),
+}
+
 impl AdminArguments {
-    /// The command as it is sent, and the form in which its reply is shown.
+    /// The command as it is sent, and the form in which its reply is shown; or what came of a
+    /// command that needs no service.
     ///
     /// # Errors
-    /// When a policy document cannot be read.
-    pub fn into_command(self) -> Result<(AdminCommand, Form), Failure> {
+    /// When a policy document cannot be read, or such a command fails.
+    pub(super) fn into_request(self) -> Result<Request, Failure> {
         use AdminCommand as C;
         let rows = |columns| Form::Rows { columns };
-        Ok(match self.subject {
+        let (command, form) = match self.subject {
             Subject::Tenant(Tenant::Create { name }) => (
                 C::TenantCreate { name },
                 Form::Exactly {
@@ -337,7 +348,10 @@ impl AdminArguments {
                     "currency",
                 ]),
             ),
-            Subject::Backup(backup) => backup.into_command(),
+            Subject::Backup(Backup::OfService(backup)) => backup.into_command(),
+            Subject::Backup(Backup::Decrypt(decrypt)) => {
+                return decrypt.run().map(Request::Done);
+            }
             Subject::Usage(Usage::List {
                 account_id,
                 instance_id,
@@ -387,7 +401,8 @@ impl AdminArguments {
                     "source_ip",
                 ]),
             ),
-        })
+        };
+        Ok(Request::Ask(command, form))
     }
 }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub use arguments::AdminArguments;
 pub use socket::ask;
 
+use self::command::Request;
+use self::show::FIELDS;
 use crate::failure::Failure;
 use crate::output;
 use crate::profile;
@@ -27,10 +29,14 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 /// # Errors
 /// When no service runs on the data directory, or it refuses the command.
 pub fn run(arguments: AdminArguments, data_dir: Option<PathBuf>) -> Result<(), Failure> {
-    let data_dir = profile::data_dir(data_dir)?;
     let (json, wide) = (arguments.json, arguments.wide);
-    let (command, form) = arguments.into_command()?;
-    let reply = ask(&data_dir, &command, REPLY_TIMEOUT)?;
+    let (reply, form) = match arguments.into_request()? {
+        Request::Done(reply) => (reply, FIELDS),
+        Request::Ask(command, form) => {
+            let data_dir = profile::data_dir(data_dir)?;
+            (ask(&data_dir, &command, REPLY_TIMEOUT)?, form)
+        }
+    };
     if json {
         return output::result(&show::as_json(&reply, form));
     }
