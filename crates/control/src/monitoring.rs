@@ -3,6 +3,7 @@
 //! Histories come out of the samples. A step in which nothing was sampled has no value. Disk space
 //! without a window is measured when it is asked for.
 
+use openpeta_engine::NodeDisk;
 use openpeta_rpc_api::monitoring::{
     DescribeDatabasePerformanceRequest, DescribeDatabaseResourceUsageRequest,
     DescribeInstancePerformanceRequest, DescribeInstanceResourceUsageRequest,
@@ -184,8 +185,8 @@ impl Control {
         let Some(node) = &instance.node_id else {
             return Ok(None);
         };
-        let usage = self.parts.engine.usage(node).await.ok();
-        Ok(usage.map(|usage| Sizes {
+        let disk = self.parts.engine.disk(node).await.ok();
+        Ok(disk.map(|NodeDisk { usage, .. }| Sizes {
             data: usage.data_bytes,
             binlog: usage.binlog_bytes,
             total,
@@ -196,8 +197,8 @@ impl Control {
     /// and count for the instance; the total is the database's share of the quota.
     async fn database_sizes(&self, instance: &Instance, database: &Database) -> Option<Sizes> {
         let node = instance.node_id.as_ref()?;
-        let sizes = self.parts.engine.database_sizes(node).await.ok();
-        let data = sizes.and_then(|sizes| sizes.get(database.db_name.as_str()).copied());
+        let disk = self.parts.engine.disk(node).await.ok();
+        let data = disk.and_then(|disk| disk.databases.get(database.db_name.as_str()).copied());
         data.map(|data| Sizes {
             data,
             binlog: 0,

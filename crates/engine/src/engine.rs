@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::backup::Pace;
 use crate::config::EngineConfig;
-use crate::disk::{self, DiskUsage};
+use crate::disk::{DiskGauge, NodeDisk};
 use crate::error::{AtPath, EngineError, Result};
 use crate::layout::Layout;
 use crate::locks::Locks;
@@ -26,9 +26,6 @@ use crate::{config_file, start, version};
 
 /// Pause between two attempts to connect to a server that is starting.
 const CONNECT_PAUSE: Duration = Duration::from_millis(2);
-
-/// Pause between two looks at the command line of a new process.
-const COMMAND_LINE_PAUSE: Duration = Duration::from_millis(1);
 
 /// How a node was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +62,7 @@ struct Inner {
     locks: Locks,
     /// Held while the archive of a node's log is written.
     archive_locks: Locks,
+    disk_gauge: DiskGauge,
     backup_pace: Arc<Pace>,
 }
 
@@ -91,6 +89,7 @@ impl Engine {
                 server_version,
                 locks: Locks::default(),
                 archive_locks: Locks::default(),
+                disk_gauge: DiskGauge::default(),
             };
             Ok(Self {
                 inner: Arc::new(inner),
@@ -239,13 +238,6 @@ impl Engine {
         )?;
         if let Some(process) = process {
             self.note(dir, process)?;
-            // A new program's command line shows a moment after its start. The lock is held
-            // until then, lest somebody starts the node again.
-            while self.running(node)?.is_none()
-                && process::start_time(process.pid) == Some(process.start_time)
-            {
-                tokio::time::sleep(COMMAND_LINE_PAUSE).await;
-            }
         }
         Ok((process, log_start))
     }
@@ -367,21 +359,25 @@ impl Engine {
         process::list(&self.inner.config.mariadbd, &self.inner.layout.nodes)
     }
 
-    /// What the node takes on disk.
+    /// What the node takes on disk. What the server's own schemas take was measured within the
+    /// last ten minutes, all else now.
     ///
     /// # Errors
     /// A file error, also for a node that does not exist.
-    pub async fn usage(&self, node: &NodeId) -> Result<DiskUsage> {
+    pub async fn disk(&self, node: &NodeId) -> Result<NodeDisk> {
+        let (inner, dir) = (Arc::clone(&self.inner), self.inner.layout.node(node));
+        blocking(move || inner.disk_gauge.measure(&dir)).await
+    }
+
+    /// Bytes of temporary files of the node's process that are open and have no name any more, as
+    /// those of large sorts: no part of what [`disk`](Self::disk) tells. 0 when it does not run.
+    pub async fn nameless_bytes(&self, node: &NodeId) -> u64 {
+        let Some(process) = self.running(node).ok().flatten() else {
+            return 0;
+        };
         let dir = self.inner.layout.node(node);
-        let process = self.running(node).ok().flatten();
-        blocking(move || {
-            let mut usage = disk::usage(&dir)?;
-            if let Some(process) = process {
-                usage.temporary_bytes += process::nameless_bytes(process, &dir);
-            }
-            Ok(usage)
-        })
-        .await
+        let measured = blocking(move || Ok(process::nameless_bytes(process, &dir)));
+        measured.await.unwrap_or_default()
     }
 
     /// What the tables of each database of the node take inside of their files: asked of the
@@ -399,15 +395,6 @@ impl Engine {
         let sizes = sql.table_sizes(with_free).await?;
         sql.close().await;
         Ok(sizes)
-    }
-
-    /// Bytes on disk of each database of the node, system schemas left out.
-    ///
-    /// # Errors
-    /// A file error, also for a node that does not exist.
-    pub async fn database_sizes(&self, node: &NodeId) -> Result<BTreeMap<String, u64>> {
-        let dir = self.inner.layout.node(node);
-        blocking(move || disk::databases(&dir)).await
     }
 
     /// Memory of the node's process in bytes (PSS).

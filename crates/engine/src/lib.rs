@@ -41,7 +41,7 @@ pub use backup::{
 pub use binlog::{ArchivedLog, ReplayRange, Replayed};
 pub use config::EngineConfig;
 pub use definitions::{Defined, Refusal};
-pub use disk::DiskUsage;
+pub use disk::{DiskUsage, NodeDisk};
 pub use engine::{Applied, Engine, StopOutcome};
 pub use error::EngineError;
 pub use node_dir::{NodeEntry, NodeEntryState};

@@ -36,7 +36,7 @@ async fn a_whole_life_leaves_nothing_behind() {
 
     let memory = engine.memory(&node).expect("measure");
     assert!((10 << 20..300 << 20).contains(&memory), "{memory} bytes");
-    let usage = engine.usage(&node).await.expect("measure");
+    let usage = engine.disk(&node).await.expect("measure").usage;
     assert!(
         usage.data_bytes > 1 << 20 && usage.other_bytes > 1 << 20,
         "{usage:?}"
@@ -112,7 +112,7 @@ async fn a_killed_node_keeps_what_was_committed() {
         .await
         .expect("read");
     assert_eq!(sum, Some(3));
-    assert!(engine.database_sizes(&node).await.expect("measure")["adb"] > 64 << 10);
+    assert!(engine.disk(&node).await.expect("measure").databases["adb"] > 64 << 10);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn measure() {
         (memory >> 20) / 10,
         nodes.len()
     );
-    let usage = engine.usage(&nodes[0]).await.expect("measure");
+    let usage = engine.disk(&nodes[0]).await.expect("measure").usage;
     println!("disk            {} MiB", usage.total_bytes() >> 20);
     let begun = Instant::now();
     for node in &nodes {

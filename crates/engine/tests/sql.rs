@@ -329,11 +329,8 @@ async fn purging_leaves_one_small_binary_log() {
         try_sql(&mut conn, statement).await.expect(statement);
     }
     let binlogs = async || {
-        bed.engine
-            .usage(&node)
-            .await
-            .expect("measured")
-            .binlog_bytes
+        let disk = bed.engine.disk(&node).await.expect("measured");
+        disk.usage.binlog_bytes
     };
     assert!(binlogs().await > 3_000_000);
     sql.purge_binlogs().await.expect("purged");

@@ -20,7 +20,8 @@ impl Control {
     async fn node_row(&self, node: &Node) -> Value {
         let engine = &self.parts.engine;
         let process = engine.running(&node.node_id).ok().flatten();
-        let usage = engine.usage(&node.node_id).await.ok();
+        let disk = engine.disk(&node.node_id).await.ok();
+        let usage = disk.map(|disk| disk.usage);
         json!({
             "node_id": node.node_id.as_str(),
             "instance_id": node.instance_id.as_ref().map(|id| id.as_str()),

@@ -1,7 +1,6 @@
 //! DescribeDatabases (API document 8.2) and DescribeDatabasePartitions.
 
-use std::collections::BTreeMap;
-
+use openpeta_engine::NodeDisk;
 use openpeta_rpc_api::Action;
 use openpeta_rpc_api::databases::{
     DatabaseItem, DescribeDatabasePartitionsRequest, DescribeDatabasePartitionsResponse,
@@ -68,13 +67,13 @@ impl Control {
             .parts
             .store
             .read(|reader| self.database(reader, caller, action, id, name))?;
-        let sizes = match &instance.node_id {
-            Some(node) => self.parts.engine.database_sizes(node).await,
-            None => Ok(BTreeMap::new()),
+        let disk = match &instance.node_id {
+            Some(node) => self.parts.engine.disk(node).await,
+            None => Ok(NodeDisk::default()),
         };
-        let disk_used = match sizes {
+        let disk_used = match disk {
             // A database that is being made or dropped need not be there.
-            Ok(sizes) => sizes.get(name.as_str()).copied().unwrap_or(0),
+            Ok(disk) => disk.databases.get(name.as_str()).copied().unwrap_or(0),
             Err(_) if database.status == ObjectStatus::Create => 0,
             Err(error) => return Err(ControlError::unavailable(error)),
         };

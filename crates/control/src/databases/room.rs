@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use openpeta_engine::NodeDisk;
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{Database, Reader};
 use openpeta_types::{InstanceId, NodeId, ObjectStatus};
@@ -41,14 +42,12 @@ impl Control {
 }
 
 async fn measure(parts: &Parts, node: &NodeId) -> Option<Measured> {
-    let usage = parts.engine.usage(node).await;
-    let sizes = parts.engine.database_sizes(node).await;
-    match (usage, sizes) {
-        (Ok(usage), Ok(by_database)) => Some(Measured {
+    match parts.engine.disk(node).await {
+        Ok(NodeDisk { usage, databases }) => Some(Measured {
             bytes: usage.data_bytes + usage.other_bytes,
-            by_database,
+            by_database: databases,
         }),
-        (Err(error), _) | (_, Err(error)) => {
+        Err(error) => {
             tracing::warn!(%node, %error, "cannot measure disk space");
             None
         }

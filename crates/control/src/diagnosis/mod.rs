@@ -135,10 +135,8 @@ impl Control {
         };
         let sessions = u64::try_from(seen.sessions.len()).unwrap_or(u64::MAX);
         facts.sessions = Some((sessions, node.settings.max_connections.into()));
-        let usage = self.parts.engine.usage(id).await;
-        facts.disk = usage
-            .ok()
-            .map(|usage| (usage.total_bytes(), node.settings.disk_quota_bytes));
+        let disk = self.parts.engine.disk(id).await.ok();
+        facts.disk = disk.map(|disk| (disk.usage.total_bytes(), node.settings.disk_quota_bytes));
         Ok(())
     }
 

@@ -54,7 +54,7 @@ pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
 /// What a node uses, in bytes. Binary logs go before a lock has to come.
 async fn measure(parts: &Parts, node: &Node) -> Result<u64, EngineError> {
     let engine = &parts.engine;
-    let usage = engine.usage(&node.node_id).await?;
+    let usage = engine.disk(&node.node_id).await?.usage;
     let quota = node.settings.disk_quota_bytes;
     if usage.total_bytes() < quota || usage.binlog_bytes <= BINLOG_KEPT_BYTES {
         return Ok(usage.total_bytes());
@@ -74,7 +74,7 @@ async fn measure(parts: &Parts, node: &Node) -> Result<u64, EngineError> {
         }
     }
     sql.close().await;
-    Ok(engine.usage(&node.node_id).await?.total_bytes())
+    Ok(engine.disk(&node.node_id).await?.usage.total_bytes())
 }
 
 /// Tells when space becomes short, and when it no longer is; what was told last is in the store.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use openpeta_engine::{DiskUsage, EngineError, ProcessFigures, TableSizes};
+use openpeta_engine::{DiskUsage, EngineError, NodeDisk, ProcessFigures, TableSizes};
 use openpeta_store::{InstanceDetail, NewEvent, NodeState};
 use openpeta_types::{EventKind, NodeId};
 use tokio::task::JoinSet;
@@ -329,8 +329,11 @@ async fn measure(
         last.is_none_or(|(_, last)| last.elapsed() >= SIZES)
     };
     if sizes_are_due {
-        let usage = parts.engine.usage(node).await?;
-        let databases = parts.engine.database_sizes(node).await?;
+        let NodeDisk {
+            mut usage,
+            databases,
+        } = parts.engine.disk(node).await?;
+        usage.temporary_bytes += parts.engine.nameless_bytes(node).await;
         let values = [
             (Column::Data, usage.data_bytes),
             (Column::Binlog, usage.binlog_bytes),
