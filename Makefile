@@ -30,7 +30,7 @@ test-rust:
 # MariaDB's own tests, directly and through the gateway: a fifth of the regression files, and the
 # client library's.
 test-mariadb:
-	$(CARGO) build -p openpeta-gateway --example relay_one
+	$(CARGO) build --workspace --example relay_one
 	tests/mariadb-test/regression_files.py
 	tests/mariadb-test/client_tests.py
 

@@ -27,7 +27,7 @@ if [ -z "${OPENPETA_DEBUG_BIN:-}" ]; then
   (cd "$root" && cargo build --quiet --bin openpeta)
 fi
 # The gateway alone, for what is compared with a node.
-(cd "$root" && cargo build --quiet -p openpeta-gateway --example relay_one)
+(cd "$root" && cargo build --quiet --workspace --example relay_one)
 
 cd "$here"
 # Proxies of the environment are not for addresses of this machine.

@@ -36,6 +36,18 @@ pub trait Scenario: Send + Sync {
     /// Makes a world of its own for one run.
     async fn set_up(&self) -> Self::World;
 
+    /// A world for the next run, after one that left nothing in `_used`: which is as good as a new
+    /// one for workflows that leave nothing at all, and spares the making of another.
+    async fn next_world(&self, _used: Self::World) -> Self::World {
+        self.set_up().await
+    }
+
+    /// As [`next_world`](Self::next_world), after a run that succeeded in `_used`, for workflows
+    /// whose success can be taken back for less.
+    async fn next_world_after_success(&self, _used: Self::World) -> Self::World {
+        self.set_up().await
+    }
+
     /// The store of a world.
     fn store(&self, world: &Self::World) -> Store;
 
@@ -71,10 +83,16 @@ pub async fn check_success<S: Scenario>(scenario: &S) {
 
 /// A crash before, in or after any step: the step is run again, and the task succeeds.
 pub async fn check_repeated_steps<S: Scenario>(scenario: &S) {
+    let mut used = None;
     for spec in specs::<S>() {
         for point in FORWARD_POINTS {
-            let run = Run::new(scenario, vec![abort(spec, point)]).await;
+            let world = match used.take() {
+                Some(world) => scenario.next_world_after_success(world).await,
+                None => scenario.set_up().await,
+            };
+            let run = Run::begin(scenario, world, vec![abort(spec, point)]);
             run.expect_success().await;
+            used = Some(run.world);
         }
     }
 }
@@ -92,11 +110,15 @@ pub async fn check_repeated_step<S: Scenario>(scenario: &S, name: &str) {
 /// Any step fails for good before, in or after it: everything is undone. From a forward step on
 /// the task is stuck instead, and a retry completes it.
 pub async fn check_failed_steps<S: Scenario>(scenario: &S) {
+    let mut worlds = Worlds::new(scenario);
     for spec in specs::<S>() {
         for point in FORWARD_POINTS {
-            let run = Run::new(scenario, vec![fail(spec, point)]).await;
+            let run = worlds.run(vec![fail(spec, point)]).await;
             match spec.kind {
-                StepKind::Undoable => run.expect_unwound(TaskStatus::Failed).await,
+                StepKind::Undoable => {
+                    run.expect_unwound(TaskStatus::Failed).await;
+                    worlds.left_nothing(run);
+                }
                 StepKind::Forward => {
                     run.expect_stuck().await;
                     run.expect_success().await;
@@ -112,11 +134,13 @@ pub async fn check_repeated_undos<S: Scenario>(scenario: &S) {
     let Some(last) = undoable_specs::<S>().last() else {
         return;
     };
+    let mut worlds = Worlds::new(scenario);
     for spec in undoable_specs::<S>() {
         for point in BACKWARD_POINTS {
             let faults = vec![fail(last, HookPoint::AfterRun), abort(spec, point)];
-            let run = Run::new(scenario, faults).await;
+            let run = worlds.run(faults).await;
             run.expect_unwound(TaskStatus::Failed).await;
+            worlds.left_nothing(run);
         }
     }
 }
@@ -127,18 +151,21 @@ pub async fn check_failed_undos<S: Scenario>(scenario: &S) {
     let Some(last) = undoable_specs::<S>().last() else {
         return;
     };
+    let mut worlds = Worlds::new(scenario);
     for spec in undoable_specs::<S>() {
         for point in BACKWARD_POINTS {
             let faults = vec![fail(last, HookPoint::AfterRun), fail(spec, point)];
-            let run = Run::new(scenario, faults).await;
+            let run = worlds.run(faults).await;
             run.expect_stuck().await;
             run.expect_unwound(TaskStatus::Failed).await;
+            worlds.left_nothing(run);
         }
     }
 }
 
 /// A cancel in any undoable step: nothing is left.
 pub async fn check_cancels<S: Scenario>(scenario: &S) {
+    let mut worlds = Worlds::new(scenario);
     for spec in undoable_specs::<S>() {
         for point in [HookPoint::BeforeRun, HookPoint::AfterRecord] {
             let cancel = Fault {
@@ -146,8 +173,9 @@ pub async fn check_cancels<S: Scenario>(scenario: &S) {
                 point,
                 kind: FaultKind::Cancel,
             };
-            let run = Run::new(scenario, vec![cancel]).await;
+            let run = worlds.run(vec![cancel]).await;
             run.expect_unwound(TaskStatus::Cancelled).await;
+            worlds.left_nothing(run);
         }
     }
 }
@@ -225,6 +253,34 @@ fn undoable_specs<S: Scenario>() -> impl DoubleEndedIterator<Item = &'static Ste
     specs::<S>().iter().filter(undoable)
 }
 
+/// Worlds for runs that follow each other.
+struct Worlds<'s, S: Scenario> {
+    scenario: &'s S,
+    used: Option<S::World>,
+}
+
+impl<'s, S: Scenario> Worlds<'s, S> {
+    const fn new(scenario: &'s S) -> Self {
+        Self {
+            scenario,
+            used: None,
+        }
+    }
+
+    async fn run(&mut self, planned: Vec<Fault>) -> Run<'s, S> {
+        let world = match self.used.take() {
+            Some(used) => self.scenario.next_world(used).await,
+            None => self.scenario.set_up().await,
+        };
+        Run::begin(self.scenario, world, planned)
+    }
+
+    /// Keeps the world of a run that left nothing in it.
+    fn left_nothing(&mut self, run: Run<'s, S>) {
+        self.used = Some(run.world);
+    }
+}
+
 /// One task in one world.
 struct Run<'s, S: Scenario> {
     scenario: &'s S,
@@ -235,7 +291,10 @@ struct Run<'s, S: Scenario> {
 
 impl<'s, S: Scenario> Run<'s, S> {
     async fn new(scenario: &'s S, planned: Vec<Fault>) -> Self {
-        let world = scenario.set_up().await;
+        Self::begin(scenario, scenario.set_up().await, planned)
+    }
+
+    fn begin(scenario: &'s S, world: S::World, planned: Vec<Fault>) -> Self {
         let task_id = scenario.enqueue(&world);
         Self {
             scenario,

@@ -93,6 +93,10 @@ impl Scenario for Creating {
         world
     }
 
+    async fn next_world(&self, used: World) -> World {
+        used
+    }
+
     fn store(&self, world: &World) -> Store {
         world.parts.store.clone()
     }
@@ -221,6 +225,10 @@ impl Scenario for AddingAccount {
 
     async fn set_up(&self) -> World {
         world_with_instance(&self.0).await
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
     }
 
     fn store(&self, world: &World) -> Store {
@@ -352,6 +360,10 @@ impl Scenario for ChangingTable {
         added.expect("a right statement");
         world.run_tasks().await;
         world
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
     }
 
     fn store(&self, world: &World) -> Store {

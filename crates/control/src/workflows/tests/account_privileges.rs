@@ -94,6 +94,10 @@ impl Scenario for Granting {
         world(&self.0).await
     }
 
+    async fn next_world(&self, used: World) -> World {
+        used
+    }
+
     fn store(&self, world: &World) -> Store {
         world.parts.store.clone()
     }
@@ -136,6 +140,10 @@ impl Scenario for Revoking {
 
     async fn set_up(&self) -> World {
         world(&self.0).await
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
     }
 
     fn store(&self, world: &World) -> Store {

@@ -124,6 +124,23 @@ impl Scenario for Restoring {
         world_with_backup(&self.0).await
     }
 
+    async fn next_world(&self, used: World) -> World {
+        used
+    }
+
+    async fn next_world_after_success(&self, used: World) -> World {
+        let restored = instances(&used).pop().expect("it is there");
+        let request = DeleteInstanceRequest {
+            instance_id: restored,
+            client_token: None,
+        };
+        let call = used.call(Action::DeleteInstance);
+        let deleted = used.control.delete_instance(&call, &request);
+        deleted.expect("it is ACTIVE");
+        used.run_tasks().await;
+        used
+    }
+
     fn store(&self, world: &World) -> Store {
         world.parts.store.clone()
     }
@@ -335,6 +352,10 @@ impl Scenario for Verifying {
 
     async fn set_up(&self) -> World {
         world_with_set(&self.0).await
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
     }
 
     fn store(&self, world: &World) -> Store {

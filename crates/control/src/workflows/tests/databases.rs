@@ -98,6 +98,10 @@ impl Scenario for AddingDatabase {
         world_with_instance(&self.0).await
     }
 
+    async fn next_world(&self, used: World) -> World {
+        used
+    }
+
     fn store(&self, world: &World) -> Store {
         world.parts.store.clone()
     }
@@ -203,6 +207,10 @@ impl Scenario for ResizingDatabase {
 
     async fn set_up(&self) -> World {
         world_with_two(&self.0).await
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
     }
 
     fn store(&self, world: &World) -> Store {

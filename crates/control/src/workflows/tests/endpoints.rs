@@ -48,6 +48,10 @@ impl Scenario for Switching {
         world_with_endpoint(&self.0)
     }
 
+    async fn next_world(&self, used: World) -> World {
+        used
+    }
+
     fn store(&self, world: &World) -> Store {
         world.parts.store.clone()
     }
@@ -110,6 +114,10 @@ impl Scenario for Allocating {
 
     async fn set_up(&self) -> World {
         world_with_endpoint(&self.0)
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
     }
 
     fn store(&self, world: &World) -> Store {
