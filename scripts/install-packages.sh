@@ -1,13 +1,14 @@
 #!/bin/sh
 # Installs what OpenPeta needs at run time on Debian and Ubuntu: the MariaDB server, client
-# and backup tool. With --tests also what the tests and benchmarks use.
+# and backup tool. With --tests also what the tests and benchmarks use, with --heavy-tests that and
+# what tests use that are marked heavy.
 #
 # No MariaDB of the system is started: OpenPeta runs its own. One that already runs is left
 # alone. With nothing to install the script returns at once and does not touch the network.
 set -eu
 
 usage() {
-    echo "usage: $0 [--tests]" >&2
+    echo "usage: $0 [--tests | --heavy-tests]" >&2
     exit 2
 }
 
@@ -27,9 +28,11 @@ need() {
 }
 
 with_tests=no
+with_heavy_tests=no
 for argument in "$@"; do
     case "$argument" in
         --tests) with_tests=yes ;;
+        --heavy-tests) with_tests=yes with_heavy_tests=yes ;;
         *) usage ;;
     esac
 done
@@ -86,6 +89,11 @@ if [ "$with_tests" = yes ]; then
     perl -MDBD::MariaDB -e 1 2>/dev/null || packages="$packages libdbd-mariadb-perl"
     [ -e /usr/share/java/mariadb-java-client.jar ] || packages="$packages libmariadb-java"
     [ -d /usr/share/gocode/src/github.com/jinzhu/gorm ] || packages="$packages golang-github-jinzhu-gorm-dev"
+fi
+if [ "$with_heavy_tests" = yes ]; then
+    [ -d /usr/share/phpmyadmin ] || packages="$packages phpmyadmin dbconfig-no-thanks"
+    [ -e /usr/share/java/hibernate3.jar ] || packages="$packages libhibernate3-java"
+    [ -e /usr/share/java/javassist.jar ] || packages="$packages libjavassist-java"
 fi
 
 [ -n "$packages" ] || exit 0

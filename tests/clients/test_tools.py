@@ -260,6 +260,31 @@ def test_jdbc(same, tmp_path):
     assert found.count("[1317, 70100]") == 4, found[-3000:]
 
 
+@pytest.fixture(scope="module")
+def heavy_packages():
+    subprocess.run([sides.ROOT / "scripts/install-packages.sh", "--heavy-tests"], timeout=600, check=True)
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("heavy_packages")
+def test_phpmyadmin(same):
+    found = same(lambda side, database: side.run([sys.executable, TOOLS / "phpmyadmin.py"], database))
+    assert "3 rows affected" in found and "Table 'test_phpmyadmin.nothing' doesn't exist" in found, found[-3000:]
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("heavy_packages")
+def test_hibernate(same, tmp_path):
+    jars = """mariadb-java-client hibernate3 hibernate-core hibernate-commons-annotations javassist dom4j antlr commons-collections3
+        geronimo-jta-1.2-spec geronimo-jpa_2.0_spec slf4j-api slf4j-nop""".split()
+    path = ":".join([str(tmp_path), *(f"/usr/share/java/{jar}.jar" for jar in jars)])
+    subprocess.run(["javac", "-nowarn", "-cp", path, "-d", tmp_path, TOOLS / "Hibernate.java"], timeout=120, check=True)
+    # It is older than the rule that keeps it from making classes.
+    command = ["java", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-Dfile.encoding=UTF-8", "-cp", path, "Hibernate"]
+    found = same(lambda side, database: side.run(command, database))
+    assert "ConstraintViolationException" in found
+
+
 @pytest.mark.heavy
 def test_prisma(same):
     folder = TOOLS / "prisma"
