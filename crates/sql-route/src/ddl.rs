@@ -3,6 +3,7 @@
 //! The rest of the statement is the server's to judge.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use thiserror::Error;
 
@@ -19,9 +20,44 @@ pub struct Ddl<'a> {
     pub table: Cow<'a, str>,
     /// The statement alone, without a semicolon at its end.
     pub statement: &'a str,
-    /// Whether it says how rows are distributed over nodes (`DISTRIBUTE BY`, `DISTRIBUTE_KEY`),
-    /// which the server does not know.
-    pub distributes: bool,
+    /// What it says of how rows are distributed over nodes, which the server does not know.
+    pub distribution: Option<DistributionClause<'a>>,
+}
+
+impl<'a> Ddl<'a> {
+    /// The statement as a node gets it: without the clause that only the router knows.
+    #[must_use]
+    pub fn for_node(&self) -> Cow<'a, str> {
+        match &self.distribution {
+            None => Cow::Borrowed(self.statement),
+            Some(DistributionClause { range, .. }) => {
+                let (before, after) =
+                    (&self.statement[..range.start], &self.statement[range.end..]);
+                Cow::Owned(format!("{before} {after}"))
+            }
+        }
+    }
+}
+
+/// A clause of `CREATE TABLE` about the distribution of rows, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DistributionClause<'a> {
+    /// What it says.
+    pub distribution: Distribution<'a>,
+    /// Its bytes in the statement.
+    pub range: Range<usize>,
+}
+
+/// How the rows of a table are distributed over the nodes of its database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distribution<'a> {
+    /// `DISTRIBUTE_KEY(column)` or `DISTRIBUTE BY HASH(column)`: by the value of a column.
+    Hash {
+        /// The column.
+        column: Cow<'a, str>,
+    },
+    /// `DISTRIBUTE BY BROADCAST`: each node has all of them.
+    Broadcast,
 }
 
 /// What a statement does.
@@ -74,6 +110,15 @@ pub enum DdlError {
     /// No name where the table's name should be.
     #[error("It names no table where the name should be.")]
     NoTable,
+    /// A `DISTRIBUTE` clause that is none of the known ones.
+    #[error(
+        "Its DISTRIBUTE clause is not DISTRIBUTE_KEY(column), DISTRIBUTE BY HASH(column) or \
+         DISTRIBUTE BY BROADCAST."
+    )]
+    Distribution,
+    /// More than one `DISTRIBUTE` clause.
+    #[error("It has more than one DISTRIBUTE clause.")]
+    SeveralDistributions,
 }
 
 /// Reads what a definition statement is about.
@@ -90,7 +135,7 @@ pub fn parse_ddl(text: &str, dialect: Dialect) -> Result<Ddl<'_>, DdlError> {
         schema,
         table,
         statement,
-        distributes: head.distributes(),
+        distribution: head.distribution(statement)?,
     })
 }
 
@@ -239,21 +284,18 @@ impl<'a> Head<'a> {
 
     fn name(&mut self) -> Result<Cow<'a, str>, DdlError> {
         let token = self.take().ok_or(DdlError::NoTable)?;
-        let name = token.name(&self.dialect).ok_or(DdlError::NoTable)?;
-        match name {
-            Cow::Borrowed(name) => std::str::from_utf8(name).map(Cow::Borrowed).ok(),
-            Cow::Owned(name) => String::from_utf8(name).map(Cow::Owned).ok(),
-        }
-        .ok_or(DdlError::NoTable)
+        text_of(&token, &self.dialect).ok_or(DdlError::NoTable)
     }
 
-    /// Whether a clause of the statement itself, outside its parentheses and before the query of
-    /// `CREATE TABLE … SELECT`, says how rows are distributed.
-    fn distributes(&mut self) -> bool {
+    /// The clause of the statement itself, outside its parentheses and before the query of
+    /// `CREATE TABLE … SELECT`, that says how rows are distributed.
+    fn distribution(
+        &mut self,
+        statement: &str,
+    ) -> Result<Option<DistributionClause<'a>>, DdlError> {
+        let mut found = None;
         let mut depth = 0_usize;
         while let Some(token) = self.take() {
-            let next_is =
-                |matches: &dyn Fn(&Token<'_>) -> bool| self.next.as_ref().is_some_and(matches);
             if token.is_symbol("(") {
                 depth += 1;
             } else if token.is_symbol(")") {
@@ -261,13 +303,66 @@ impl<'a> Head<'a> {
             } else if depth > 0 {
                 continue;
             } else if token.is_word("SELECT") {
-                return false;
-            } else if token.is_word("DISTRIBUTE") && next_is(&|next| next.is_word("BY"))
-                || token.is_word("DISTRIBUTE_KEY") && next_is(&|next| next.is_symbol("("))
-            {
-                return true;
+                break;
+            } else if self.begins_distribution(&token) {
+                let (distribution, last) = self.distribution_after(&token)?;
+                let start = offset(statement, &token);
+                let clause = DistributionClause {
+                    distribution,
+                    range: start..offset(statement, &last) + last.text.len(),
+                };
+                if found.replace(clause).is_some() {
+                    return Err(DdlError::SeveralDistributions);
+                }
             }
         }
-        false
+        Ok(found)
     }
+
+    /// Whether a clause begins with that token. Both words can be names of columns as well.
+    fn begins_distribution(&self, token: &Token<'_>) -> bool {
+        self.next.is_some_and(|next| {
+            token.is_word("DISTRIBUTE") && next.is_word("BY")
+                || token.is_word("DISTRIBUTE_KEY") && next.is_symbol("(")
+        })
+    }
+
+    /// What a clause says that begins with that word, and its last token.
+    fn distribution_after(
+        &mut self,
+        word: &Token<'a>,
+    ) -> Result<(Distribution<'a>, Token<'a>), DdlError> {
+        if word.is_word("DISTRIBUTE") {
+            self.take_word("BY");
+            if let Some(last) = self.next.filter(|token| token.is_word("BROADCAST")) {
+                self.take();
+                return Ok((Distribution::Broadcast, last));
+            }
+            if !self.take_word("HASH") {
+                return Err(DdlError::Distribution);
+            }
+        }
+        let [open, column, close] = [(); 3].map(|()| self.take());
+        let (Some(open), Some(column), Some(close)) = (open, column, close) else {
+            return Err(DdlError::Distribution);
+        };
+        let name = text_of(&column, &self.dialect);
+        match name.filter(|_| open.is_symbol("(") && close.is_symbol(")")) {
+            Some(column) => Ok((Distribution::Hash { column }, close)),
+            None => Err(DdlError::Distribution),
+        }
+    }
+}
+
+/// The name that a token is, if it is one in UTF-8.
+fn text_of<'a>(token: &Token<'a>, dialect: &Dialect) -> Option<Cow<'a, str>> {
+    match token.name(dialect)? {
+        Cow::Borrowed(name) => std::str::from_utf8(name).map(Cow::Borrowed).ok(),
+        Cow::Owned(name) => String::from_utf8(name).map(Cow::Owned).ok(),
+    }
+}
+
+/// Where in the text one of its tokens stands.
+fn offset(text: &str, token: &Token<'_>) -> usize {
+    token.text.as_ptr().addr() - text.as_ptr().addr()
 }

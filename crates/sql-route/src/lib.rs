@@ -21,7 +21,7 @@ mod tables;
 mod template;
 mod token;
 
-pub use ddl::{Ddl, DdlError, DdlKind, parse_ddl};
+pub use ddl::{Ddl, DdlError, DdlKind, Distribution, DistributionClause, parse_ddl};
 pub use dialect::{Dialect, Encoding};
 pub use digest::{DIGEST_TEXT, DigestReader};
 pub use lexer::Lexer;

@@ -1,6 +1,6 @@
 //! Which table a definition statement is about, and what is not taken for one.
 
-use openpeta_sql_route::{DdlError, DdlKind, Dialect, parse_ddl};
+use openpeta_sql_route::{DdlError, DdlKind, Dialect, Distribution, parse_ddl};
 
 const MARIADB: Dialect = Dialect::new(101_119);
 
@@ -77,7 +77,7 @@ fn the_table_is_found() {
         assert_eq!(ddl.kind, kind, "{text}");
         assert_eq!(ddl.schema.as_deref(), schema, "{text}");
         assert_eq!(ddl.table, table, "{text}");
-        assert!(!ddl.distributes, "{text}");
+        assert_eq!(ddl.distribution, None, "{text}");
     }
 }
 
@@ -159,27 +159,81 @@ fn other_texts_are_refused() {
     }
 }
 
+fn by_hash(column: &str) -> Option<Distribution<'_>> {
+    let column = column.into();
+    Some(Distribution::Hash { column })
+}
+
 #[test]
-fn distribution_clauses_are_noticed() {
-    for (text, distributes) in [
-        ("CREATE TABLE t (a INT) DISTRIBUTE BY HASH(a)", true),
+fn distribution_clauses_are_read_and_kept_from_the_node() {
+    for (text, distribution, for_node) in [
         (
-            "create table t (a int) engine=innodb distribute_key(a)",
-            true,
+            "CREATE TABLE t (a INT) DISTRIBUTE BY HASH(a)",
+            by_hash("a"),
+            "CREATE TABLE t (a INT)  ",
+        ),
+        (
+            "create table t (a int) engine=innodb distribute_key (`a b`) comment 'x'",
+            by_hash("a b"),
+            "create table t (a int) engine=innodb   comment 'x'",
         ),
         (
             "CREATE TABLE t (a INT) /*! DISTRIBUTE BY BROADCAST */",
-            true,
+            Some(Distribution::Broadcast),
+            "CREATE TABLE t (a INT) /*!   */",
         ),
-        ("CREATE TABLE t (distribute INT)", false),
-        ("CREATE TABLE t (a INT COMMENT 'DISTRIBUTE BY')", false),
         (
-            "CREATE TABLE t (distribute_key INT, b INT AS (distribute_key + (1)))",
-            false,
+            "CREATE TABLE t DISTRIBUTE/* by what? */BY HASH ( a ) SELECT 1 AS a",
+            by_hash("a"),
+            "CREATE TABLE t   SELECT 1 AS a",
         ),
-        ("CREATE TABLE t (a INT) SELECT distribute_key(1)", false),
+        (
+            "CREATE TABLE t (a INT) distribute by broadcast engine=Aria",
+            Some(Distribution::Broadcast),
+            "CREATE TABLE t (a INT)   engine=Aria",
+        ),
     ] {
         let ddl = parse_ddl(text, MARIADB).expect("well formed");
-        assert_eq!(ddl.distributes, distributes, "{text}");
+        let found = ddl.distribution.clone().map(|clause| clause.distribution);
+        assert_eq!(found, distribution, "{text}");
+        assert_eq!(ddl.for_node(), for_node);
+    }
+}
+
+#[test]
+fn other_uses_of_its_words_are_no_distribution() {
+    for text in [
+        "CREATE TABLE t (distribute INT)",
+        "CREATE TABLE t (a INT COMMENT 'DISTRIBUTE BY')",
+        "CREATE TABLE t (a INT) COMMENT 'DISTRIBUTE BY BROADCAST'",
+        "CREATE TABLE t (a INT) /* DISTRIBUTE BY BROADCAST */",
+        "CREATE TABLE t (distribute_key INT, b INT AS (distribute_key + (1)))",
+        "CREATE TABLE t (a INT) SELECT distribute_key(1)",
+        "CREATE TABLE `DISTRIBUTE` LIKE distribute",
+    ] {
+        let ddl = parse_ddl(text, MARIADB).expect("well formed");
+        assert_eq!(ddl.distribution, None, "{text}");
+        assert_eq!(ddl.for_node(), text);
+    }
+}
+
+#[test]
+fn distribution_clauses_that_are_not_known_are_refused() {
+    for (text, error) in [
+        ("DISTRIBUTE BY", DdlError::Distribution),
+        ("DISTRIBUTE BY RANGE(a)", DdlError::Distribution),
+        ("DISTRIBUTE BY HASH", DdlError::Distribution),
+        ("DISTRIBUTE BY HASH()", DdlError::Distribution),
+        ("DISTRIBUTE BY HASH(a, b)", DdlError::Distribution),
+        ("DISTRIBUTE BY HASH(a + 1)", DdlError::Distribution),
+        ("DISTRIBUTE BY HASH('a')", DdlError::Distribution),
+        ("DISTRIBUTE_KEY(a", DdlError::Distribution),
+        (
+            "DISTRIBUTE_KEY(a) DISTRIBUTE BY BROADCAST",
+            DdlError::SeveralDistributions,
+        ),
+    ] {
+        let text = format!("CREATE TABLE t (a INT, b INT) {text}");
+        assert_eq!(parse_ddl(&text, MARIADB), Err(error), "{text}");
     }
 }

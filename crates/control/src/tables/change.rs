@@ -278,7 +278,7 @@ fn checked_table(ddl: &Ddl<'_>, kind: DdlKind, db_name: &DbName) -> Result<Table
     {
         return Err(format!("It names another database than {db_name}."));
     }
-    if ddl.distributes {
+    if ddl.distribution.is_some() {
         let why =
             "A database of one node does not distribute rows; leave out the DISTRIBUTE clause.";
         return Err(why.to_owned());
