@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use openpeta_types::NodeId;
+use openpeta_types::{Gtid, NodeId};
 use thiserror::Error;
 
 /// A failure of the engine.
@@ -230,6 +230,12 @@ pub enum EngineError {
         file: String,
         /// Bytes from its start.
         position: u64,
+    },
+    /// A transaction at which to stop is not in the archive of a binary log.
+    #[error("the archived binary log does not have the transaction {gtid}")]
+    NoSuchTransaction {
+        /// Its name.
+        gtid: Gtid,
     },
     /// The server did not take what the binary log says.
     #[error("the binary log was not applied: {what}")]

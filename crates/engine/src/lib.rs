@@ -38,7 +38,10 @@ pub use backup::{
     BackupSource, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry, Manifest,
     Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
 };
-pub use binlog::{ArchivedLog, ReplayRange, Replayed};
+pub use binlog::{
+    ArchivedLog, ChangedRows, LogQuery, Logged, LoggedTransaction, ReplayRange, ReplayUntil,
+    Replayed,
+};
 pub use config::EngineConfig;
 pub use definitions::{Defined, Refusal};
 pub use disk::{DiskUsage, NodeDisk};

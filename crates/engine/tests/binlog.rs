@@ -12,7 +12,10 @@ use common::beds::Beds;
 use common::db;
 use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{BackupKeys, EngineError, Manifest, ReplayRange, Replayed};
+use openpeta_engine::{
+    BackupKeys, EngineError, LogQuery, Logged, LoggedTransaction, Manifest, ReplayRange,
+    ReplayUntil, Replayed,
+};
 
 /// A database with one of everything.
 const SCHEMA: &str = include_str!("data/backup_schema.sql");
@@ -71,6 +74,15 @@ impl Archived {
     }
 
     async fn replay(&self, manifest: &Manifest, until: Timestamp) -> Result<Replayed, EngineError> {
+        self.replay_until(manifest, ReplayUntil::Second(until))
+            .await
+    }
+
+    async fn replay_until(
+        &self,
+        manifest: &Manifest,
+        until: ReplayUntil,
+    ) -> Result<Replayed, EngineError> {
         let range = ReplayRange {
             archive: &self.archive,
             from: &manifest.binlog,
@@ -79,6 +91,20 @@ impl Archived {
         let engine = &self.beds.bed.engine;
         let (to, name) = (&self.beds.to, db("shop"));
         engine.replay_log(to, &name, range, &|_, _, _| {}).await
+    }
+
+    /// The transactions of the database `shop` that are in the archive.
+    async fn search(&self, change: impl FnOnce(&mut LogQuery)) -> Vec<LoggedTransaction> {
+        let mut query = LogQuery {
+            from: Timestamp::UNIX_EPOCH,
+            until: Timestamp::MAX,
+            table: None,
+            limit: 1_000,
+        };
+        change(&mut query);
+        let engine = &self.beds.bed.engine;
+        let found = engine.search_log(&self.archive, &db("shop"), query).await;
+        found.expect("it can be read")
     }
 
     async fn rotate(&self) -> String {
@@ -330,4 +356,156 @@ async fn an_archive_takes_what_is_new_and_lets_go_of_what_is_old() {
     let removed = engine.destroy_log_archive(&beds.from, &archived.archive);
     removed.await.expect("removed");
     assert!(!Path::new(&archived.archive).exists());
+}
+
+/// Text of everything that changed a table, to be compared.
+fn told(found: &[LoggedTransaction]) -> Vec<(String, String)> {
+    let text = |one: &LoggedTransaction| {
+        let tables = one.tables.iter().map(|(table, rows)| {
+            let openpeta_engine::ChangedRows {
+                inserted,
+                updated,
+                deleted,
+                is_more,
+            } = rows;
+            format!(
+                "{table} +{inserted} ~{updated} -{deleted}{}",
+                if *is_more { " ?" } else { "" }
+            )
+        });
+        (
+            tables.collect::<Vec<_>>().join(", "),
+            one.statements.join("; "),
+        )
+    };
+    found.iter().map(text).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_transaction_is_found_and_stopped_before() {
+    let archived = Archived::new().await;
+    let beds = &archived.beds;
+    // Each type of column whose length the log tells in a way of its own.
+    let base = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(300), w VARCHAR(20), c CHAR(5),
+          d DECIMAL(20,7), e ENUM('a','b'), s SET('x','y','z'), f FLOAT, g DOUBLE, b BIT(13),
+          dt DATETIME(6), ts TIMESTAMP(3) NULL, ti TIME(1), y YEAR, da DATE, bl LONGBLOB, j JSON,
+          i1 TINYINT, i2 SMALLINT, i3 MEDIUMINT, i8 BIGINT, p POINT, n6 INET6, bi BINARY(200),
+          big CHAR(255) CHARACTER SET utf8mb4, vb VARBINARY(70), ct TEXT COMPRESSED,
+          cv VARCHAR(100) COMPRESSED);
+        CREATE DATABASE other; USE other; CREATE TABLE t (id INT PRIMARY KEY);";
+    beds.script(&beds.from, base.as_bytes());
+    let set = beds.take("base").await.manifest;
+    let full = "'2026-01-02 03:04:05.678901','2026-01-02 03:04:05.678','03:04:05.6',2026,
+          '2026-01-02',REPEAT('b',70000),'{}',-1,-1,-1,-1,POINT(1,2),'::1','bin',
+          REPEAT('\u{20ac}',200),'v',REPEAT('c',900),REPEAT('d',90)";
+    let work = format!(
+        "INSERT INTO t SELECT seq, REPEAT('v', seq * 20), 'w', 'c', -1.5, 'b', 'x,z', 1.5, 2.5, 4097,
+          {full} FROM seq_1_to_10;
+         INSERT INTO t (id) SELECT seq + 100 FROM seq_1_to_2000;
+         BEGIN; UPDATE t SET v='new', e=NULL WHERE id < 150; INSERT INTO other.t VALUES (1); COMMIT;
+         INSERT INTO other.t VALUES (2);
+         DELETE FROM t WHERE id > 1000;
+         TRUNCATE t; ALTER TABLE t ADD KEY (v);"
+    );
+    beds.script(&beds.from, work.as_bytes());
+    archived.rotate().await;
+    beds.script(
+        &beds.from,
+        b"INSERT INTO t (id) VALUES (7); CREATE TABLE u (id INT);",
+    );
+    archived.archive(false).await;
+
+    let all = archived.search(|_| {}).await;
+    let found = told(&all);
+    let changes: Vec<_> = found.iter().map(|(rows, _)| rows.as_str()).collect();
+    assert_eq!(
+        changes,
+        [
+            "",
+            "",
+            "t +10 ~0 -0",
+            "t +2000 ~0 -0",
+            "t +0 ~59 -0",
+            "t +0 ~0 -1100",
+            "",
+            "",
+            "t +1 ~0 -0",
+            ""
+        ]
+    );
+    assert_eq!(found[5].1, "DELETE FROM t WHERE id > 1000");
+    assert_eq!(found[6].1, "TRUNCATE t");
+    assert!(
+        found[2].1.chars().count() <= 201 && found[2].1.ends_with('…'),
+        "{}",
+        found[2].1
+    );
+    assert!(all.iter().all(|one| one.bytes > 0));
+    let of_u = archived
+        .search(|query| query.table = Some("u".into()))
+        .await;
+    assert_eq!(of_u, all[9..]);
+    let of_t = archived
+        .search(|query| query.table = Some("t".into()))
+        .await;
+    assert_eq!(of_t, all[1..9]);
+    assert_eq!(archived.search(|query| query.limit = 3).await, all[..3]);
+    assert_eq!(archived.search(|query| query.until = all[0].at).await, []);
+    let after = all[9].at.saturating_add(Duration::from_secs(1));
+    let late = after.expect("a time");
+    assert_eq!(archived.search(|query| query.from = late).await, []);
+
+    // Before the rows went, and with that.
+    let bad = all[5].gtid;
+    for (until, rows) in [
+        (ReplayUntil::Before(bad), 2_010),
+        (ReplayUntil::Through(bad), 910),
+        (ReplayUntil::Before(all[2].gtid), 0),
+        (ReplayUntil::Through(all[8].gtid), 1),
+    ] {
+        beds.load("base", &set).await.expect("it can be loaded");
+        let replayed = archived.replay_until(&set, until).await.expect("applied");
+        let mut conn = beds.connect(&beds.to).await;
+        let found: Option<u64> = conn
+            .query_first("SELECT COUNT(*) FROM t")
+            .await
+            .expect("there");
+        assert_eq!(found, Some(rows), "{until:?} {replayed:?}");
+    }
+
+    // What the log does not have is told before anything is applied.
+    let engine = &beds.bed.engine;
+    let last = all[9].gtid;
+    let named = |server: u32, sequence: u64| openpeta_types::Gtid {
+        server: last.server.wrapping_add(server),
+        sequence,
+        ..last
+    };
+    for (gtid, logged) in [
+        (bad, Logged::Yes),
+        (all[2].gtid, Logged::Yes),
+        (last, Logged::Yes),
+        (named(0, last.sequence + 1), Logged::NotYet),
+        (named(1, bad.sequence), Logged::Never),
+        (named(1, last.sequence), Logged::Never),
+        // It is in the set.
+        (all[0].gtid, Logged::Never),
+    ] {
+        let found = engine
+            .find_logged(&archived.archive, &set.binlog, gtid)
+            .await;
+        assert_eq!(found.expect("it can be read"), logged, "{gtid}");
+        beds.load("base", &set).await.expect("it can be loaded");
+        if logged != Logged::Yes {
+            let error = archived
+                .replay_until(&set, ReplayUntil::Through(gtid))
+                .await;
+            let error = error.expect_err("it is not there");
+            assert!(
+                matches!(error, EngineError::NoSuchTransaction { gtid: named } if named == gtid),
+                "{error}"
+            );
+            beds.verify(&set).await.expect("nothing was applied");
+        }
+    }
 }

@@ -8,6 +8,7 @@
 mod account;
 mod backup;
 mod event;
+mod gtid;
 mod ids;
 mod name;
 mod node_spec;
@@ -26,6 +27,7 @@ pub use backup::{
     BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, RetentionDays,
 };
 pub use event::{EventKind, Severity};
+pub use gtid::Gtid;
 pub use ids::{
     AccessKeyId, AccountId, BackupId, EndpointId, InstanceId, NodeId, OrderId, RequestId, TaskId,
     VSwitchId, VpcId,

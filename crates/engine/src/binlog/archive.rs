@@ -155,6 +155,12 @@ pub(super) fn files_from(archive: &Path, first: u64) -> Result<Option<Vec<(u64, 
     Ok(is_whole.then_some(files))
 }
 
+/// All copies there are, in order.
+pub(super) fn files(archive: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let files = copies(archive)?.into_iter();
+    Ok(files.map(|(number, copy)| (number, copy.path)).collect())
+}
+
 /// When the log was seen how far, oldest first.
 pub(super) fn marks(archive: &Path) -> Result<Vec<Mark>> {
     let path = archive.join(MARKS);

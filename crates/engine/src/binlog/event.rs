@@ -3,6 +3,7 @@
 //! Pure: bytes in, facts out. The layout is that of MariaDB 10.6 to 11, binary log version 4.
 
 use openpeta_sql_route::{Dialect, Encoding};
+use openpeta_types::Gtid;
 
 /// What a log file begins with.
 pub(super) const MAGIC: [u8; 4] = *b"\xfebin";
@@ -42,6 +43,12 @@ pub(super) enum Kind {
     Gtid,
     /// Which table the following rows are of.
     TableMap,
+    /// Rows of a table.
+    Rows(Change),
+    /// The text of the statement that the following rows are of.
+    Annotation,
+    /// Which transactions are before the file.
+    GtidList,
     /// Goes with what follows: rows, the statement's text, values of variables.
     Part,
     /// Of the file, not of the data: where it goes on, which transactions are before it, ….
@@ -59,14 +66,27 @@ impl Kind {
             38 => Self::XaPrepare,
             162 => Self::Gtid,
             19 => Self::TableMap,
-            // Intvar, rand, user variable; rows of versions 1 and 2, plain and compressed;
-            // annotations.
-            5 | 13 | 14 | 20..=25 | 30..=32 | 160 | 166..=171 => Self::Part,
-            // Stop, rotate, heartbeat, checkpoint, GTID list.
-            3 | 4 | 27 | 161 | 163 => Self::Bookkeeping,
+            23 => Self::Rows(Change::Insert),
+            24 => Self::Rows(Change::Update),
+            25 => Self::Rows(Change::Delete),
+            160 => Self::Annotation,
+            163 => Self::GtidList,
+            // Intvar, rand, user variable; rows as these servers do not write them: of other
+            // versions, compressed.
+            5 | 13 | 14 | 20..=22 | 30..=32 | 166..=171 => Self::Part,
+            // Stop, rotate, heartbeat, checkpoint.
+            3 | 4 | 27 | 161 => Self::Bookkeeping,
             other => Self::Other(other),
         }
     }
+}
+
+/// What is done to rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Insert,
+    Update,
+    Delete,
 }
 
 /// The frame of an event.
@@ -182,6 +202,27 @@ impl GtidEvent {
             xa,
         })
     }
+
+    /// The group's name, by the frame of the event too.
+    pub(super) const fn gtid(&self, header: &Header) -> Gtid {
+        Gtid {
+            domain: self.domain,
+            server: header.server_id,
+            sequence: self.sequence,
+        }
+    }
+}
+
+/// The last number of a domain among the transactions before a file.
+pub(super) fn last_before(content: &[u8], domain: u32) -> Result<Option<u64>, Malformed> {
+    const ENTRY: usize = 16;
+    let list = content.get(4..).ok_or(SHORT)?;
+    let entries = list.chunks_exact(ENTRY).filter_map(|entry| {
+        let (its, rest) = entry.split_first_chunk::<4>()?;
+        let number = rest.last_chunk::<8>()?;
+        (u32::from_le_bytes(*its) == domain).then(|| u64::from_le_bytes(*number))
+    });
+    Ok(entries.max())
 }
 
 /// The id of an XA transaction as it lies in an event.
@@ -291,7 +332,7 @@ impl Variables {
     }
 }
 
-const SHORT: Malformed = Malformed("has an event that is too short");
+pub(super) const SHORT: Malformed = Malformed("has an event that is too short");
 
 fn u32_at(bytes: &[u8; HEADER], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])

@@ -7,19 +7,23 @@
 
 mod archive;
 mod event;
+mod reader;
 mod relay;
 mod replay;
+mod rows;
+mod search;
 mod select;
 mod statement;
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use openpeta_types::{DbName, NodeId};
+use openpeta_types::{DbName, Gtid, NodeId};
 
 pub use archive::ArchivedLog;
+pub use search::{ChangedRows, LogQuery, Logged, LoggedTransaction};
 
-use self::select::{LogPosition, Until};
+use self::select::{LogPosition, Until, UntilSecond};
 use crate::backup::{BinlogPosition, Progress};
 use crate::engine::{Engine, blocking};
 use crate::error::{EngineError, Result};
@@ -46,8 +50,19 @@ pub struct ReplayRange<'a> {
     pub archive: &'a Path,
     /// The position whose content it has.
     pub from: &'a BinlogPosition,
+    /// Where to stop.
+    pub until: ReplayUntil,
+}
+
+/// Where to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayUntil {
     /// What was committed before this second is wanted.
-    pub until: Timestamp,
+    Second(Timestamp),
+    /// What is in the log before this transaction is wanted.
+    Before(Gtid),
+    /// So is the transaction itself.
+    Through(Gtid),
 }
 
 impl Engine {
@@ -121,6 +136,44 @@ impl Engine {
         Ok(archive::files_from(archive, begin.file)?.is_some())
     }
 
+    /// Whether an archive has a transaction after a position.
+    ///
+    /// # Errors
+    /// [`EngineError::LogGap`](crate::EngineError::LogGap),
+    /// [`EngineError::DamagedLog`](crate::EngineError::DamagedLog),
+    /// [`EngineError::NoKey`](crate::EngineError::NoKey), a file error.
+    pub async fn find_logged(
+        &self,
+        archive: &Path,
+        from: &BinlogPosition,
+        gtid: Gtid,
+    ) -> Result<Logged> {
+        let begin = position(from).ok_or_else(|| gap(from))?;
+        let files = archive_from(archive, from, begin).await?;
+        let keys = self.backup_keys().clone();
+        blocking(move || search::find(&files, &keys, begin, gtid)).await
+    }
+
+    /// Transactions that an archive has of a database, in the order of the log.
+    ///
+    /// # Errors
+    /// [`EngineError::DamagedLog`](crate::EngineError::DamagedLog),
+    /// [`EngineError::NoKey`](crate::EngineError::NoKey), a file error.
+    pub async fn search_log(
+        &self,
+        archive: &Path,
+        database: &DbName,
+        query: LogQuery,
+    ) -> Result<Vec<LoggedTransaction>> {
+        let (archive, database) = (archive.to_owned(), database.clone());
+        let (server_version, keys) = (self.server_version_number(), self.backup_keys().clone());
+        blocking(move || {
+            let files = archive::files(&archive)?;
+            search::search(&files, &keys, database.as_str(), server_version, &query)
+        })
+        .await
+    }
+
     /// Whether a replay was begun on a node, so that its content is what it began with no more.
     ///
     /// # Errors
@@ -134,8 +187,10 @@ impl Engine {
     /// before. The node's own binary log is empty afterwards.
     ///
     /// # Errors
-    /// [`EngineError::LogGap`](crate::EngineError::LogGap) and
-    /// [`EngineError::DamagedLog`](crate::EngineError::DamagedLog) before anything is applied;
+    /// [`EngineError::LogGap`](crate::EngineError::LogGap),
+    /// [`EngineError::DamagedLog`](crate::EngineError::DamagedLog) and
+    /// [`EngineError::NoSuchTransaction`](crate::EngineError::NoSuchTransaction) before anything
+    /// is applied;
     /// [`EngineError::NotReplayed`](crate::EngineError::NotReplayed) when the server refuses
     /// something; [`EngineError::NoKey`](crate::EngineError::NoKey); a file error, or one of the
     /// connection.
@@ -170,33 +225,23 @@ impl Engine {
         range: ReplayRange<'_>,
         dir: PathBuf,
     ) -> Result<relay::RelayLogs> {
-        let gap = || EngineError::LogGap {
-            file: range.from.file.clone(),
-            position: range.from.position,
-        };
-        let begin = position(range.from).ok_or_else(gap)?;
+        let begin = position(range.from).ok_or_else(|| gap(range.from))?;
+        let files = archive_from(range.archive, range.from, begin).await?;
         let archive = range.archive.to_owned();
-        let files = blocking({
-            let archive = archive.clone();
-            move || archive::files_from(&archive, begin.file)
-        });
-        let files = files.await?.ok_or_else(gap)?;
         let (database, user) = (database.clone(), self.user().clone());
         let keys = self.backup_keys().clone();
-        let (server_version, second) = (self.server_version_number(), range.until.as_second());
+        let (server_version, until) = (self.server_version_number(), range.until);
         blocking(move || {
-            let marks = archive::marks(&archive)?;
-            let of_time = |at: Timestamp| at.as_second() >= second;
-            let until = Until {
-                second: u32::try_from(second.max(0)).unwrap_or(u32::MAX),
-                surely_before: marks
-                    .iter()
-                    .rfind(|mark| !of_time(mark.until))
-                    .map(|mark| mark.end),
-                surely_after: marks
-                    .iter()
-                    .find(|mark| of_time(mark.from))
-                    .map(|mark| mark.end),
+            let until = match until {
+                ReplayUntil::Second(time) => Until::Second(until_second(&archive, time)?),
+                ReplayUntil::Before(gtid) => Until::Transaction {
+                    gtid,
+                    is_included: false,
+                },
+                ReplayUntil::Through(gtid) => Until::Transaction {
+                    gtid,
+                    is_included: true,
+                },
             };
             if !dir.is_dir() {
                 node_dir::make_sub(&dir, &user)?;
@@ -213,6 +258,42 @@ impl Engine {
             relay::write(&source, &dir, &user)
         })
         .await
+    }
+}
+
+/// Where in an archived log a second begins, as far as that is known.
+fn until_second(archive: &Path, time: Timestamp) -> Result<UntilSecond> {
+    let marks = archive::marks(archive)?;
+    let second = time.as_second();
+    let of_time = |at: Timestamp| at.as_second() >= second;
+    Ok(UntilSecond {
+        second: u32::try_from(second.max(0)).unwrap_or(u32::MAX),
+        surely_before: marks
+            .iter()
+            .rfind(|mark| !of_time(mark.until))
+            .map(|mark| mark.end),
+        surely_after: marks
+            .iter()
+            .find(|mark| of_time(mark.from))
+            .map(|mark| mark.end),
+    })
+}
+
+/// The copies of an archive from the one with a position in it.
+async fn archive_from(
+    archive: &Path,
+    from: &BinlogPosition,
+    begin: LogPosition,
+) -> Result<Vec<(u64, PathBuf)>> {
+    let archive = archive.to_owned();
+    let files = blocking(move || archive::files_from(&archive, begin.file)).await?;
+    files.ok_or_else(|| gap(from))
+}
+
+fn gap(from: &BinlogPosition) -> EngineError {
+    EngineError::LogGap {
+        file: from.file.clone(),
+        position: from.position,
     }
 }
 

@@ -4,11 +4,11 @@
 //! applies transactions side by side.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::archive;
-use super::event::{Checksums, HEADER, Header, Kind, MAGIC, Malformed, close};
+use super::event::MAGIC;
+use super::reader::{LogReader, RawEvent};
 use super::select::{LogPosition, Selected, Selector, Until, Verdict};
 use crate::error::{AtPath, EngineError, Result};
 use crate::sealed::BackupKeys;
@@ -76,10 +76,10 @@ pub(super) fn write(source: &Source<'_>, dir: &Path, user: &NodeUser) -> Result<
     fs::write(&index, lines).at("write", &index)?;
     user.give(&File::open(&index).at("open", &index)?, &index)?;
     sync_dir(dir)?;
-    Ok(RelayLogs {
-        selected: selector.finish(),
-        files,
-    })
+    let selected = selector
+        .finish()
+        .map_err(|gtid| EngineError::NoSuchTransaction { gtid })?;
+    Ok(RelayLogs { selected, files })
 }
 
 /// Whether relay logs were made in a directory.
@@ -105,33 +105,24 @@ pub(super) fn clear(dir: &Path) -> Result<()> {
 fn copy_wanted(
     selector: &mut Selector<'_>,
     number: u64,
-    mut log: LogReader<'_>,
+    (mut log, first): (LogReader<'_>, RawEvent),
     begin: Option<u64>,
     mut target: RelayFile,
 ) -> Result<(u64, bool)> {
     let mut is_over = false;
     target.write(&MAGIC)?;
     // How the others are written stands in front of each file.
-    let mut first = log.event()?.ok_or_else(|| log.damaged(EMPTY))?;
-    if first.header.kind != Kind::FormatDescription {
-        return Err(log.damaged(Malformed("does not begin as a binary log")));
-    }
-    close(&mut first.bytes);
-    Checksums::Crc32
-        .content(&first.bytes)
-        .map_err(|what| log.damaged(what))?;
-    log.checksums = Checksums::declared(&first.bytes).map_err(|what| log.damaged(what))?;
     target.write(&first.bytes)?;
     if let Some(begin) = begin {
         log.skip_to(begin)?;
     }
     while let Some(event) = log.event()? {
-        let content = log.checksums.content(&event.bytes);
+        let content = log.content(&event)?;
         let at = LogPosition {
             file: number,
             offset: event.offset,
         };
-        let verdict = content.and_then(|content| selector.event(at, &event.header, content));
+        let verdict = selector.event(at, &event.header, content);
         match verdict.map_err(|what| log.damaged(what))? {
             Verdict::Pass => {}
             Verdict::Begin | Verdict::Part => target.hold(&event.bytes)?,
@@ -148,97 +139,6 @@ fn copy_wanted(
     }
     target.discard()?;
     Ok((target.finish()?, is_over))
-}
-
-const EMPTY: Malformed = Malformed("is empty");
-
-/// An event as it lies in a file.
-struct RawEvent {
-    offset: u64,
-    header: Header,
-    bytes: Vec<u8>,
-}
-
-/// Reads a copy of a log file event by event.
-struct LogReader<'a> {
-    path: &'a Path,
-    file: Box<dyn Read + Send>,
-    offset: u64,
-    checksums: Checksums,
-}
-
-impl<'a> LogReader<'a> {
-    fn open(path: &'a Path, keys: &BackupKeys) -> Result<Self> {
-        let mut file = archive::open(path, keys)?;
-        let mut magic = [0; MAGIC.len()];
-        let is_log = match file.read_exact(&mut magic) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,
-            result => result.at("read", path).map(|()| magic == MAGIC)?,
-        };
-        let log = Self {
-            path,
-            file,
-            offset: MAGIC.len() as u64,
-            checksums: Checksums::None,
-        };
-        if is_log {
-            Ok(log)
-        } else {
-            Err(log.damaged(Malformed("does not begin as a binary log")))
-        }
-    }
-
-    /// The next event; `None` at the end, also where the file ends within one: the server was
-    /// about to write it.
-    fn event(&mut self) -> Result<Option<RawEvent>> {
-        let mut frame = [0; HEADER];
-        if !self.fill(&mut frame)? {
-            return Ok(None);
-        }
-        let header = Header::parse(&frame).map_err(|what| self.damaged(what))?;
-        let length = header.length as usize;
-        let mut bytes = Vec::with_capacity(length.min(GROUP_IN_MEMORY));
-        bytes.extend_from_slice(&frame);
-        let rest = (length - HEADER) as u64;
-        let read = (&mut self.file).take(rest).read_to_end(&mut bytes);
-        read.at("read", self.path)?;
-        if bytes.len() < length {
-            return Ok(None);
-        }
-        let offset = self.offset;
-        self.offset += u64::from(header.length);
-        Ok(Some(RawEvent {
-            offset,
-            header,
-            bytes,
-        }))
-    }
-
-    fn skip_to(&mut self, offset: u64) -> Result<()> {
-        let skipped = offset.saturating_sub(self.offset);
-        let passed = std::io::copy(&mut (&mut self.file).take(skipped), &mut std::io::sink());
-        if passed.at("read", self.path)? < skipped {
-            return Err(self.damaged(Malformed("ends before the position of the backup set")));
-        }
-        self.offset = offset.max(self.offset);
-        Ok(())
-    }
-
-    /// Reads so many bytes; whether there were as many.
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<bool> {
-        match self.file.read_exact(bytes) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-            result => result.at("read", self.path).map(|()| true),
-        }
-    }
-
-    fn damaged(&self, what: Malformed) -> EngineError {
-        EngineError::DamagedLog {
-            path: self.path.to_owned(),
-            offset: self.offset,
-            what: what.0,
-        }
-    }
 }
 
 /// A relay log being written.

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use openpeta_types::Gtid;
+
 use super::event::{GtidEvent, Header, Kind, Malformed, QueryEvent, Xa, table_database};
 use super::statement::{Bracket, Definer, EventChange, EventChangeKind, Meaning, definer, meaning};
 
@@ -17,12 +19,26 @@ pub(super) struct LogPosition {
     pub(super) offset: u64,
 }
 
+/// Where to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// At a second.
+    Second(UntilSecond),
+    /// At a transaction.
+    Transaction {
+        /// Its name.
+        gtid: Gtid,
+        /// After it, not before.
+        is_included: bool,
+    },
+}
+
 /// Where to stop: before the first group that was committed at that second or later.
 ///
 /// A session may set its own time, so events alone cannot be trusted. What was on disk when the
 /// log was looked at is before that moment; what was not, is after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Until {
+pub(super) struct UntilSecond {
     /// Seconds since 1970.
     pub(super) second: u32,
     /// What begins before it is wanted whatever it says of its time.
@@ -31,7 +47,7 @@ pub(super) struct Until {
     pub(super) surely_after: Option<LogPosition>,
 }
 
-impl Until {
+impl UntilSecond {
     fn is_past(&self, at: LogPosition, timestamp: u32) -> bool {
         if self.surely_after.is_some_and(|after| at >= after) {
             return true;
@@ -86,10 +102,19 @@ pub(super) struct Selector<'a> {
     database: &'a str,
     server_version: u32,
     until: Until,
+    /// How far it is from the transaction at which to stop.
+    reached: Reached,
     group: Option<Group>,
     /// Ids of XA transactions that are prepared, and whether they are wanted.
     prepared: Prepared,
     selected: Selected,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    NotYet,
+    Within,
+    Past,
 }
 
 #[derive(Default)]
@@ -112,6 +137,7 @@ impl<'a> Selector<'a> {
             database,
             server_version,
             until,
+            reached: Reached::NotYet,
             group: None,
             prepared: Prepared::default(),
             selected: Selected::default(),
@@ -119,13 +145,22 @@ impl<'a> Selector<'a> {
     }
 
     /// What was selected.
-    pub(super) fn finish(self) -> Selected {
-        self.selected
+    ///
+    /// # Errors
+    /// The transaction at which to stop, if it did not come.
+    pub(super) fn finish(self) -> Result<Selected, Gtid> {
+        match self.until {
+            Until::Transaction { gtid, .. } if self.reached != Reached::Past => Err(gtid),
+            _ => Ok(self.selected),
+        }
     }
 
     /// A file ended. A group that is not whole was never committed.
     pub(super) fn file_ended(&mut self) {
         self.group = None;
+        if self.reached == Reached::Within {
+            self.reached = Reached::NotYet;
+        }
     }
 
     /// Takes the event at `at`.
@@ -136,10 +171,18 @@ impl<'a> Selector<'a> {
         content: &[u8],
     ) -> Result<Verdict, Malformed> {
         match header.kind {
-            Kind::FormatDescription | Kind::Bookkeeping => return Ok(Verdict::Pass),
+            Kind::FormatDescription | Kind::GtidList | Kind::Bookkeeping => {
+                return Ok(Verdict::Pass);
+            }
             Kind::Gtid => return self.begin(at, header, GtidEvent::parse(content)?),
             Kind::Other(_) => return Err(Malformed("has an event of a kind that is not known")),
-            Kind::Query | Kind::Xid | Kind::XaPrepare | Kind::TableMap | Kind::Part => {}
+            Kind::Query
+            | Kind::Xid
+            | Kind::XaPrepare
+            | Kind::TableMap
+            | Kind::Rows(_)
+            | Kind::Annotation
+            | Kind::Part => {}
         }
         let database = self.database;
         let Some(group) = &mut self.group else {
@@ -172,7 +215,7 @@ impl<'a> Selector<'a> {
         if self.group.is_some() {
             return Err(Malformed("has a transaction within a transaction"));
         }
-        if self.until.is_past(at, header.timestamp) {
+        if self.is_past(at, header, &gtid) {
             return Ok(Verdict::Stop);
         }
         let is_wanted = match &gtid.xa {
@@ -189,10 +232,29 @@ impl<'a> Selector<'a> {
         Ok(Verdict::Begin)
     }
 
+    /// Whether what begins here is too late.
+    fn is_past(&mut self, at: LogPosition, header: &Header, begun: &GtidEvent) -> bool {
+        let (gtid, is_included) = match self.until {
+            Until::Second(until) => return until.is_past(at, header.timestamp),
+            Until::Transaction { gtid, is_included } => (gtid, is_included),
+        };
+        if self.reached == Reached::NotYet && begun.gtid(header) == gtid {
+            self.reached = if is_included {
+                Reached::Within
+            } else {
+                Reached::Past
+            };
+        }
+        self.reached == Reached::Past
+    }
+
     fn end(&mut self) -> Verdict {
         let Some(group) = self.group.take() else {
             return Verdict::Drop;
         };
+        if self.reached == Reached::Within {
+            self.reached = Reached::Past;
+        }
         let GtidEvent {
             sequence,
             domain,
@@ -205,8 +267,12 @@ impl<'a> Selector<'a> {
         if !group.is_wanted {
             return Verdict::Drop;
         }
-        let gtid = format!("{domain}-{}-{sequence}", group.server_id);
-        self.selected.gtids.insert(domain, gtid);
+        let gtid = Gtid {
+            domain,
+            server: group.server_id,
+            sequence,
+        };
+        self.selected.gtids.insert(domain, gtid.to_string());
         self.selected.groups += 1;
         for change in group.events {
             self.selected.change_event(change);
@@ -331,11 +397,11 @@ mod tests {
         content
     }
 
-    const NEVER: Until = Until {
+    const NEVER: Until = Until::Second(UntilSecond {
         second: u32::MAX,
         surely_before: None,
         surely_after: None,
-    };
+    });
 
     /// What becomes of a transaction with a row of a database.
     fn transaction(
@@ -370,18 +436,18 @@ mod tests {
             let found = transaction(&mut selector, at(1, offset), 5, database);
             assert_eq!(found, verdict, "{database}");
         }
-        let selected = selector.finish();
+        let selected = selector.finish().expect("it has no end");
         assert_eq!(selected.groups, 2);
         assert_eq!(selected.gtids, BTreeMap::from([(0, "0-7-4".to_owned())]));
     }
 
     #[test]
     fn a_session_that_sets_its_own_time_moves_no_end() {
-        let until = Until {
+        let until = Until::Second(UntilSecond {
             second: 100,
             surely_before: Some(at(2, 500)),
             surely_after: Some(at(3, 500)),
-        };
+        });
         let verdict = |place: LogPosition, time: u32| {
             let mut selector = Selector::new("shop", 101_119, until);
             transaction(&mut selector, place, time, "shop")
@@ -396,6 +462,57 @@ mod tests {
         // In the past, but it was not there in time.
         assert_eq!(verdict(at(3, 500), 1), Verdict::Stop);
         assert_eq!(verdict(at(4, 4), 1), Verdict::Stop);
+    }
+
+    #[test]
+    fn a_transaction_is_the_last_one_or_the_first_that_is_left_out() {
+        use Verdict::{Drop, Keep, Stop};
+        let verdicts = |gtid: &str, is_included| {
+            let gtid = Gtid::parse(gtid).expect("well formed");
+            let mut selector =
+                Selector::new("shop", 101_119, Until::Transaction { gtid, is_included });
+            let found: Vec<_> = [(1, "shop"), (2, "other"), (3, "shop"), (4, "shop")]
+                .into_iter()
+                .map(|(offset, database)| transaction(&mut selector, at(1, offset), 5, database))
+                .collect();
+            (found, selector.finish().map(|selected| selected.groups))
+        };
+        assert_eq!(
+            verdicts("0-7-3", true),
+            (vec![Keep, Drop, Keep, Stop], Ok(2))
+        );
+        assert_eq!(
+            verdicts("0-7-3", false),
+            (vec![Keep, Drop, Stop, Stop], Ok(1))
+        );
+        // Of another database it is as good a place.
+        assert_eq!(
+            verdicts("0-7-2", true),
+            (vec![Keep, Drop, Stop, Stop], Ok(1))
+        );
+        assert_eq!(verdicts("0-7-1", false), (vec![Stop; 4], Ok(0)));
+        for missing in ["0-7-5", "0-8-3", "1-7-3"] {
+            let gtid = Gtid::parse(missing).expect("well formed");
+            for is_included in [false, true] {
+                let (found, end) = verdicts(missing, is_included);
+                assert_eq!((found, end), (vec![Keep, Drop, Keep, Keep], Err(gtid)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_was_cut_off_did_not_come() {
+        let last = Gtid::parse("0-7-9").expect("well formed");
+        let until = Until::Transaction {
+            gtid: last,
+            is_included: true,
+        };
+        let mut selector = Selector::new("shop", 101_119, until);
+        let begin = gtid(9, 0, &[]);
+        let begun = selector.event(at(1, 9), &header(Kind::Gtid, 5), &begin);
+        assert_eq!(begun, Ok(Verdict::Begin));
+        selector.file_ended();
+        assert_eq!(selector.finish(), Err(last));
     }
 
     #[test]

@@ -115,6 +115,14 @@ pub(super) fn meaning(query: &QueryEvent<'_>, database: &str, server_version: u3
     }
 }
 
+/// Whether a statement has a name in it, of whatever it is.
+pub(super) fn names(query: &QueryEvent<'_>, name: &str, server_version: u32) -> bool {
+    let dialect = query.dialect(server_version);
+    let mut words = Words::new(query.statement, dialect);
+    std::iter::from_fn(|| words.next())
+        .any(|token| token.name(&dialect).as_deref() == Some(name.as_bytes()))
+}
+
 /// The session's database and the one that is wanted.
 struct Scope<'a> {
     query: &'a QueryEvent<'a>,
