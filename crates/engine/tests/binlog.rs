@@ -474,6 +474,7 @@ async fn a_bad_transaction_is_found_and_stopped_before() {
     }
 
     // What the log does not have is told before anything is applied.
+    beds.load("base", &set).await.expect("it can be loaded");
     let engine = &beds.bed.engine;
     let last = all[9].gtid;
     let named = |server: u32, sequence: u64| openpeta_types::Gtid {
@@ -495,7 +496,6 @@ async fn a_bad_transaction_is_found_and_stopped_before() {
             .find_logged(&archived.archive, &set.binlog, gtid)
             .await;
         assert_eq!(found.expect("it can be read"), logged, "{gtid}");
-        beds.load("base", &set).await.expect("it can be loaded");
         if logged != Logged::Yes {
             let error = archived
                 .replay_until(&set, ReplayUntil::Through(gtid))

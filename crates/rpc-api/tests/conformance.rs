@@ -34,6 +34,9 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     ("RestoreDatabase", "InsufficientBalance"),
     ("RestoreDatabase", "Forbidden.Authentication"),
     ("RestoreDatabase", "InvalidClientToken.Malformed"),
+    // Where a restore stops is more than a time.
+    ("RestoreDatabase", "InvalidRestoreGtid.Malformed"),
+    ("RestoreDatabase", "InvalidRestoreBeforeGtid.Malformed"),
     // A switch is of two instances, each of which must hold the one database alone.
     ("SwitchBackupDatabase", "OperationDenied.DBInstanceId"),
     ("SwitchBackupDatabase", "OperationDenied.LockMode"),
@@ -221,12 +224,15 @@ const ADDED_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// Parameters that an action takes although the description lacks them, at the end of its list.
-const ADDED_PARAMETERS: [(&str, &str); 4] = [
+const ADDED_PARAMETERS: [(&str, &str); 6] = [
     // As the vendor's relational service filters its listings.
     ("DescribeInstances", "Tag.N.Key"),
     ("DescribeInstances", "Tag.N.Value"),
     ("DescribeDatabaseList", "Tag.N.Key"),
     ("DescribeDatabaseList", "Tag.N.Value"),
+    // Who deletes by accident knows the statement, not the second.
+    ("RestoreDatabase", "RestoreGtid"),
+    ("RestoreDatabase", "RestoreBeforeGtid"),
 ];
 
 /// Parameters marked as required that have a default or can be told without: clients of the

@@ -1,9 +1,10 @@
 //! `openpeta admin backup …`
 
 use jiff::Timestamp;
+use openpeta_engine::{ChangedRows, LogQuery, LoggedTransaction};
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{BackupSet, Reader};
-use openpeta_types::{BackupId, BackupStatus, InstanceId, format_time};
+use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, format_time};
 use serde_json::{Value, json};
 
 use super::{AdminChange, in_use};
@@ -45,6 +46,30 @@ impl Control {
             .into_iter()
             .map(row)
             .collect()
+    }
+
+    /// Transactions of a database in the archived log, up to now.
+    pub(super) async fn backup_log_search(
+        &self,
+        id: &InstanceId,
+        db_name: &DbName,
+        query: LogQuery,
+    ) -> Result<Value, ControlError> {
+        let instance = self.parts.store.read(|reader| reader.instance(id))?;
+        let instance = instance.ok_or_else(ApiError::instance_not_found)?;
+        let archived = instance
+            .node_id
+            .filter(|node| self.parts.is_log_archived(node));
+        let Some(node) = archived else {
+            let detail =
+                "The binary log of the instance's node is not archived (EnableBinlogBackup).";
+            return Err(ApiError::no_backup().with_detail(detail).into());
+        };
+        self.parts.archive_log(&node, id).await;
+        let archive = self.parts.log_archive(&node);
+        let found = self.parts.engine.search_log(&archive, db_name, query).await;
+        let found = found.map_err(ControlError::unavailable)?;
+        Ok(found.iter().map(logged_row).collect())
     }
 
     pub(super) fn backup_protect(
@@ -108,6 +133,48 @@ impl Control {
 fn existing(reader: &Reader<'_>, backup_id: BackupId) -> Result<BackupSet, ControlError> {
     let set = reader.backup_set(backup_id)?;
     Ok(set.ok_or_else(ApiError::backup_not_found)?)
+}
+
+fn logged_row(transaction: &LoggedTransaction) -> Value {
+    let of_table = |(table, rows): (&String, &ChangedRows)| {
+        json!({
+            "table": table,
+            "inserted": rows.inserted,
+            "updated": rows.updated,
+            "deleted": rows.deleted,
+            "more": rows.is_more,
+        })
+    };
+    let tables: Vec<_> = transaction.tables.iter().map(of_table).collect();
+    let changes = transaction.tables.iter().map(changes).collect::<Vec<_>>();
+    json!({
+        "gtid": transaction.gtid.to_string(),
+        "time": format_time(transaction.at),
+        "changes": changes.join(", "),
+        "statement": transaction.statements.first(),
+        "statements": transaction.statement_count,
+        "bytes": transaction.bytes,
+        "tables": tables,
+        "first_statements": transaction.statements,
+    })
+}
+
+/// A table with its rows: `orders +3 ~1 -2`.
+fn changes((table, rows): (&String, &ChangedRows)) -> String {
+    let mut text = table.clone();
+    for (sign, count) in [
+        ('+', rows.inserted),
+        ('~', rows.updated),
+        ('-', rows.deleted),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(" {sign}{count}"));
+        }
+    }
+    if rows.is_more {
+        text.push_str(" and more");
+    }
+    text
 }
 
 fn row(set: &BackupSet) -> Value {

@@ -23,6 +23,7 @@ mod tests;
 mod webhooks;
 
 use jiff::Timestamp;
+use openpeta_engine::LogQuery;
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{
     AuditEntry, Comparison, EventFilter, NewAlertRule, NoData, StoreError, Tenant, Writer,
@@ -216,6 +217,22 @@ impl Control {
             } => self.backup_protect(&change, backup_id, is_protected),
             C::BackupDelete { backup_id } => self.backup_delete(&change, backup_id).await,
             C::BackupLogs => Ok(self.backup_logs()),
+            C::BackupLogSearch {
+                instance_id,
+                db_name,
+                from,
+                until,
+                table,
+                limit,
+            } => {
+                let query = LogQuery {
+                    from,
+                    until: until.unwrap_or(Timestamp::MAX),
+                    table,
+                    limit: limit.unwrap_or(100).max(1) as usize,
+                };
+                self.backup_log_search(&instance_id, &db_name, query).await
+            }
             C::BackupVerify { backup_id } => self.backup_verify(&change, backup_id),
             C::OrderList {
                 account_id,

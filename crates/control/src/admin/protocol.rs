@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use openpeta_types::{
-    AccessKeyId, AccountId, AccountName, BackupId, EventKind, InstanceId, Severity, TaskId,
+    AccessKeyId, AccountId, AccountName, BackupId, DbName, EventKind, InstanceId, Severity, TaskId,
     TaskStatus, VSwitchId, VpcId,
 };
 use serde::{Deserialize, Serialize};
@@ -291,6 +291,21 @@ pub enum AdminCommand {
     },
     /// Lists archives of binary logs.
     BackupLogs,
+    /// Lists transactions that the archived log of an instance has of a database.
+    BackupLogSearch {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The database.
+        db_name: DbName,
+        /// Only those of this time or later.
+        from: Timestamp,
+        /// Only those before this time; `None` for all since.
+        until: Option<Timestamp>,
+        /// Only those that concern this table.
+        table: Option<String>,
+        /// Most rows.
+        limit: Option<u32>,
+    },
     /// Has a backup set restored into a node of its own and compared; a task does it.
     BackupVerify {
         /// The set.
@@ -443,6 +458,8 @@ impl AdminCommand {
                 | Self::TaskList { .. }
                 | Self::TaskShow { .. }
                 | Self::BackupList { .. }
+                | Self::BackupLogs
+                | Self::BackupLogSearch { .. }
                 | Self::OrderList { .. }
                 | Self::UsageList { .. }
                 | Self::AuditList { .. }

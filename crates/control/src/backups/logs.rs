@@ -74,6 +74,11 @@ impl Parts {
         self.log_archives_dir().join(node.as_str())
     }
 
+    /// Whether the log of a node is archived, by a policy as it is now or as it was.
+    pub(crate) fn is_log_archived(&self, node: &NodeId) -> bool {
+        self.log_archive(node).is_dir()
+    }
+
     fn log_archives_dir(&self) -> PathBuf {
         self.store.data_dir().join(DIRECTORY)
     }

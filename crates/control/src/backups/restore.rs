@@ -1,11 +1,10 @@
 //! RestoreDatabase: a new instance with the content of a backup set, or of a point in time.
 
-use jiff::Timestamp;
-use openpeta_engine::EngineError;
+use openpeta_engine::{BinlogPosition, EngineError, Logged, Manifest, ReplayUntil};
 use openpeta_rpc_api::ApiError;
 use openpeta_rpc_api::backups::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};
 use openpeta_store::{BackupSet, Instance, Reader, Writer};
-use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, OrderId};
+use openpeta_types::{BackupId, BackupStatus, DbName, Gtid, InstanceId, OrderId};
 use serde::{Deserialize, Serialize};
 
 use crate::authorize::{require_database, require_unlocked};
@@ -68,8 +67,12 @@ impl Control {
                 return Err(ApiError::malformed("RestoreTime").into());
             }
             RestorePoint::Time(time) => {
-                let backup_id = self.set_before(writer, &source, db_name, time)?;
-                (backup_id, Some(time))
+                let end = ReplayUntil::Second(time);
+                self.set_before(writer, &source, db_name, end)?.begin()
+            }
+            RestorePoint::Transaction { gtid, is_included } => {
+                let end = end_at(gtid, is_included);
+                self.set_before(writer, &source, db_name, end)?.begin()
             }
         };
         let manifest_sha256 = whole_set(writer, id, db_name, backup_id)?;
@@ -95,14 +98,22 @@ impl Control {
             },
         )?;
         let new_id = placed.params.instance_id.clone();
-        let params = RestoreDatabaseParams {
+        let mut params = RestoreDatabaseParams {
             instance: placed.params,
             db_name: db_name.clone(),
             source_instance_id: id.clone(),
             backup_id,
             manifest_sha256,
-            until,
+            until: None,
+            before: None,
+            through: None,
         };
+        match until {
+            Some(ReplayUntil::Second(time)) => params.until = Some(time),
+            Some(ReplayUntil::Before(gtid)) => params.before = Some(gtid),
+            Some(ReplayUntil::Through(gtid)) => params.through = Some(gtid),
+            None => {}
+        }
         let of_database = Some(db_name.clone());
         let task = self.enqueue::<RestoreDatabase>(writer, call, &new_id, of_database, params)?;
         audit::record(writer, call, Some(id), Some(task))?;
@@ -117,15 +128,79 @@ impl Control {
 /// Of how many sets one that a restore to a point in time can begin with is looked for.
 const MAX_SETS: u32 = 10_000;
 
+/// A set from which the log is gone on with.
+struct Begin {
+    backup_id: BackupId,
+    position: BinlogPosition,
+    /// How far; `None` when the set itself is that.
+    end: Option<ReplayUntil>,
+}
+
+impl Begin {
+    fn begin(self) -> (BackupId, Option<ReplayUntil>) {
+        (self.backup_id, self.end)
+    }
+}
+
+fn end_at(gtid: Gtid, is_included: bool) -> ReplayUntil {
+    if is_included {
+        ReplayUntil::Through(gtid)
+    } else {
+        ReplayUntil::Before(gtid)
+    }
+}
+
 impl Control {
-    /// The newest set from which the archived log leads to a time.
+    /// Whether the archived log has the transaction that a restore names, so that one which it
+    /// lacks is told now and not by the task. What else is wrong is told by the call itself.
+    ///
+    /// # Errors
+    /// `OperationDenied.NotFoundBackup`.
+    pub async fn check_restore_point(
+        &self,
+        call: &MutatingCall,
+        request: &RestoreDatabaseRequest,
+    ) -> Result<(), ControlError> {
+        let RestorePoint::Transaction { gtid, is_included } = request.point else {
+            return Ok(());
+        };
+        let found = self.parts.store.read(|reader| {
+            let token = request.client_token.as_ref();
+            if idempotency::answered::<Answer>(reader, call, token)?.is_some() {
+                return Ok::<_, ControlError>(None);
+            }
+            let id = &request.instance_id;
+            let source = self.active_instance(reader, &call.caller, call.action, id)?;
+            require_database(reader, id, &request.db_name)?;
+            let end = end_at(gtid, is_included);
+            let begin = self.set_before(reader, &source, &request.db_name, end)?;
+            Ok(source.node_id.map(|node| (node, begin)))
+        })?;
+        let Some((node, begin)) = found.filter(|(_, begin)| begin.end.is_some()) else {
+            return Ok(());
+        };
+        // It may have been committed just now.
+        self.parts.archive_log(&node, &request.instance_id).await;
+        let archive = self.parts.log_archive(&node);
+        let engine = &self.parts.engine;
+        let logged = engine.find_logged(&archive, &begin.position, gtid).await;
+        let what = match logged.map_err(ControlError::unavailable)? {
+            Logged::Yes => return Ok(()),
+            Logged::NotYet => "does not go as far as",
+            Logged::Never => "does not have",
+        };
+        let detail = format!("The archived binary log {what} transaction {gtid}.");
+        Err(ApiError::no_backup().with_detail(&detail).into())
+    }
+
+    /// The newest set from which the archived log leads to a point.
     fn set_before(
         &self,
         reader: &Reader<'_>,
         source: &Instance,
         db_name: &DbName,
-        time: Timestamp,
-    ) -> Result<BackupId, ControlError> {
+        end: ReplayUntil,
+    ) -> Result<Begin, ControlError> {
         let refused = |detail: &str| ApiError::no_backup().with_detail(detail).into();
         let id = &source.instance_id;
         let policy = reader.backup_policy(id, db_name)?.unwrap_or_default();
@@ -139,24 +214,28 @@ impl Control {
             if set.set.db_name != *db_name || set.status != BackupStatus::Success {
                 continue;
             }
-            match self.leads_to(&set, source, time) {
-                Ok(true) => return Ok(set.backup_id),
-                Ok(false) => {}
+            match self.leads_to(&set, source, end) {
+                Ok(Some(begin)) => return Ok(begin),
+                Ok(None) => {}
                 Err(reason) => drop(first_reason.get_or_insert(reason)),
             }
         }
-        let none = || "No backup set was taken before that time.".to_owned();
+        let what = match end {
+            ReplayUntil::Second(_) => "that time",
+            ReplayUntil::Before(_) | ReplayUntil::Through(_) => "that transaction",
+        };
+        let none = || format!("No backup set was taken before {what}.");
         Err(refused(&first_reason.unwrap_or_else(none)))
     }
 
-    /// Whether a set is of an earlier time; an error that says why not when the log does not lead
-    /// on from it.
+    /// How a set leads to a point, if it is of an earlier one; an error that says why not when
+    /// the log does not lead on from it.
     fn leads_to(
         &self,
         set: &BackupSet,
         source: &Instance,
-        time: Timestamp,
-    ) -> Result<bool, String> {
+        end: ReplayUntil,
+    ) -> Result<Option<Begin>, String> {
         let backup_id = set.backup_id;
         let directory = self.parts.backup_dir(&source.instance_id, backup_id);
         let sha256 = set.outcome.manifest_sha256.as_deref().unwrap_or_default();
@@ -169,14 +248,22 @@ impl Control {
                 ),
                 _ => format!("Backup set {backup_id} is damaged."),
             })?;
-        if manifest.taken_at >= time {
-            return Ok(false);
+        let relation = relation(&manifest, end);
+        if relation == Relation::After {
+            return Ok(None);
         }
         let node = source.node_id.as_ref();
         if node.is_none_or(|node| node.as_str() != manifest.binlog.node) {
             return Err(format!(
                 "What the instance serves since a switch or an upgrade does not go on from backup set {backup_id}."
             ));
+        }
+        if relation == Relation::Same {
+            return Ok(Some(Begin {
+                backup_id,
+                position: manifest.binlog,
+                end: None,
+            }));
         }
         if let Some(table) = manifest.table_without_moment() {
             return Err(format!(
@@ -193,7 +280,39 @@ impl Control {
                 "The binary log since backup set {backup_id} was not archived."
             ));
         }
-        Ok(true)
+        Ok(Some(Begin {
+            backup_id,
+            position: manifest.binlog,
+            end: Some(end),
+        }))
+    }
+}
+
+/// Where a set is, seen from a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Before,
+    Same,
+    After,
+}
+
+fn relation(manifest: &Manifest, end: ReplayUntil) -> Relation {
+    let of = |is_before| {
+        if is_before {
+            Relation::Before
+        } else {
+            Relation::After
+        }
+    };
+    let before_transaction = |gtid: Gtid| {
+        let last = gtid.of_domain(&manifest.binlog.gtid);
+        of(last.is_none_or(|last| last.sequence < gtid.sequence))
+    };
+    match end {
+        ReplayUntil::Second(time) => of(manifest.taken_at < time),
+        // With other domains it has more than what is before that transaction.
+        ReplayUntil::Through(gtid) if manifest.binlog.gtid == gtid.to_string() => Relation::Same,
+        ReplayUntil::Before(gtid) | ReplayUntil::Through(gtid) => before_transaction(gtid),
     }
 }
 

@@ -18,6 +18,7 @@ use openpeta_types::{
     BackupId, BackupStatus, DbName, InstanceId, LockMode, ObjectStatus, format_time,
 };
 
+use crate::admin::protocol::{AdminCommand, AdminReply};
 use crate::testing::{TestEngine, World, connect};
 
 /// Asks for a backup; the code of the refusal if there is one.
@@ -403,6 +404,114 @@ async fn a_point_in_time_needs_a_set_before_it_and_the_log_since() {
         .expect("the disk works");
     assert!(!archive.exists());
     assert_eq!(world.parts.log_archives.figures(), []);
+}
+
+/// Asks for a restore by a GTID, as the action does; what the refusal says if there is one.
+async fn restore_at(
+    world: &World,
+    id: &InstanceId,
+    parameter: &str,
+    gtid: &str,
+) -> Result<InstanceId, String> {
+    let pairs = [
+        ("SrcInstanceId", id.as_str()),
+        ("SrcDBName", "shop"),
+        ("RestoreType", "1"),
+        (parameter, gtid),
+    ];
+    let params = Params::from_pairs(pairs).expect("unique names");
+    let request = RestoreDatabaseRequest::from_params(&params).expect("well formed");
+    let call = world.call(Action::RestoreDatabase);
+    let told = |error: crate::ControlError| format!("{}: {}", error.api.code, error.api.message);
+    let checked = world.control.check_restore_point(&call, &request).await;
+    checked.map_err(told)?;
+    let restored = world.control.restore_database(&call, &request);
+    restored.map(|response| response.instance_id).map_err(told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_transaction_is_named_and_left_out() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let id = world.order();
+    world.run_tasks().await;
+    run(&world, &id, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let search = |table: Option<&str>| {
+        let command = AdminCommand::BackupLogSearch {
+            instance_id: id.clone(),
+            db_name: DbName::parse("shop").expect("a name"),
+            from: Timestamp::UNIX_EPOCH,
+            until: None,
+            table: table.map(str::to_owned),
+            limit: None,
+        };
+        world.control.admin(command, Timestamp::now())
+    };
+    let AdminReply::Error { code, .. } = search(None).await else {
+        panic!("nothing is archived");
+    };
+    assert_eq!(code, "OperationDenied.NotFoundBackup");
+    let gtid = "0-1-1";
+    let refused = restore_at(&world, &id, "RestoreGtid", gtid).await;
+    assert!(refused.expect_err("no log").contains("EnableBinlogBackup"));
+
+    enable_log(&world, &id);
+    world.parts.archive_logs().await.expect("the store works");
+    create(&world, &id, "shop").expect("taken");
+    world.run_tasks().await;
+    run(&world, &id, "INSERT INTO t VALUES (1), (2), (3)").await;
+    run(&world, &id, "DELETE FROM t WHERE id > 1").await;
+    run(&world, &id, "INSERT INTO t VALUES (4)").await;
+    let AdminReply::Ok(found) = search(Some("t")).await else {
+        panic!("it is archived");
+    };
+    let rows = found.as_array().expect("rows");
+    let changes: Vec<_> = rows.iter().map(|row| row["changes"].as_str()).collect();
+    assert_eq!(
+        changes,
+        [Some(""), Some("t +3"), Some("t -2"), Some("t +1")]
+    );
+    assert_eq!(rows[2]["statement"], "DELETE FROM t WHERE id > 1");
+    assert_eq!(rows[2]["tables"][0]["deleted"], 2);
+    let name = |row: usize| rows[row]["gtid"].as_str().expect("a name").to_owned();
+
+    let before = restore_at(&world, &id, "RestoreBeforeGtid", &name(2)).await;
+    let through = restore_at(&world, &id, "RestoreGtid", &name(2)).await;
+    // The set is what is wanted, without a log.
+    let set = restore_at(&world, &id, "RestoreGtid", &name(0)).await;
+    world.run_tasks().await;
+    for (restored, expected) in [(before, vec![1, 2, 3]), (through, vec![1]), (set, vec![])] {
+        let mut conn = connect(&world, &restored.expect("it is covered")).await;
+        let found: Vec<u32> = conn
+            .query("SELECT id FROM t ORDER BY id")
+            .await
+            .expect("there");
+        assert_eq!(found, expected);
+    }
+
+    let (prefix, last) = name(3)
+        .rsplit_once('-')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .expect("a name");
+    let later = format!("{prefix}-{}", last.parse::<u64>().expect("a number") + 1);
+    let foreign = format!("0-4294967295-{last}");
+    for (parameter, gtid, reason) in [
+        ("RestoreGtid", &later, "does not go as far as"),
+        ("RestoreBeforeGtid", &later, "does not go as far as"),
+        ("RestoreGtid", &foreign, "does not have"),
+        (
+            "RestoreBeforeGtid",
+            &name(0),
+            "No backup set was taken before that transaction",
+        ),
+    ] {
+        let refused = restore_at(&world, &id, parameter, gtid).await;
+        let refused = refused.expect_err("it is not covered");
+        assert!(
+            refused.starts_with("OperationDenied.NotFoundBackup: ") && refused.contains(reason),
+            "{refused}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -151,6 +151,10 @@ fn engine_error(error: EngineError) -> StepError {
         EngineError::LogGap { .. } => {
             StepError::permanent("The archived binary log is not complete.", error)
         }
+        EngineError::NoSuchTransaction { ref gtid } => {
+            let message = format!("The archived binary log does not have transaction {gtid}.");
+            StepError::permanent(message, error)
+        }
         EngineError::NotReplayed { ref what } => {
             let message = format!("The binary log could not be applied: {what}.");
             StepError::permanent(message, error)

@@ -1,15 +1,15 @@
 //! RestoreDatabase: a new instance with the content of a backup set, compared with it before
-//! anybody may call it restored, and brought forward to a point in time if one is asked for.
+//! anybody may call it restored, and brought forward to a point in time or a transaction if one is asked for.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use openpeta_engine::ReplayRange;
+use openpeta_engine::{ReplayRange, ReplayUntil};
 use openpeta_rpc_api::Action;
 use openpeta_store::{Task, Writer};
 use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, undoable};
-use openpeta_types::{BackupId, DbName, InstanceId, NodeId, Secret};
+use openpeta_types::{BackupId, DbName, Gtid, InstanceId, NodeId, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::loading::{self, CheckSet, CompareContent, LoadSet, LoadsSet, RETRY, SetSource};
@@ -33,6 +33,21 @@ pub(crate) struct RestoreDatabaseParams {
     /// What was committed before that second is wanted as well.
     #[serde(default)]
     pub(crate) until: Option<Timestamp>,
+    /// What was committed before that transaction is wanted as well.
+    #[serde(default)]
+    pub(crate) before: Option<Gtid>,
+    /// What was committed up to that transaction is wanted as well.
+    #[serde(default)]
+    pub(crate) through: Option<Gtid>,
+}
+
+impl RestoreDatabaseParams {
+    /// How far to go beyond the set.
+    fn end(&self) -> Option<ReplayUntil> {
+        let before = self.before.map(ReplayUntil::Before);
+        let through = self.through.map(ReplayUntil::Through);
+        before.or(through).or(self.until.map(ReplayUntil::Second))
+    }
 }
 
 impl MakesInstance for RestoreDatabase {
@@ -121,7 +136,7 @@ impl Step<RestoreDatabase> for ReplayLog {
         let (parts, params) = (&workflow.0, task.params());
         let node = &params.instance.node_id;
         loading::start(parts, node).await?;
-        if let Some(until) = params.until {
+        if let Some(until) = params.end() {
             replay(parts, task, params, until).await?;
         }
         let finished = parts.engine.finish_load(node).await;
@@ -133,7 +148,7 @@ async fn replay(
     parts: &Parts,
     task: &TaskContext<'_, RestoreDatabase>,
     params: &RestoreDatabaseParams,
-    until: Timestamp,
+    until: ReplayUntil,
 ) -> Result<(), StepError> {
     let (engine, node) = (&parts.engine, &params.instance.node_id);
     let set = RestoreDatabase::source(params);

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
+use jiff::Timestamp;
 use openpeta_control::admin::protocol::AdminCommand;
 use openpeta_engine::{BackupKeys, EngineError, decrypt_backup};
-use openpeta_types::{BackupId, InstanceId};
+use openpeta_types::{BackupId, DbName, InstanceId};
 use serde_json::{Value, json};
 
 use crate::admin::show::{FIELDS, Form};
@@ -47,6 +48,27 @@ pub(super) enum BackupCommand {
     },
     /// List archives of binary logs: for which time each is whole, and what it takes
     Logs,
+    /// List transactions that the archived log has of a database: names, rows, statements
+    LogSearch {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// The database
+        #[arg(long, value_parser = DbName::parse)]
+        db_name: DbName,
+        /// Only those of this time or later, as 2026-01-31T08:00:00Z
+        #[arg(long, value_name = "TIME")]
+        from: Timestamp,
+        /// Only those before this time [default: now]
+        #[arg(long, value_name = "TIME")]
+        until: Option<Timestamp>,
+        /// Only those that concern this table
+        #[arg(long)]
+        table: Option<String>,
+        /// Most rows, the oldest ones [default: 100]
+        #[arg(long)]
+        limit: Option<u32>,
+    },
     /// Restore a set into a node of its own, compare it, and throw the node away
     Verify {
         /// The set
@@ -98,6 +120,33 @@ impl BackupCommand {
                         "age_seconds",
                         "bytes",
                         "failure",
+                    ],
+                },
+            ),
+            Self::LogSearch {
+                instance_id,
+                db_name,
+                from,
+                until,
+                table,
+                limit,
+            } => (
+                C::BackupLogSearch {
+                    instance_id,
+                    db_name,
+                    from,
+                    until,
+                    table,
+                    limit,
+                },
+                Form::Rows {
+                    columns: &[
+                        "gtid",
+                        "time",
+                        "changes",
+                        "statement",
+                        "statements",
+                        "bytes",
                     ],
                 },
             ),

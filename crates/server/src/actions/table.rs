@@ -46,7 +46,7 @@ pub(super) fn handler(action: Action) -> Handler {
         Action::DescribeAccounts => SlowRead(accounts::describe_accounts::handle),
         Action::CreateDatabaseBackup => Change(backups::create_database_backup::handle),
         Action::DescribeDatabaseBackup => Read(backups::describe_database_backup::handle),
-        Action::RestoreDatabase => Change(backups::restore_database::handle),
+        Action::RestoreDatabase => SlowChange(backups::restore_database::handle),
         Action::ModifyBackupPolicy => Change(backups::modify_backup_policy::handle),
         Action::DescribeBackupPolicy => Read(backups::describe_backup_policy::handle),
         Action::ModifyAccountPassword => Change(accounts::modify_account_password::handle),

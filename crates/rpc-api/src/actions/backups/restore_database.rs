@@ -1,7 +1,7 @@
 //! RestoreDatabase.
 
 use jiff::Timestamp;
-use openpeta_types::{BackupId, DbName, InstanceId, InstanceName, OrderId};
+use openpeta_types::{BackupId, DbName, Gtid, InstanceId, InstanceName, OrderId};
 
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
@@ -47,6 +47,16 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         .default("0")
         .allowed(&["0", "1"]),
         ParameterSpec::text("ClientToken", "Idempotency key."),
+        ParameterSpec::text(
+            "RestoreGtid",
+            "Extension, for RestoreType 1 in place of RestoreTime: the GTID of the last \
+             transaction that is wanted, as 0-1-42.",
+        ),
+        ParameterSpec::text(
+            "RestoreBeforeGtid",
+            "Extension, for RestoreType 1 in place of RestoreTime: the GTID of the first \
+             transaction that is not wanted.",
+        ),
     ],
     response: &[
         REQUEST_ID,
@@ -69,9 +79,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "OperationDenied.NotFoundBackup",
             403,
-            "no backup covers RestoreTime",
+            "no backup covers RestoreTime, or the log lacks the transaction",
         ),
         ErrorSpec::new("InvalidRestoreTime.Malformed", 400, "bad or future time"),
+        ErrorSpec::new("InvalidRestoreGtid.Malformed", 400, "not as 0-1-42"),
+        ErrorSpec::new("InvalidRestoreBeforeGtid.Malformed", 400, "not as 0-1-42"),
         ErrorSpec::new(
             "InvalidRestoreType.ValueNotSupported",
             400,
@@ -135,6 +147,13 @@ pub enum RestorePoint {
     Set(BackupId),
     /// That of a point in time.
     Time(Timestamp),
+    /// That just before or after a transaction.
+    Transaction {
+        /// Its name.
+        gtid: Gtid,
+        /// After it.
+        is_included: bool,
+    },
 }
 
 impl ApiRequest for RestoreDatabaseRequest {
@@ -153,11 +172,16 @@ impl ApiRequest for RestoreDatabaseRequest {
             Some(_) => Some(params.time("RestoreTime")?),
             None => None,
         };
-        let point = if by_time.unwrap_or_default() {
-            RestorePoint::Time(time.ok_or_else(|| ApiError::missing_parameter("RestoreTime"))?)
-        } else {
-            let text = params.required("BackupId")?;
-            RestorePoint::Set(BackupId::parse(text).map_err(|_| ApiError::backup_not_found())?)
+        let is_by_time = by_time.unwrap_or_default();
+        let transaction = transaction(params, is_by_time && time.is_none())?;
+        let point = match (time, transaction) {
+            _ if !is_by_time => {
+                let text = params.required("BackupId")?;
+                RestorePoint::Set(BackupId::parse(text).map_err(|_| ApiError::backup_not_found())?)
+            }
+            (Some(time), _) => RestorePoint::Time(time),
+            (None, Some(point)) => point,
+            (None, None) => return Err(ApiError::missing_parameter("RestoreTime")),
         };
         Ok(Self {
             instance_id: params.named_instance("SrcInstanceId")?,
@@ -167,6 +191,23 @@ impl ApiRequest for RestoreDatabaseRequest {
             client_token: params.client_token()?,
         })
     }
+}
+
+/// The transaction that is named, if one is. Where it `is_wanted` not, it must not be passed over:
+/// it says what of the content is bad.
+fn transaction(params: &Params, is_wanted: bool) -> Result<Option<RestorePoint>, ApiError> {
+    let mut point = None;
+    for (name, is_included) in [("RestoreGtid", true), ("RestoreBeforeGtid", false)] {
+        let Some(text) = params.get(name) else {
+            continue;
+        };
+        let gtid = Gtid::parse(text).map_err(|_| ApiError::malformed(name))?;
+        if !is_wanted || point.is_some() {
+            return Err(ApiError::invalid_parameter(name));
+        }
+        point = Some(RestorePoint::Transaction { gtid, is_included });
+    }
+    Ok(point)
 }
 
 /// The answer to RestoreDatabase.
@@ -218,6 +259,15 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_is_the_last_or_the_first_that_is_left_out() {
+        for (name, is_included) in [("RestoreGtid", true), ("RestoreBeforeGtid", false)] {
+            let read = request(&[("RestoreType", "1"), (name, "0-12-345")]).expect("right");
+            let gtid = Gtid::parse("0-12-345").expect("well formed");
+            assert_eq!(read.point, RestorePoint::Transaction { gtid, is_included });
+        }
+    }
+
+    #[test]
     fn wrong_values_have_their_codes() {
         for (changes, code) in [
             (
@@ -234,6 +284,32 @@ mod tests {
             (
                 &[("RestoreTime", "2019-02-30T00:00:00Z")],
                 "InvalidRestoreTime.Malformed",
+            ),
+            (
+                &[("RestoreType", "1"), ("RestoreGtid", "0-1")],
+                "InvalidRestoreGtid.Malformed",
+            ),
+            (
+                &[("RestoreType", "1"), ("RestoreBeforeGtid", "noon")],
+                "InvalidRestoreBeforeGtid.Malformed",
+            ),
+            // It would be passed over.
+            (&[("RestoreBeforeGtid", "0-1-2")], "InvalidParameter"),
+            (
+                &[
+                    ("RestoreType", "1"),
+                    ("RestoreTime", "2019-01-17T08:00:00Z"),
+                    ("RestoreGtid", "0-1-2"),
+                ],
+                "InvalidParameter",
+            ),
+            (
+                &[
+                    ("RestoreType", "1"),
+                    ("RestoreBeforeGtid", "0-1-2"),
+                    ("RestoreGtid", "0-1-2"),
+                ],
+                "InvalidParameter",
             ),
             (&[("SrcInstanceId", "x")], "InvalidDBInstanceId.NotFound"),
             (&[("SrcDBName", "x!")], "InvalidDBName.NotFound"),
