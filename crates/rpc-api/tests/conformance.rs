@@ -37,6 +37,11 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     // Where a restore stops is more than a time.
     ("RestoreDatabase", "InvalidRestoreGtid.Malformed"),
     ("RestoreDatabase", "InvalidRestoreBeforeGtid.Malformed"),
+    ("RestoreDatabase", "InvalidWithAccounts.ValueNotSupported"),
+    (
+        "RestoreDatabase",
+        "InvalidWithBackupPolicy.ValueNotSupported",
+    ),
     // A switch is of two instances, each of which must hold the one database alone.
     ("SwitchBackupDatabase", "OperationDenied.DBInstanceId"),
     ("SwitchBackupDatabase", "OperationDenied.LockMode"),
@@ -224,7 +229,7 @@ const ADDED_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// Parameters that an action takes although the description lacks them, at the end of its list.
-const ADDED_PARAMETERS: [(&str, &str); 6] = [
+const ADDED_PARAMETERS: [(&str, &str); 8] = [
     // As the vendor's relational service filters its listings.
     ("DescribeInstances", "Tag.N.Key"),
     ("DescribeInstances", "Tag.N.Value"),
@@ -233,6 +238,9 @@ const ADDED_PARAMETERS: [(&str, &str); 6] = [
     // Who deletes by accident knows the statement, not the second.
     ("RestoreDatabase", "RestoreGtid"),
     ("RestoreDatabase", "RestoreBeforeGtid"),
+    // What the new instance is like beside its content.
+    ("RestoreDatabase", "WithAccounts"),
+    ("RestoreDatabase", "WithBackupPolicy"),
 ];
 
 /// Parameters marked as required that have a default or can be told without: clients of the

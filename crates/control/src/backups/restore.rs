@@ -1,16 +1,18 @@
 //! RestoreDatabase: a new instance with the content of a backup set, or of a point in time.
 
+use jiff::Timestamp;
 use openpeta_engine::{BinlogPosition, EngineError, Logged, Manifest, ReplayUntil};
 use openpeta_rpc_api::ApiError;
 use openpeta_rpc_api::backups::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};
-use openpeta_store::{BackupSet, Instance, Reader, Writer};
-use openpeta_types::{BackupId, BackupStatus, DbName, Gtid, InstanceId, OrderId};
+use openpeta_store::{Account, BackupPolicy, BackupSet, Instance, Reader, Writer};
+use openpeta_types::route::AccountLogin;
+use openpeta_types::{AccountStatus, BackupId, BackupStatus, DbName, Gtid, InstanceId, OrderId};
 use serde::{Deserialize, Serialize};
 
 use crate::authorize::{require_database, require_unlocked};
 use crate::instances::NewInstance;
 use crate::workflows::restore_database::{RestoreDatabase, RestoreDatabaseParams};
-use crate::{Control, ControlError, MutatingCall, audit, idempotency};
+use crate::{Control, ControlError, MutatingCall, audit, idempotency, random};
 
 /// What a repeated call is answered.
 #[derive(Serialize, Deserialize)]
@@ -98,6 +100,12 @@ impl Control {
             },
         )?;
         let new_id = placed.params.instance_id.clone();
+        if request.with_accounts {
+            copy_accounts(writer, id, &new_id, db_name)?;
+        }
+        if request.with_policy {
+            copy_policy(writer, id, &new_id, db_name, call.caller.now)?;
+        }
         let mut params = RestoreDatabaseParams {
             instance: placed.params,
             db_name: db_name.clone(),
@@ -107,6 +115,7 @@ impl Control {
             until: None,
             before: None,
             through: None,
+            with_accounts: request.with_accounts,
         };
         match until {
             Some(ReplayUntil::Second(time)) => params.until = Some(time),
@@ -127,6 +136,61 @@ impl Control {
 
 /// Of how many sets one that a restore to a point in time can begin with is looked for.
 const MAX_SETS: u32 = 10_000;
+
+/// Gives a new instance the accounts of its source, with their passwords, limits and what the API
+/// granted them on the database. The task makes them on the node.
+fn copy_accounts(
+    writer: &Writer<'_>,
+    source: &InstanceId,
+    new: &InstanceId,
+    db_name: &DbName,
+) -> Result<(), ControlError> {
+    let limits = writer.account_limits(source)?;
+    for account in writer.accounts(source)? {
+        // One that is being made or dropped there is none of which anybody was told.
+        if account.status != AccountStatus::Active {
+            continue;
+        }
+        let name = account.name.clone();
+        writer.insert_account(&Account {
+            instance_id: new.clone(),
+            status: AccountStatus::Create,
+            login: AccountLogin {
+                // On each node another one.
+                backend_password: random::backend_password()?,
+                ..account.login
+            },
+            ..account
+        })?;
+        for grant in writer.grants(source, &name)? {
+            if grant.db_name == *db_name {
+                writer.set_grant(new, &name, db_name, Some(grant.privilege))?;
+            }
+        }
+        if let Some(limits) = limits.get(name.as_str()) {
+            writer.put_account_limits(new, &name, *limits)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a new database the policy of its source; for a time before it no backup is owed.
+fn copy_policy(
+    writer: &Writer<'_>,
+    source: &InstanceId,
+    new: &InstanceId,
+    db_name: &DbName,
+    now: Timestamp,
+) -> Result<(), ControlError> {
+    if let Some(policy) = writer.backup_policy(source, db_name)? {
+        let policy = BackupPolicy {
+            effective_at: now,
+            ..policy
+        };
+        writer.put_backup_policy(new, db_name, &policy)?;
+    }
+    Ok(())
+}
 
 /// A set from which the log is gone on with.
 struct Begin {

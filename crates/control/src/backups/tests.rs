@@ -13,9 +13,11 @@ use openpeta_rpc_api::backups::{
 };
 use openpeta_rpc_api::instances::{DeleteInstanceRequest, DescribeTasksRequest};
 use openpeta_rpc_api::{Action, ApiRequest, Params};
-use openpeta_store::BackupPolicy;
+use openpeta_store::{Account, BackupPolicy};
+use openpeta_types::route::AccountLimits;
 use openpeta_types::{
-    BackupId, BackupStatus, DbName, InstanceId, LockMode, ObjectStatus, format_time,
+    AccountName, AccountStatus, BackupId, BackupStatus, DbName, InstanceId, LockMode, ObjectStatus,
+    format_time,
 };
 
 use crate::admin::protocol::{AdminCommand, AdminReply};
@@ -538,9 +540,69 @@ async fn a_client_token_stands_for_one_restore() {
         assert!(reader.accounts(&first)?.is_empty());
         let database = reader.databases(&first)?.remove(0);
         assert_eq!(database.settings, reader.databases(&id)?[0].settings);
+        assert_eq!(reader.backup_policy(&first, &database.db_name)?, None);
         Ok::<_, openpeta_store::StoreError>(())
     });
     orders.expect("the store works");
+
+    // What is asked for beside the content comes along.
+    let name = DbName::parse("shop").expect("a name");
+    let given = world.parts.store.write(|writer| {
+        let alice = writer.accounts(&id)?.remove(0);
+        let limits = AccountLimits {
+            connections: 3,
+            queries_per_second: 7,
+        };
+        writer.put_account_limits(&id, &alice.name, limits)?;
+        // It is not there any more, whoever looks.
+        writer.insert_account(&Account {
+            name: AccountName::parse_new("leaving").expect("a name"),
+            status: AccountStatus::Delete,
+            ..alice
+        })
+    });
+    given.expect("the store works");
+    enable_log(&world, &id);
+    let with = [("WithAccounts", "true"), ("WithBackupPolicy", "true")];
+    let second = restore(&world, &id, set, &with).expect("it is whole");
+    let compared = world.parts.store.read(|reader| {
+        assert!(
+            reader
+                .backup_policy(&second, &name)?
+                .expect("it came along")
+                .is_binlog_enabled
+        );
+        assert_eq!(reader.account_limits(&second)?, reader.account_limits(&id)?);
+        let names = |id| {
+            Ok::<_, openpeta_store::StoreError>(
+                reader
+                    .accounts(id)?
+                    .into_iter()
+                    .map(|account| account.name.to_string())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            (names(&id)?.len(), names(&second)?),
+            (2, vec!["alice".to_owned()])
+        );
+        let (before, after) = (
+            reader.accounts(&id)?.remove(0),
+            reader.accounts(&second)?.remove(0),
+        );
+        assert_eq!(
+            reader.grants(&second, &after.name)?,
+            reader.grants(&id, &before.name)?
+        );
+        assert_eq!(after.status, AccountStatus::Create);
+        // On the nodes each has a password of its own.
+        assert_ne!(
+            after.login.backend_password.expose(),
+            before.login.backend_password.expose()
+        );
+        Ok::<_, openpeta_store::StoreError>(())
+    });
+    compared.expect("the store works");
 }
 
 #[tokio::test(flavor = "multi_thread")]

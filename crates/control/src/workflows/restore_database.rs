@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use openpeta_engine::{ReplayRange, ReplayUntil};
+use openpeta_engine::{HeldByAccount, ReplayRange, ReplayUntil};
 use openpeta_rpc_api::Action;
-use openpeta_store::{Task, Writer};
+use openpeta_store::{Account, Grant, Task, Writer};
 use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, undoable};
-use openpeta_types::{BackupId, DbName, Gtid, InstanceId, NodeId, Secret};
+use openpeta_types::{
+    AccountName, AccountType, BackupId, DbName, Gtid, InstanceId, NodeId, Secret,
+};
 use serde::{Deserialize, Serialize};
 
 use super::loading::{self, CheckSet, CompareContent, LoadSet, LoadsSet, RETRY, SetSource};
@@ -39,6 +41,9 @@ pub(crate) struct RestoreDatabaseParams {
     /// What was committed up to that transaction is wanted as well.
     #[serde(default)]
     pub(crate) through: Option<Gtid>,
+    /// The accounts of the source are wanted, which the new instance has by the store.
+    #[serde(default)]
+    pub(crate) with_accounts: bool,
 }
 
 impl RestoreDatabaseParams {
@@ -73,6 +78,7 @@ impl Workflow for RestoreDatabase {
             undoable(LoadSet),
             undoable(CompareContent),
             undoable(ReplayLog),
+            undoable(MakeAccounts),
             undoable(OpenEndpoint),
             undoable(CheckLogin),
         ]
@@ -178,6 +184,71 @@ async fn replay(
         .map_err(engine_error)?;
     tracing::info!(%node, groups = replayed.groups, gtid = replayed.gtid, "the binary log is applied");
     Ok(())
+}
+
+/// Accounts that came along are on the node. They go with it.
+struct MakeAccounts;
+
+#[async_trait]
+impl Step<RestoreDatabase> for MakeAccounts {
+    const NAME: &'static str = "make-accounts";
+    const TITLE: &'static str = "Making the accounts";
+    const IS_INTERRUPTIBLE: bool = true;
+    const RETRY: Option<RetryPolicy> = Some(RETRY);
+    type Output = ();
+
+    async fn run(
+        &self,
+        workflow: &RestoreDatabase,
+        task: &TaskContext<'_, RestoreDatabase>,
+    ) -> Result<(), StepError> {
+        let (parts, params) = (&workflow.0, task.params());
+        if !params.with_accounts {
+            return Ok(());
+        }
+        let node = &params.instance.node_id;
+        loading::start(parts, node).await?;
+        let id = &params.instance.instance_id;
+        let instance = super::instance(parts, id)?;
+        let accounts = parts.accounts_with_grants(id)?;
+        for (account, grants) in &accounts {
+            parts.apply_account(&instance, account, grants).await?;
+        }
+        let granted = granted_at_source(parts, params, &accounts).await?;
+        let mut sql = parts.engine.sql(node).await.map_err(engine_error)?;
+        for (account, held) in &granted {
+            sql.set_held(account, held).await.map_err(engine_error)?;
+        }
+        sql.close().await;
+        Ok(())
+    }
+}
+
+/// What the source's node says of accounts and the database: some was granted by SQL. Of an
+/// instance that is gone since, what the API granted is left.
+async fn granted_at_source(
+    parts: &Parts,
+    params: &RestoreDatabaseParams,
+    accounts: &[(Account, Vec<Grant>)],
+) -> Result<Vec<(AccountName, HeldByAccount)>, StepError> {
+    let source = &params.source_instance_id;
+    let found = parts.store.read(|reader| reader.instance(source))?;
+    let Some(node) = found.and_then(|instance| instance.node_id) else {
+        tracing::warn!(instance = %source, "the source of a restore is gone; grants made by SQL are not restored");
+        return Ok(Vec::new());
+    };
+    let mut sql = parts.engine.sql(&node).await.map_err(engine_error)?;
+    let present = sql.accounts().await.map_err(engine_error)?;
+    let mut granted = Vec::new();
+    for (account, _) in accounts {
+        // One of type Super has everything.
+        if account.account_type == AccountType::Normal && present.contains(&account.name) {
+            let held = sql.held_by(&account.name).await.map_err(engine_error)?;
+            granted.push((account.name.clone(), held.only_on(&params.db_name)));
+        }
+    }
+    sql.close().await;
+    Ok(granted)
 }
 
 /// Whether a task restores a set.

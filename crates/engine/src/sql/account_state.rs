@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use openpeta_types::AccountName;
+use openpeta_types::{AccountName, DbName};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::NodeSql;
 use super::accounts::refuse_internal;
-use super::grants::Grants;
+use super::grants::{Grants, Row};
 use super::object_grants::ObjectGrant;
 use crate::error::{EngineError, Result};
 use crate::quote;
@@ -24,6 +24,19 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct HeldByAccount {
     grants: Grants,
     objects: Vec<ObjectGrant>,
+}
+
+impl HeldByAccount {
+    /// What of it is on one database.
+    #[must_use]
+    pub fn only_on(mut self, database: &DbName) -> Self {
+        let pattern = quote::grant_pattern(database.as_str());
+        self.grants.global = Row::default();
+        self.grants.databases.retain(|its, _| *its == pattern);
+        self.objects
+            .retain(|grant| grant.database == database.as_str());
+        self
+    }
 }
 
 impl NodeSql {

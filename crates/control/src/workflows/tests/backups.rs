@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use mysql_async::prelude::Queryable;
 use openpeta_store::{BackupOutcome, BackupSet, NewBackupSet};
 use openpeta_types::{
-    BackupMethod, BackupMode, BackupStatus, BackupType, ChargeType, POSTPAID_EXPIRY, format_time,
+    AccountStatus, BackupMethod, BackupMode, BackupStatus, BackupType, ChargeType, POSTPAID_EXPIRY,
+    format_time,
 };
 use tokio::sync::OnceCell;
 
@@ -103,6 +104,7 @@ async fn world_with_backup(engine: &TestEngine) -> World {
     run(&world, &id, "INSERT INTO orders VALUES (1), (2)").await;
     create(&world, &id, "shop").expect("it is ACTIVE");
     world.run_tasks().await;
+    run(&world, &id, "GRANT UPDATE (id) ON orders TO alice").await;
     // What is not in the set must not be in what is restored.
     run(&world, &id, "DELETE FROM orders").await;
     world
@@ -151,7 +153,8 @@ impl Scenario for Restoring {
 
     fn enqueue(&self, world: &World) -> TaskId {
         let (set, _) = only_backup(world);
-        restore(world, &only_instance(world), set.backup_id, &[]).expect("it is whole");
+        let changes = [("WithAccounts", "true")];
+        restore(world, &only_instance(world), set.backup_id, &changes).expect("it is whole");
         newest_task(world)
     }
 
@@ -160,6 +163,7 @@ impl Scenario for Restoring {
         let [source, restored] = ids.as_slice() else {
             panic!("{ids:?}");
         };
+        assert_same_accounts(world, source, restored).await;
         let detail = world
             .parts
             .store
@@ -181,6 +185,40 @@ impl Scenario for Restoring {
     async fn assert_unwound(&self, world: &World) {
         assert_nothing_restored(world);
     }
+}
+
+/// Accounts log in as in the source, and may do the same.
+async fn assert_same_accounts(world: &World, source: &InstanceId, restored: &InstanceId) {
+    let mut rights = Vec::new();
+    let mut logins = Vec::new();
+    for id in [source, restored] {
+        let store = &world.parts.store;
+        let mut accounts = store
+            .read(|reader| reader.accounts(id))
+            .expect("the store works");
+        accounts.retain(|account| account.name.as_str() == "alice");
+        assert_eq!(accounts[0].status, AccountStatus::Active);
+        let login = &accounts[0].login;
+        logins.push((login.native, login.sha2));
+        let mut conn = connect(world, id).await;
+        let mut granted: Vec<String> = conn
+            .query("SHOW GRANTS FOR alice")
+            .await
+            .expect("it is there");
+        granted.retain(|grant| !grant.contains("ON *.*"));
+        granted.sort();
+        rights.push(granted);
+        let route = world.gateway.route(id).expect("it is open");
+        assert_eq!(route.accounts["alice"], *login);
+    }
+    assert_eq!(rights[0], rights[1]);
+    assert!(
+        rights[0]
+            .iter()
+            .any(|grant| grant.contains("UPDATE (`id`)")),
+        "{rights:?}"
+    );
+    assert_eq!(logins[0], logins[1]);
 }
 
 /// Only the instance that was backed up is there, and its set is as it was.

@@ -21,7 +21,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     section: Section::Backups,
     description: "Restores a database into a new instance, from a backup set or to a point in \
         time. The new instance is ordered like the source: network, billing mode, node spec and whitelist are the \
-        same; it has no accounts. It becomes ACTIVE only after everything in it was compared \
+        same; it has no accounts unless they are asked for. It becomes ACTIVE only after everything in it was compared \
         with the set; to a point in time, what was committed before that second is applied out of \
         the archived binary log.",
     mutating: true,
@@ -57,6 +57,17 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "Extension, for RestoreType 1 in place of RestoreTime: the GTID of the first \
              transaction that is not wanted.",
         ),
+        ParameterSpec::boolean(
+            "WithAccounts",
+            "Extension: whether the new instance gets the source's accounts with their passwords \
+             and what they may do in the database.",
+        )
+        .default("false"),
+        ParameterSpec::boolean(
+            "WithBackupPolicy",
+            "Extension: whether the new database gets the source's backup policy.",
+        )
+        .default("false"),
     ],
     response: &[
         REQUEST_ID,
@@ -88,6 +99,16 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             "InvalidRestoreType.ValueNotSupported",
             400,
             "neither 0 nor 1",
+        ),
+        ErrorSpec::new(
+            "InvalidWithAccounts.ValueNotSupported",
+            400,
+            "neither true nor false",
+        ),
+        ErrorSpec::new(
+            "InvalidWithBackupPolicy.ValueNotSupported",
+            400,
+            "neither true nor false",
         ),
         ErrorSpec::new("InvalidInstanceName.Malformed", 400, "bad InstanceName"),
         ErrorSpec::new(
@@ -136,6 +157,10 @@ pub struct RestoreDatabaseRequest {
     pub instance_name: Option<InstanceName>,
     /// What is restored.
     pub point: RestorePoint,
+    /// Whether the accounts come along.
+    pub with_accounts: bool,
+    /// Whether the backup policy does.
+    pub with_policy: bool,
     /// The client's idempotency token.
     pub client_token: Option<ClientToken>,
 }
@@ -188,6 +213,8 @@ impl ApiRequest for RestoreDatabaseRequest {
             db_name: db_name(params, "SrcDBName")?,
             instance_name: instance_name(params, "InstanceName")?,
             point,
+            with_accounts: params.boolean("WithAccounts")?.unwrap_or_default(),
+            with_policy: params.boolean("WithBackupPolicy")?.unwrap_or_default(),
             client_token: params.client_token()?,
         })
     }
@@ -250,6 +277,10 @@ mod tests {
     fn a_set_or_a_time_is_restored() {
         let read = request(&[]).expect("right");
         assert_eq!(read.point, RestorePoint::Set(BackupId::from_number(7)));
+        assert_eq!((read.with_accounts, read.with_policy), (false, false));
+        let read = request(&[("WithAccounts", "true"), ("WithBackupPolicy", "True")]);
+        let read = read.expect("right");
+        assert_eq!((read.with_accounts, read.with_policy), (true, true));
         let time = "2019-01-17T08:00:00Z";
         let read = request(&[("RestoreType", "1"), ("RestoreTime", time)]).expect("right");
         assert_eq!(
@@ -292,6 +323,14 @@ mod tests {
             (
                 &[("RestoreType", "1"), ("RestoreBeforeGtid", "noon")],
                 "InvalidRestoreBeforeGtid.Malformed",
+            ),
+            (
+                &[("WithAccounts", "yes")],
+                "InvalidWithAccounts.ValueNotSupported",
+            ),
+            (
+                &[("WithBackupPolicy", "1")],
+                "InvalidWithBackupPolicy.ValueNotSupported",
             ),
             // It would be passed over.
             (&[("RestoreBeforeGtid", "0-1-2")], "InvalidParameter"),
