@@ -11,7 +11,8 @@ use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workf
 use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
-use super::{FAILED_INSIDE, engine_error, fraction, instance};
+use super::meter::Meter;
+use super::{FAILED_INSIDE, engine_error, instance};
 use crate::parts::Parts;
 
 /// How often a backup is begun anew when a definition changed while it was taken.
@@ -146,8 +147,9 @@ async fn take(
         db_name: db_name.to_string(),
         backup_id: backup_id.to_string(),
     };
+    let meter = Meter::new();
     let progress = |done: u64, total: u64, what: &str| {
-        task.progress(fraction(done, total), &format!("Reading table {what}"));
+        meter.tell(task, (done, total), &format!("Reading table {what}"));
     };
     for attempt in 1.. {
         let instance = instance(parts, instance_id)?;

@@ -10,7 +10,8 @@ use openpeta_engine::Manifest;
 use openpeta_tasks::{RetryPolicy, Step, StepError, TaskContext, Workflow};
 use openpeta_types::{BackupId, DbName, InstanceId, NodeId};
 
-use super::{engine_error, fraction};
+use super::engine_error;
+use super::meter::Meter;
 use crate::parts::Parts;
 
 /// A load or a comparison that failed for want of the node is begun anew.
@@ -66,8 +67,9 @@ pub(super) async fn load<W: LoadsSet>(
     task: &TaskContext<'_, W>,
     manifest: &Manifest,
 ) -> Result<(), StepError> {
+    let meter = Meter::new();
     let progress = |done: u64, total: u64, what: &str| {
-        task.progress(fraction(done, total), &format!("Loading {what}"));
+        meter.tell(task, (done, total), &format!("Loading {what}"));
     };
     let (node, source) = (W::node(task.params()), W::source(task.params()));
     let set = source.path(parts);
@@ -84,8 +86,9 @@ pub(super) async fn compare<W: LoadsSet>(
     task: &TaskContext<'_, W>,
     manifest: &Manifest,
 ) -> Result<(), StepError> {
+    let meter = Meter::new();
     let progress = |done: u64, total: u64, what: &str| {
-        task.progress(fraction(done, total), &format!("Comparing table {what}"));
+        meter.tell(task, (done, total), &format!("Comparing table {what}"));
     };
     let (node, source) = (W::node(task.params()), W::source(task.params()));
     let compared = parts

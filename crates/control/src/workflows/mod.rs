@@ -15,6 +15,7 @@ pub(crate) mod delete_database;
 pub(crate) mod delete_instance;
 pub(crate) mod grant_account_privilege;
 mod loading;
+mod meter;
 pub(crate) mod new_instance;
 mod opening;
 pub(crate) mod public_connection;
@@ -183,12 +184,6 @@ fn engine_error(error: EngineError) -> StepError {
         | EngineError::InternalAccount { .. } => StepError::permanent(FAILED_INSIDE, error),
         _ => StepError::transient(error),
     }
-}
-
-/// How much is done, of about how much in all.
-fn fraction(done: u64, total: u64) -> f64 {
-    // The figures are estimates: no digit is lost that matters.
-    (done as f64 / total.max(1) as f64).min(0.99)
 }
 
 /// Whether a write failed for want of room, which no retry within seconds brings back.

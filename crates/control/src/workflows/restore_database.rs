@@ -14,11 +14,12 @@ use openpeta_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::engine_error;
 use super::loading::{self, CheckSet, CompareContent, LoadSet, LoadsSet, RETRY, SetSource};
+use super::meter::Meter;
 use super::new_instance::{
     self, CheckLogin, CreateNode, MakesInstance, NewInstanceParams, OpenEndpoint, StartNode,
 };
-use super::{engine_error, fraction};
 use crate::parts::Parts;
 
 /// Restores a set into a new instance.
@@ -175,8 +176,9 @@ async fn replay(
         from: &manifest.binlog,
         until,
     };
+    let meter = Meter::new();
     let progress = |done: u64, total: u64, what: &str| {
-        task.progress(fraction(done, total), &format!("Applying {what}"));
+        meter.tell(task, (done, total), &format!("Applying {what}"));
     };
     let replayed = engine
         .replay_log(node, &params.db_name, range, &progress)
