@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::options::{OutputOptions, ServiceOptions};
+use crate::cli::options::{DEFAULT_WAIT, OutputOptions, ServiceOptions};
 use crate::client::Answer;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output;
 use crate::table::{View, render_answer};
-use crate::wait;
+use crate::{in_place, wait};
 
 /// The columns that come first, where the API's own order would hide what matters most on a
 /// narrow terminal.
@@ -87,6 +87,8 @@ pub struct CallOptions {
     pub data_dir: Option<PathBuf>,
     /// How long to wait for the call's task; `None` not to wait.
     pub wait: Option<Duration>,
+    /// Whether what is restored takes the place of what it was restored from.
+    pub in_place: bool,
     /// Whether the call is helped along: defaults for an order, an idempotency token, a check
     /// that nothing is missing. Without it the call is sent as it was written.
     pub assist: bool,
@@ -103,6 +105,10 @@ pub fn run(mut call: Invocation, options: CallOptions) -> Result<(), Failure> {
         call.add_order_defaults(client.profile());
         refuse_missing(&call)?;
         call.add_client_token();
+    }
+    if options.in_place {
+        let timeout = options.wait.unwrap_or(DEFAULT_WAIT);
+        return in_place::run(&client, &call, timeout, &options.output);
     }
     let watch = match options.wait {
         Some(timeout) => Some(wait::Watch::prepare(&client, &call, timeout)?),

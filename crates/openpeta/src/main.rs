@@ -10,6 +10,7 @@ mod client;
 mod connect;
 mod diagnose;
 mod failure;
+mod in_place;
 mod invocation;
 mod metrics;
 mod next_step;

@@ -80,6 +80,27 @@ fn a_backup_is_listed_and_goes_with_its_instance() {
     };
     assert_eq!(mode(&directory) & 0o777, 0o700);
     assert_eq!(mode(&directory.join("dump.sql.zst")) & 0o777, 0o600);
+
+    // Restored in place, the instance serves the set, and the new one what there was since.
+    session
+        .query("INSERT INTO works VALUES (1)")
+        .expect("a row");
+    let restore = ["restore-database", "--src-instance-id", &instance];
+    let what = ["--src-db-name", DATABASE, "--backup-id", &backup];
+    let how = ["--with-accounts", "true", "--in-place", "--json"];
+    let output = service.cli(&[&restore[..], &what, &how].concat());
+    assert!(output.status.success(), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(answer["Wait"]["InstanceId"], *instance);
+    let new = answer["NewInstanceId"].as_str().expect("an id");
+    let rows = |instance: &str| {
+        let mut session = api.wait_active(instance).connect_when_possible();
+        session
+            .value("SELECT COUNT(*) FROM works")
+            .expect("a table")
+    };
+    assert_eq!((rows(&instance), rows(new)), ("0".into(), "1".into()));
+    api.delete(new);
     api.delete(&instance);
     service.assert_nothing_left();
 }

@@ -13,6 +13,9 @@ use crate::secret_input;
 /// The argument that names the instance by its position.
 const INSTANCE: &str = "INSTANCE";
 
+/// The flag that has a restore take the place of its source.
+const IN_PLACE: &str = "in-place";
+
 /// Parameters whose value is a JSON text.
 const JSON_PARAMETERS: [&str; 2] = ["DBInfo", "Commodities"];
 
@@ -38,6 +41,14 @@ pub fn subcommand(action: Action) -> Command {
     if spec.creates_task {
         command = WaitOptions::augment_args(command);
     }
+    if action == Action::RestoreDatabase {
+        command = command.arg(
+            Arg::new(IN_PLACE)
+                .long(IN_PLACE)
+                .action(ArgAction::SetTrue)
+                .help("Wait, then switch the source to the restored content, at its own endpoints; the new instance keeps what it served"),
+        );
+    }
     // Last, since shared options bring a description of their own.
     command
         .about(first_sentence(spec.description).to_owned())
@@ -50,6 +61,11 @@ pub fn action_of(subcommand: &str) -> Option<Action> {
         .iter()
         .copied()
         .find(|action| kebab_case(action.spec().name) == subcommand)
+}
+
+/// Whether a restore is to take the place of its source.
+pub fn is_in_place(action: Action, matches: &ArgMatches) -> bool {
+    action == Action::RestoreDatabase && matches.get_flag(IN_PLACE)
 }
 
 /// The call that the arguments of an action's subcommand mean.

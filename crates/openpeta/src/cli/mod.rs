@@ -103,6 +103,7 @@ pub fn run(mut matches: ArgMatches) -> Result<(), Failure> {
                 output: raw.output,
                 data_dir: raw.data_dir.or(data_dir),
                 wait: raw.wait.map(Duration::from_secs),
+                in_place: false,
                 assist: false,
             };
             call::run(raw.invocation, options)
@@ -127,6 +128,7 @@ pub fn run(mut matches: ArgMatches) -> Result<(), Failure> {
                 wait: wait
                     .filter(|wait| wait.wait)
                     .map(|wait| Duration::from_secs(wait.timeout)),
+                in_place: friendly::is_in_place(action, matches),
                 assist: true,
             };
             call::run(friendly::invocation(action, matches)?, options)

@@ -1,6 +1,7 @@
 //! The options that several commands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -12,6 +13,9 @@ use crate::table::View;
 
 /// Seconds that `--wait` waits unless told otherwise.
 pub const DEFAULT_TIMEOUT: u64 = 600;
+
+/// The same as a time.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(DEFAULT_TIMEOUT);
 
 /// How the service is reached.
 #[derive(Args, Clone, Debug, Default)]

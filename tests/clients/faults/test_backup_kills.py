@@ -1,0 +1,212 @@
+"""The service, or a node, is killed at random moments while sets are taken, restored, proven and
+deleted. Afterwards whatever is called a success is one, to the last row; what is not says why; and
+nothing is left on disk of what is not listed.
+
+BACKUP_KILLS kills that often (3 without it), BACKUP_KILLS_SEED repeats a run."""
+
+import hashlib
+import http.client
+import os
+import random
+import subprocess
+import threading
+import time
+
+import pymysql
+
+from harness.api import ApiError, endpoint_of, poll
+from harness.service import end
+
+KILLS = int(os.environ.get("BACKUP_KILLS", "3"))
+SEED = int(os.environ.get("BACKUP_KILLS_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
+PASSWORD = "Passw0rd!"
+ROWS = 4_000
+MOST_SETS = 4
+# What a call may end with when the service dies under it.
+LOST = (OSError, ValueError, http.client.HTTPException, subprocess.SubprocessError)
+
+
+class World:
+    """A service with one instance, and what its backup sets hold."""
+
+    def __init__(self, service):
+        self.random, self.service = random.Random(SEED), service
+        self.api = service.api()
+        self.id = self.api.order()["InstanceId"]
+        self.content = {}
+        self.counts = {}
+        self.session = self.connect(self.id)
+        self.sql("CREATE TABLE item (id INT PRIMARY KEY, v VARCHAR(1000))")
+        self.sql(f"INSERT INTO item SELECT seq, REPEAT(MD5(seq), 31) FROM seq_1_to_{ROWS}")
+        self.sql("CREATE VIEW total AS SELECT COUNT(*) AS rows FROM item")
+
+    def connect(self, instance_id):
+        endpoint = endpoint_of(self.api.wait_active(instance_id, 120))
+
+        def attempt():
+            try:
+                return pymysql.connect(
+                    host=endpoint[0], port=endpoint[1], user="alice", password=PASSWORD, database="shop",
+                    connect_timeout=5, read_timeout=60, autocommit=True,
+                )  # fmt: skip
+            except pymysql.err.OperationalError:
+                return None
+
+        return poll(attempt, 60, "no connection")
+
+    def sql(self, statement):
+        with self.session.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+    def change(self):
+        """Changes some rows; what is there then."""
+        self.session = self.connect(self.id)
+        for id in self.random.sample(range(1, ROWS), 20):
+            self.sql(f"UPDATE item SET v = REPEAT(MD5({self.random.random()}), 31) WHERE id = {id}")
+        return digest(self.session)
+
+    def sets(self):
+        """All sets by id, as the operator sees them."""
+        return {one["backup_id"]: one for one in self.service.admin("backup", "list", "--limit", "1000")}
+
+    def whole(self):
+        return sorted(id for id, one in self.sets().items() if one["status"] == "Success")
+
+    def tasks(self):
+        return self.service.admin("task", "list", "--limit", "1000")
+
+    def settled(self):
+        """All tasks, once none is under way."""
+
+        def all_over():
+            tasks = self.tasks()
+            return tasks if all(task["finish_at"] for task in tasks) else None
+
+        return poll(all_over, 180, lambda: f"seed {SEED}: tasks go on: {[t for t in self.tasks() if not t['finish_at']]}")
+
+    def kill(self):
+        """Kills the service and starts it again, or kills a node."""
+        nodes = self.service.node_pids()
+        if nodes and self.random.random() < 0.3:
+            end(self.random.choice(nodes))
+            return "node"
+        self.service.kill()
+        return "service"
+
+    def back(self):
+        if not self.service.running:
+            self.service.start()
+        self.api = self.service.api()
+
+    # What is killed, and what must be true of it afterwards.
+
+    def backup(self):
+        return self.api.call("CreateDatabaseBackup", InstanceId=self.id, DBName="shop")["BackupId"]
+
+    def restore(self):
+        self.target = self.random.choice(self.whole())
+        return self.api.call(
+            "RestoreDatabase", SrcInstanceId=self.id, SrcDBName="shop", BackupId=self.target, WithAccounts="true"
+        )["NewInstanceId"]
+
+    def drill(self):
+        self.target = self.random.choice(self.whole())
+        return self.service.admin("backup", "verify", self.target)
+
+    def prune(self):
+        self.target = self.random.choice(self.whole())
+        return self.service.admin("backup", "delete", self.target)
+
+    def check(self, operation, there, before):
+        """Everything that must hold once nothing is under way."""
+        tasks = self.settled()
+        assert not [task for task in tasks if task["stuck"]], f"stuck: {tasks}"
+        for task in tasks:
+            assert task["progress"] == 100 or task["message"], f"it does not say why: {task}"
+        sets = self.sets()
+        for id, one in sets.items():
+            assert one["status"] in ("Success", "Failed"), one
+            assert one["status"] == "Success" or one["failure"], f"it does not say why: {one}"
+            assert not one["verify_failure"], f"a whole set is said to have a fault: {one}"
+            if id not in before and one["status"] == "Success":
+                self.content[id] = there
+        gone = set(before) - set(sets)
+        assert gone <= ({self.target} if operation == "prune" else set()), f"{operation} removed {gone}"
+        for instance_id in self.api.instances():
+            if instance_id != self.id:
+                self.same(instance_id, self.target)
+                self.api.delete(instance_id, 120)
+                self.count("restored")
+        self.no_leftovers()
+
+    def same(self, instance_id, set_id):
+        session = self.connect(instance_id)
+        found = digest(session)
+        session.close()
+        assert found == self.content[set_id], f"the restore of {set_id} is another content, seed {SEED}"
+
+    def no_leftovers(self):
+        """On disk is what is listed. What is not goes soon after a start."""
+        listed = set(self.whole())
+        directory = self.service.data_dir / "backups" / self.id
+
+        def on_disk():
+            return {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+
+        poll(lambda: on_disk() == listed, 90, lambda: f"seed {SEED}: on disk {on_disk()}, listed {listed}")
+        poll(lambda: len(self.service.node_dirs()) == 1, 60, lambda: f"seed {SEED}: nodes {self.service.node_dirs()}")
+        poll(lambda: len(self.service.node_pids()) == 1, 60, lambda: f"seed {SEED}: {self.service.processes()}")
+
+    def count(self, what):
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+
+def digest(session):
+    """What is there, rows and the rest."""
+    with session.cursor() as cursor:
+        cursor.execute("SELECT id, v FROM item ORDER BY id")
+        rows = hashlib.sha256(repr(cursor.fetchall()).encode()).hexdigest()
+        cursor.execute("SELECT rows FROM total")
+        return rows, cursor.fetchone()[0]
+
+
+def test_killed_at_any_moment(own):
+    print(f"BACKUP_KILLS_SEED={SEED}")
+    world = World(own({"backup": {"drill_hours": 0}}).start())
+    there = world.change()
+    first = world.backup()
+    world.settled()
+    world.content[first] = there
+    for _ in range(KILLS):
+        there, before = world.change(), world.sets()
+        whole = world.whole()
+        choices = ["backup", "restore", "restore", "drill"] + ["prune"] * (len(whole) > 1)
+        operation = "prune" if len(whole) >= MOST_SETS else world.random.choice(choices)
+        answer = {}
+
+        def call(operation=operation, answer=answer):
+            try:
+                answer["it"] = getattr(world, operation)()
+            except (ApiError, *LOST) as error:
+                answer["error"] = error
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        longest = {"backup": 1.5, "restore": 8, "drill": 8, "prune": 0.1}[operation]
+        time.sleep(world.random.uniform(0, longest))
+        victim = world.kill()
+        caller.join(60)
+        world.back()
+        world.check(operation, there, before)
+        assert not isinstance(answer.get("error"), ApiError), answer
+        world.count(f"{operation}, {victim} killed")
+    for id in world.whole():
+        world.target = id
+        world.api.call("RestoreDatabase", SrcInstanceId=world.id, SrcDBName="shop", BackupId=id, WithAccounts="true")
+        world.check("restore", None, world.sets())
+    print(dict(sorted(world.counts.items())))
+    world.api.delete(world.id)
+    poll(lambda: not list((world.service.data_dir / "backups").glob("*")), 60, "sets are left")
+    assert world.service.stop() == 0
+    assert world.service.leftovers() == []
