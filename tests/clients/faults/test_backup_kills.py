@@ -38,7 +38,7 @@ class World:
         self.session = self.connect(self.id)
         self.sql("CREATE TABLE item (id INT PRIMARY KEY, v VARCHAR(1000))")
         self.sql(f"INSERT INTO item SELECT seq, REPEAT(MD5(seq), 31) FROM seq_1_to_{ROWS}")
-        self.sql("CREATE VIEW total AS SELECT COUNT(*) AS rows FROM item")
+        self.sql("CREATE VIEW total AS SELECT COUNT(*) AS how_many FROM item")
 
     def connect(self, instance_id):
         endpoint = endpoint_of(self.api.wait_active(instance_id, 120))
@@ -167,7 +167,7 @@ def digest(session):
     with session.cursor() as cursor:
         cursor.execute("SELECT id, v FROM item ORDER BY id")
         rows = hashlib.sha256(repr(cursor.fetchall()).encode()).hexdigest()
-        cursor.execute("SELECT rows FROM total")
+        cursor.execute("SELECT how_many FROM total")
         return rows, cursor.fetchone()[0]
 
 
