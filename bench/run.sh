@@ -11,9 +11,9 @@ if [ ! -x "$python" ] || ! "$python" -c 'import pymysql' 2>/dev/null; then
   python3 -m venv "$root/.venv"
   "$root/.venv/bin/pip" install --quiet --disable-pip-version-check "$(grep '^PyMySQL==' "$root/tests/clients/requirements.txt")"
 fi
-create=() api=() selects=() connects=()
+create=() api=() selects=() connects=() backups=()
 case "${1:-}" in
-  --long) create=(--rounds 31) api=(--rounds 5 --seconds 8) selects=(--rounds 7 --seconds 8) connects=(--rounds 7 --seconds 8) ;;
+  --long) backups=(--megabytes 1024) create=(--rounds 31) api=(--rounds 5 --seconds 8) selects=(--rounds 7 --seconds 8) connects=(--rounds 7 --seconds 8) ;;
   "") ;;
   *) echo "usage: $0 [--long]" >&2; exit 2 ;;
 esac
@@ -28,6 +28,7 @@ run() {
 run create_to_query "$python" create_to_query.py "${create[@]}"
 run memory "$python" memory.py
 run idle_instances "$python" idle_instances.py
+run backup "$python" backup.py "${backups[@]}"
 run api_rate "$python" api_rate.py "${api[@]}"
 (cd "$root" && cargo build --quiet --release -p openpeta-gateway --examples)
 run point_select ./sysbench.sh "${selects[@]}"
