@@ -43,6 +43,9 @@ pub struct ControlConfig {
     pub events: EventsConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
+    /// The file that all this was read from, for backups of the control plane.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// Samples of what instances do and take (`[monitoring]`).
@@ -80,6 +83,10 @@ pub struct BackupConfig {
     /// A file of keys that sets and finished files of archived logs are encrypted with: the first
     /// key encrypts, all of them decrypt.
     pub encryption_key_file: Option<PathBuf>,
+    /// Hours between two backups of the control plane itself; 0 takes none.
+    pub control_plane_hours: u32,
+    /// Backups of the control plane that are kept.
+    pub control_plane_keep: u32,
 }
 
 impl Default for BackupConfig {
@@ -88,6 +95,8 @@ impl Default for BackupConfig {
             drill_hours: 168,
             max_bytes_per_second: 0,
             encryption_key_file: None,
+            control_plane_hours: 24,
+            control_plane_keep: 7,
         }
     }
 }
@@ -189,6 +198,9 @@ impl ControlConfig {
             return Err("backup.max_bytes_per_second must be 0 or at least 1048576".into());
         }
         self.backup.keys()?;
+        if self.backup.control_plane_keep == 0 {
+            return Err("backup.control_plane_keep must not be 0".into());
+        }
         let alerts = &self.alerts;
         if !(5..=86_400).contains(&alerts.window_seconds) {
             return Err("alerts.window_seconds must be from 5 to 86400".into());
@@ -449,6 +461,12 @@ impl DataDir {
     #[must_use]
     pub fn slow_log(&self) -> PathBuf {
         self.0.join("slow-log")
+    }
+
+    /// Backups of the control plane, unless another file is named.
+    #[must_use]
+    pub fn control_plane_backups(&self) -> PathBuf {
+        self.0.join("control-plane-backups")
     }
 
     /// The operator's socket.

@@ -105,6 +105,7 @@ impl Control {
             log_archives: Default::default(),
             events: Default::default(),
             delivery_counts: Default::default(),
+            control_plane_backup: Default::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         parts.events.record(NewEvent::new(
@@ -112,6 +113,9 @@ impl Control {
             EventKind::ServiceStarted,
             "the service has started",
         ));
+        if parts.is_recovering() {
+            parts.adopt_sets()?;
+        }
         reconcilers::first_round(&parts)?;
         Ok((Prepared { parts }, tenant))
     }

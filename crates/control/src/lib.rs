@@ -17,6 +17,7 @@ mod bootstrap;
 mod call;
 mod config;
 mod control;
+mod control_plane;
 mod databases;
 mod diagnosis;
 mod error;
@@ -56,6 +57,7 @@ pub use config::{
     MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig,
 };
 pub use control::{Control, EventRecorder, Prepared};
+pub use control_plane::{ArchiveError, ArchiveManifest, Member, Restored, check, restore};
 pub use error::ControlError;
 pub use figures::{InstanceFigures, NodeFigures, ServiceFigures, WebhookFigures};
 pub use gateway::{

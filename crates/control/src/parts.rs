@@ -34,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) events: Events,
     /// What webhooks took.
     pub(crate) delivery_counts: webhooks::Counts,
+    /// Held while the control plane is backed up.
+    pub(crate) control_plane_backup: tokio::sync::Mutex<()>,
     /// Raised when reconcilers have something to do before their time.
     pub(crate) nodes_changed: watch::Sender<()>,
 }

@@ -124,6 +124,7 @@ impl World {
             log_archives: Default::default(),
             events: Default::default(),
             delivery_counts: Default::default(),
+            control_plane_backup: Default::default(),
             nodes_changed: tokio::sync::watch::Sender::new(()),
         });
         Self {

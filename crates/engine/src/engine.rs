@@ -511,6 +511,12 @@ impl Engine {
         &self.inner.user
     }
 
+    /// Whether the node's directory is there.
+    #[must_use]
+    pub fn has_node(&self, node: &NodeId) -> bool {
+        self.inner.layout.node(node).is_dir()
+    }
+
     pub(crate) fn node_dir(&self, node: &NodeId) -> Result<PathBuf> {
         let dir = self.inner.layout.node(node);
         if dir.is_dir() {

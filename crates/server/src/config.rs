@@ -48,6 +48,9 @@ pub struct Config {
     pub events: EventsConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
+    /// The file that all this was read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -60,9 +63,14 @@ impl Config {
             path: path.to_owned(),
             reason: error.to_string(),
         })?;
-        toml::from_str(&text).map_err(|error| ServeError::Config {
+        let config = toml::from_str(&text).map_err(|error| ServeError::Config {
             path: path.to_owned(),
             reason: error.to_string(),
+        })?;
+        Ok(Self {
+            // Whoever reads it again may be somewhere else by then.
+            file: std::path::absolute(path).ok(),
+            ..config
         })
     }
 
@@ -101,6 +109,7 @@ impl Config {
             alerts: self.alerts,
             events: self.events,
             node_specs: self.node_specs.clone(),
+            file: self.file.clone(),
         }
     }
 }

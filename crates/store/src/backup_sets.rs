@@ -415,6 +415,38 @@ impl Writer<'_> {
         Ok(BackupId::from_number(self.last_number()))
     }
 
+    /// Adds a whole set that was found, with the number that it has.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when there is no such database, or a set of that number.
+    pub fn adopt_backup_set(
+        &self,
+        backup_id: BackupId,
+        set: &NewBackupSet,
+        outcome: &BackupOutcome,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO backup_sets (backup_id, account_id, instance_id, db_name, backup_type,
+                                      mode, method, node_spec, node_number, started_at, status,
+                                      size_bytes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            params![
+                P(&backup_id),
+                P(&set.account_id),
+                P(&set.instance_id),
+                P(&set.db_name),
+                P(&set.backup_type),
+                P(&set.mode),
+                P(&set.method),
+                P(&set.node_spec),
+                P(&set.node_number),
+                P(&set.started_at),
+                P(&BackupStatus::Success),
+            ],
+        )?;
+        self.finish_backup_set(backup_id, BackupStatus::Success, outcome)
+    }
+
     /// Says what came of a set; one that is gone with its database is passed over.
     ///
     /// # Errors

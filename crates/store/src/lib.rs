@@ -26,6 +26,7 @@ mod backup_policies;
 mod backup_sets;
 mod changes;
 mod column;
+mod copy;
 mod databases;
 mod endpoints;
 mod error;
@@ -67,6 +68,7 @@ pub use backup_sets::{
     BackupOutcome, BackupSet, BackupSetFilter, BackupSetPage, NewBackupSet, Verification,
 };
 pub use changes::Topic;
+pub use copy::schema_version;
 pub use databases::Database;
 pub use endpoints::{Endpoint, EndpointState};
 pub use error::StoreError;

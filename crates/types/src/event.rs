@@ -64,6 +64,7 @@ kinds! {
     NodeCrashed = "node-crashed", Warning, "The process of a node ended unasked; it is started again.";
     NodeRestarted = "node-restarted", Info, "A node runs again after a crash.";
     NodeFailing = "node-failing", Critical, "A node failed to start five times in a row; its instance is INACTIVE.";
+    NodeLost = "node-lost", Critical, "The data directory of a node is not there; its instance is INACTIVE until it is recovered.";
     NodeRecovered = "node-recovered", Info, "An INACTIVE instance's node runs again; the instance is ACTIVE.";
     DiskSpaceLow = "disk-space-low", Warning, "A node uses 85 % of its disk quota.";
     DiskSpaceOk = "disk-space-ok", Info, "A node that was low on disk space uses less than 80 % of its quota again.";
@@ -78,6 +79,7 @@ kinds! {
     CreateFailed = "create-failed", Warning, "An order of an instance failed and was undone.";
     BackupFailed = "backup-failed", Warning, "A backup failed.";
     RestoreFailed = "restore-failed", Warning, "A restore failed; what it had made is gone.";
+    ControlPlaneBackupFailed = "control-plane-backup-failed", Critical, "The control plane could not be backed up; it is tried again each minute.";
     DrillFailed = "drill-failed", Critical, "A backup set could not be restored for proof, or not as it was.";
     WhitelistRefused = "whitelist-refused", Info, "A whitelist refused connections: so many from one address in a minute.";
     LoginRefused = "login-refused", Warning, "Logins to an instance failed: so many from one address in a minute.";

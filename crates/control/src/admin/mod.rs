@@ -5,6 +5,7 @@ mod alerts;
 mod audit;
 mod backups;
 mod billing;
+mod control_plane;
 mod diagnosis;
 mod events;
 mod explain;
@@ -234,6 +235,15 @@ impl Control {
                 self.backup_log_search(&instance_id, &db_name, query).await
             }
             C::BackupVerify { backup_id } => self.backup_verify(&change, backup_id),
+            C::ControlPlaneBackup { file } => self.control_plane_backup(&change, file).await,
+            C::InstanceRecover {
+                instance_id,
+                backup_ids,
+                log,
+                without,
+            } => self.instance_recover(&change, &instance_id, &backup_ids, log, &without),
+            C::RecoveryStatus => self.recovery_status(),
+            C::RecoveryFinish { force } => self.recovery_finish(&change, force),
             C::OrderList {
                 account_id,
                 instance_id,

@@ -2,6 +2,7 @@
 //! way. The CLI builds [`AdminCommand`]s, the server answers with an [`AdminReply`].
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use openpeta_types::{
@@ -311,6 +312,31 @@ pub enum AdminCommand {
         /// The set.
         backup_id: BackupId,
     },
+    /// Backs up the control plane itself.
+    ControlPlaneBackup {
+        /// Into this file of the service's machine, which does not exist yet; `None` for one of
+        /// the usual name beside those that are taken by themselves.
+        file: Option<PathBuf>,
+    },
+    /// Brings an instance back whose data is lost: on a new node, out of its backup sets.
+    InstanceRecover {
+        /// The instance.
+        instance_id: InstanceId,
+        /// In place of the newest sets of their databases.
+        backup_ids: Vec<BackupId>,
+        /// How much of the archived binary log is applied.
+        #[serde(default)]
+        log: ReplayedLog,
+        /// Databases that are given up, since there is no set of them.
+        without: Vec<DbName>,
+    },
+    /// Tells of each database whether its data is there, and what it can be brought back from.
+    RecoveryStatus,
+    /// Has a restored control plane go on as usual: from then on what it does not know is removed.
+    RecoveryFinish {
+        /// Also when the data of instances is still lost.
+        force: bool,
+    },
     /// Lists orders, newest first.
     OrderList {
         /// Only those of this tenant.
@@ -460,6 +486,7 @@ impl AdminCommand {
                 | Self::BackupList { .. }
                 | Self::BackupLogs
                 | Self::BackupLogSearch { .. }
+                | Self::RecoveryStatus
                 | Self::OrderList { .. }
                 | Self::UsageList { .. }
                 | Self::AuditList { .. }
@@ -502,6 +529,19 @@ pub enum WithoutData {
     Ok,
     /// The rule is broken.
     Alert,
+}
+
+/// How much of the archived binary log is applied after a set was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplayedLog {
+    /// Nothing: what is there is the set.
+    #[default]
+    Nothing,
+    /// What was committed before that second.
+    Before(Timestamp),
+    /// Everything.
+    Everything,
 }
 
 /// What statistics are of.

@@ -8,6 +8,7 @@ use openpeta_types::BackupId;
 use serde_json::json;
 
 use crate::parts::Parts;
+use crate::workflows::recover_instance;
 use crate::workflows::restore_database;
 use crate::workflows::verify_backup;
 use crate::{ControlError, random};
@@ -56,6 +57,10 @@ pub(crate) fn sets_in_use(reader: &Reader<'_>) -> Result<HashSet<BackupId>, Cont
     let mut sets = HashSet::new();
     for task in reader.unfinished_tasks()? {
         sets.extend(set_read_by(reader, &task)?);
+        if recover_instance::is_recovery(&task) {
+            let params = reader.task_params(task.task_id)?;
+            sets.extend(recover_instance::sets_of(&params));
+        }
     }
     Ok(sets)
 }

@@ -100,7 +100,7 @@ impl Parts {
         Ok(())
     }
 
-    fn sets_on_disk(&self) -> Result<Vec<(String, String)>, ControlError> {
+    pub(crate) fn sets_on_disk(&self) -> Result<Vec<(String, String)>, ControlError> {
         let listed = self.engine.list_sets(&self.backups_dir());
         listed.map_err(ControlError::unavailable)
     }

@@ -55,7 +55,7 @@ impl Billing {
             state.meter(parts, now)?;
             let changed = parts.update_locks(None, now)?;
             state.unenforced.extend(changed);
-            if state.clock.is_proven() {
+            if state.clock.is_proven() && !parts.is_recovering() {
                 parts.release_expired(now)?;
             }
             Ok::<_, ControlError>(())

@@ -21,6 +21,7 @@ impl BinaryLogs {
             .0
             .fetch_add(1, Ordering::Relaxed)
             .is_multiple_of(ROUNDS)
+            && !parts.is_recovering()
         {
             parts.tidy_log_archives().await?;
         }

@@ -6,6 +6,7 @@ mod accounts;
 mod backups;
 mod billing;
 mod binary_logs;
+mod control_plane;
 mod disk_quota;
 mod endpoints;
 mod expiry;
@@ -31,11 +32,13 @@ const SLOW: Duration = Duration::from_secs(60);
 /// takes with it, were the archive elsewhere.
 const ARCHIVE: Duration = Duration::from_secs(1);
 
-/// Does what must be done before tasks go on and the service is ready: endpoints listen.
+/// Does what must be done before tasks go on and the service is ready: endpoints listen, and
+/// instances whose data is lost are not called ACTIVE.
 ///
 /// # Errors
 /// [`ControlError`] when the store fails.
 pub(crate) fn first_round(parts: &Parts) -> Result<(), ControlError> {
+    nodes::note_all_lost(parts)?;
     endpoints::reopen(parts)
 }
 
@@ -74,6 +77,13 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let backups = Arc::new(Backups::default());
     let back_up = move |parts| Arc::clone(&backups).reconcile(parts);
     repeat(&mut running, parts, "backups", SLOW, back_up);
+    repeat(
+        &mut running,
+        parts,
+        "control plane backups",
+        SLOW,
+        control_plane::reconcile,
+    );
     let logs = Arc::new(binary_logs::BinaryLogs::default());
     let archive = move |parts| Arc::clone(&logs).reconcile(parts);
     repeat(&mut running, parts, "binary logs", ARCHIVE, archive);

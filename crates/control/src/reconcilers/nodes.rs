@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use openpeta_engine::RunningNode;
+use openpeta_engine::{EngineError, RunningNode};
 use openpeta_store::{Instance, NewEvent, Node, NodeState};
 use openpeta_types::{EventKind, NodeId, ObjectStatus};
 use serde_json::json;
@@ -89,6 +89,13 @@ async fn supervise(parts: Arc<Parts>, node_id: NodeId) {
                     failures + 1
                 };
             }
+            Err(EngineError::NoSuchNode { .. }) => {
+                // Nobody else makes it anew: an empty one would be taken for the old one.
+                failures = FAILURES_UNTIL_INACTIVE;
+                if let Err(error) = note_lost(&parts, &node_id) {
+                    tracing::error!(node = %node_id, context = error.context, "cannot mark the instance INACTIVE");
+                }
+            }
             Err(error) => {
                 failures += 1;
                 tracing::error!(node = %node_id, failures, %error, "node does not start");
@@ -158,6 +165,31 @@ fn note(
         .of(instance.as_ref())
         .with(&json!({ "node_id": node_id.as_str() }));
     parts.events.record(more(event));
+}
+
+/// Marks instances INACTIVE whose nodes' directories are not there, before anybody asks.
+pub(super) fn note_all_lost(parts: &Parts) -> Result<(), ControlError> {
+    for node in parts.store.read(|reader| reader.nodes())? {
+        if node.state == NodeState::Running && !parts.engine.has_node(&node.node_id) {
+            note_lost(parts, &node.node_id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks the instance of a node INACTIVE whose directory is not there, and tells of it once.
+fn note_lost(parts: &Parts, node_id: &NodeId) -> Result<(), ControlError> {
+    let Some(instance) = instance_of(parts, node_id)? else {
+        return Ok(());
+    };
+    if instance.status != ObjectStatus::Active {
+        return Ok(());
+    }
+    let id = &instance.instance_id;
+    tracing::error!(node = %node_id, instance = %id, "the data directory of the node is not there: put it back, or have the instance recovered from its backups with `openpeta admin instance recover`");
+    let text = format!("the data directory of node {node_id} is not there: {id} is INACTIVE");
+    note(parts, node_id, EventKind::NodeLost, text, |event| event);
+    set_status(parts, node_id, ObjectStatus::Inactive)
 }
 
 /// None before the first restart, then 1 s, 2 s, 4 s … up to the longest.

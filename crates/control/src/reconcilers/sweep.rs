@@ -13,6 +13,9 @@ use crate::parts::Parts;
 /// gone. So what is listed first and then looked up in the store is a leftover if it is not
 /// there.
 pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
+    if parts.is_recovering() {
+        return parts.adopt_sets();
+    }
     let directories = parts
         .engine
         .list_nodes()

@@ -43,7 +43,7 @@ pub(super) struct SetSource<'a> {
 
 impl SetSource<'_> {
     /// Where the set lies.
-    fn path(&self, parts: &Parts) -> PathBuf {
+    pub(super) fn path(&self, parts: &Parts) -> PathBuf {
         parts.backup_dir(self.instance_id, self.backup_id)
     }
 

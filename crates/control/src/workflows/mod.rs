@@ -19,6 +19,7 @@ mod meter;
 pub(crate) mod new_instance;
 mod opening;
 pub(crate) mod public_connection;
+pub(crate) mod recover_instance;
 pub(crate) mod resize_database;
 mod resize_node;
 pub(crate) mod restore_database;
@@ -56,6 +57,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
             parts,
         )))
         .with(restore_database::RestoreDatabase(Arc::clone(parts)))
+        .with(recover_instance::RecoverInstance(Arc::clone(parts)))
         .with(verify_backup::VerifyBackup(Arc::clone(parts)))
         .with(switch_backup_database::SwitchBackupDatabase(Arc::clone(
             parts,

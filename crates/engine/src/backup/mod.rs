@@ -12,6 +12,7 @@ mod decrypt;
 mod definer;
 mod dump;
 mod entries;
+mod found;
 mod load;
 mod manifest;
 mod pace;

@@ -9,6 +9,7 @@ use openpeta_types::{
 };
 
 use super::backup::Backup;
+use super::control_plane::{ControlPlane, Recover, Recovery};
 
 /// Run the service: tenants, keys, networks, locks, tasks (over DIR/admin.sock)
 #[derive(Args, Debug)]
@@ -61,6 +62,12 @@ pub(super) enum Subject {
     /// Backup sets of all tenants
     #[command(subcommand)]
     Backup(Backup),
+    /// The control plane itself: its backup, and a data directory made out of one
+    #[command(subcommand)]
+    ControlPlane(ControlPlane),
+    /// After a disaster: which data is lost, and the end of the recovery
+    #[command(subcommand)]
+    Recovery(Recovery),
     /// Orders: what was bought, and what it cost
     #[command(subcommand)]
     Order(Order),
@@ -333,6 +340,8 @@ pub(super) enum Instance {
         #[arg(long, value_parser = InstanceId::parse)]
         instance_id: InstanceId,
     },
+    /// Bring an instance back whose data is lost: on a new node, out of its backup sets
+    Recover(Recover),
     /// Prolong a PrePaid instance, from today if it has expired
     Renew {
         /// The instance

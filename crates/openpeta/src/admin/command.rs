@@ -8,6 +8,7 @@ use crate::admin::arguments::{
     Subject, Task, Tenant, Usage, Vpc, Vswitch,
 };
 use crate::admin::backup::Backup;
+use crate::admin::control_plane::{self, ControlPlane};
 use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
 use crate::secret_input;
@@ -352,6 +353,14 @@ impl AdminArguments {
             Subject::Backup(Backup::Decrypt(decrypt)) => {
                 return decrypt.run().map(Request::Done);
             }
+            Subject::ControlPlane(ControlPlane::Backup { file }) => {
+                (control_plane::backup_command(file)?, FIELDS)
+            }
+            Subject::ControlPlane(ControlPlane::Check { .. } | ControlPlane::Restore { .. }) => {
+                return Err(Failure::Usage("this is done without the service".into()));
+            }
+            Subject::Recovery(recovery) => recovery.into_command(),
+            Subject::Instance(Instance::Recover(recover)) => recover.into_command(),
             Subject::Usage(Usage::List {
                 account_id,
                 instance_id,

@@ -4,6 +4,7 @@
 mod arguments;
 mod backup;
 mod command;
+mod control_plane;
 mod show;
 mod socket;
 mod watching;
@@ -30,7 +31,12 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 /// When no service runs on the data directory, or it refuses the command.
 pub fn run(arguments: AdminArguments, data_dir: Option<PathBuf>) -> Result<(), Failure> {
     let (json, wide) = (arguments.json, arguments.wide);
-    let (reply, form) = match arguments.into_request()? {
+    let request = match arguments.into_local() {
+        // There may be no service.
+        Ok(local) => Request::Done(local.run(&profile::data_dir(data_dir.clone())?)?),
+        Err(arguments) => arguments.into_request()?,
+    };
+    let (reply, form) = match request {
         Request::Done(reply) => (reply, FIELDS),
         Request::Ask(command, form) => {
             let data_dir = profile::data_dir(data_dir)?;

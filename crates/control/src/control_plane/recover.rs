@@ -1,0 +1,235 @@
+//! An instance whose data is lost is brought back: what is decided before the task begins.
+
+use jiff::Timestamp;
+use openpeta_engine::Manifest;
+use openpeta_rpc_api::ApiError;
+use openpeta_store::{BackupSet, Instance, Node, NodeState, Reader, Writer};
+use openpeta_tasks::{NewTask, Tasks};
+use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, NodeId, ObjectStatus, TaskId};
+
+use crate::admin::protocol::ReplayedLog;
+use crate::parts::Parts;
+use crate::workflows::recover_instance::{
+    RecoverInstance, RecoverInstanceParams, RecoveredDatabase,
+};
+use crate::{ControlError, random};
+
+/// What the task is called where calls of the API are named.
+const ACTION: &str = "RecoverInstance";
+
+/// Of how many sets one is looked for.
+const MAX_SETS: u32 = 10_000;
+
+/// What the operator asks for.
+pub(crate) struct RecoveryOrder<'a> {
+    pub(crate) instance_id: &'a InstanceId,
+    /// In place of the newest sets of their databases.
+    pub(crate) backup_ids: &'a [BackupId],
+    pub(crate) log: ReplayedLog,
+    /// Databases that are given up.
+    pub(crate) without: &'a [DbName],
+}
+
+impl Parts {
+    /// Whether an instance has a node whose directory is not there. One that is being made has
+    /// none yet.
+    pub(crate) fn is_lost(&self, instance: &Instance) -> bool {
+        let is_made = instance.status != ObjectStatus::Create;
+        let node = instance.node_id.as_ref();
+        is_made && node.is_some_and(|node| !self.engine.has_node(node))
+    }
+
+    /// Has an instance brought back whose data is lost.
+    ///
+    /// # Errors
+    /// `InvalidDBInstanceId.NotFound`; `OperationDenied.DBInstanceStatus` when its data is not
+    /// lost; `OperationDenied.NotFoundBackup` naming the database that cannot be brought back.
+    pub(crate) fn begin_recovery(
+        &self,
+        writer: &Writer<'_>,
+        order: &RecoveryOrder<'_>,
+        now: Timestamp,
+    ) -> Result<(TaskId, Instance), ControlError> {
+        let id = order.instance_id;
+        let instance = writer.instance(id)?;
+        let instance = instance.ok_or_else(ApiError::instance_not_found)?;
+        let refused = |detail: &str| ApiError::instance_status().with_detail(detail);
+        let lost_node = match &instance.node_id {
+            Some(node) if self.is_lost(&instance) => node.clone(),
+            _ => {
+                let detail = "The data directory of its node is there. Only an instance whose data is lost is recovered; move the directory away if it is of no use.";
+                return Err(refused(detail).into());
+            }
+        };
+        if !matches!(
+            instance.status,
+            ObjectStatus::Active | ObjectStatus::Inactive
+        ) {
+            return Err(refused("A task works on it.").into());
+        }
+        let databases = self.recovered_databases(writer, order)?;
+        let node_id = self.new_node(writer, &lost_node, now)?;
+        writer.set_instance_status(id, ObjectStatus::Migrate)?;
+        let task = NewTask::<RecoverInstance> {
+            account_id: instance.account_id,
+            instance_id: Some(id.clone()),
+            db_name: None,
+            action: ACTION,
+            params: RecoverInstanceParams {
+                instance_id: id.clone(),
+                lost_node,
+                node_id,
+                databases,
+                log: order.log,
+                without: order.without.to_vec(),
+            },
+            trace: None,
+        };
+        Ok((Tasks::enqueue(writer, &task)?, instance))
+    }
+
+    /// What each database of the instance is brought back from.
+    fn recovered_databases(
+        &self,
+        reader: &Reader<'_>,
+        order: &RecoveryOrder<'_>,
+    ) -> Result<Vec<RecoveredDatabase>, ControlError> {
+        let id = order.instance_id;
+        let mut wanted = Vec::new();
+        for backup_id in order.backup_ids {
+            let set = reader.backup_set(*backup_id)?;
+            let set = set.filter(|set| set.set.instance_id == *id);
+            wanted.push(set.ok_or_else(ApiError::backup_not_found)?);
+        }
+        let mut databases = Vec::new();
+        let rows = reader.databases(id)?;
+        if let Some(unknown) = order
+            .without
+            .iter()
+            .find(|name| !rows.iter().any(|row| row.db_name == **name))
+        {
+            let detail = format!("The instance has no database {unknown}.");
+            return Err(ApiError::db_not_found().with_detail(&detail).into());
+        }
+        for row in rows {
+            let name = row.db_name;
+            let is_unmade = matches!(row.status, ObjectStatus::Create | ObjectStatus::Delete);
+            if is_unmade || order.without.contains(&name) {
+                continue;
+            }
+            let asked = wanted.iter().find(|set| set.set.db_name == name);
+            let (set, manifest) = match asked {
+                Some(set) => self.whole(set).map(|manifest| (set.clone(), manifest)),
+                None => self.base_set(reader, id, &name, order.log)?,
+            }
+            .ok_or_else(|| no_set(&name, order.log))?;
+            if order.log != ReplayedLog::Nothing {
+                self.require_log(&set, &manifest)?;
+            }
+            databases.push(RecoveredDatabase {
+                db_name: name,
+                backup_id: set.backup_id,
+                manifest_sha256: set.outcome.manifest_sha256.unwrap_or_default(),
+            });
+        }
+        if databases.is_empty() {
+            let detail = "No database of the instance would be left.";
+            return Err(ApiError::no_backup().with_detail(detail).into());
+        }
+        Ok(databases)
+    }
+
+    /// The newest whole set of a database whose files are there.
+    pub(crate) fn newest_set(
+        &self,
+        reader: &Reader<'_>,
+        instance_id: &InstanceId,
+        db_name: &DbName,
+    ) -> Result<Option<(BackupSet, Manifest)>, ControlError> {
+        self.base_set(reader, instance_id, db_name, ReplayedLog::Nothing)
+    }
+
+    /// The newest of the sets from which the log is to go on.
+    fn base_set(
+        &self,
+        reader: &Reader<'_>,
+        instance_id: &InstanceId,
+        db_name: &DbName,
+        log: ReplayedLog,
+    ) -> Result<Option<(BackupSet, Manifest)>, ControlError> {
+        let is_early = |manifest: &Manifest| match log {
+            ReplayedLog::Before(time) => manifest.taken_at < time,
+            _ => true,
+        };
+        let sets = reader.backup_sets(Some(instance_id), MAX_SETS)?;
+        let its = sets.into_iter().filter(|set| set.set.db_name == *db_name);
+        let whole = its.filter_map(|set| Some((self.whole(&set)?, set)));
+        let newest = whole
+            .filter(|(manifest, _)| is_early(manifest))
+            .max_by_key(|(manifest, _)| manifest.taken_at);
+        Ok(newest.map(|(manifest, set)| (set, manifest)))
+    }
+
+    /// The manifest of a set that is whole, as far as can be told at once.
+    fn whole(&self, set: &BackupSet) -> Option<Manifest> {
+        if set.status != BackupStatus::Success {
+            return None;
+        }
+        let sha256 = set.outcome.manifest_sha256.as_deref()?;
+        let directory = self.backup_dir(&set.set.instance_id, set.backup_id);
+        self.engine.read_manifest(&directory, sha256).ok()
+    }
+
+    /// Whether the archived log goes on from a set.
+    pub(crate) fn log_goes_on(&self, manifest: &Manifest) -> bool {
+        let Ok(node) = NodeId::parse(&manifest.binlog.node) else {
+            return false;
+        };
+        let archive = self.log_archive(&node);
+        let goes_on = self.engine.archive_goes_on_from(&archive, &manifest.binlog);
+        goes_on.unwrap_or_default() && manifest.table_without_moment().is_none()
+    }
+
+    fn require_log(&self, set: &BackupSet, manifest: &Manifest) -> Result<(), ControlError> {
+        if self.log_goes_on(manifest) {
+            return Ok(());
+        }
+        let detail = format!(
+            "The archived binary log does not go on from backup set {}.",
+            set.backup_id
+        );
+        Err(ApiError::no_backup().with_detail(&detail).into())
+    }
+
+    /// The row of the node that the instance gets, like the lost one.
+    fn new_node(
+        &self,
+        writer: &Writer<'_>,
+        lost: &NodeId,
+        now: Timestamp,
+    ) -> Result<NodeId, ControlError> {
+        let lost = writer.node(lost)?;
+        let lost = lost.ok_or_else(|| ControlError::internal("the node's row is gone"))?;
+        let node = Node {
+            node_id: random::node_id()?,
+            instance_id: None,
+            state: NodeState::Scratch,
+            restarts: 0,
+            created_at: now,
+            ..lost
+        };
+        writer.insert_node(&node)?;
+        Ok(node.node_id)
+    }
+}
+
+fn no_set(db_name: &DbName, log: ReplayedLog) -> ApiError {
+    let before = match log {
+        ReplayedLog::Before(_) => " from before that time",
+        _ => "",
+    };
+    let detail = format!(
+        "There is no whole backup set of database {db_name}{before}: put its files into the directory of sets, or give the database up with --without."
+    );
+    ApiError::no_backup().with_detail(&detail)
+}
