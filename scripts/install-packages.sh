@@ -56,6 +56,9 @@ if [ "$with_tests" = yes ]; then
     need mysqltest mariadb-test
     need python3 python3
     need node nodejs
+    # A backup set is loaded by hand with these.
+    need jq jq
+    need zstd zstd
     need npm npm
     # The page of the API is tried in a browser; Ubuntu has none that runs without snap.
     if ! grep -qs '^ID=ubuntu' /etc/os-release; then

@@ -20,7 +20,7 @@ const MANIFEST_DIGEST: &str = "manifest.json.sha256";
 /// Bytes that a manifest may have.
 const LONGEST_MANIFEST: u64 = 64 << 20;
 /// Bytes that are moved at once.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// Why an archive cannot be written, read or put in place. The text is for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -111,6 +111,7 @@ impl Parts {
                 manifest_sha256: Some(found.manifest_sha256.clone()),
                 failure: None,
                 ended_at: Some(manifest.taken_at),
+                key_id: manifest.encryption.as_ref().map(|it| it.key_id.clone()),
             };
             let taken_at = manifest.taken_at;
             let id = &instance_id;

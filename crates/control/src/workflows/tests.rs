@@ -455,6 +455,7 @@ mod backups;
 mod databases;
 mod endpoints;
 mod gateway;
+mod recover;
 mod switch;
 checks!(change_table: ChangingTable {
     succeeds: check_success;
@@ -482,6 +483,7 @@ async fn every_workflow_has_its_checks() {
         "delete-database",
         "delete-instance",
         "grant-account-privilege",
+        "recover-instance",
         "release-public-connection",
         "resize-database",
         "restore-database",

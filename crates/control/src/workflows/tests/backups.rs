@@ -90,14 +90,14 @@ checks!(create_database_backup: BackingUp {
 struct Restoring(TestEngine);
 
 /// Runs a statement in the database `shop` of an instance.
-async fn run(world: &World, id: &InstanceId, statement: &str) {
+pub(super) async fn run(world: &World, id: &InstanceId, statement: &str) {
     let mut conn = connect(world, id).await;
     conn.query_drop(statement).await.expect(statement);
     conn.disconnect().await.expect("it was open");
 }
 
 /// A world with an instance whose database has some rows and a backup set.
-async fn world_with_backup(engine: &TestEngine) -> World {
+pub(super) async fn world_with_backup(engine: &TestEngine) -> World {
     let world = world_with_instance(engine).await;
     let id = only_instance(&world);
     run(&world, &id, "CREATE TABLE orders (id INT PRIMARY KEY)").await;
