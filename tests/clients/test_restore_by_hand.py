@@ -33,7 +33,7 @@ MORE = [
     "CREATE TABLE `odd ``name``\\t` (`a b` VARBINARY(300), KEY (`a b`)) ENGINE=Aria",
     "INSERT INTO `odd ``name``\\t` SELECT UNHEX(SHA2(seq, 512)) FROM seq_1_to_300",
     "CREATE PROCEDURE most() BEGIN /* kept */ SELECT 'a;b'; END",
-    "CREATE EVENT gone ON SCHEDULE EVERY 1 SECOND DO DELETE FROM item",
+    "CREATE EVENT gone ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DO DELETE FROM item",
 ]
 
 

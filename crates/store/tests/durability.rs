@@ -276,3 +276,68 @@ fn secrets_are_nowhere_in_the_files_and_files_are_private() {
         "{debug}"
     );
 }
+
+#[test]
+fn a_copy_is_one_state_of_a_store_that_is_written_to() {
+    let (directory, store) = open();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let copies = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1.. {
+                write(&store, |writer| {
+                    writer.insert_tenant(&tenant(number))?;
+                    writer.insert_instance(&instance(number, number))
+                });
+                if over.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let count = |store: &Store| {
+            let all = store.read(|reader| {
+                Ok::<_, StoreError>((reader.tenants()?.len(), reader.instances()?.len()))
+            });
+            all.unwrap()
+        };
+        for number in 0..5 {
+            let before = count(&store).0;
+            let copy = copies.path().join(number.to_string());
+            fs::create_dir(&copy).unwrap();
+            let file = copy.join("store.sqlite3");
+            store.copy_to(&file).unwrap();
+            assert_eq!(
+                fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
+            assert!(store.copy_to(&file).is_err(), "nothing is overwritten");
+            fs::copy(directory.path().join("store.key"), copy.join("store.key")).unwrap();
+            let (tenants, instances) = count(&Store::open(&copy).unwrap());
+            assert_eq!(tenants, instances);
+            assert!(tenants >= before);
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn numbers_that_were_skipped_are_not_handed_out() {
+    let (_directory, store) = open();
+    let task = || {
+        let task = NewTask {
+            account_id: account_id(1),
+            instance_id: None,
+            db_name: None,
+            action: "a",
+            workflow: "w",
+            params: Secret::new("{}"),
+            steps: vec![],
+            begin_at: at(0),
+            trace: None,
+        };
+        write(&store, |writer| writer.insert_task(&task))
+    };
+    let first: u64 = task().to_string().parse().unwrap();
+    write(&store, |writer| writer.skip_numbers(1000));
+    assert_eq!(task().to_string(), (first + 1001).to_string());
+}

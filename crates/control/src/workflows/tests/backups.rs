@@ -343,7 +343,7 @@ async fn taken(engine: &TestEngine) -> &'static SetFiles {
 }
 
 /// A world with a set of an instance without a node.
-async fn world_with_set(engine: &TestEngine) -> World {
+pub(super) async fn world_with_set(engine: &TestEngine) -> World {
     let (files, sha256) = taken(engine).await;
     let world = World::new(engine);
     let (owner, now) = (world.tenant.account_id, jiff::Timestamp::now());

@@ -1,10 +1,11 @@
 //! RecoverInstance: an instance whose data is lost comes back as what it was.
 
 use mysql_async::prelude::Queryable;
-use openpeta_store::{Instance, NodeState};
-use openpeta_types::{BackupStatus, LockMode, TaskStatus};
+use openpeta_store::{Account, Instance, Node, NodeState};
+use openpeta_types::route::AccountLogin;
+use openpeta_types::{AccountType, BackupStatus, LockMode, PrivilegeSet, Secret, TaskStatus};
 
-use super::backups::{run, world_with_backup};
+use super::backups::{run, world_with_backup, world_with_set};
 use super::*;
 use crate::ControlError;
 use crate::admin::protocol::ReplayedLog;
@@ -47,6 +48,46 @@ fn recover(world: &World, log: ReplayedLog, without: &[DbName]) -> Result<TaskId
     begun.map(|(task, _)| task).map_err(told)
 }
 
+/// Gives the seeded instance an account, and a node of which there is nothing but the row.
+fn seed_lost_node(world: &World) {
+    let instance = instance(world);
+    let id = instance.instance_id.clone();
+    let database = world.detail(&id).databases[0].clone();
+    let node = Node {
+        node_id: NodeId::parse("nd-lost").expect("an id"),
+        instance_id: Some(id.clone()),
+        node_spec: Some(database.node_spec),
+        settings: database.settings,
+        state: NodeState::Running,
+        restarts: 0,
+        created_at: instance.created_at,
+    };
+    let alice = Account {
+        instance_id: id.clone(),
+        name: AccountName::parse_new("alice").expect("valid"),
+        account_type: AccountType::Normal,
+        status: AccountStatus::Active,
+        description: None,
+        login: AccountLogin {
+            native: [1; 20],
+            sha2: [2; 32],
+            backend_password: Secret::new("backend-password"),
+        },
+        created_at: instance.created_at,
+    };
+    let seeded = world.parts.store.write(|writer| {
+        writer.insert_node(&node)?;
+        writer.update_instance(&Instance {
+            node_id: Some(node.node_id.clone()),
+            ..instance
+        })?;
+        writer.insert_account(&alice)?;
+        let all = Some(PrivilegeSet::ReadWrite);
+        writer.set_grant(&id, &alice.name, &database.db_name, all)
+    });
+    seeded.expect("the store works");
+}
+
 async fn rows(world: &World) -> u64 {
     let mut conn = connect(world, &only_instance(world)).await;
     let rows = conn.query_first("SELECT COUNT(*) FROM orders").await;
@@ -60,8 +101,10 @@ impl Scenario for Recovering {
     type World = World;
 
     async fn set_up(&self) -> World {
-        let world = world_with_backup(&self.0).await;
-        lose_data(&world).await;
+        let world = world_with_set(&self.0).await;
+        clear(&world).await;
+        seed_lost_node(&world);
+        crate::reconcilers::first_round(&world.parts).expect("the store works");
         world
     }
 
@@ -122,15 +165,35 @@ impl Scenario for Recovering {
     }
 }
 
+/// The steps that other workflows do not have as well.
+const OWN_STEPS: [&str; 3] = ["assign-node", "settle-node", "admit-clients"];
+
+async fn own_steps<S: Scenario>(scenario: &S) {
+    for step in OWN_STEPS {
+        check_repeated_step(scenario, step).await;
+    }
+}
+
 checks!(recover_instance: Recovering {
     succeeds: check_success;
-    bears_each_step_twice: check_repeated_steps;
-    leaves_nothing_when_a_step_fails: check_failed_steps;
-    bears_each_undo_twice: check_repeated_undos;
-    is_stuck_when_an_undo_fails: check_failed_undos;
-    leaves_nothing_when_cancelled: check_cancels;
+    bears_its_own_steps_twice: own_steps;
     ends_well_whatever_happens: schedules;
 });
+
+/// Every step and every undo repeated and failed takes minutes, most of them in steps that
+/// restores have too; with `OPENPETA_ALL_CHECKS` set.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_whatever_fails() {
+    if std::env::var_os("OPENPETA_ALL_CHECKS").is_none() {
+        return;
+    }
+    let scenario = Recovering(TestEngine::new().await);
+    check_repeated_steps(&scenario).await;
+    check_failed_steps(&scenario).await;
+    check_repeated_undos(&scenario).await;
+    check_failed_undos(&scenario).await;
+    check_cancels(&scenario).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_lost_is_recovered_and_only_out_of_what_is_there() {
