@@ -114,12 +114,14 @@ pub(super) enum Local {
 }
 
 impl AdminArguments {
-    /// What is to be done without the service, or the arguments as they were.
-    pub(super) fn into_local(self) -> Result<Local, Self> {
-        match self.subject {
-            Subject::ControlPlane(ControlPlane::Check { file }) => Ok(Local::Check(file)),
-            Subject::ControlPlane(ControlPlane::Restore { file }) => Ok(Local::Restore(file)),
-            _ => Err(self),
+    /// What is to be done without the service, if it is.
+    pub(super) fn local(&self) -> Option<Local> {
+        match &self.subject {
+            Subject::ControlPlane(ControlPlane::Check { file }) => Some(Local::Check(file.clone())),
+            Subject::ControlPlane(ControlPlane::Restore { file }) => {
+                Some(Local::Restore(file.clone()))
+            }
+            _ => None,
         }
     }
 }

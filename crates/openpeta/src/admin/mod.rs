@@ -31,10 +31,10 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 /// When no service runs on the data directory, or it refuses the command.
 pub fn run(arguments: AdminArguments, data_dir: Option<PathBuf>) -> Result<(), Failure> {
     let (json, wide) = (arguments.json, arguments.wide);
-    let request = match arguments.into_local() {
+    let request = match arguments.local() {
         // There may be no service.
-        Ok(local) => Request::Done(local.run(&profile::data_dir(data_dir.clone())?)?),
-        Err(arguments) => arguments.into_request()?,
+        Some(local) => Request::Done(local.run(&profile::data_dir(data_dir.clone())?)?),
+        None => arguments.into_request()?,
     };
     let (reply, form) = match request {
         Request::Done(reply) => (reply, FIELDS),
