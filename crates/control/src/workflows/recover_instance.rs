@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use openpeta_engine::ReplayRange;
+use openpeta_engine::{ReplayRange, ReplayUntil};
 use openpeta_store::{Instance, NewEvent, Node, NodeState, Writer};
 use openpeta_tasks::{
     RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, forward, undoable,
@@ -15,8 +15,9 @@ use openpeta_types::{BackupId, DbName, EventKind, InstanceId, NodeId, ObjectStat
 use serde::{Deserialize, Serialize};
 
 use super::loading::{self, RETRY, SetSource};
+use super::meter::Meter;
 use super::resize_node::{apply_settings, recount};
-use super::{FAILED_INSIDE, engine_error, fraction};
+use super::{FAILED_INSIDE, engine_error};
 use crate::admin::protocol::ReplayedLog;
 use crate::parts::Parts;
 
@@ -229,8 +230,9 @@ async fn load(parts: &Parts, task: &TaskContext<'_, RecoverInstance>) -> Result<
     for set in params.sets() {
         let manifest = set.manifest(parts).await?;
         let name = set.db_name;
+        let meter = Meter::new();
         let progress = |done: u64, total: u64, what: &str| {
-            task.progress(fraction(done, total), &format!("Loading {what} of {name}"));
+            meter.tell(task, (done, total), &format!("Loading {what} of {name}"));
         };
         let path = set.path(parts);
         let loaded = parts
@@ -269,9 +271,10 @@ async fn compare(parts: &Parts, task: &TaskContext<'_, RecoverInstance>) -> Resu
     for set in params.sets() {
         let manifest = set.manifest(parts).await?;
         let name = set.db_name;
+        let meter = Meter::new();
         let progress = |done: u64, total: u64, what: &str| {
             let what = format!("Comparing table {what} of {name}");
-            task.progress(fraction(done, total), &what);
+            meter.tell(task, (done, total), &what);
         };
         let compared = parts
             .engine
@@ -332,11 +335,12 @@ async fn replay(
         let range = ReplayRange {
             archive: &parts.log_archive(&source),
             from: &manifest.binlog,
-            until,
+            until: ReplayUntil::Second(until),
         };
         let name = set.db_name;
+        let meter = Meter::new();
         let progress = |done: u64, total: u64, what: &str| {
-            task.progress(fraction(done, total), &format!("Applying {what} of {name}"));
+            meter.tell(task, (done, total), &format!("Applying {what} of {name}"));
         };
         let replayed = engine.replay_log(node, name, range, &progress).await;
         let replayed = replayed.map_err(engine_error)?;
