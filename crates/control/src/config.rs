@@ -12,6 +12,7 @@ use openpeta_store::Tenant;
 use openpeta_types::{NodeSettings, NodeSpecCatalogue};
 use serde::Deserialize;
 
+use crate::backups::{Bucket, S3Config};
 use crate::billing::PriceList;
 
 /// Ports that public endpoints may have (API document 7.11).
@@ -87,6 +88,10 @@ pub struct BackupConfig {
     pub control_plane_hours: u32,
     /// Backups of the control plane that are kept.
     pub control_plane_keep: u32,
+    /// Where sets are kept: `s3://BUCKET/PREFIX`; on this host when absent.
+    pub store: Option<String>,
+    /// How to reach that bucket.
+    pub s3: S3Config,
 }
 
 impl Default for BackupConfig {
@@ -97,11 +102,22 @@ impl Default for BackupConfig {
             encryption_key_file: None,
             control_plane_hours: 24,
             control_plane_keep: 7,
+            store: None,
+            s3: S3Config::default(),
         }
     }
 }
 
 impl BackupConfig {
+    /// The bucket in which sets are kept, if they are not on this host.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, for the operator.
+    pub(crate) fn bucket(&self) -> Result<Option<Bucket>, String> {
+        let bucket = |url: &String| Bucket::new(url, &self.s3);
+        self.store.as_ref().map(bucket).transpose()
+    }
+
     /// The keys that backups are encrypted with, as the file has them now; none without a file.
     ///
     /// # Errors
@@ -201,6 +217,7 @@ impl ControlConfig {
         if self.backup.control_plane_keep == 0 {
             return Err("backup.control_plane_keep must not be 0".into());
         }
+        self.backup.bucket()?;
         let alerts = &self.alerts;
         if !(5..=86_400).contains(&alerts.window_seconds) {
             return Err("alerts.window_seconds must be from 5 to 86400".into());

@@ -93,6 +93,8 @@ impl Control {
         let engine = open_engine(&config, data_dir, &store).await?;
         let tenant = bootstrap::bootstrap(&store, &config.network, Timestamp::now())?;
         let samples = Samples::open(&data_dir.samples(), &config.monitoring);
+        let remote_sets = Parts::remote_sets(&config.backup, data_dir.path());
+        let remote_sets = remote_sets.map_err(ControlError::internal)?;
         let parts = Arc::new(Parts {
             config,
             prices,
@@ -103,6 +105,7 @@ impl Control {
             opening: Mutex::default(),
             samples,
             log_archives: Default::default(),
+            remote_sets,
             events: Default::default(),
             delivery_counts: Default::default(),
             control_plane_backup: Default::default(),

@@ -49,7 +49,7 @@ mod webhooks;
 mod whitelists;
 mod workflows;
 
-pub use backups::LogArchiveFigures;
+pub use backups::{LogArchiveFigures, S3Config};
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
 pub use config::{

@@ -9,7 +9,7 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{AccountStatus, AccountType, InstanceId, ObjectStatus, Whitelist};
 use tokio::sync::watch;
 
-use crate::backups::LogArchives;
+use crate::backups::{LogArchives, RemoteSets};
 use crate::billing::PriceList;
 use crate::events::Events;
 use crate::sampling::Samples;
@@ -30,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) samples: Samples,
     /// How far the binary logs of nodes are archived.
     pub(crate) log_archives: LogArchives,
+    /// Backup sets in a bucket.
+    pub(crate) remote_sets: RemoteSets,
     /// Events on their way to the store.
     pub(crate) events: Events,
     /// What webhooks took.

@@ -23,6 +23,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::backups::{Bucket, RemoteSets};
 use crate::billing::PriceList;
 use crate::network::Opened;
 use crate::parts::Parts;
@@ -105,6 +106,15 @@ impl World {
     }
 
     pub(crate) fn configured(engine: &TestEngine, config: ControlConfig) -> Self {
+        Self::with_bucket(engine, config, None)
+    }
+
+    /// With backup sets in a bucket.
+    pub(crate) fn with_bucket(
+        engine: &TestEngine,
+        config: ControlConfig,
+        bucket: Option<Bucket>,
+    ) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let store = Store::open(directory.path()).expect("a new store");
         let prices = PriceList::load(&config.billing, &config.node_specs);
@@ -122,6 +132,7 @@ impl World {
             opening: Mutex::default(),
             samples,
             log_archives: Default::default(),
+            remote_sets: RemoteSets::new(bucket, directory.path().join("backups.remote")),
             events: Default::default(),
             delivery_counts: Default::default(),
             control_plane_backup: Default::default(),

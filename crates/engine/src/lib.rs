@@ -35,8 +35,8 @@ mod user;
 mod version;
 
 pub use backup::{
-    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry, Manifest,
-    Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
+    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry, MANIFEST,
+    Manifest, Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
 };
 pub use binlog::{
     ArchivedLog, ChangedRows, LogQuery, Logged, LoggedTransaction, ReplayRange, ReplayUntil,

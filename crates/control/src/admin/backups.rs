@@ -23,7 +23,7 @@ impl Control {
         let limit = limit.unwrap_or(DEFAULT_LIMIT);
         let store = &self.parts.store;
         let sets = store.read(|reader| reader.backup_sets(instance_id.as_ref(), limit))?;
-        Ok(sets.iter().map(row).collect())
+        Ok(sets.iter().map(|set| self.backup_row(set)).collect())
     }
 
     /// How far the archives of binary logs go.
@@ -82,7 +82,7 @@ impl Control {
             let set = existing(writer, backup_id)?;
             writer.protect_backup_set(backup_id, is_protected)?;
             change.record(writer, Some(set.set.account_id), Some(&set.set.instance_id))?;
-            Ok(row(&existing(writer, backup_id)?))
+            Ok(self.backup_row(&existing(writer, backup_id)?))
         })
     }
 
@@ -107,10 +107,16 @@ impl Control {
             change.record(writer, Some(set.set.account_id), Some(&set.set.instance_id))?;
             Ok::<_, ControlError>(set)
         })?;
-        let directory = self.parts.backup_dir(&set.set.instance_id, backup_id);
-        let destroyed = self.parts.engine.destroy_set(&directory).await;
-        destroyed.map_err(ControlError::unavailable)?;
-        Ok(row(&set))
+        let row = self.backup_row(&set);
+        let instance_id = &set.set.instance_id;
+        self.parts.destroy_backup(instance_id, backup_id).await?;
+        Ok(row)
+    }
+
+    fn backup_row(&self, set: &BackupSet) -> Value {
+        let sets = &self.parts.remote_sets;
+        let place = sets.place_of(&set.set.instance_id, set.backup_id);
+        row(set, place.as_deref().unwrap_or("local"))
     }
 
     pub(super) fn backup_verify(
@@ -177,7 +183,7 @@ fn changes((table, rows): (&String, &ChangedRows)) -> String {
     text
 }
 
-fn row(set: &BackupSet) -> Value {
+fn row(set: &BackupSet, place: &str) -> Value {
     let verification = set.verification.as_ref();
     json!({
         "backup_id": set.backup_id.to_string(),
@@ -192,6 +198,7 @@ fn row(set: &BackupSet) -> Value {
         "ended_at": set.outcome.ended_at.map(format_time),
         "failure": set.outcome.failure,
         "key_id": set.outcome.key_id,
+        "stored_in": (set.status == BackupStatus::Success).then_some(place),
         "protected": set.is_protected,
         "verified_at": verification.map(|proof| format_time(proof.at)),
         "verify_failure": verification.and_then(|proof| proof.failure.as_deref()),

@@ -41,9 +41,8 @@ impl Parts {
             })?;
             if is_gone {
                 // What is left when this is cut off goes with the leftovers.
-                let set = self.backup_dir(&candidate.set.instance_id, backup_id);
-                let destroyed = self.engine.destroy_set(&set).await;
-                destroyed.map_err(ControlError::unavailable)?;
+                self.destroy_backup(&candidate.set.instance_id, backup_id)
+                    .await?;
                 tracing::info!(instance = %candidate.set.instance_id, backup = %backup_id, "a backup set is removed since its time is over");
                 removed += 1;
             }

@@ -1,12 +1,14 @@
 //! Where the files of backup sets lie, and that none lie there without a row in the store.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use openpeta_store::{Topic, Writer};
-use openpeta_types::{BackupId, DbName, InstanceId};
+use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId};
 
+use super::{RemoteSets, sets_in_use};
 use crate::ControlError;
+use crate::config::BackupConfig;
 use crate::parts::Parts;
 use crate::workflows::create_database_backup::is_backup;
 use crate::workflows::verify_backup::is_verification;
@@ -14,7 +16,21 @@ use crate::workflows::verify_backup::is_verification;
 /// The directory of sets in the data directory.
 const DIRECTORY: &str = "backups";
 
+/// The directory of what is noted of sets in a bucket.
+const REMOTE: &str = "backups.remote";
+
 impl Parts {
+    /// The sets that are in the bucket of a configuration, if it names one.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub(crate) fn remote_sets(
+        config: &BackupConfig,
+        data_dir: &Path,
+    ) -> Result<RemoteSets, String> {
+        Ok(RemoteSets::new(config.bucket()?, data_dir.join(REMOTE)))
+    }
+
     fn backups_dir(&self) -> PathBuf {
         self.store.data_dir().join(DIRECTORY)
     }
@@ -23,6 +39,69 @@ impl Parts {
     pub(crate) fn backup_dir(&self, instance: &InstanceId, backup_id: BackupId) -> PathBuf {
         let instance_dir = self.backups_dir().join(instance.as_str());
         instance_dir.join(backup_id.to_string())
+    }
+
+    /// Removes the files of a set, wherever they are. What a bucket does not let go now goes with
+    /// the leftovers.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the disk fails.
+    pub(crate) async fn destroy_backup(
+        &self,
+        instance: &InstanceId,
+        backup_id: BackupId,
+    ) -> Result<(), ControlError> {
+        let set = self.backup_dir(instance, backup_id);
+        let removed = self.engine.destroy_set(&set).await;
+        removed.map_err(ControlError::unavailable)?;
+        self.remove_remote(instance, backup_id).await;
+        Ok(())
+    }
+
+    /// Removes what is in the bucket of a set; whether that could be done.
+    async fn remove_remote(&self, instance: &InstanceId, backup_id: BackupId) -> bool {
+        let removed = self.remote_sets.remove(instance, backup_id).await;
+        if let Err(error) = &removed {
+            tracing::warn!(%instance, backup = %backup_id, %error, "a set is not removed from the backup storage; it is tried again");
+        }
+        removed.is_ok()
+    }
+
+    /// Removes what is in the bucket of sets that the store does not know, or that failed.
+    async fn sweep_remote(&self) -> Result<(), ControlError> {
+        let sets = self.remote_sets.sets().map_err(ControlError::unavailable)?;
+        for (instance, backup_id) in sets {
+            let set = self.store.read(|reader| reader.backup_set(backup_id))?;
+            let is_kept = set.is_some_and(|set| set.status != BackupStatus::Failed);
+            // One that is not reached now is not reached for the others either.
+            if !is_kept
+                && self.remote_sets.is_used()
+                && !self.remove_remote(&instance, backup_id).await
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets copies of sets go that were fetched from the bucket and that nobody reads any more.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the store or the disk fails.
+    pub(crate) fn release_copies(&self) -> Result<(), ControlError> {
+        let sets = self.remote_sets.sets().map_err(ControlError::unavailable)?;
+        if sets.is_empty() {
+            return Ok(());
+        }
+        let used = self.store.read(sets_in_use)?;
+        for (instance, backup_id) in sets {
+            if !used.contains(&backup_id) {
+                let dir = self.backup_dir(&instance, backup_id);
+                let released = self.remote_sets.release_copy(&instance, backup_id, &dir);
+                released.map_err(ControlError::unavailable)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the files of the sets of an instance, or of one of its databases, after the
@@ -46,9 +125,7 @@ impl Parts {
                 continue;
             };
             if group == instance.as_str() && concerned(backup_id)? {
-                let set = self.backup_dir(instance, backup_id);
-                let removed = self.engine.destroy_set(&set).await;
-                removed.map_err(ControlError::unavailable)?;
+                self.destroy_backup(instance, backup_id).await?;
             }
         }
         Ok(())
@@ -97,7 +174,7 @@ impl Parts {
             let removed = self.engine.destroy_set(&path).await;
             removed.map_err(ControlError::unavailable)?;
         }
-        Ok(())
+        self.sweep_remote().await
     }
 
     pub(crate) fn sets_on_disk(&self) -> Result<Vec<(String, String)>, ControlError> {

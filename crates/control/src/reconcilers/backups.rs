@@ -54,6 +54,7 @@ impl Backups {
             state.clock.is_proven()
         });
         parts.begin_due_backups(now)?;
+        parts.release_copies()?;
         self.with_state(|state| state.prove(parts, now, elapsed))?;
         // A clock that was set to next year must not take all the sets.
         if is_proven && !parts.is_recovering() {

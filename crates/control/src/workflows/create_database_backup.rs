@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::meter::Meter;
 use super::{FAILED_INSIDE, engine_error, instance};
+use crate::backups::LocalSet;
 use crate::parts::Parts;
 
 /// How often a backup is begun anew when a definition changed while it was taken.
@@ -41,7 +42,7 @@ impl Workflow for CreateDatabaseBackup {
     type Params = CreateDatabaseBackupParams;
 
     fn steps() -> Vec<StepEntry<Self>> {
-        vec![undoable(TakeSet)]
+        vec![undoable(TakeSet), undoable(StoreSet)]
     }
 
     fn on_success(
@@ -126,8 +127,44 @@ impl Step<CreateDatabaseBackup> for TakeSet {
     ) -> Result<(), StepError> {
         let params = task.params();
         let parts = &workflow.0;
-        let set = parts.backup_dir(&params.instance_id, params.backup_id);
-        parts.engine.destroy_set(&set).await.map_err(engine_error)
+        let removed = parts.destroy_backup(&params.instance_id, params.backup_id);
+        Ok(removed.await?)
+    }
+}
+
+/// The set is where sets are kept. It goes with what was taken.
+struct StoreSet;
+
+#[async_trait]
+impl Step<CreateDatabaseBackup> for StoreSet {
+    const NAME: &'static str = "store-set";
+    const TITLE: &'static str = "Storing the backup";
+    const IS_INTERRUPTIBLE: bool = true;
+    type Output = ();
+
+    async fn run(
+        &self,
+        workflow: &CreateDatabaseBackup,
+        task: &TaskContext<'_, CreateDatabaseBackup>,
+    ) -> Result<(), StepError> {
+        let (parts, params) = (&workflow.0, task.params());
+        if !parts.remote_sets.is_used() {
+            return Ok(());
+        }
+        let taken = task.output::<TakeSet>()?;
+        let dir = parts.backup_dir(&params.instance_id, params.backup_id);
+        let manifest = parts.engine.read_manifest(&dir, &taken.manifest_sha256);
+        let manifest = manifest.map_err(engine_error)?;
+        let set = LocalSet {
+            instance_id: &params.instance_id,
+            backup_id: params.backup_id,
+            dir: &dir,
+            dump: &manifest.dump,
+            manifest_sha256: &taken.manifest_sha256,
+        };
+        let meter = Meter::new();
+        let progress = |done, total| meter.tell(task, (done, total), "Storing the backup");
+        Ok(parts.remote_sets.put(set, &progress).await?)
     }
 }
 

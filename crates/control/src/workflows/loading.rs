@@ -12,6 +12,7 @@ use openpeta_types::{BackupId, DbName, InstanceId, NodeId};
 
 use super::engine_error;
 use super::meter::Meter;
+use crate::backups::LocalSet;
 use crate::parts::Parts;
 
 /// A load or a comparison that failed for want of the node is begun anew.
@@ -47,9 +48,19 @@ impl SetSource<'_> {
         parts.backup_dir(self.instance_id, self.backup_id)
     }
 
-    /// The set's manifest, after a look at all of its files.
+    /// The set's manifest, after a look at all of its files, which are fetched if need be.
     pub(super) async fn manifest(&self, parts: &Parts) -> Result<Manifest, StepError> {
         let set = self.path(parts);
+        let manifest = parts.engine.read_manifest(&set, self.manifest_sha256);
+        let manifest = manifest.map_err(engine_error)?;
+        let local = LocalSet {
+            instance_id: self.instance_id,
+            backup_id: self.backup_id,
+            dir: &set,
+            dump: &manifest.dump,
+            manifest_sha256: self.manifest_sha256,
+        };
+        parts.remote_sets.fetch(local, &|_, _| {}).await?;
         let checked = parts.engine.check_set(&set, self.manifest_sha256);
         checked.await.map_err(engine_error)
     }

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use openpeta_types::{DbName, NodeId};
 
+pub use self::set_dir::MANIFEST;
 pub use decrypt::decrypt_backup;
 pub use manifest::{
     BackupSource, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry, Manifest,

@@ -16,7 +16,7 @@ use crate::sealed::BackupKeys;
 use crate::template::{remove, sync_dir};
 
 /// The manifest's name in the directory of a set.
-pub(super) const MANIFEST: &str = "manifest.json";
+pub const MANIFEST: &str = "manifest.json";
 
 /// Bytes read at once where a file is read for its digest alone.
 const CHUNK: usize = 256 << 10;

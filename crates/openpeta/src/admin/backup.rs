@@ -96,6 +96,7 @@ impl BackupCommand {
                         "verified_at",
                         "verify_failure",
                         "key_id",
+                        "stored_in",
                     ],
                 },
             ),

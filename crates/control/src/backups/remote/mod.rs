@@ -1,0 +1,425 @@
+//! Backup sets in a bucket: put there when they are whole, read again before they count, fetched
+//! when somebody reads them.
+//!
+//! Of each set the manifest stays on this host, so that all questions but those for the data are
+//! answered without the bucket.
+
+mod bucket;
+mod connector;
+mod record;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::path::Path as ObjectPath;
+use object_store::{Error as ObjectError, ObjectStoreExt};
+use openpeta_engine::{DumpFile, MANIFEST};
+use openpeta_tasks::StepError;
+use openpeta_types::{BackupId, InstanceId};
+use ring::digest::{Context, SHA256};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub(crate) use self::bucket::Bucket;
+pub use self::bucket::S3Config;
+use self::record::{Record, Records, Upload};
+
+/// The directory of sets in the bucket.
+const SETS: &str = "backups";
+/// Bytes of a part of an upload at least.
+const PART: u64 = 16 << 20;
+/// Parts of an upload at most; S3 takes 10,000.
+const MOST_PARTS: u64 = 9_000;
+/// Bytes that a fetched set leaves free on the disk.
+const LEFT_FREE: u64 = 256 << 20;
+
+/// A set on this host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalSet<'a> {
+    pub(crate) instance_id: &'a InstanceId,
+    pub(crate) backup_id: BackupId,
+    /// Its directory.
+    pub(crate) dir: &'a Path,
+    /// Its data file.
+    pub(crate) dump: &'a DumpFile,
+    /// SHA-256 of its manifest.
+    pub(crate) manifest_sha256: &'a str,
+}
+
+impl LocalSet<'_> {
+    fn has_data(&self) -> bool {
+        self.dir.join(&self.dump.name).exists()
+    }
+}
+
+/// Why something about a bucket failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RemoteError {
+    /// The credentials are not taken.
+    #[error("the backup storage refuses access: {0}")]
+    Refused(ObjectError),
+    /// It cannot be reached, is full, or answers with an error, also after some attempts.
+    #[error("the backup storage cannot be used: {0}")]
+    Failed(ObjectError),
+    /// Something is not there that was put there.
+    #[error("{0} is not in the backup storage")]
+    Missing(ObjectPath),
+    /// What is there is not what was put there.
+    #[error("{0} in the backup storage is not what was put there")]
+    Differs(ObjectPath),
+    /// The configuration names another bucket, or none.
+    #[error("the set is in {0}, which is not the configured backup storage")]
+    Elsewhere(String),
+    /// A set would not fit on the disk.
+    #[error("fetching the set takes {needed} bytes of disk space, {free} are free")]
+    NoSpace {
+        /// What it takes.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// A file operation failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<ObjectError> for RemoteError {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::NotFound { path, .. } => Self::Missing(path.into()),
+            ObjectError::PermissionDenied { .. } | ObjectError::Unauthenticated { .. } => {
+                Self::Refused(error)
+            }
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl From<RemoteError> for StepError {
+    fn from(error: RemoteError) -> Self {
+        let message = match &error {
+            RemoteError::Io(io) if io.kind() == io::ErrorKind::StorageFull => {
+                "The host has no disk space left."
+            }
+            RemoteError::Io(_) => return Self::transient(error),
+            RemoteError::Refused(_) => "The backup storage refuses access.",
+            RemoteError::Failed(_) => "The backup storage cannot be used.",
+            RemoteError::Missing(_) | RemoteError::Differs(_) => "The backup set is damaged.",
+            RemoteError::Elsewhere(_) => "The backup set is in a storage that is not in use.",
+            RemoteError::NoSpace { .. } => "The host has no disk space left.",
+        };
+        Self::permanent(message, error)
+    }
+}
+
+type Result<T> = std::result::Result<T, RemoteError>;
+
+/// Is told how many bytes of how many are done.
+type Progress<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
+
+/// The sets in the bucket, if there is one.
+pub(crate) struct RemoteSets {
+    bucket: Option<Bucket>,
+    records: Records,
+    fetches: AtomicU64,
+}
+
+impl RemoteSets {
+    /// With records in that directory.
+    pub(crate) const fn new(bucket: Option<Bucket>, records: PathBuf) -> Self {
+        Self {
+            bucket,
+            records: Records(records),
+            fetches: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether sets are put into a bucket.
+    pub(crate) const fn is_used(&self) -> bool {
+        self.bucket.is_some()
+    }
+
+    /// The bucket in which a whole set is; `None` for one on this host.
+    pub(crate) fn place_of(&self, instance: &InstanceId, backup_id: BackupId) -> Option<String> {
+        let record = self.records.read(instance, backup_id).ok()??;
+        record.is_whole.then_some(record.url)
+    }
+
+    /// Puts a set into the bucket, reads it again, and lets the data on this host go.
+    pub(crate) async fn put(&self, set: LocalSet<'_>, progress: Progress<'_>) -> Result<()> {
+        let Some(bucket) = &self.bucket else {
+            return Ok(());
+        };
+        let known = self.records.read(set.instance_id, set.backup_id)?;
+        if !known.as_ref().is_some_and(|record| record.is_whole) {
+            let mut record = known.unwrap_or_else(|| Record {
+                url: bucket.url.clone(),
+                upload: None,
+                is_whole: false,
+            });
+            self.upload(bucket, set, &mut record, progress).await?;
+            record.is_whole = true;
+            self.records
+                .write(set.instance_id, set.backup_id, &record)?;
+        }
+        self.release(set.dir)
+    }
+
+    async fn upload(
+        &self,
+        bucket: &Bucket,
+        set: LocalSet<'_>,
+        record: &mut Record,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        // What an attempt that was cut off has begun would take space that nobody sees.
+        abort(bucket, record).await?;
+        record.url.clone_from(&bucket.url);
+        self.records.write(set.instance_id, set.backup_id, record)?;
+        let total = 2 * set.dump.bytes;
+        // The manifest comes last: where there is one, the data is there.
+        for (name, sha256) in [
+            (set.dump.name.as_str(), &*set.dump.sha256),
+            (MANIFEST, set.manifest_sha256),
+        ] {
+            let object = object(bucket, set.instance_id, set.backup_id, name);
+            let path = set.dir.join(name);
+            let is_data = name != MANIFEST;
+            let sent = |bytes| {
+                if is_data {
+                    progress(bytes, total);
+                }
+            };
+            self.send(bucket, &set, &path, &object, record, &sent)
+                .await?;
+            let read = |bytes| {
+                if is_data {
+                    progress(set.dump.bytes + bytes, total);
+                }
+            };
+            if read_digest(bucket, &object, &read).await? != sha256 {
+                return Err(RemoteError::Differs(object));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one file: at once when it is small, else in parts.
+    async fn send(
+        &self,
+        bucket: &Bucket,
+        set: &LocalSet<'_>,
+        path: &Path,
+        object: &ObjectPath,
+        record: &mut Record,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<()> {
+        let mut file = File::open(path).await?;
+        let length = file.metadata().await?.len();
+        if length <= PART {
+            let mut content = Vec::new();
+            file.read_to_end(&mut content).await?;
+            bucket.objects.put(object, content.into()).await?;
+            return Ok(());
+        }
+        let id = bucket.objects.create_multipart(object).await?;
+        record.upload = Some(Upload {
+            object: object.to_string(),
+            id: id.clone(),
+        });
+        self.records.write(set.instance_id, set.backup_id, record)?;
+        let part_bytes = PART.max(length.div_ceil(MOST_PARTS).next_multiple_of(1 << 20));
+        let (mut parts, mut sent) = (Vec::new(), 0);
+        while sent < length {
+            let mut part = Vec::new();
+            (&mut file).take(part_bytes).read_to_end(&mut part).await?;
+            if part.is_empty() {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            sent += part.len() as u64;
+            let number = parts.len();
+            let put = bucket.objects.put_part(object, &id, number, part.into());
+            parts.push(put.await?);
+            progress(sent);
+        }
+        bucket
+            .objects
+            .complete_multipart(object, &id, parts)
+            .await?;
+        record.upload = None;
+        self.records.write(set.instance_id, set.backup_id, record)?;
+        Ok(())
+    }
+
+    /// Has the data of a set on this host, fetched from the bucket if need be.
+    pub(crate) async fn fetch(&self, set: LocalSet<'_>, progress: Progress<'_>) -> Result<()> {
+        if set.has_data() {
+            return Ok(());
+        }
+        let Some(record) = self.records.read(set.instance_id, set.backup_id)? else {
+            // It was never anywhere else.
+            return Ok(());
+        };
+        let bucket = self
+            .bucket
+            .as_ref()
+            .filter(|bucket| bucket.url == record.url);
+        let bucket = bucket.ok_or(RemoteError::Elsewhere(record.url))?;
+        let needed = set.dump.bytes + LEFT_FREE;
+        let free = free_bytes(set.dir)?;
+        if free < needed {
+            return Err(RemoteError::NoSpace { needed, free });
+        }
+        // Whoever else fetches it at the same time writes a file of its own.
+        let number = self.fetches.fetch_add(1, Ordering::Relaxed);
+        let new = set.dir.join(format!("fetch-{number}"));
+        let fetched = self.fetch_to(bucket, set, &new, progress).await;
+        if fetched.is_err() {
+            let _ = tokio::fs::remove_file(&new).await;
+        }
+        fetched
+    }
+
+    async fn fetch_to(
+        &self,
+        bucket: &Bucket,
+        set: LocalSet<'_>,
+        new: &Path,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        let object = object(bucket, set.instance_id, set.backup_id, &set.dump.name);
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(new).await?;
+        let mut chunks = bucket.objects.get(&object).await?.into_stream();
+        let (mut digest, mut done) = (Context::new(&SHA256), 0);
+        while let Some(chunk) = chunks.try_next().await? {
+            digest.update(&chunk);
+            done += chunk.len() as u64;
+            if done > set.dump.bytes {
+                return Err(RemoteError::Differs(object));
+            }
+            file.write_all(&chunk).await?;
+            progress(done, set.dump.bytes);
+        }
+        if hex(digest) != set.dump.sha256 {
+            return Err(RemoteError::Differs(object));
+        }
+        file.sync_all().await?;
+        tokio::fs::rename(new, set.dir.join(&set.dump.name)).await?;
+        Ok(())
+    }
+
+    /// Lets the data of a set on this host go, if the set is whole in the bucket.
+    pub(crate) fn release_copy(
+        &self,
+        instance: &InstanceId,
+        backup_id: BackupId,
+        dir: &Path,
+    ) -> Result<()> {
+        match self.place_of(instance, backup_id) {
+            Some(_) => self.release(dir),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes all files of a set on this host but its manifest.
+    fn release(&self, dir: &Path) -> Result<()> {
+        let entries = match std::fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name() == MANIFEST {
+                continue;
+            }
+            match std::fs::remove_file(entry.path()) {
+                // Somebody else lets it go as well.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is in the bucket of a set, and what was begun there.
+    pub(crate) async fn remove(&self, instance: &InstanceId, backup_id: BackupId) -> Result<()> {
+        let Some(mut record) = self.records.read(instance, backup_id)? else {
+            return Ok(());
+        };
+        let bucket = self
+            .bucket
+            .as_ref()
+            .filter(|bucket| bucket.url == record.url);
+        let bucket = bucket.ok_or_else(|| RemoteError::Elsewhere(record.url.clone()))?;
+        abort(bucket, &mut record).await?;
+        let dir = directory(bucket, instance, backup_id);
+        let mut found = bucket.objects.list(Some(&dir));
+        while let Some(object) = found.next().await.transpose()? {
+            match bucket.objects.delete(&object.location).await {
+                Err(ObjectError::NotFound { .. }) => {}
+                result => result?,
+            }
+        }
+        Ok(self.records.remove(instance, backup_id)?)
+    }
+
+    /// The sets of which something is, or may be, in a bucket.
+    pub(crate) fn sets(&self) -> Result<Vec<(InstanceId, BackupId)>> {
+        Ok(self.records.list()?)
+    }
+}
+
+/// Gives up an upload in parts that was begun.
+async fn abort(bucket: &Bucket, record: &mut Record) -> Result<()> {
+    if let Some(upload) = record.upload.take() {
+        let object = ObjectPath::from(upload.object);
+        match bucket.objects.abort_multipart(&object, &upload.id).await {
+            Err(ObjectError::NotFound { .. }) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// The SHA-256 of an object, by reading it.
+async fn read_digest(
+    bucket: &Bucket,
+    object: &ObjectPath,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<String> {
+    let mut chunks = bucket.objects.get(object).await?.into_stream();
+    let (mut digest, mut read) = (Context::new(&SHA256), 0);
+    while let Some(chunk) = chunks.try_next().await? {
+        digest.update(&chunk);
+        read += chunk.len() as u64;
+        progress(read);
+    }
+    Ok(hex(digest))
+}
+
+fn directory(bucket: &Bucket, instance: &InstanceId, backup_id: BackupId) -> ObjectPath {
+    let sets = bucket.prefix.clone().join(SETS);
+    sets.join(instance.as_str()).join(backup_id.to_string())
+}
+
+fn object(bucket: &Bucket, instance: &InstanceId, backup_id: BackupId, name: &str) -> ObjectPath {
+    directory(bucket, instance, backup_id).join(name)
+}
+
+fn free_bytes(dir: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(dir)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+fn hex(digest: Context) -> String {
+    let digest = digest.finish();
+    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+"""Backup sets in a bucket of a real S3 server (moto): put there, fetched for a restore, gone with their
+time, and nothing lost or left when the server or the service is killed meanwhile."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import boto3
+import pymysql
+import pytest
+from botocore.config import Config
+
+from harness.api import endpoint_of, poll
+from harness.service import Service
+
+BUCKET, PREFIX, PASSWORD = "backups", "openpeta/one", "Passw0rd!"
+# More than one part of an upload.
+ROWS, ROW_BYTES = 20, 1 << 20
+
+
+class S3:
+    """A server that keeps everything in memory."""
+
+    def __init__(self, port=0):
+        code = (
+            "import sys; from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app\n"
+            "from werkzeug.serving import make_server\n"
+            "app = DomainDispatcherApplication(create_backend_app)\n"
+            "server = make_server('127.0.0.1', int(sys.argv[1]), app, threaded=True)\n"
+            "print(server.server_port, flush=True); server.serve_forever()\n"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self.port = int(self.process.stdout.readline())
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+            config=Config(retries={"max_attempts": 1}, proxies={}),
+        )
+        self.client.create_bucket(Bucket=BUCKET)
+
+    def names(self):
+        """The objects, without the prefix."""
+        found = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return sorted(item["Key"].removeprefix(PREFIX + "/") for item in found)
+
+    def uploads(self):
+        """Uploads in parts that nobody has ended."""
+        return self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def s3():
+    servers = [S3()]
+    yield servers
+    servers[-1].kill()
+
+
+@pytest.fixture
+def service(s3):
+    service = Service()
+    credentials = service.home / "s3-credentials"
+    credentials.touch(0o600)
+    credentials.write_text("[default]\naws_access_key_id = key\naws_secret_access_key = secret\n")
+    keys = service.home / "keys"
+    keys.touch(0o600)
+    keys.write_text("0a" * 32)
+    service.config["backup"] = {
+        "store": f"s3://{BUCKET}/{PREFIX}",
+        "encryption_key_file": str(keys),
+        "s3": {
+            "endpoint": s3[0].endpoint,
+            "credentials_file": str(credentials),
+            "allow_http": True,
+        },
+    }
+    with service:
+        yield service
+
+
+class Shop:
+    """An instance whose database is larger than a part of an upload."""
+
+    def __init__(self, service):
+        self.service = service
+        self.id = service.api().order()["InstanceId"]
+        self.execute(self.id, "CREATE TABLE blobs (id INT PRIMARY KEY, b LONGBLOB)")
+        connection = self.connect(self.id)
+        with connection.cursor() as cursor:
+            for row in range(ROWS):
+                cursor.execute("INSERT INTO blobs VALUES (%s, %s)", (row, os.urandom(ROW_BYTES)))
+        connection.commit()
+        connection.close()
+
+    def connect(self, instance):
+        host, port = endpoint_of(self.service.api().wait_active(instance))
+        return pymysql.connect(host=host, port=port, user="alice", password=PASSWORD, database="shop")
+
+    def execute(self, instance, *statements):
+        connection = self.connect(instance)
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        connection.commit()
+        connection.close()
+
+    def sums(self, instance):
+        connection = self.connect(instance)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*), SUM(CRC32(b)) FROM blobs")
+            found = cursor.fetchone()
+        connection.close()
+        return found
+
+    def sets(self):
+        return self.service.admin("backup", "list")
+
+    def begin(self):
+        answer = self.service.api().call("CreateDatabaseBackup", InstanceId=self.id, DBName="shop")
+        return str(answer["BackupId"])
+
+    def ended(self, backup):
+        def row():
+            found = next(row for row in self.sets() if row["backup_id"] == backup)
+            return found if found["status"] != "Progress" else None
+
+        return poll(row, 90, lambda: f"the backup goes on: {self.service.log()[-2000:]}")
+
+    def local(self, backup):
+        return self.service.data_dir / "backups" / self.id / backup
+
+    def record(self, backup):
+        return self.service.data_dir / "backups.remote" / self.id / f"{backup}.json"
+
+    def uploading(self, backup):
+        """Waits until some part of the upload is there."""
+
+        def begun():
+            try:
+                return json.loads(self.record(backup).read_text())["upload"]
+            except FileNotFoundError:
+                return None
+
+        poll(begun, 60, lambda: f"no upload: {self.service.log()[-2000:]}", interval=0.001)
+
+
+def test_sets_live_in_the_bucket(s3, service):
+    shop = Shop(service)
+    before = shop.sums(shop.id)
+    backup = shop.begin()
+    row = shop.ended(backup)
+    assert row["status"] == "Success", row
+    assert row["stored_in"] == f"s3://{BUCKET}/{PREFIX}"
+    place = f"backups/{shop.id}/{backup}"
+    files = [f"{place}/dump.sql.zst.enc", f"{place}/manifest.json"]
+    assert s3[0].names() == files
+    # What is large is here no more.
+    assert [path.name for path in shop.local(backup).iterdir()] == ["manifest.json"]
+
+    # It is fetched for a restore, and let go again.
+    shop.execute(shop.id, "DELETE FROM blobs")
+    api = service.api()
+    answer = api.call("RestoreDatabase", SrcInstanceId=shop.id, SrcDBName="shop", BackupId=backup)
+    copy = answer["NewInstanceId"]
+    api.wait_active(copy)
+    api.call(
+        "CreateAccount", InstanceId=copy, AccountName="alice", AccountPassword=PASSWORD, DBName="shop",
+        AccountPrivilege="ReadWrite",
+    )  # fmt: skip
+    assert shop.sums(copy) == before
+    api.delete(copy)
+
+    # Damage is noticed before anything is loaded.
+    body = s3[0].client.get_object(Bucket=BUCKET, Key=f"{PREFIX}/{files[0]}")["Body"].read()
+    s3[0].client.put_object(Bucket=BUCKET, Key=f"{PREFIX}/{files[0]}", Body=body[:-1] + b"x")
+    for path in shop.local(backup).glob("dump*"):
+        path.unlink()
+    answer = api.call("RestoreDatabase", SrcInstanceId=shop.id, SrcDBName="shop", BackupId=backup)
+    api.wait_gone(answer["NewInstanceId"])
+    tasks = service.admin("task", "list", "--instance-id", answer["NewInstanceId"])
+    assert "damaged" in json.dumps(tasks)
+
+    # With a set its objects go.
+    service.admin("backup", "delete", backup)
+    assert s3[0].names() == []
+    api.delete(shop.id)
+    assert not shop.record(backup).exists()
+    for secret in ("secret", "0a" * 32):
+        assert f"={secret}" not in service.log() and f" {secret}" not in service.log()
+
+
+def test_nothing_is_lost_or_left_when_either_is_killed(s3, service):
+    shop = Shop(service)
+    backup = shop.begin()
+    shop.uploading(backup)
+    service.process.send_signal(signal.SIGKILL)
+    service.process.wait()
+    service.start()
+    row = shop.ended(backup)
+    assert row["status"] == "Success", row
+    assert len(s3[0].names()) == 2
+    # What was begun the first time takes no space.
+    assert s3[0].uploads() == []
+
+    # A server that dies fails the backup, for a reason that can be read, and the next one succeeds.
+    second = shop.begin()
+    shop.uploading(second)
+    s3[0].kill()
+    row = shop.ended(second)
+    assert row["status"] == "Failed", row
+    assert row["failure"] == "The backup storage cannot be used."
+    assert not shop.local(second).exists()
+    s3.append(S3(s3[0].port))
+    third = shop.begin()
+    assert shop.ended(third)["status"] == "Success"
+    # Nobody but the operator learns of buckets.
+    for task in service.api().tasks(shop.id):
+        assert BUCKET not in json.dumps(task) and "127.0.0.1" not in json.dumps(task)
+    service.api().delete(shop.id)
+    poll(lambda: not s3[-1].names(), 30, lambda: f"left: {s3[-1].names()}")
