@@ -31,7 +31,7 @@ pub struct S3Config {
     pub ca_file: Option<PathBuf>,
     /// Whether the server may be reached without TLS.
     pub allow_http: bool,
-    /// Whether the bucket is a part of the host's name instead of the path.
+    /// Whether the endpoint is the bucket's own, so that the path does not name the bucket.
     pub virtual_hosted: bool,
 }
 
