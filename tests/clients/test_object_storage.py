@@ -3,6 +3,7 @@ time, and nothing lost or left when the server or the service is killed meanwhil
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from botocore.config import Config
 
 from harness.api import endpoint_of, poll
-from harness.service import Service
+from harness.service import Service, end
 
 BUCKET, PREFIX, PASSWORD = "backups", "openpeta/one", "Passw0rd!"
 SECRET, KEY = "S3cretOfTheServer", "0a" * 32
@@ -204,6 +205,38 @@ def test_sets_live_in_the_bucket(s3, shop):
     assert s3.names() == []
     assert not shop.record(backup).exists()
     assert SECRET not in service.log() and KEY not in service.log()
+
+
+def test_a_lost_machine_comes_back_out_of_the_bucket(s3, shop):
+    """docs/disaster-recovery.md, for sets in a bucket: with what is noted of them copied elsewhere, or without."""
+    service = shop.service
+    before = shop.sums(shop.id)
+    backup = shop.begin()
+    assert shop.ended(backup)["status"] == "Success"
+    elsewhere = service.home / "elsewhere"
+    archive = service.home / "control-plane.tar"
+    service.admin("control-plane", "backup", str(archive))
+    for name in ("backups", "backups.remote"):
+        shutil.copytree(service.data_dir / name, elsewhere / name)
+    for has_notes in (False, True):
+        service.kill()
+        for pid in service.node_pids():
+            end(pid)
+        shutil.rmtree(service.data_dir)
+        service.admin("control-plane", "restore", str(archive))
+        if has_notes:
+            for name in ("backups", "backups.remote"):
+                shutil.copytree(elsewhere / name, service.data_dir / name)
+        else:
+            for name in s3.names():
+                copy = service.data_dir / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                s3.client.download_file(BUCKET, f"{PREFIX}/{name}", str(copy))
+        service.start()
+        service.admin("instance", "recover", "--instance-id", shop.id)
+        assert shop.sums(shop.id) == before
+        service.admin("recovery", "finish")
+    service.admin("backup", "delete", backup)
 
 
 def test_nothing_is_lost_or_left_when_either_is_killed(s3, shop):
