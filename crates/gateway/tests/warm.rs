@@ -288,7 +288,7 @@ fn closed_endpoints_and_a_drain_leave_none() {
 #[test]
 fn they_wait_for_so_long_and_no_longer() {
     let setup = Setup::with(GatewayConfig {
-        warm_time: Duration::from_millis(50),
+        warm_time: Duration::from_millis(300),
         ..config()
     });
     leave_one(&setup);

@@ -226,6 +226,28 @@ fn locks_and_transactions_end_with_the_session() {
     }
 }
 
+/// A function behind a view can do what no statement shows.
+#[test]
+fn what_was_not_seen_ends_soon_all_the_same() {
+    let setup = start();
+    setup.node.administer(
+        "CREATE FUNCTION shop.g() RETURNS INT RETURN GET_LOCK('hidden', 1);
+         CREATE VIEW shop.v AS SELECT shop.g()",
+    );
+    let mut session = setup.raw();
+    run(&mut session, &["SELECT * FROM v"]);
+    session.quit();
+    eventually("the lock is free", || {
+        setup.node.administer("SELECT IS_FREE_LOCK('hidden')") == "1\n"
+    });
+    setup.warm(1);
+    let mut session = setup.raw();
+    run(&mut session, &["SELECT * FROM v"]);
+    let mut session = succeed(&setup, session);
+    let row = session.rows("SELECT IS_FREE_LOCK('hidden')").unwrap();
+    assert_eq!(row, [["1"]]);
+}
+
 /// After a reset, MariaDB's connection would refuse to touch a table again.
 #[test]
 fn a_prepared_transaction_outlives_its_session_and_nothing_else_does() {

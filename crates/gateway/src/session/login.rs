@@ -71,6 +71,8 @@ pub(super) struct LoginFlow {
     on_warm: bool,
     /// That connection, as long as it is untouched and the node holds it open.
     warm: Option<Warm>,
+    /// The node's answer to a reset comes before the one to the login.
+    reset_due: bool,
 }
 
 impl LoginFlow {
@@ -91,6 +93,7 @@ impl LoginFlow {
             identity: None,
             on_warm: false,
             warm: None,
+            reset_due: false,
         }
     }
 
@@ -348,6 +351,13 @@ impl LoginFlow {
             match self.stage {
                 Stage::NodeGreeting => self.node_greeting(shared, &packet, out)?,
                 Stage::NodeAgain => self.node_greeting_again(shared, &packet, out)?,
+                Stage::NodeLogin if self.reset_due => {
+                    if packet.sequence != 1 || !OkPacket::is(&packet.payload) {
+                        self.reconnect(out);
+                        return Ok(None);
+                    }
+                    self.reset_due = false;
+                }
                 Stage::NodeLogin => {
                     if let Some(status) = self.node_answer(&packet, out)? {
                         if self.compression.is_some() && !self.client.bytes().is_empty() {

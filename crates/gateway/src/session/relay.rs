@@ -140,14 +140,18 @@ impl Relay {
         let account = shared.account.clone()?;
         let login = shared.params.route.accounts.get(&account)?;
         let password = login.backend_password.clone();
-        Some(Warm::used(
+        let warm = Warm::used(
             backend.greeting,
             backend.terms,
             self.node_nonce,
             backend.identity,
             account,
             password,
-        ))
+        );
+        Some(match shared.statements.left_nothing() {
+            true => warm.owing(),
+            false => warm,
+        })
     }
 
     pub(super) fn is_idle(&self) -> bool {

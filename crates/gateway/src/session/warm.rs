@@ -7,6 +7,10 @@
 //! keeps threads for that), with three exceptions: the active role, profiles of statements, and
 //! what `SET` told the network layer. [`CHECK`] and [`PROFILES`] find them; such a connection is
 //! closed.
+//!
+//! A session whose statements left nothing that matters to others, as most do that come for one
+//! query, leaves a connection that only *owes* its reset: the next client gets it at once, and the
+//! reset goes to the node together with that client's login. It is not owed for long, though.
 
 use std::time::Duration;
 
@@ -26,6 +30,8 @@ const CHECK: &[u8] = b"\x03SELECT 1 FROM DUAL WHERE CURRENT_ROLE() IS NOT NULL O
     OR @@net_retry_count <> @@GLOBAL.net_retry_count LIMIT 1";
 /// Likewise, if there are no profiles.
 const PROFILES: &[u8] = b"\x03SHOW PROFILES";
+/// What both are followed by.
+pub(super) const RESET: &[u8] = &[COM_RESET_CONNECTION];
 /// How many columns these two have.
 const COLUMNS: [u8; 2] = [1, 3];
 
@@ -119,6 +125,8 @@ impl Identity {
 enum Stage {
     /// A session has left it.
     Used,
+    /// A session has left it that holds nothing and has set nothing which a reset would leave.
+    Owing,
     /// This packet of one of the two results is due.
     Result { which: usize, packet: usize },
     /// The answer to COM_RESET_CONNECTION is due.
@@ -183,15 +191,38 @@ impl Warm {
         }
     }
 
+    /// The same, left by a session that was seen to leave nothing.
+    pub(super) fn owing(mut self) -> Self {
+        self.stage = Stage::Owing;
+        self
+    }
+
     /// Whether nothing of any session is left in it.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.stage == Stage::Clean
     }
 
+    /// Whether the next client's login is to bring its reset along.
+    #[must_use]
+    pub fn owes_reset(&self) -> bool {
+        self.stage == Stage::Owing
+    }
+
+    /// Whether a client may have it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.is_clean() || self.owes_reset()
+    }
+
     /// Appends what the node is to be sent; its answers go to [`Self::node_data`].
     pub fn begin_reset(&mut self, to_node: &mut Vec<u8>) {
-        for command in [CHECK, PROFILES, &[COM_RESET_CONNECTION]] {
+        if self.owes_reset() {
+            put_packet(to_node, 0, RESET);
+            self.stage = Stage::Reset;
+            return;
+        }
+        for command in [CHECK, PROFILES, RESET] {
             put_packet(to_node, 0, command);
         }
         self.stage = Stage::Result {
@@ -216,7 +247,7 @@ impl Warm {
         }
         match (self.stage, self.input.bytes()) {
             (Stage::Clean, []) => Reset::Clean,
-            (Stage::Clean | Stage::Used, _) => Reset::Failed,
+            (Stage::Clean | Stage::Used | Stage::Owing, _) => Reset::Failed,
             _ => Reset::Awaits,
         }
     }
@@ -254,7 +285,7 @@ impl Warm {
                 })
             }
             Stage::Reset => (OkPacket::is(payload) && sequence == 1).then_some(Stage::Clean),
-            Stage::Used | Stage::Clean => None,
+            Stage::Used | Stage::Owing | Stage::Clean => None,
         }
     }
 

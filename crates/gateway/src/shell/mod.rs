@@ -20,7 +20,7 @@ use ring::rand::SystemRandom;
 
 use self::connections::{Connection, Connections, Side, Tag};
 use self::data::flush_tls;
-use self::parking::SWEEP;
+use self::parking::{RESETS, SWEEP};
 use self::pool::Pool;
 use self::proxied::{HEADERS, Proxied};
 use crate::logins::Seat;
@@ -62,8 +62,9 @@ pub(crate) struct Worker {
     registry: Arc<Registry>,
     connections: Connections,
     pool: Pool,
-    /// Whether the timer for the pool is set.
+    /// Whether the timers for the pool are set.
     sweeping: bool,
+    collecting: bool,
     proxied: Proxied,
     random: SystemRandom,
     start: Instant,
@@ -89,6 +90,7 @@ impl Worker {
             connections: Connections::default(),
             pool: Pool::default(),
             sweeping: false,
+            collecting: false,
             proxied: Proxied::default(),
             random: SystemRandom::new(),
             start,
@@ -450,6 +452,9 @@ impl Handler for Worker {
         }
         if token == SWEEP {
             return self.sweep(io);
+        }
+        if token == RESETS {
+            return self.collect_resets(io);
         }
         if token == HEADERS {
             return self.headers_overdue(io);

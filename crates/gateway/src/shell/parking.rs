@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openpeta_relay_io::Io;
 use openpeta_types::route::InstanceRoute;
@@ -17,6 +17,10 @@ use crate::session::{CloseReason, Phase, Reset, Warm};
 
 /// The timer for connections that nobody took; no listener has this number.
 pub(super) const SWEEP: u64 = u64::MAX;
+/// The timer for connections that owe a reset; no listener has this number.
+pub(super) const RESETS: u64 = u64::MAX - 2;
+/// How long a connection may owe its reset when no client takes it.
+const CREDIT: Duration = Duration::from_millis(50);
 /// Connections that one event loop keeps for all its instances.
 const LOOP_LIMIT: usize = 1024;
 /// A connection is not used again when it is older, because it is greeted from with what the node
@@ -46,14 +50,15 @@ impl Worker {
     /// Keeps what a session has left, or closes it.
     pub(super) fn park(&mut self, io: &mut dyn Io, connection: &Connection, mut warm: Warm) {
         let now = io.now();
-        if warm.is_clean() && !connection.node_open {
+        if warm.is_ready() && !connection.node_open {
             // It ended while the session had it.
             return io.close(connection.node);
         }
         let mut to_node = Vec::new();
-        if !warm.is_clean() {
+        if !warm.is_ready() {
             warm.begin_reset(&mut to_node);
         }
+        let owes_reset = warm.owes_reset();
         let parked = Parked {
             warm,
             node: connection.node,
@@ -71,6 +76,10 @@ impl Worker {
         let node = parked.node;
         let place = self.pool.put(parked);
         io.set_tag(node, Tag::Parked(place).number());
+        if owes_reset && !self.collecting {
+            self.collecting = true;
+            io.set_timer(now + CREDIT, RESETS);
+        }
         if !self.sweeping {
             self.sweeping = true;
             io.set_timer(now + self.registry.config.warm_time, SWEEP);
@@ -148,6 +157,30 @@ impl Worker {
         self.sweeping = next.is_some();
         if let Some(at) = next {
             io.set_timer(at, SWEEP);
+        }
+    }
+
+    /// Resets the connections that have owed it for long enough.
+    pub(super) fn collect_resets(&mut self, io: &mut dyn Io) {
+        let now = io.now();
+        let mut next = None;
+        for place in self.pool.find(|parked| parked.warm.owes_reset()) {
+            let Some(parked) = self.pool.get_mut(place) else {
+                continue;
+            };
+            let due = parked.since + CREDIT;
+            if due > now {
+                next = next.map_or(Some(due), |next: Instant| Some(next.min(due)));
+                continue;
+            }
+            let mut to_node = Vec::new();
+            parked.warm.begin_reset(&mut to_node);
+            io.send(parked.node, &to_node);
+            self.pool.withdraw(place);
+        }
+        self.collecting = next.is_some();
+        if let Some(at) = next {
+            io.set_timer(at, RESETS);
         }
     }
 

@@ -54,7 +54,7 @@ fn key(instance: &Arc<Instance>, peer: IpAddr) -> Key {
 pub(super) struct Pool {
     places: Vec<Option<Parked>>,
     free: Vec<usize>,
-    /// The clean ones, the last used last.
+    /// Those that clients may have, the last used last.
     ready: HashMap<Key, Vec<usize>>,
 }
 
@@ -65,9 +65,9 @@ impl Pool {
             self.places.push(None);
             self.places.len() - 1
         });
-        let clean = parked.warm.is_clean();
+        let ready = parked.warm.is_ready();
         self.places[place] = Some(parked);
-        if clean {
+        if ready {
             self.offer(place);
         }
         place
@@ -77,7 +77,7 @@ impl Pool {
         self.places.get_mut(place)?.as_mut()
     }
 
-    /// Offers one to clients, since it is clean now.
+    /// Offers one to clients, since it is clean now, or owes no more than a reset.
     pub(super) fn offer(&mut self, place: usize) {
         if let Some(Some(parked)) = self.places.get(place) {
             parked.instance.offered();
@@ -92,19 +92,28 @@ impl Pool {
     }
 
     pub(super) fn remove(&mut self, place: usize) -> Option<Parked> {
+        self.withdraw(place);
         let parked = self.places.get_mut(place)?.take()?;
         self.free.push(place);
-        let key = parked.key();
-        if let Some(places) = self.ready.get_mut(&key) {
-            if let Some(at) = places.iter().rposition(|&its| its == place) {
-                places.remove(at);
-                parked.instance.taken();
-            }
-            if places.is_empty() {
-                self.ready.remove(&key);
-            }
-        }
         Some(parked)
+    }
+
+    /// No longer offers one to clients.
+    pub(super) fn withdraw(&mut self, place: usize) {
+        let Some(Some(parked)) = self.places.get(place) else {
+            return;
+        };
+        let key = parked.key();
+        let Some(places) = self.ready.get_mut(&key) else {
+            return;
+        };
+        if let Some(at) = places.iter().rposition(|&its| its == place) {
+            places.remove(at);
+            parked.instance.taken();
+        }
+        if places.is_empty() {
+            self.ready.remove(&key);
+        }
     }
 
     /// The places whose connection is as asked for.

@@ -10,7 +10,7 @@ use openpeta_mysql_wire::{
 use super::{COMPRESSION, FRAMING, LoginFlow, NODE_LIMIT, Stage};
 use crate::session::relay::{Backend, Relay};
 use crate::session::revival::NodeLogin;
-use crate::session::warm::{Terms, Warm};
+use crate::session::warm::{RESET, Terms, Warm};
 use crate::session::{CloseReason, Outbox, Shared};
 
 impl LoginFlow {
@@ -38,10 +38,12 @@ impl LoginFlow {
         put_packet(&mut out.to_node, 1, &payload);
     }
 
-    /// On a warm connection a change of user does what a login does. If it would change nothing
-    /// but the database, changing that is enough: the node judges and answers it as in a login.
+    /// On a warm connection a change of user does what a login does, and what a reset does. If it
+    /// would change nothing but the database, changing that is enough, behind the reset if it is
+    /// owed: the node judges and answers it as in a login.
     pub(super) fn log_in_on_warm(&mut self, shared: &Shared, warm: Warm, out: &mut Outbox) {
         self.stage = Stage::NodeLogin;
+        let owes_reset = warm.owes_reset();
         self.node_nonce = warm.nonce;
         self.greeting = Some(warm.greeting);
         let auth_response = self.backend_response();
@@ -51,6 +53,10 @@ impl LoginFlow {
             && let Some(database) = login.database.as_ref().filter(|name| !name.is_empty())
         {
             self.identity = Some(identity);
+            if owes_reset {
+                put_packet(&mut out.to_node, 0, RESET);
+                self.reset_due = true;
+            }
             put_packet(
                 &mut out.to_node,
                 0,
@@ -74,6 +80,7 @@ impl LoginFlow {
     /// Gives up the warm connection, which is not as the client wants it or has ended.
     pub(super) fn reconnect(&mut self, out: &mut Outbox) {
         self.on_warm = false;
+        self.reset_due = false;
         self.stage = Stage::NodeAgain;
         self.node = PacketBuffer::new(NODE_LIMIT);
         out.to_node.extend(Warm::farewell());

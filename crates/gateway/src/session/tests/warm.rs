@@ -8,11 +8,15 @@ use crate::session::{Reset, Warm};
 
 const QUERY: &[u8] = b"\x03select 1";
 const QUIT: &[u8] = &[COM_QUIT];
+/// Leaves something in the session.
+const LEAVING: &[u8] = b"\x03set @a = 1";
 const NEW_NONCE: [u8; NONCE_LEN] = [9; NONCE_LEN];
 
 /// A connection that a session of account `app` has left.
 fn left() -> Warm {
     let mut rig = Rig::logged_in(params(route()));
+    rig.client_packet(0, LEAVING);
+    rig.node_packet(1, &ok(Status::AUTOCOMMIT));
     rig.client_packet(0, QUIT);
     rig.session.take_warm().expect("the connection")
 }
@@ -82,12 +86,15 @@ impl Rig {
 #[test]
 fn a_session_leaves_its_connection_to_the_next_which_changes_the_user() {
     let mut rig = Rig::logged_in(params(route()));
+    rig.client_packet(0, LEAVING);
+    next(&mut rig.to_node);
+    rig.node_packet(1, &ok(Status::AUTOCOMMIT));
     let wire = [packet(0, &[COM_STMT_CLOSE, 1, 0, 0, 0]), packet(0, QUIT)].concat();
     rig.client(&wire);
     assert_eq!(rig.closed, Some(CloseReason::ClientGone));
     assert_eq!(next(&mut rig.to_node).payload[0], COM_STMT_CLOSE);
     rig.node_got_nothing();
-    assert_eq!(rig.session.counters().commands, 2);
+    assert_eq!(rig.session.counters().commands, 3);
     let mut warm = rig.session.take_warm().expect("the connection");
     assert!(!warm.is_clean());
 
@@ -185,6 +192,79 @@ fn a_client_like_the_last_one_changes_the_database_alone() {
         let (mut rig, greeting) = begin(0);
         assert_eq!(command(&mut rig, &greeting, change)[0], COM_CHANGE_USER);
     }
+}
+
+/// A connection that a session has left without having left anything in it.
+fn owing() -> Warm {
+    let mut rig = Rig::logged_in(params(route()));
+    rig.client_packet(0, QUERY);
+    rig.node_packet(1, &ok(Status::AUTOCOMMIT));
+    rig.client_packet(0, QUIT);
+    let warm = rig.session.take_warm().expect("the connection");
+    assert!(warm.owes_reset() && warm.is_ready() && !warm.is_clean());
+    warm
+}
+
+/// A client as the last one begins on a connection that owes its reset; what the node got for it.
+fn next_on_owing(user: &'static str, password: &[u8]) -> (Rig, Vec<Vec<u8>>) {
+    let (mut rig, greeting) = Rig::on_warm(params(route()), owing());
+    let response = native::response(password, &greeting.nonce);
+    rig.client_login(1, &login(mysql_client(), user, response));
+    let mut commands = Vec::new();
+    while let Ok(Some(packet)) = rig.to_node.next_packet() {
+        assert_eq!(packet.sequence, 0);
+        commands.push(packet.payload.to_vec());
+    }
+    (rig, commands)
+}
+
+#[test]
+fn a_reset_that_is_owed_goes_ahead_of_the_next_login() {
+    let (mut rig, commands) = next_on_owing("app", PASSWORD);
+    assert_eq!(commands, [&[COM_RESET_CONNECTION][..], b"\x02shop"]);
+    rig.node_packet(1, &ok(Status::AUTOCOMMIT));
+    rig.client_got_nothing();
+    assert_eq!(rig.session.phase(), Phase::Login);
+    rig.node_packet(1, &ok(Status::AUTOCOMMIT));
+    assert_eq!(rig.client_gets(2), ok(Status::AUTOCOMMIT));
+    assert_eq!(rig.session.phase(), Phase::Command);
+    // What the node says of the login is told as ever.
+    let (mut rig, _) = next_on_owing("app", PASSWORD);
+    rig.node_packet(1, &ok(Status::AUTOCOMMIT));
+    rig.node_packet(1, &err(1049, "Unknown database 'shop'"));
+    rig.client_gets_error(2, 1049);
+    // A change of user resets as well.
+    let (_, commands) = next_on_owing("other", b"second");
+    assert_eq!(commands.len(), 1);
+    assert_eq!(commands[0][0], COM_CHANGE_USER);
+}
+
+#[test]
+fn a_connection_that_cannot_be_reset_is_replaced() {
+    for answer in [err(1053, "Server shutdown in progress"), ok(Status(3))] {
+        let (mut rig, _) = next_on_owing("app", PASSWORD);
+        let sequence = if answer[0] == 0 { 2 } else { 1 };
+        let mut out = Outbox::default();
+        let wire = packet(sequence, &answer);
+        rig.session.node_data(rig.now, &wire, &mut out);
+        assert!(out.reconnect && out.close.is_none());
+        rig.carry_out(&out);
+        rig.client_got_nothing();
+        assert_eq!(next(&mut rig.to_node).payload, QUIT);
+    }
+}
+
+#[test]
+fn a_reset_is_collected_without_asking_for_what_cannot_be_there() {
+    let mut warm = owing();
+    let mut request = Vec::new();
+    warm.begin_reset(&mut request);
+    assert_eq!(request, packet(0, &[COM_RESET_CONNECTION]));
+    assert!(!warm.is_ready());
+    let answer = packet(1, &ok(Status::AUTOCOMMIT));
+    assert_eq!(warm.node_data(&answer), Reset::Clean);
+    let mut warm = owing();
+    assert_eq!(warm.node_data(&answer), Reset::Failed);
 }
 
 #[test]

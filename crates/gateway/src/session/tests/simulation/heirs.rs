@@ -32,13 +32,20 @@ impl World {
         let mut node = self.node;
         assert!(!node.tainted, "kept what no reset mends");
         assert!(!node.status.contains(Status::IN_TRANS));
-        if warm.is_clean() {
+        if warm.is_clean() || node.owes {
             assert!(self.on_warm && !self.dead && !self.reconnected);
             assert_eq!(node.logins, self.logins, "not as clean as it was");
             return (self.random, Some((warm, node)));
         }
         assert!(node.is_idle() && node.output.is_empty(), "a command runs");
         assert_eq!(self.replies, node.replies, "a reply is on its way");
+        if warm.owes_reset() {
+            assert!(!node.left && node.prepared == 0, "owes more than a reset");
+            if self.random.one_in(2) {
+                node.owes = true;
+                return (self.random, Some((warm, node)));
+            }
+        }
         let mut request = Vec::new();
         warm.begin_reset(&mut request);
         while !request.is_empty() {

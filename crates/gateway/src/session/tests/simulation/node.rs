@@ -51,6 +51,8 @@ pub(super) struct Node {
     /// The session has left something that a reset takes away, or something that it does not.
     pub(super) trace: bool,
     pub(super) tainted: bool,
+    /// The session before has left the reset to the next one's login.
+    pub(super) owes: bool,
     /// The client said goodbye.
     pub(super) quit: bool,
     sequence: u8,
@@ -80,6 +82,7 @@ impl Node {
             due: Vec::new(),
             trace: false,
             tainted: false,
+            owes: false,
             quit: false,
             sequence: 0,
         }
@@ -124,6 +127,18 @@ impl Node {
                     } else {
                         self.fail_change(&err(1047, "Unknown command"));
                     }
+                }
+                Awaits::Command if self.owes && got.payload.as_ref() != [COM_QUIT] => {
+                    assert_eq!(
+                        got.payload,
+                        [COM_RESET_CONNECTION],
+                        "the reset is still owed"
+                    );
+                    self.owes = false;
+                    self.trace = false;
+                    self.forget();
+                    self.status = Status::AUTOCOMMIT;
+                    self.ok(self.status);
                 }
                 // Only logins do this here.
                 Awaits::Command if got.payload.first() == Some(&COM_INIT_DB) => {
@@ -183,6 +198,7 @@ impl Node {
         self.account = Some(account);
         self.logins += 1;
         self.trace = false;
+        self.owes = false;
         self.forget();
         self.awaits = Awaits::Command;
         self.status = Status::AUTOCOMMIT;
