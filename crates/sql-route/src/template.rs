@@ -5,7 +5,7 @@ use crate::scan::{is_digit, run};
 use crate::{Dialect, Encoding, Token, TokenKind};
 
 /// Texts remembered at once.
-const TEMPLATES: usize = 4;
+const TEMPLATES: usize = 16;
 /// Longer texts are not remembered, in bytes.
 const LONGEST: usize = 512;
 /// Nor are texts with more values.

@@ -38,8 +38,8 @@ use crate::event_loop::Stream;
 const QUEUE: u32 = 1024;
 /// Receive buffers of a loop, and the bytes of each: enough for one arrival on each of many
 /// streams, and few enough system calls for a large result.
-const BUFFERS: u16 = 512;
-const BUFFER_SIZE: usize = 8 * 1024;
+const BUFFERS: u16 = 256;
+const BUFFER_SIZE: usize = 16 * 1024;
 /// Listener events taken at a time.
 const LISTENER_BATCH: usize = 64;
 /// Rounds in which requests under way may come to their end when the loop stops.
