@@ -79,11 +79,20 @@ CFG
     pids+=("$haproxy_pid")
 }
 
-# The gateway. Arguments: microseconds of busy polling, how it moves bytes.
+# A certificate for the sides that offer TLS, and what sysbench looks for in its directory.
+make_certificate() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench \
+        -keyout "$work/client-key.pem" -out "$work/client-cert.pem" 2>/dev/null
+    cp "$work/client-cert.pem" "$work/cacert.pem"
+    chmod 644 "$work"/*.pem
+}
+
+# The gateway. Arguments: microseconds of busy polling, how it moves bytes, and perhaps a certificate and
+# its key.
 start_gateway() {
     # It runs until its input ends, so its input is a pipe that this script keeps open.
     mkfifo "$work/input"
-    "$gateway" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 "$1" "$2" \
+    "$gateway" 127.0.0.1:0 "$work/mysqld.sock" bench bench bench 2 "$1" "$2" 1000 32 "${@:3}" \
         <"$work/input" >"$work/gateway.out" &
     gateway_pid=$!
     pids+=("$gateway_pid")

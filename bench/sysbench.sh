@@ -11,7 +11,7 @@ usage() {
     cat <<'TEXT'
 sysbench.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
             [--rounds N] [--seconds N] [--threads "1 16 64"] [--ps-mode disable|auto]
-            [--busy-poll MICROSECONDS] [--io auto|io_uring|epoll]
+            [--busy-poll MICROSECONDS] [--io auto|io_uring|epoll] [--tls]
             [--workload oltp_point_select|oltp_read_write|...]
 
 --gateway   the example relay_one of the gateway crate, built with --release
@@ -21,6 +21,8 @@ sysbench.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
             (default: 50, as the service; 0 for never)
 --io        how the gateway moves bytes (default: its own choice)
 --workload  one of sysbench's (oltp_point_select)
+--tls       clients use TLS: with the gateway, or, through HAProxy, with the node, since HAProxy cannot be an end
+            of TLS that begins in the midst of MySQL's protocol
 --ps-mode   disable for the text protocol (default), auto for prepared statements
 TEXT
 }
@@ -36,8 +38,10 @@ ps_mode=disable
 busy_poll=50
 workload=oltp_point_select
 io=auto
+tls=off
 while [ $# -gt 0 ]; do
     case $1 in
+        --tls) tls=on; shift; continue ;;
         --gateway) gateway=$2 ;;
         --haproxy) haproxy=$2 ;;
         --mariadbd) mariadbd=$2 ;;
@@ -68,18 +72,29 @@ measure() {
     before=$(cpu_time "$2")
     result=$(sysbench "$workload" --mysql-host=127.0.0.1 --mysql-port="$1" \
         --mysql-user=bench --mysql-password=bench --tables=1 --table-size=100000 \
-        --mysql-ssl=off --percentile=99 --db-ps-mode="$ps_mode" --threads="$3" --time="$seconds" run |
+        --mysql-ssl="$tls" --percentile=99 --db-ps-mode="$ps_mode" --threads="$3" --time="$seconds" run |
         awk '/transactions:/ { gsub(/\(/, "", $3); done = $2 " " $3 } /99th percentile:/ { print done, $3 }')
     after=$(cpu_time "$2")
     awk -v before="$before" -v after="$after" \
         '{ printf "%.1f %.1f %s\n", $2, (after - before) / $1 / 1000, $3 }' <<<"$result"
 }
 
-start_node sbtest
+secrets=()
+node_tls=
+if [ "$tls" = on ]; then
+    make_certificate
+    # sysbench takes its certificate from the directory that it runs in.
+    cd "$work"
+    secrets=("$work/client-cert.pem" "$work/client-key.pem")
+    node_tls="ssl_cert=${secrets[0]}
+ssl_key=${secrets[1]}
+ssl_ca=${secrets[0]}"
+fi
+start_node sbtest "$node_tls"
 sysbench "$workload" --mysql-socket="$work/mysqld.sock" --mysql-user=root \
     --tables=1 --table-size=100000 prepare >/dev/null
 start_haproxy
-start_gateway "$busy_poll" "$io"
+start_gateway "$busy_poll" "$io" "${secrets[@]}"
 for _ in $(seq 100); do
     mariadb --no-defaults -h 127.0.0.1 -P "$haproxy_port" -u bench -pbench -e 'DO 1' \
         >/dev/null 2>&1 && break
