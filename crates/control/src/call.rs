@@ -29,6 +29,17 @@ pub struct Caller {
     pub trace: Option<TraceContext>,
 }
 
+/// Who orders something, by what, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buyer {
+    /// The tenant who pays.
+    pub(crate) account_id: AccountId,
+    /// The name of the action that orders it.
+    pub(crate) action: &'static str,
+    /// When.
+    pub(crate) now: Timestamp,
+}
+
 /// A call that changes something: what its audit row and its ClientToken need.
 #[derive(Clone, Debug)]
 pub struct MutatingCall {
@@ -41,4 +52,15 @@ pub struct MutatingCall {
     /// Digest of the action's parameters, secrets included, common parameters left out; two
     /// calls with one ClientToken must agree in it.
     pub digest: [u8; 32],
+}
+
+impl MutatingCall {
+    /// What an order needs to know of it.
+    pub(crate) fn buyer(&self) -> Buyer {
+        Buyer {
+            account_id: self.caller.account_id,
+            action: self.action.name(),
+            now: self.caller.now,
+        }
+    }
 }

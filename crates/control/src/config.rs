@@ -19,6 +19,8 @@ use crate::billing::PriceList;
 pub(crate) const PUBLIC_PORTS: RangeInclusive<u16> = 3_200..=3_999;
 /// The port of a public endpoint for which none was asked for, if it is free.
 pub(crate) const USUAL_PUBLIC_PORT: u16 = 3_306;
+/// As long as sets can be kept.
+const MOST_RECYCLE_DAYS: u32 = 730;
 /// Ten years.
 const LONGEST_GRACE_SECONDS: u64 = 315_360_000;
 
@@ -88,6 +90,9 @@ pub struct BackupConfig {
     pub control_plane_hours: u32,
     /// Backups of the control plane that are kept.
     pub control_plane_keep: u32,
+    /// Days for which a deleted database can be brought back: it is backed up once more before
+    /// it goes. 0 keeps nothing.
+    pub recycle_days: u32,
     /// Where sets are kept: `s3://BUCKET/PREFIX`; on this host when absent.
     pub store: Option<String>,
     /// How to reach that bucket.
@@ -102,6 +107,7 @@ impl Default for BackupConfig {
             encryption_key_file: None,
             control_plane_hours: 24,
             control_plane_keep: 7,
+            recycle_days: 7,
             store: None,
             s3: S3Config::default(),
         }
@@ -218,6 +224,11 @@ impl ControlConfig {
             return Err("backup.control_plane_keep must not be 0".into());
         }
         self.backup.bucket()?;
+        if self.backup.recycle_days > MOST_RECYCLE_DAYS {
+            return Err(format!(
+                "backup.recycle_days must not be above {MOST_RECYCLE_DAYS}"
+            ));
+        }
         let alerts = &self.alerts;
         if !(5..=86_400).contains(&alerts.window_seconds) {
             return Err("alerts.window_seconds must be from 5 to 86400".into());

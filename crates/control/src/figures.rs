@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use openpeta_engine::{DiskUsage, ProcessFigures, TableSizes};
 use openpeta_store::{
-    AlertTotal, BackupTotal, InstanceDetail, Node, NodeState, ProofTotals, StoreError, TaskTotal,
-    WebhookTotal,
+    AlertTotal, BackupTotal, InstanceDetail, Node, NodeState, ProofTotals, RecycledTotals,
+    StoreError, TaskTotal, WebhookTotal,
 };
 
 use crate::{Control, DatabaseFigures, LogArchiveFigures, SamplingFigures};
@@ -35,6 +35,8 @@ pub struct ServiceFigures {
     pub alerts: Vec<AlertTotal>,
     /// What restores of backup sets for proof came to.
     pub proofs: ProofTotals,
+    /// What the recycle bin has.
+    pub recycled: RecycledTotals,
 }
 
 /// A webhook.
@@ -99,12 +101,13 @@ impl Control {
                 reader.backup_totals()?,
             ))
         })?;
-        let (webhooks, alert_rules, alerts, proofs) = parts.store.read(|reader| {
+        let (webhooks, alert_rules, alerts, proofs, recycled) = parts.store.read(|reader| {
             Ok::<_, StoreError>((
                 reader.webhook_totals()?,
                 reader.alert_rules()?.len(),
                 reader.alert_totals()?,
                 reader.proof_totals()?,
+                reader.recycled_totals()?,
             ))
         })?;
         let webhooks = webhooks.into_iter().map(|total| {
@@ -164,6 +167,7 @@ impl Control {
             alert_rules: u32::try_from(alert_rules).unwrap_or(u32::MAX),
             alerts,
             proofs,
+            recycled,
         })
     }
 }

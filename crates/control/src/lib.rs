@@ -37,6 +37,7 @@ mod parts;
 pub mod ram;
 mod random;
 mod reconcilers;
+mod recycle_bin;
 mod regions;
 mod sampling;
 mod tables;

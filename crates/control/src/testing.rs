@@ -102,7 +102,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(engine: &TestEngine) -> Self {
-        Self::configured(engine, ControlConfig::default())
+        let mut config = ControlConfig::default();
+        // What is deleted is to leave nothing; tests of the recycle bin say so.
+        config.backup.recycle_days = 0;
+        Self::configured(engine, config)
     }
 
     pub(crate) fn configured(engine: &TestEngine, config: ControlConfig) -> Self {

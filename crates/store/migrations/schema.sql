@@ -219,6 +219,23 @@ CREATE TABLE ram_users (
     created_at  INTEGER NOT NULL,
     PRIMARY KEY (account_id, user_name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE recycle_bin (
+    -- The number that the set had; none is given twice.
+    backup_id        INTEGER NOT NULL PRIMARY KEY,
+    account_id       INTEGER NOT NULL,
+    instance_id      TEXT    NOT NULL,
+    db_name          TEXT    NOT NULL,
+    -- Whether it was taken when the database was deleted, and is no earlier one.
+    is_final         INTEGER NOT NULL,
+    started_at       INTEGER NOT NULL,
+    size_bytes       INTEGER NOT NULL,
+    manifest_sha256  TEXT    NOT NULL,
+    key_id           TEXT,
+    deleted_at       INTEGER NOT NULL,
+    purge_at         INTEGER NOT NULL,
+    -- What else a restore needs: the instance's attributes, accounts, grants, whitelist, policy.
+    content_sealed   BLOB    NOT NULL
+) STRICT;
 CREATE TABLE tags (
     instance_id  TEXT NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
     tag_key      TEXT NOT NULL,
@@ -343,6 +360,7 @@ CREATE INDEX instances_node ON instances (node_id) WHERE node_id IS NOT NULL;
 CREATE INDEX nodes_instance ON nodes (instance_id);
 CREATE INDEX orders_account ON orders (account_id);
 CREATE INDEX orders_instance ON orders (instance_id);
+CREATE INDEX recycle_bin_purge ON recycle_bin (purge_at);
 CREATE INDEX tags_key ON tags (tag_key, tag_value);
 CREATE INDEX tasks_instance ON tasks (instance_id);
 CREATE INDEX tasks_unfinished ON tasks (task_id) WHERE status IN ('0', '1');

@@ -374,14 +374,16 @@ impl Reader<'_> {
         )
     }
 
-    /// Every set with its instance, for a look at what lies on disk.
+    /// Every set with its instance, those in the recycle bin as well, for a look at what lies on
+    /// disk.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
     pub fn backup_set_ids(&self) -> Result<Vec<(InstanceId, BackupId)>, StoreError> {
         self.all(
             TABLE,
-            "SELECT instance_id, backup_id FROM backup_sets",
+            "SELECT instance_id, backup_id FROM backup_sets
+             UNION ALL SELECT instance_id, backup_id FROM recycle_bin",
             [],
             |columns| Ok((columns.get()?, columns.get()?)),
         )

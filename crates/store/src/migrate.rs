@@ -47,6 +47,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "backup-keys",
         sql: include_str!("../migrations/0007_backup_keys.sql"),
     },
+    Migration {
+        name: "recycle-bin",
+        sql: include_str!("../migrations/0008_recycle_bin.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

@@ -83,7 +83,35 @@ pub struct ProofTotals {
     pub last_proven: Option<Timestamp>,
 }
 
+/// What the recycle bin has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecycledTotals {
+    /// Deleted databases.
+    pub databases: u32,
+    /// What their sets take.
+    pub bytes: i64,
+}
+
 impl Reader<'_> {
+    /// What the recycle bin has.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn recycled_totals(&self) -> Result<RecycledTotals, StoreError> {
+        let totals = self.one(
+            "recycle_bin",
+            "SELECT count(*), coalesce(sum(size_bytes), 0) FROM recycle_bin",
+            [],
+            |columns| {
+                Ok(RecycledTotals {
+                    databases: columns.get()?,
+                    bytes: columns.get()?,
+                })
+            },
+        )?;
+        Ok(totals.unwrap_or_default())
+    }
+
     /// Webhooks, oldest first.
     ///
     /// # Errors

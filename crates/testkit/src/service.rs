@@ -586,6 +586,8 @@ fn default_config(ports: &Ports) -> Table {
          public_address = \"{first}.{second}.0.1\"\n\
          [nodes]\n\
          spare = 0\n\
+         [backup]\n\
+         recycle_days = 0\n\
          [gateway]\n\
          drain_seconds = 2\n\
          [api.throttle]\n\

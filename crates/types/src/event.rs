@@ -78,6 +78,7 @@ kinds! {
     TaskStuck = "task-stuck", Critical, "A task failed and cannot go on or back; it waits for `admin task retry`.";
     CreateFailed = "create-failed", Warning, "An order of an instance failed and was undone.";
     BackupFailed = "backup-failed", Warning, "A backup failed.";
+    FinalBackupFailed = "final-backup-failed", Warning, "A deleted database could not be backed up for the last time; an earlier set is kept, if there is one.";
     RestoreFailed = "restore-failed", Warning, "A restore failed; what it had made is gone.";
     ControlPlaneBackupFailed = "control-plane-backup-failed", Critical, "The control plane could not be backed up; it is tried again each minute.";
     DrillFailed = "drill-failed", Critical, "A backup set could not be restored for proof, or not as it was.";

@@ -252,6 +252,8 @@ def default_config():
             "default_vswitch_cidr": f"127.{network}.16.0/20",
         },
         "nodes": {"spare": 0},
+        # What is deleted is to leave nothing; the test of the recycle bin says otherwise.
+        "backup": {"recycle_days": 0},
         "gateway": {"drain_seconds": 2},
         "api": {"shutdown_seconds": 5},
     }

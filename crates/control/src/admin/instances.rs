@@ -11,6 +11,7 @@ use super::AdminChange;
 use super::protocol::StatisticsOf;
 use crate::billing::{Lot, Purchase, Sale};
 use crate::node_size::spread_disk_quota;
+use crate::recycle_bin::OnDelete;
 use crate::{Control, ControlError};
 
 /// Name of renewals among the orders.
@@ -66,6 +67,7 @@ impl Control {
         &self,
         change: &AdminChange,
         id: &InstanceId,
+        on_delete: OnDelete,
     ) -> Result<Value, ControlError> {
         self.parts.store.write(|writer| {
             let instance = writer
@@ -77,7 +79,8 @@ impl Control {
             ) {
                 return Err(ApiError::instance_status().into());
             }
-            self.parts.release(writer, &instance, change.now, None)?;
+            self.parts
+                .release(writer, &instance, on_delete, (change.now, None))?;
             change.record(writer, Some(instance.account_id), Some(id))?;
             let status = ObjectStatus::Delete;
             row(writer, &Instance { status, ..instance })

@@ -17,6 +17,7 @@ mod nodes;
 pub mod overview;
 pub mod protocol;
 mod ram_users;
+mod recycle;
 mod tasks;
 mod tenants;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub(crate) use self::events::row as event_row;
 use self::explain::Question;
 use self::protocol::{AdminCommand, AdminReply, Compare, WithoutData};
 use self::webhooks::WebhookOrder;
+use crate::recycle_bin::{OnDelete, RestoreOrder};
 use crate::{Control, ControlError};
 
 /// Prefix of the operator's commands in the audit trail.
@@ -170,7 +172,16 @@ impl Control {
                 reason,
             } => self.instance_lock(&change, &instance_id, &reason).await,
             C::InstanceUnlock { instance_id } => self.instance_unlock(&change, &instance_id).await,
-            C::InstanceDelete { instance_id } => self.instance_delete(&change, &instance_id),
+            C::InstanceDelete {
+                instance_id,
+                without_final_backup,
+            } => {
+                let on_delete = match without_final_backup {
+                    true => OnDelete::Destroy,
+                    false => OnDelete::Recycle,
+                };
+                self.instance_delete(&change, &instance_id, on_delete)
+            }
             C::InstanceRenew {
                 instance_id,
                 months,
@@ -235,6 +246,27 @@ impl Control {
                 self.backup_log_search(&instance_id, &db_name, query).await
             }
             C::BackupVerify { backup_id } => self.backup_verify(&change, backup_id),
+            C::RecycleList { account_id } => self.recycle_list(account_id),
+            C::RecycleShow { backup_id } => self.recycle_show(backup_id),
+            C::RecycleRestore {
+                backup_id,
+                with_accounts,
+                instance_name,
+                classic,
+            } => {
+                let order = RestoreOrder {
+                    backup_id,
+                    with_accounts,
+                    name: instance_name,
+                    is_classic: classic,
+                };
+                self.recycle_restore(&change, order)
+            }
+            C::RecyclePurge { backup_id } => self.recycle_purge(&change, backup_id).await,
+            C::RecycleSkip {
+                instance_id,
+                db_name,
+            } => self.recycle_skip(&change, &instance_id, db_name.as_ref()),
             C::ControlPlaneBackup { file } => self.control_plane_backup(&change, file).await,
             C::InstanceRecover {
                 instance_id,

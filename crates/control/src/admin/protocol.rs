@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use openpeta_types::{
-    AccessKeyId, AccountId, AccountName, BackupId, DbName, EventKind, InstanceId, Severity, TaskId,
-    TaskStatus, VSwitchId, VpcId,
+    AccessKeyId, AccountId, AccountName, BackupId, DbName, EventKind, InstanceId, InstanceName,
+    Severity, TaskId, TaskStatus, VSwitchId, VpcId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,6 +184,9 @@ pub enum AdminCommand {
     InstanceDelete {
         /// The instance.
         instance_id: InstanceId,
+        /// For good: nothing goes into the recycle bin.
+        #[serde(default)]
+        without_final_backup: bool,
     },
     /// Prolongs an instance by some months, from today if it has expired; a lock for that
     /// reason goes. It is an order, taken from the tenant's balance where orders are.
@@ -311,6 +314,40 @@ pub enum AdminCommand {
     BackupVerify {
         /// The set.
         backup_id: BackupId,
+    },
+    /// Lists deleted databases that can be brought back, latest first.
+    RecycleList {
+        /// Only those of this tenant.
+        account_id: Option<AccountId>,
+    },
+    /// Shows what is kept of one.
+    RecycleShow {
+        /// Its set.
+        backup_id: BackupId,
+    },
+    /// Restores one into a new instance of its tenant; a task does it.
+    RecycleRestore {
+        /// Its set.
+        backup_id: BackupId,
+        /// With the accounts that its instance had, their passwords and grants.
+        with_accounts: bool,
+        /// The new instance's name; `None` for the former one's.
+        instance_name: Option<InstanceName>,
+        /// In the Classic network, whatever it was in.
+        #[serde(default)]
+        classic: bool,
+    },
+    /// Removes one for good.
+    RecyclePurge {
+        /// Its set.
+        backup_id: BackupId,
+    },
+    /// Has what is being deleted go without the final backup that is being taken or waited for.
+    RecycleSkip {
+        /// The instance.
+        instance_id: InstanceId,
+        /// Only this database; `None` for all that are being deleted.
+        db_name: Option<DbName>,
     },
     /// Backs up the control plane itself.
     ControlPlaneBackup {
@@ -486,6 +523,8 @@ impl AdminCommand {
                 | Self::BackupList { .. }
                 | Self::BackupLogs
                 | Self::BackupLogSearch { .. }
+                | Self::RecycleList { .. }
+                | Self::RecycleShow { .. }
                 | Self::RecoveryStatus
                 | Self::OrderList { .. }
                 | Self::UsageList { .. }

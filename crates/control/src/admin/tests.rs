@@ -45,6 +45,7 @@ async fn an_inactive_and_locked_instance_can_be_deleted() {
     let world = World::new(&engine);
     let id = world.order();
     let delete = || AdminCommand::InstanceDelete {
+        without_final_backup: false,
         instance_id: id.clone(),
     };
     assert_eq!(

@@ -72,7 +72,8 @@ impl Parts {
         let sets = self.remote_sets.sets().map_err(ControlError::unavailable)?;
         for (instance, backup_id) in sets {
             let set = self.store.read(|reader| reader.backup_set(backup_id))?;
-            let is_kept = set.is_some_and(|set| set.status != BackupStatus::Failed);
+            let is_kept = set.is_some_and(|set| set.status != BackupStatus::Failed)
+                || self.is_recycled(backup_id)?;
             // One that is not reached now is not reached for the others either.
             if !is_kept
                 && self.remote_sets.is_used()
@@ -104,7 +105,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Removes the files of the sets of an instance, or of one of its databases, after the
+    /// Removes the files of the sets of an instance, or of one of its databases, but for those that
+    /// are `kept` or in the recycle bin already, after the
     /// backups that are being taken have come to their end. They have been told to.
     ///
     /// # Errors
@@ -113,9 +115,13 @@ impl Parts {
         &self,
         instance: &InstanceId,
         db_name: Option<&DbName>,
+        kept: &[BackupId],
     ) -> Result<(), ControlError> {
         self.end_of_backups(instance, db_name).await?;
         let concerned = |backup_id: BackupId| {
+            if kept.contains(&backup_id) || self.is_recycled(backup_id)? {
+                return Ok(false);
+            }
             let set = self.store.read(|reader| reader.backup_set(backup_id))?;
             let is_other = |name: &DbName| db_name.is_some_and(|asked| asked != name);
             Ok::<_, ControlError>(!set.is_some_and(|set| is_other(&set.set.db_name)))
@@ -131,8 +137,16 @@ impl Parts {
         Ok(())
     }
 
+    fn is_recycled(&self, backup_id: BackupId) -> Result<bool, ControlError> {
+        let found = self.store.read(|reader| reader.recycled_set(backup_id))?;
+        Ok(found.is_some())
+    }
+
     /// Waits until no backup of an instance, or of one of its databases, is being taken or proven.
-    async fn end_of_backups(
+    ///
+    /// # Errors
+    /// [`ControlError`] when the store fails.
+    pub(crate) async fn end_of_backups(
         &self,
         instance: &InstanceId,
         db_name: Option<&DbName>,

@@ -20,4 +20,4 @@ pub(crate) use files::cancel_backups;
 pub use logs::LogArchiveFigures;
 pub(crate) use logs::LogArchives;
 pub use remote::S3Config;
-pub(crate) use remote::{Bucket, LocalSet, RemoteSets};
+pub(crate) use remote::{Bucket, LocalSet, RemoteSets, free_bytes};

@@ -78,10 +78,10 @@ impl Control {
             }
         };
         let manifest_sha256 = whole_set(writer, id, db_name, backup_id)?;
-        self.check_instance_order(writer, call)?;
+        self.check_instance_order(writer, &call.buyer())?;
         let placed = self.place_instance(
             writer,
-            call,
+            &call.buyer(),
             NewInstance {
                 name: request.instance_name.clone().or(source.name),
                 region_id: source.region_id,

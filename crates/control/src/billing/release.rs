@@ -6,6 +6,7 @@ use openpeta_types::{LockMode, ObjectStatus, format_time};
 use serde_json::json;
 
 use crate::parts::Parts;
+use crate::recycle_bin::OnDelete;
 use crate::{ControlError, random};
 
 /// Name of the release in the audit trail, where the operator's commands are `admin:…`.
@@ -28,7 +29,7 @@ impl Parts {
                 let Some(instance) = writer.instance(id)?.filter(|it| is_due(it, now)) else {
                     return Ok::<_, ControlError>(());
                 };
-                let task = self.release(writer, &instance, now, None)?;
+                let task = self.release(writer, &instance, OnDelete::Recycle, (now, None))?;
                 writer.insert_audit(&AuditEntry {
                     at: now,
                     account_id: Some(instance.account_id),

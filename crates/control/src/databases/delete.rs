@@ -8,6 +8,7 @@ use openpeta_types::{DbName, InstanceId, ObjectStatus, TaskId};
 use super::room::Measured;
 use crate::backups::cancel_backups;
 use crate::workflows::delete_database::{DeleteDatabase, DeleteDatabaseParams};
+use crate::workflows::recycle_database::{RecycleDatabase, RecycleDatabaseParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
 impl Control {
@@ -65,18 +66,37 @@ impl Control {
         id: &InstanceId,
         name: &DbName,
     ) -> Result<TaskId, ControlError> {
-        self.parts.settle_usage(writer, id, name, call.caller.now)?;
+        let (now, instance) = (call.caller.now, writer.instance(id)?);
+        let instance = instance.ok_or_else(ApiError::instance_not_found)?;
+        let last_sets = self
+            .parts
+            .begin_last_sets(writer, &instance, Some(name), now)?;
+        self.parts.settle_usage(writer, id, name, now)?;
         writer.set_database_status(id, name, ObjectStatus::Delete)?;
         cancel_backups(writer, id, Some(name))?;
         // An account that is made again meanwhile gets nothing on it any more.
         for account in writer.accounts(id)? {
             writer.set_grant(id, &account.name, name, None)?;
         }
-        let params = DeleteDatabaseParams {
-            instance_id: id.clone(),
-            db_name: name.clone(),
-        };
-        self.enqueue::<DeleteDatabase>(writer, call, id, Some(name.clone()), params)
+        let (instance_id, db_name) = (id.clone(), name.clone());
+        let of_database = Some(name.clone());
+        match last_sets {
+            Some(last_sets) => {
+                let params = RecycleDatabaseParams {
+                    instance_id,
+                    db_name,
+                    last_sets,
+                };
+                self.enqueue::<RecycleDatabase>(writer, call, id, of_database, params)
+            }
+            None => {
+                let params = DeleteDatabaseParams {
+                    instance_id,
+                    db_name,
+                };
+                self.enqueue::<DeleteDatabase>(writer, call, id, of_database, params)
+            }
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl Control {
     ) -> Result<Answer, ControlError> {
         let (spec, settings) =
             self.orderable_spec("NodeSpec", &request.node_spec, request.node_number)?;
-        self.check_instance_order(writer, call)?;
+        self.check_instance_order(writer, &call.buyer())?;
         let (vpc_id, vswitch_id) = match &request.network {
             NetworkPlacement::Classic => (None, None),
             NetworkPlacement::Vpc { vpc_id, vswitch_id } => {
@@ -84,7 +84,7 @@ impl Control {
         };
         let placed = self.place_instance(
             writer,
-            call,
+            &call.buyer(),
             NewInstance {
                 name: request.instance_name.clone(),
                 region_id: request.region_id.clone(),

@@ -4,13 +4,15 @@ use jiff::Timestamp;
 use openpeta_rpc_api::instances::DeleteInstanceRequest;
 use openpeta_rpc_api::{Action, EmptyResponse};
 use openpeta_store::{Instance, NodeState, Writer};
-use openpeta_tasks::{NewTask, Tasks};
+use openpeta_tasks::{NewTask, Tasks, Workflow};
 use openpeta_types::{ObjectStatus, TaskId, TraceContext};
 
 use crate::authorize::require_unlocked;
 use crate::backups::cancel_backups;
 use crate::parts::Parts;
+use crate::recycle_bin::OnDelete;
 use crate::workflows::delete_instance::{DeleteInstance, DeleteInstanceParams};
+use crate::workflows::recycle_instance::{RecycleInstance, RecycleInstanceParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
 impl Control {
@@ -33,9 +35,12 @@ impl Control {
             }
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
-            let task = self
-                .parts
-                .release(writer, &instance, call.caller.now, call.caller.trace)?;
+            let task = self.parts.release(
+                writer,
+                &instance,
+                OnDelete::Recycle,
+                (call.caller.now, call.caller.trace),
+            )?;
             idempotency::remember(writer, call, token, &())?;
             audit::record(writer, call, Some(id), Some(task))
         })?;
@@ -49,10 +54,14 @@ impl Parts {
         &self,
         writer: &Writer<'_>,
         instance: &Instance,
-        now: Timestamp,
-        trace: Option<TraceContext>,
+        on_delete: OnDelete,
+        (now, trace): (Timestamp, Option<TraceContext>),
     ) -> Result<TaskId, ControlError> {
         let id = &instance.instance_id;
+        let last_sets = match on_delete {
+            OnDelete::Recycle => self.begin_last_sets(writer, instance, None, now)?,
+            OnDelete::Destroy => None,
+        };
         for database in writer.databases(id)? {
             self.settle_usage(writer, id, &database.db_name, now)?;
             writer.set_database_status(id, &database.db_name, ObjectStatus::Delete)?;
@@ -62,16 +71,37 @@ impl Parts {
         for node in writer.nodes_of(id)? {
             writer.set_node_state(&node.node_id, NodeState::Destroying)?;
         }
-        let task = NewTask::<DeleteInstance> {
-            account_id: instance.account_id,
-            instance_id: Some(id.clone()),
-            db_name: None,
-            action: Action::DeleteInstance.spec().name,
-            params: DeleteInstanceParams {
-                instance_id: id.clone(),
-            },
-            trace,
-        };
-        Ok(Tasks::enqueue(writer, &task)?)
+        let instance_id = id.clone();
+        match last_sets {
+            Some(last_sets) => {
+                let params = RecycleInstanceParams {
+                    instance_id,
+                    last_sets,
+                };
+                begin::<RecycleInstance>(writer, instance, params, trace)
+            }
+            None => {
+                let params = DeleteInstanceParams { instance_id };
+                begin::<DeleteInstance>(writer, instance, params, trace)
+            }
+        }
     }
+}
+
+/// Adds the task that makes an instance go.
+fn begin<W: Workflow>(
+    writer: &Writer<'_>,
+    instance: &Instance,
+    params: W::Params,
+    trace: Option<TraceContext>,
+) -> Result<TaskId, ControlError> {
+    let task = NewTask::<W> {
+        account_id: instance.account_id,
+        instance_id: Some(instance.instance_id.clone()),
+        db_name: None,
+        action: Action::DeleteInstance.spec().name,
+        params,
+        trace,
+    };
+    Ok(Tasks::enqueue(writer, &task)?)
 }

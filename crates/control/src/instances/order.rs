@@ -12,9 +12,10 @@ use openpeta_types::{
 };
 
 use crate::billing::{Lot, Purchase, Sale};
+use crate::call::Buyer;
 use crate::node_size::node_settings;
 use crate::workflows::new_instance::NewInstanceParams;
-use crate::{Control, ControlError, MutatingCall, random};
+use crate::{Control, ControlError, random};
 
 /// An instance with one database, as it is ordered.
 pub(crate) struct NewInstance {
@@ -54,10 +55,10 @@ impl Control {
     pub(crate) fn check_instance_order(
         &self,
         reader: &Reader<'_>,
-        call: &MutatingCall,
+        buyer: &Buyer,
     ) -> Result<(), ControlError> {
         let quotas = &self.parts.config.quotas;
-        let tenant = self.buyer(reader, call.caller.account_id)?;
+        let tenant = self.buyer(reader, buyer.account_id)?;
         let quota = u64::from(quotas.instances_of(&tenant));
         if reader.instance_count(tenant.account_id)? >= quota {
             return Err(ApiError::instance_quota_exceeded().into());
@@ -80,10 +81,10 @@ impl Control {
     pub(crate) fn place_instance(
         &self,
         writer: &Writer<'_>,
-        call: &MutatingCall,
+        buyer: &Buyer,
         new: NewInstance,
     ) -> Result<PlacedInstance, ControlError> {
-        let instance = new.instance(call)?;
+        let instance = new.instance(buyer)?;
         // Checks the VPC, which the instance's row refers to.
         let endpoint = self.default_endpoint(writer, &instance)?;
         let ChosenNode { node, is_spare } = new.node(writer, &instance)?;
@@ -110,7 +111,7 @@ impl Control {
                 account_id: instance.account_id,
                 instance_id: id,
                 db_name: Some(&new.db_name),
-                action: call.action.name(),
+                action: buyer.action,
                 sale: new.sale(),
                 now: instance.created_at,
             },
@@ -142,11 +143,11 @@ impl Control {
 }
 
 impl NewInstance {
-    fn instance(&self, call: &MutatingCall) -> Result<Instance, ControlError> {
-        let now = call.caller.now;
+    fn instance(&self, buyer: &Buyer) -> Result<Instance, ControlError> {
+        let now = buyer.now;
         Ok(Instance {
             instance_id: random::instance_id()?,
-            account_id: call.caller.account_id,
+            account_id: buyer.account_id,
             name: self.name.clone(),
             region_id: self.region_id.clone(),
             zone_id: self.zone_id.clone(),

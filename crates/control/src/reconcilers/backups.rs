@@ -59,6 +59,7 @@ impl Backups {
         // A clock that was set to next year must not take all the sets.
         if is_proven && !parts.is_recovering() {
             parts.expire_backups(now).await?;
+            parts.purge_recycled(now).await?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use openpeta_store::Writer;
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, forward};
-use openpeta_types::{DbName, InstanceId};
+use openpeta_types::{BackupId, DbName, InstanceId};
 use serde::{Deserialize, Serialize};
 
 use super::resize_node::{recount, resize_node};
@@ -40,86 +40,98 @@ impl Workflow for DeleteDatabase {
         writer: &Writer<'_>,
         task: &TaskContext<'_, Self>,
     ) -> Result<(), StepError> {
-        let DeleteDatabaseParams {
-            instance_id,
-            db_name,
-        } = task.params();
-        writer.delete_database(instance_id, db_name)?;
-        recount(writer, instance_id)
+        let (instance_id, db_name) = Self::database(task.params());
+        remove(writer, instance_id, db_name)
     }
+}
+
+impl DropsDatabase for DeleteDatabase {
+    fn parts(&self) -> &Arc<Parts> {
+        &self.0
+    }
+
+    fn database(params: &DeleteDatabaseParams) -> (&InstanceId, &DbName) {
+        (&params.instance_id, &params.db_name)
+    }
+
+    fn kept(_task: &TaskContext<'_, Self>) -> Result<Vec<BackupId>, StepError> {
+        Ok(Vec::new())
+    }
+}
+
+/// A workflow at whose end a database is gone.
+pub(super) trait DropsDatabase: Workflow {
+    /// What it acts on.
+    fn parts(&self) -> &Arc<Parts>;
+
+    /// The database.
+    fn database(params: &Self::Params) -> (&InstanceId, &DbName);
+
+    /// The sets that stay.
+    fn kept(task: &TaskContext<'_, Self>) -> Result<Vec<BackupId>, StepError>;
+}
+
+/// Writes that there is no such database.
+pub(super) fn remove(
+    writer: &Writer<'_>,
+    instance_id: &InstanceId,
+    db_name: &DbName,
+) -> Result<(), StepError> {
+    writer.delete_database(instance_id, db_name)?;
+    recount(writer, instance_id)
 }
 
 /// The database is gone in MariaDB, with what was granted on it. Sessions that do not give way
 /// are ended.
-struct DropOnNode;
+pub(super) struct DropOnNode;
 
 #[async_trait]
-impl Step<DeleteDatabase> for DropOnNode {
+impl<W: DropsDatabase> Step<W> for DropOnNode {
     const NAME: &'static str = "drop-on-node";
     const TITLE: &'static str = "Dropping the database";
     const WEIGHT: u32 = 3;
     type Output = ();
 
-    async fn run(
-        &self,
-        workflow: &DeleteDatabase,
-        task: &TaskContext<'_, DeleteDatabase>,
-    ) -> Result<(), StepError> {
-        let DeleteDatabaseParams {
-            instance_id,
-            db_name,
-        } = task.params();
-        let node = node_of(&workflow.0, instance_id)?;
-        let dropped = workflow.0.engine.drop_database(&node, db_name).await;
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let (parts, (instance_id, db_name)) = (workflow.parts(), W::database(task.params()));
+        let node = node_of(parts, instance_id)?;
+        let dropped = parts.engine.drop_database(&node, db_name).await;
         dropped.map_err(engine_error)
     }
 }
 
 /// The node gives back what it had for it.
-struct ResizeNode;
+pub(super) struct ResizeNode;
 
 #[async_trait]
-impl Step<DeleteDatabase> for ResizeNode {
+impl<W: DropsDatabase> Step<W> for ResizeNode {
     const NAME: &'static str = "resize-node";
     const TITLE: &'static str = "Resizing the node";
     type Output = ();
 
-    async fn run(
-        &self,
-        workflow: &DeleteDatabase,
-        task: &TaskContext<'_, DeleteDatabase>,
-    ) -> Result<(), StepError> {
-        let DeleteDatabaseParams {
-            instance_id,
-            db_name,
-        } = task.params();
-        resize_node(&workflow.0, instance_id, |database| {
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let (parts, (instance_id, db_name)) = (workflow.parts(), W::database(task.params()));
+        resize_node(parts, instance_id, |database| {
             is_counted(database) && database.db_name != *db_name
         })
         .await
     }
 }
 
-/// Nothing of the database is left to restore.
-struct RemoveBackups;
+/// Nothing of the database is left to restore but what stays.
+pub(super) struct RemoveBackups;
 
 #[async_trait]
-impl Step<DeleteDatabase> for RemoveBackups {
+impl<W: DropsDatabase> Step<W> for RemoveBackups {
     const NAME: &'static str = "remove-backups";
     const TITLE: &'static str = "Removing the backups";
     const IS_INTERRUPTIBLE: bool = true;
     type Output = ();
 
-    async fn run(
-        &self,
-        workflow: &DeleteDatabase,
-        task: &TaskContext<'_, DeleteDatabase>,
-    ) -> Result<(), StepError> {
-        let DeleteDatabaseParams {
-            instance_id,
-            db_name,
-        } = task.params();
-        let removed = workflow.0.remove_backups(instance_id, Some(db_name)).await;
-        Ok(removed?)
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let (parts, (instance_id, db_name)) = (workflow.parts(), W::database(task.params()));
+        let kept = W::kept(task)?;
+        let removed = parts.remove_backups(instance_id, Some(db_name), &kept);
+        Ok(removed.await?)
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod create_instance;
 pub(crate) mod delete_account;
 pub(crate) mod delete_database;
 pub(crate) mod delete_instance;
+pub(crate) mod final_backup;
 pub(crate) mod grant_account_privilege;
 mod loading;
 mod meter;
@@ -20,6 +21,8 @@ pub(crate) mod new_instance;
 mod opening;
 pub(crate) mod public_connection;
 pub(crate) mod recover_instance;
+pub(crate) mod recycle_database;
+pub(crate) mod recycle_instance;
 pub(crate) mod resize_database;
 mod resize_node;
 pub(crate) mod restore_database;
@@ -52,6 +55,8 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(create_database::CreateDatabase(Arc::clone(parts)))
         .with(resize_database::ResizeDatabase(Arc::clone(parts)))
         .with(delete_database::DeleteDatabase(Arc::clone(parts)))
+        .with(recycle_instance::RecycleInstance(Arc::clone(parts)))
+        .with(recycle_database::RecycleDatabase(Arc::clone(parts)))
         .with(create_account::CreateAccount(Arc::clone(parts)))
         .with(create_database_backup::CreateDatabaseBackup(Arc::clone(
             parts,

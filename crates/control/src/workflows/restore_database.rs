@@ -21,6 +21,7 @@ use super::new_instance::{
     self, CheckLogin, CreateNode, MakesInstance, NewInstanceParams, OpenEndpoint, StartNode,
 };
 use crate::parts::Parts;
+use crate::recycle_bin::RecycledContent;
 
 /// Restores a set into a new instance.
 pub(crate) struct RestoreDatabase(pub(super) Arc<Parts>);
@@ -226,13 +227,25 @@ impl Step<RestoreDatabase> for MakeAccounts {
     }
 }
 
-/// What the source's node says of accounts and the database: some was granted by SQL. Of an
-/// instance that is gone since, what the API granted is left.
+/// What the source's node says of accounts and the database: some was granted by SQL. Of a
+/// deleted one the recycle bin has what it said. Of an instance that is gone since, what the API
+/// granted is left.
 async fn granted_at_source(
     parts: &Parts,
     params: &RestoreDatabaseParams,
     accounts: &[(Account, Vec<Grant>)],
 ) -> Result<Vec<(AccountName, HeldByAccount)>, StepError> {
+    let backup_id = params.backup_id;
+    let recycled = parts.store.read(|reader| {
+        let is_recycled = reader.recycled_set(backup_id)?.is_some();
+        is_recycled
+            .then(|| reader.recycled_content(backup_id))
+            .transpose()
+    })?;
+    if let Some(content) = recycled {
+        let content = RecycledContent::from_text(&content)?;
+        return Ok(content.held().collect());
+    }
     let source = &params.source_instance_id;
     let found = parts.store.read(|reader| reader.instance(source))?;
     let Some(node) = found.and_then(|instance| instance.node_id) else {

@@ -456,6 +456,7 @@ mod databases;
 mod endpoints;
 mod gateway;
 mod recover;
+mod recycle;
 mod switch;
 checks!(change_table: ChangingTable {
     succeeds: check_success;
@@ -484,6 +485,8 @@ async fn every_workflow_has_its_checks() {
         "delete-instance",
         "grant-account-privilege",
         "recover-instance",
+        "recycle-database",
+        "recycle-instance",
         "release-public-connection",
         "resize-database",
         "restore-database",

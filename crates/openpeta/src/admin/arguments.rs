@@ -10,6 +10,7 @@ use openpeta_types::{
 
 use super::backup::Backup;
 use super::control_plane::{ControlPlane, Recover, Recovery};
+use super::recycle::Recycle;
 
 /// Run the service: tenants, keys, networks, locks, tasks (over DIR/admin.sock)
 #[derive(Args, Debug)]
@@ -62,6 +63,9 @@ pub(super) enum Subject {
     /// Backup sets of all tenants
     #[command(subcommand)]
     Backup(Backup),
+    /// The recycle bin: deleted databases that can be brought back
+    #[command(subcommand)]
+    Recycle(Recycle),
     /// The control plane itself: its backup, and a data directory made out of one
     #[command(subcommand)]
     ControlPlane(ControlPlane),
@@ -339,6 +343,9 @@ pub(super) enum Instance {
         /// The instance
         #[arg(long, value_parser = InstanceId::parse)]
         instance_id: InstanceId,
+        /// Nothing goes into the recycle bin
+        #[arg(long)]
+        without_final_backup: bool,
     },
     /// Bring an instance back whose data is lost: on a new node, out of its backup sets
     Recover(Recover),

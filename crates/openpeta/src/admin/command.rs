@@ -239,9 +239,16 @@ impl AdminArguments {
             Subject::Instance(Instance::Unlock { instance_id }) => {
                 (C::InstanceUnlock { instance_id }, FIELDS)
             }
-            Subject::Instance(Instance::Delete { instance_id }) => {
-                (C::InstanceDelete { instance_id }, FIELDS)
-            }
+            Subject::Instance(Instance::Delete {
+                instance_id,
+                without_final_backup,
+            }) => (
+                C::InstanceDelete {
+                    instance_id,
+                    without_final_backup,
+                },
+                FIELDS,
+            ),
             Subject::Instance(Instance::Renew {
                 instance_id,
                 months,
@@ -353,6 +360,7 @@ impl AdminArguments {
             Subject::Backup(Backup::Decrypt(decrypt)) => {
                 return decrypt.run().map(Request::Done);
             }
+            Subject::Recycle(recycle) => recycle.into_command(),
             Subject::ControlPlane(ControlPlane::Backup { file }) => {
                 (control_plane::backup_command(file)?, FIELDS)
             }

@@ -5,6 +5,7 @@ mod arguments;
 mod backup;
 mod command;
 mod control_plane;
+mod recycle;
 mod show;
 mod socket;
 mod watching;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use openpeta_control::{NodeFigures, ServiceFigures};
-use openpeta_store::{Database, NodeState, ProofTotals};
+use openpeta_store::{Database, NodeState, ProofTotals, RecycledTotals};
 use openpeta_types::{BackupStatus, LockMode, ObjectStatus, TaskStatus};
 
 use super::Bounds;
@@ -23,6 +23,7 @@ pub(super) fn add(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bound
     add_nodes(out, &figures.nodes, bounds);
     add_tasks(out, figures, now);
     add_backups(out, figures, bounds);
+    add_recycle_bin(out, figures.recycled);
     add_proofs(out, &figures.proofs, now);
     add_log_archives(out, figures, bounds);
     add_sampling(out, figures);
@@ -237,6 +238,17 @@ fn add_backups(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bounds) 
             );
         }
     }
+}
+
+/// What the recycle bin has.
+fn add_recycle_bin(out: &mut Exposition, its: RecycledTotals) {
+    out.add(
+        "openpeta_recycle_bin_databases",
+        &[],
+        u64::from(its.databases),
+    );
+    let bytes = its.bytes.unsigned_abs();
+    out.add("openpeta_recycle_bin_size_bytes", &[], bytes);
 }
 
 /// What drills found.

@@ -211,7 +211,14 @@ async fn networks_go_when_nothing_is_in_them() {
     assert_eq!(refusal(&world, delete_vswitch()).await, "InvalidParameter");
 
     world.run_tasks().await;
-    done(&world, AdminCommand::InstanceDelete { instance_id: id }).await;
+    done(
+        &world,
+        AdminCommand::InstanceDelete {
+            instance_id: id,
+            without_final_backup: false,
+        },
+    )
+    .await;
     world.run_tasks().await;
     assert_eq!(
         refusal(&world, delete_vpc()).await,

@@ -410,7 +410,8 @@ fn object(bucket: &Bucket, instance: &InstanceId, backup_id: BackupId, name: &st
     directory(bucket, instance, backup_id).join(name)
 }
 
-fn free_bytes(dir: &Path) -> io::Result<u64> {
+/// Bytes that may still be written on the disk of a directory.
+pub(crate) fn free_bytes(dir: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(dir)?;
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }

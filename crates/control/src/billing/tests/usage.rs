@@ -6,6 +6,7 @@ use openpeta_types::{ChargeType, DbName, InstanceId, ObjectStatus, POSTPAID_EXPI
 
 use super::{balance, charging, set_balance};
 use crate::ControlError;
+use crate::recycle_bin::OnDelete;
 use crate::testing::{TestEngine, World};
 
 /// A second of a day, as `(hour, minute, second)`.
@@ -101,10 +102,11 @@ async fn other_nodes_and_the_end_cut_an_hour() {
     resize(&world, &id, "petadata.s2.xlarge", at(9, 40, 0));
     let instance = world.parts.store.read(|reader| reader.instance(&id));
     let instance = instance.expect("the store works").expect("it exists");
-    let released = world
-        .parts
-        .store
-        .write(|writer| world.parts.release(writer, &instance, at(10, 0, 30), None));
+    let released = world.parts.store.write(|writer| {
+        world
+            .parts
+            .release(writer, &instance, OnDelete::Destroy, (at(10, 0, 30), None))
+    });
     released.expect("the store works");
     world.parts.meter(at(12, 0, 0)).expect("the store works");
     let parts = [

@@ -11,7 +11,7 @@ use crate::workflows::delete_database::DeleteDatabase;
 use crate::workflows::resize_database::ResizeDatabase;
 
 /// Orders a database of the smallest spec.
-fn order_database(world: &World, name: &str) -> TaskId {
+pub(super) fn order_database(world: &World, name: &str) -> TaskId {
     let id = only_instance(world);
     let request = CreateDatabaseRequest::from_params(&params(&[
         ("InstanceId", id.as_str()),
@@ -29,7 +29,7 @@ fn order_database(world: &World, name: &str) -> TaskId {
 /// The instance's databases of those specs and no other are ACTIVE in the store and there on
 /// the node, whose sizes are their sum, in the store, in its file, on the server and in the
 /// gateway.
-async fn assert_databases(world: &World, specs: &[(&str, &str)]) {
+pub(super) async fn assert_databases(world: &World, specs: &[(&str, &str)]) {
     let id = only_instance(world);
     let store = &world.parts.store;
     let databases = store.read(|reader| reader.databases(&id));
