@@ -92,6 +92,7 @@ def storing(s3):
     keys.touch(0o600)
     keys.write_text(KEY)
     service.config["backup"] = {
+        "recycle_days": 0,
         "store": f"s3://{BUCKET}/{PREFIX}",
         "encryption_key_file": str(keys),
         "s3": {

@@ -21,7 +21,7 @@ def bin_service():
 
 def wait_for_tasks(api, instance_id):
     """Waits until all tasks of an instance have succeeded."""
-    poll(lambda: {str(task["TaskStatus"]) for task in api.tasks(instance_id)} == {"2"}, 60, lambda: api.tasks(instance_id))
+    poll(lambda: {str(task["Status"]) for task in api.tasks(instance_id)} == {"2"}, 60, lambda: api.tasks(instance_id))
 
 
 def test_a_deleted_instance_comes_back(bin_service):
