@@ -15,6 +15,7 @@ mod lexer;
 mod mask;
 mod partition;
 mod pieces;
+mod route;
 mod scan;
 mod statement;
 mod tables;
@@ -28,6 +29,9 @@ pub use lexer::Lexer;
 pub use mask::mask_passwords;
 pub use partition::{Folding, PARTITIONS_PER_NODE, Partitions};
 pub use pieces::PieceLexer;
+pub use route::{
+    Insert, InsertError, InsertRow, KeyColumn, KeyType, KeyValue, parse_insert, pinned_by,
+};
 pub use statement::{DatabaseChange, Results, Statement, StatementClass, StatementReader};
 pub use tables::table_databases;
 pub use template::Templates;

@@ -1,8 +1,9 @@
 //! Texts of statements.
 
 use openpeta_sql_route::{
-    Dialect, DigestReader, Encoding, Lexer, PieceLexer, Statement, StatementReader, Templates,
-    mask_passwords, parse_ddl, table_databases,
+    Dialect, DigestReader, Encoding, KeyColumn, KeyType, Lexer, PieceLexer, Statement,
+    StatementReader, Templates, mask_passwords, parse_ddl, parse_insert, pinned_by,
+    table_databases,
 };
 
 use super::{byte, pieces};
@@ -32,6 +33,29 @@ pub(crate) fn statement(bytes: &[u8]) {
         && let Ok(ddl) = parse_ddl(text, dialect)
     {
         assert_eq!(parse_ddl(ddl.statement, dialect), Ok(ddl.clone()));
+    }
+    route(text, dialect);
+}
+
+/// Rows that are told apart are told apart in each part, too.
+fn route(text: &[u8], dialect: Dialect) {
+    let key = KeyColumn {
+        name: "k".into(),
+        position: 0,
+        kind: KeyType::Integer { min: 0, max: 99 },
+    };
+    let tokens: Vec<_> = Lexer::new(text, dialect)
+        .filter(|token| token.kind.is_significant())
+        .collect();
+    let _ = pinned_by(&tokens, &key, &["t"], 0, dialect, false);
+    if let Ok(insert) = parse_insert(text, &key, dialect) {
+        assert!(!insert.rows.is_empty());
+        for row in 0..insert.rows.len().min(8) {
+            let part = insert.with_rows([row]);
+            let of_part = parse_insert(&part, &key, dialect).expect("a part is a statement");
+            assert_eq!(of_part.rows.len(), 1);
+            assert_eq!(of_part.table, insert.table);
+        }
     }
 }
 
@@ -131,6 +155,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let texts = [
         "SELECT a, 'x', 17 FROM t WHERE id IN (1,2,3) -- done",
         "INSERT INTO t (a) VALUES (1, 'it''s'), (2, 'b\\'c'); UPDATE t SET a = 0x1F;",
+        "INSERT IGNORE INTO s.t (a, k) VALUES (1, -5), ('),(', f(2, 3)), (?, ?) ON DUPLICATE KEY UPDATE a = 1",
+        "t.k IN (1, ?, '3') AND (v BETWEEN 1 AND 2 && k = 4) OR CASE WHEN a AND b THEN 1 END",
         "SET STATEMENT max_statement_time=1 FOR SELECT 1; USE `a``b`; DROP DATABASE x",
         "/*!50101 CREATE TABLE IF NOT EXISTS d.t (id INT) */ /*M!100100 ENGINE=InnoDB */",
         "BEGIN NOT ATOMIC DECLARE x INT; IF x THEN SELECT 1; END IF; END; SELECT 2",

@@ -1,0 +1,121 @@
+//! The column that rows are distributed by, and values that are written out for it.
+
+use std::borrow::Cow;
+
+use crate::{Dialect, Folding, Partitions, Token, TokenKind};
+
+/// The column that the rows of a table are distributed by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyColumn {
+    /// Its name.
+    pub name: String,
+    /// Which column of the table it is, from 0.
+    pub position: usize,
+    /// What it holds.
+    pub kind: KeyType,
+}
+
+/// What a distribution column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// Whole numbers.
+    Integer {
+        /// The least that fits.
+        min: i128,
+        /// The greatest that fits.
+        max: i128,
+    },
+    /// Strings whose literals come in the column's own character set.
+    Text {
+        /// Which of them are equal.
+        folding: Folding,
+        /// How many characters fit.
+        max_chars: usize,
+    },
+}
+
+/// A value of a distribution column, as a statement has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyValue<'a> {
+    /// A whole number.
+    Integer(i128),
+    /// A string.
+    Text(Cow<'a, [u8]>),
+    /// The parameter of that number, from 0, of a prepared statement.
+    Parameter(usize),
+}
+
+/// Digits up to which a string means a whole number whatever the server converts it to.
+const EXACT_DIGITS: usize = 15;
+
+impl KeyColumn {
+    /// The value that these tokens write out, if they are one literal whose row is known by it: the
+    /// same value is stored, and compared, by the server. `parameters` stand before them.
+    pub(super) fn value<'a>(
+        &self,
+        tokens: &[Token<'a>],
+        parameters: usize,
+        dialect: Dialect,
+    ) -> Option<KeyValue<'a>> {
+        if let [token] = tokens
+            && token.kind == TokenKind::Placeholder
+        {
+            return Some(KeyValue::Parameter(parameters));
+        }
+        match self.kind {
+            KeyType::Integer { min, max } => {
+                let number = integer(tokens, dialect)?;
+                (min..=max)
+                    .contains(&number)
+                    .then_some(KeyValue::Integer(number))
+            }
+            KeyType::Text { max_chars, .. } => {
+                let [token] = tokens else { return None };
+                // `N'…'` has a character set of its own.
+                let text = token
+                    .string(&dialect)
+                    .filter(|_| token.text[0] != b'N' && token.text[0] != b'n')?;
+                let chars = std::str::from_utf8(&text).ok()?.chars().count();
+                (chars <= max_chars).then_some(KeyValue::Text(text))
+            }
+        }
+    }
+
+    /// The partition of a value; `None` for a parameter, which must be put in its place before.
+    #[must_use]
+    pub fn partition(&self, value: &KeyValue<'_>, partitions: Partitions) -> Option<u16> {
+        match (self.kind, value) {
+            (KeyType::Integer { .. }, KeyValue::Integer(number)) => {
+                Some(partitions.of_integer(*number))
+            }
+            (KeyType::Text { folding, .. }, KeyValue::Text(text)) => {
+                Some(partitions.of_text(text, folding))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A literal that is a whole number to the server wherever it stands.
+fn integer(tokens: &[Token<'_>], dialect: Dialect) -> Option<i128> {
+    let (sign, token) = match tokens {
+        [token] => (1, token),
+        [sign, token] if sign.is_symbol("-") => (-1, token),
+        [sign, token] if sign.is_symbol("+") => (1, token),
+        _ => return None,
+    };
+    match token.kind {
+        TokenKind::Integer => {
+            let text = std::str::from_utf8(token.text).ok()?;
+            Some(sign * text.parse::<i128>().ok()?)
+        }
+        TokenKind::String if tokens.len() == 1 => {
+            let text = token.string(&dialect)?;
+            let text = std::str::from_utf8(&text).ok()?;
+            let number = text.parse::<i128>().ok()?;
+            // Nothing but what is written so: no zeros before it, no sign that says nothing.
+            (text.len() <= EXACT_DIGITS && number.to_string() == text).then_some(number)
+        }
+        _ => None,
+    }
+}
