@@ -1,5 +1,6 @@
 //! Tasks of an instance (API document 7.6 and 7.7).
 
+use jiff::Timestamp;
 use openpeta_rpc_api::instances::{
     DescribeTaskStatusRequest, DescribeTaskStatusResponse, DescribeTasksRequest,
     DescribeTasksResponse, TaskItem,
@@ -41,7 +42,10 @@ impl Control {
             page_number: request.page_number,
             page_size: request.page_size,
             total_records: u32::try_from(total).unwrap_or(u32::MAX),
-            tasks: tasks.into_iter().map(item).collect(),
+            tasks: tasks
+                .into_iter()
+                .map(|task| item(task, caller.now))
+                .collect(),
         })
     }
 
@@ -104,12 +108,14 @@ impl Control {
     }
 }
 
-fn item(task: Task) -> TaskItem {
+fn item(task: Task, now: Timestamp) -> TaskItem {
+    // A guess that the clock has refuted is none.
+    let is_open = |end: &Timestamp| task.finish_at.is_some() || *end > now;
     TaskItem {
         task_id: task.task_id,
         begin_time: task.begin_at,
         finish_time: task.finish_at,
-        expected_finish_time: task.expected_finish_at,
+        expected_finish_time: task.expected_finish_at.filter(is_open),
         status: task.status,
         task_action: task.action,
         progress: Some(task.progress),

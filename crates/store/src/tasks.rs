@@ -355,7 +355,8 @@ impl Writer<'_> {
         )
     }
 
-    /// Says how far a task is, without waking those who wait for tasks to begin or end.
+    /// Says how far a task is, and when it will probably be finished if that is known better than
+    /// before, without waking those who wait for tasks to begin or end.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -363,13 +364,21 @@ impl Writer<'_> {
         &self,
         task_id: TaskId,
         progress: u8,
-        current_step: &str,
-        message: &str,
+        (current_step, message): (&str, &str),
+        expected_finish_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         self.change(
             TABLE,
-            "UPDATE tasks SET progress = ?2, current_step = ?3, message = ?4 WHERE task_id = ?1",
-            params![P(&task_id), P(&progress), current_step, message],
+            "UPDATE tasks SET progress = ?2, current_step = ?3, message = ?4,
+                expected_finish_at = coalesce(?5, expected_finish_at)
+             WHERE task_id = ?1",
+            params![
+                P(&task_id),
+                P(&progress),
+                current_step,
+                message,
+                P(&expected_finish_at)
+            ],
         )
     }
 }

@@ -546,7 +546,7 @@ fn tasks_and_their_steps() {
         })
         .unwrap();
     write(&store, |writer| {
-        writer.set_task_progress(second, 40, "One", "half")
+        writer.set_task_progress(second, 40, ("One", "half"), None)
     });
     let second = store.read(|reader| reader.task(second)).unwrap().unwrap();
     assert_eq!(second.message.as_deref(), Some("half"));

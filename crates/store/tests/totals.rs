@@ -119,7 +119,7 @@ fn apply(writer: &Writer<'_>, change: &Change, second: i64) -> Result<(), StoreE
         }
         Change::Progress(index) => {
             if let Some(task) = pick(index)? {
-                writer.set_task_progress(task.task_id, 7, "step", "message")?;
+                writer.set_task_progress(task.task_id, 7, ("step", "message"), None)?;
             }
         }
     }

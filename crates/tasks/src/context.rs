@@ -3,11 +3,14 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use openpeta_store::{Store, Task, TaskStep};
 use openpeta_types::{AccountId, DbName, InstanceId, Secret, TaskId};
 
 use crate::{Step, StepError, Workflow};
 
+/// Percent of a task whose steps are done and which has not ended.
+const ALL_DONE: u8 = 99;
 /// How often progress within a step is written down at most.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -94,8 +97,37 @@ impl<'a, W: Workflow> TaskContext<'a, W> {
     /// watches the task. Cheap to call often.
     pub fn progress(&self, fraction: f64, message: &str) {
         if let Some(progress) = self.progress {
-            progress.report(fraction, message);
+            progress.report(fraction, message, None);
         }
+    }
+
+    /// As [`progress`](Self::progress), by who knows how fast the step goes: so it is known when
+    /// the task will probably be finished.
+    pub fn progress_at(&self, fraction: f64, message: &str, pace: Pace) {
+        if let Some(progress) = self.progress {
+            progress.report(fraction, message, Some(pace));
+        }
+    }
+}
+
+/// How fast a step goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// For how long it has run.
+    pub elapsed: Duration,
+    /// For about how long it will go on.
+    pub left: Duration,
+}
+
+impl Pace {
+    /// For about how long the task will go on, of which the step is from the one percentage to the
+    /// other: what comes behind it takes as long as its weight says.
+    fn left_of_task(self, (from, to): (u8, u8)) -> Duration {
+        let step = self.elapsed.saturating_add(self.left);
+        let behind = u32::from(ALL_DONE.saturating_sub(to));
+        let share = u32::from(to.saturating_sub(from)).max(1);
+        let behind = step.saturating_mul(behind) / share;
+        self.left.saturating_add(behind)
     }
 }
 
@@ -139,7 +171,7 @@ impl Progress {
         }
     }
 
-    fn report(&self, fraction: f64, message: &str) {
+    fn report(&self, fraction: f64, message: &str, pace: Option<Pace>) {
         {
             let mut written = self
                 .written
@@ -152,11 +184,38 @@ impl Progress {
         }
         let share = f64::from(self.to - self.from) * fraction.clamp(0.0, 1.0);
         let percent = self.from + share as u8;
-        let written = self
-            .store
-            .write(|writer| writer.set_task_progress(self.task_id, percent, self.title, message));
+        let left = pace.map(|pace| pace.left_of_task((self.from, self.to)));
+        let end = |left| Timestamp::now().checked_add(left).ok();
+        let expected = left.and_then(end);
+        let written = self.store.write(|writer| {
+            let told = (self.title, message);
+            writer.set_task_progress(self.task_id, percent, told, expected)
+        });
         if let Err(error) = written {
             tracing::warn!(%error, "progress could not be written");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_behind_a_step_takes_as_long_as_its_weight_says() {
+        let seconds = Duration::from_secs;
+        let pace = Pace {
+            elapsed: seconds(30),
+            left: seconds(10),
+        };
+        // The last step; one of half the task; one that is lost in rounding.
+        assert_eq!(pace.left_of_task((50, 99)), seconds(10));
+        assert_eq!(pace.left_of_task((9, 49)), seconds(10 + 50));
+        assert_eq!(pace.left_of_task((98, 98)), seconds(10 + 40));
+        let never = Pace {
+            elapsed: Duration::MAX,
+            left: Duration::MAX,
+        };
+        assert_eq!(never.left_of_task((0, 1)), Duration::MAX);
     }
 }

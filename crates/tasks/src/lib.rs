@@ -28,7 +28,7 @@ mod tasks;
 pub mod test_util;
 mod workflow;
 
-pub use context::TaskContext;
+pub use context::{Pace, TaskContext};
 pub use error::{NotCancellable, StepError, TaskError};
 #[cfg(debug_assertions)]
 pub use hooks::{FailPoint, FailPointError};

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use openpeta_tasks::{TaskContext, Workflow};
+use openpeta_tasks::{Pace, TaskContext, Workflow};
 
 /// Sooner nobody can tell how long it will take.
 const FIRST_GUESS: Duration = Duration::from_secs(2);
@@ -44,7 +44,11 @@ impl Meter {
             begun.at.elapsed()
         };
         let message = format!("{what}: {}", described(done, total, elapsed));
-        task.progress(fraction(done, total), &message);
+        let fraction = fraction(done, total);
+        match left(done, total, elapsed) {
+            Some(left) => task.progress_at(fraction, &message, Pace { elapsed, left }),
+            None => task.progress(fraction, &message),
+        }
     }
 }
 
@@ -60,11 +64,19 @@ fn described(done: u64, total: u64, elapsed: Duration) -> String {
         return bytes(done);
     }
     let far = format!("{} of {}", bytes(done), bytes(total));
-    if done == 0 || elapsed < FIRST_GUESS {
-        return far;
+    match left(done, total, elapsed) {
+        Some(left) => format!("{far}, about {} left", duration(left.as_secs_f64())),
+        None => far,
+    }
+}
+
+/// For about how long it will go on, if anybody can tell.
+fn left(done: u64, total: u64, elapsed: Duration) -> Option<Duration> {
+    if done == 0 || done >= total || elapsed < FIRST_GUESS {
+        return None;
     }
     let left = elapsed.as_secs_f64() * (total - done) as f64 / done as f64;
-    format!("{far}, about {} left", duration(left))
+    Duration::try_from_secs_f64(left).ok()
 }
 
 fn bytes(count: u64) -> String {
