@@ -1,12 +1,15 @@
 """Backup sets in a bucket of a real S3 server (moto): put there, fetched for a restore, gone with their
 time, and nothing lost or left when the server or the service is killed meanwhile."""
 
+import hashlib
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 
 import boto3
 import pymysql
@@ -15,6 +18,7 @@ from botocore.config import Config
 
 from harness.api import endpoint_of, poll
 from harness.service import Service, end
+from test_download import get, item
 
 BUCKET, PREFIX, PASSWORD = "backups", "openpeta/one", "Passw0rd!"
 SECRET, KEY = "S3cretOfTheServer", "0a" * 32
@@ -187,6 +191,21 @@ def test_sets_live_in_the_bucket(s3, shop):
     files = [f"{place}/dump.sql.zst.enc", f"{place}/manifest.json"]
     assert s3.names() == files
     # What is large is here no more.
+    assert [path.name for path in shop.local(backup).iterdir()] == ["manifest.json"]
+
+    # It is downloaded out of the bucket, as it lies there, from anywhere on.
+    link = item(service, shop.id, backup)["BackupDownloadURL"]
+    answer, connection = get(service, link)
+    archive = answer.read()
+    connection.close()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        manifest = json.load(members.extractfile(f"{backup}/manifest.json"))
+        data = members.extractfile(f"{backup}/dump.sql.zst.enc").read()
+    assert hashlib.sha256(data).hexdigest() == manifest["dump"]["sha256"]
+    middle = len(archive) // 2
+    answer, connection = get(service, link, Range=f"bytes={middle}-")
+    assert answer.status == 206 and answer.read() == archive[middle:]
+    connection.close()
     assert [path.name for path in shop.local(backup).iterdir()] == ["manifest.json"]
 
     # It is fetched for a restore.

@@ -93,6 +93,8 @@ pub struct BackupConfig {
     /// Days for which a deleted database can be brought back: it is backed up once more before
     /// it goes. 0 keeps nothing.
     pub recycle_days: u32,
+    /// Seconds for which links to sets lead there, 60 to 604,800.
+    pub download_seconds: u32,
     /// Where sets are kept: `s3://BUCKET/PREFIX`; on this host when absent.
     pub store: Option<String>,
     /// How to reach that bucket.
@@ -108,6 +110,7 @@ impl Default for BackupConfig {
             control_plane_hours: 24,
             control_plane_keep: 7,
             recycle_days: 7,
+            download_seconds: 3_600,
             store: None,
             s3: S3Config::default(),
         }
@@ -224,6 +227,9 @@ impl ControlConfig {
             return Err("backup.control_plane_keep must not be 0".into());
         }
         self.backup.bucket()?;
+        if !(60..=604_800).contains(&self.backup.download_seconds) {
+            return Err("backup.download_seconds must be from 60 to 604800".into());
+        }
         if self.backup.recycle_days > MOST_RECYCLE_DAYS {
             return Err(format!(
                 "backup.recycle_days must not be above {MOST_RECYCLE_DAYS}"

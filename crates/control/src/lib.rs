@@ -50,7 +50,7 @@ mod webhooks;
 mod whitelists;
 mod workflows;
 
-pub use backups::{LogArchiveFigures, S3Config};
+pub use backups::{FetchableSet, Fetcher, LinkError, LogArchiveFigures, S3Config, SetLink};
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
 pub use config::{

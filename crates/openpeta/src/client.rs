@@ -43,6 +43,22 @@ pub struct Answer {
     pub node: Node,
 }
 
+/// What a link gave.
+pub enum Part {
+    /// The bytes from there on.
+    Rest {
+        /// They.
+        reader: Box<dyn io::Read>,
+        /// Bytes of the whole.
+        total: u64,
+    },
+    /// There are none from there on.
+    Nothing {
+        /// Bytes of the whole.
+        total: u64,
+    },
+}
+
 impl Client {
     /// The credentials it calls with.
     pub fn profile(&self) -> &Profile {
@@ -179,6 +195,44 @@ impl Client {
                 body: text,
             }),
             _ => Err(self.not_the_service(status.as_u16())),
+        }
+    }
+
+    /// Fetches what a link leads to, from that byte on.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] with what the service says against it; [`Failure::Unreachable`] or
+    /// [`Failure::ConnectionLost`].
+    pub fn fetch(&self, link: &str, from: u64) -> Result<Part, Failure> {
+        let request = self
+            .agent
+            .get(link)
+            .config()
+            // As long as it takes: it may be large.
+            .timeout_global(None)
+            .timeout_recv_response(Some(CALL_TIMEOUT))
+            .build()
+            .header("range", format!("bytes={from}-"));
+        let mut response = request
+            .call()
+            .map_err(|error| self.transport_failure(error))?;
+        let range = response.headers().get("content-range");
+        let range = range.and_then(|value| value.to_str().ok());
+        let total = range
+            .and_then(|range| range.rsplit_once('/'))
+            .and_then(|(_, total)| total.parse().ok());
+        match (response.status().as_u16(), total) {
+            (206, Some(total)) => Ok(Part::Rest {
+                reader: Box::new(response.into_body().into_reader()),
+                total,
+            }),
+            (416, Some(total)) => Ok(Part::Nothing { total }),
+            (status, _) => {
+                let text = response.body_mut().with_config().limit(4096);
+                let text = text.read_to_string().unwrap_or_default();
+                let what = format!("HTTP status {status}: {}", text.trim());
+                Err(Failure::local("DownloadRefused", what))
+            }
         }
     }
 

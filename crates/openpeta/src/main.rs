@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod connect;
 mod diagnose;
+mod download;
 mod failure;
 mod in_place;
 mod invocation;

@@ -5,14 +5,15 @@ use openpeta_rpc_api::backups::{
     BackupItem, DescribeDatabaseBackupRequest, DescribeDatabaseBackupResponse,
 };
 use openpeta_store::{BackupSet, BackupSetFilter, BackupSetPage};
-use openpeta_types::BackupId;
+use openpeta_types::{BackupId, BackupStatus};
 
 use crate::authorize::require_database;
 use crate::{Caller, Control, ControlError};
 
 impl Control {
     /// DescribeDatabaseBackup: the backup sets of a database that were begun in a time window,
-    /// newest first.
+    /// newest first. Whoever may restore them gets links to fetch them by, below the `origin` that
+    /// the service was called at.
     ///
     /// # Errors
     /// `InvalidDBInstanceId.NotFound`, `InvalidDBName.NotFound`, `Forbidden.RAM`.
@@ -20,16 +21,20 @@ impl Control {
         &self,
         caller: &Caller,
         request: &DescribeDatabaseBackupRequest,
+        origin: Option<&str>,
     ) -> Result<DescribeDatabaseBackupResponse, ControlError> {
         let (id, db_name) = (&request.instance_id, &request.db_name);
         let backup_id = request.backup_id.as_deref().map(BackupId::parse);
         let offset = u64::from(request.page_number - 1) * u64::from(request.page_size);
-        let page = self.parts.store.read(|reader| {
+        let (page, origin) = self.parts.store.read(|reader| {
             self.instance(reader, caller, Action::DescribeDatabaseBackup, id)?;
+            // A set is all that is in the database: seeing that there is one is not reading it.
+            let may_restore = self.instance(reader, caller, Action::RestoreDatabase, id);
+            let origin = origin.filter(|_| may_restore.is_ok());
             require_database(reader, id, db_name)?;
             let backup_id = match backup_id {
                 // No set can have such a number.
-                Some(Err(_)) => return Ok(none()),
+                Some(Err(_)) => return Ok((none(), origin)),
                 Some(Ok(backup_id)) => Some(backup_id),
                 None => None,
             };
@@ -43,8 +48,14 @@ impl Control {
                 backup_id,
             };
             let page = reader.backup_set_page(&filter, offset, request.page_size)?;
-            Ok::<_, ControlError>(page)
+            Ok::<_, ControlError>((page, origin))
         })?;
+        let item = |set: BackupSet| {
+            let is_whole = set.status == BackupStatus::Success;
+            let link = |origin| format!("{origin}{}", self.link_to(&set, caller.now));
+            let download_url = origin.filter(|_| is_whole).map(link);
+            item(set, download_url)
+        };
         Ok(DescribeDatabaseBackupResponse {
             instance_id: id.clone(),
             db_name: db_name.clone(),
@@ -64,7 +75,7 @@ const fn none() -> BackupSetPage {
     }
 }
 
-fn item(set: BackupSet) -> BackupItem {
+fn item(set: BackupSet, download_url: Option<String>) -> BackupItem {
     BackupItem {
         backup_id: set.backup_id,
         status: set.status,
@@ -73,6 +84,7 @@ fn item(set: BackupSet) -> BackupItem {
         backup_type: set.set.backup_type,
         mode: set.set.mode,
         method: set.set.method,
+        download_url,
         size: set.outcome.size_bytes.unsigned_abs(),
         node_number: set.set.node_number,
         node_class: set.set.node_spec,

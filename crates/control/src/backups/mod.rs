@@ -3,6 +3,7 @@
 mod automatic;
 mod create;
 mod describe;
+mod download;
 mod expire;
 mod files;
 mod logs;
@@ -15,6 +16,7 @@ mod switch;
 pub(crate) mod tests;
 mod verify;
 
+pub use download::{FetchableSet, Fetcher, LinkError, SetLink};
 pub(crate) use expire::sets_in_use;
 pub(crate) use files::cancel_backups;
 pub use logs::LogArchiveFigures;

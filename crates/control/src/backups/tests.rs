@@ -52,7 +52,7 @@ fn listed(
     let request = DescribeDatabaseBackupRequest::from_params(&params).expect("well formed");
     let shown = world
         .control
-        .describe_database_backup(&world.caller(), &request);
+        .describe_database_backup(&world.caller(), &request, None);
     shown.expect("it exists")
 }
 

@@ -15,6 +15,7 @@ use crate::admin::AdminArguments;
 use crate::call::{self, CallOptions};
 use crate::connect::{self, ConnectArguments};
 use crate::diagnose::{self, DiagnoseArguments};
+use crate::download::{self, DownloadArguments};
 use crate::failure::Failure;
 use crate::metrics::{self, MetricsArguments};
 use crate::serve::{self, ServeArguments};
@@ -48,6 +49,9 @@ pub fn command(list_actions: bool) -> Command {
         )
         .subcommand(AdminArguments::augment_args(Command::new("admin")))
         .subcommand(DiagnoseArguments::augment_args(Command::new("diagnose")))
+        .subcommand(DownloadArguments::augment_args(Command::new(
+            "download-backup",
+        )))
         .subcommand(
             ConnectArguments::augment_args(Command::new("connect"))
                 .about("Open a MySQL shell to an instance"),
@@ -93,6 +97,7 @@ pub fn run(mut matches: ArgMatches) -> Result<(), Failure> {
         "serve" => serve::run(arguments::<ServeArguments>(matches)?, data_dir),
         "admin" => admin::run(arguments::<AdminArguments>(matches)?, data_dir),
         "diagnose" => diagnose::run(arguments::<DiagnoseArguments>(matches)?, data_dir),
+        "download-backup" => download::run(arguments::<DownloadArguments>(matches)?, data_dir),
         "connect" => connect::run(arguments::<ConnectArguments>(matches)?, data_dir),
         "top" => top::run(arguments::<TopArguments>(matches)?, data_dir),
         "metrics" => metrics::run(arguments::<MetricsArguments>(matches)?, data_dir),

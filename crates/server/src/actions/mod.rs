@@ -34,6 +34,8 @@ pub(crate) struct Call<'a> {
     pub(crate) call: &'a SignedCall,
     /// Who makes it.
     pub(crate) caller: &'a Caller,
+    /// The host that it was sent to, as the client says.
+    pub(crate) host: &'a str,
 }
 
 impl Call<'_> {

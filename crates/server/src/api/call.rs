@@ -1,5 +1,6 @@
 //! One call, from its request to its answer.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -188,7 +189,7 @@ impl Api {
             now,
             trace,
         };
-        self.carry_out(call, caller).await
+        self.carry_out(call, caller, host(&parts.headers)).await
     }
 
     /// Reads the body, where the method has one that matters.
@@ -216,7 +217,7 @@ impl Api {
 
     /// Makes the checks that need to know who calls, and runs the action. A changing call that
     /// is refused from here on leaves an audit row; one that succeeds has left its own.
-    async fn carry_out(&self, call: &SignedCall, caller: Caller) -> Outcome {
+    async fn carry_out(&self, call: &SignedCall, caller: Caller, host: &str) -> Outcome {
         let control = &self.control;
         if !call.spec().mutating {
             self.check_permitted(call, &caller)?;
@@ -224,6 +225,7 @@ impl Api {
                 control,
                 call,
                 caller: &caller,
+                host,
             })
             .await;
         }
@@ -236,6 +238,7 @@ impl Api {
                     control,
                     call,
                     caller: &change.caller,
+                    host,
                 },
                 &change,
             )
@@ -286,11 +289,16 @@ impl Api {
         match rule {
             HttpsRule::Optional => false,
             HttpsRule::Documented => self.config.https_only_documented,
-            HttpsRule::CarriesSecret => match self.config.allow_http_for_secrets {
-                HttpForSecrets::Never => true,
-                HttpForSecrets::Loopback => !caller.source_ip.is_loopback(),
-                HttpForSecrets::Always => false,
-            },
+            HttpsRule::CarriesSecret => !self.takes_secrets_in_clear(caller.source_ip),
+        }
+    }
+
+    /// Whether secrets may travel over plain HTTP to and from there.
+    pub(super) fn takes_secrets_in_clear(&self, client: IpAddr) -> bool {
+        match self.config.allow_http_for_secrets {
+            HttpForSecrets::Never => false,
+            HttpForSecrets::Loopback => client.is_loopback(),
+            HttpForSecrets::Always => true,
         }
     }
 }
@@ -342,7 +350,7 @@ pub(super) fn host(headers: &HeaderMap) -> &str {
 }
 
 /// At most `length` bytes of a text.
-fn cut(text: &str, length: usize) -> &str {
+pub(super) fn cut(text: &str, length: usize) -> &str {
     &text[..text.floor_char_boundary(length)]
 }
 

@@ -3,6 +3,7 @@
 mod access_log;
 mod authenticate;
 mod call;
+mod download;
 mod probes;
 mod refusal;
 mod request_id;
@@ -13,17 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use openpeta_control::Control;
+use openpeta_control::{Control, SetLink};
 use openpeta_rpc_api::{Format, action_of_path};
 use openpeta_types::{RequestId, Secret};
+use tokio::sync::Semaphore;
 
 use crate::config::ApiConfig;
 use crate::console;
-use crate::http::{Answer, Handler, Peer, text};
+use crate::http::{Answer, AnswerBody, Handler, Peer, text};
 use crate::metrics::Metrics;
 use crate::telemetry::Tracer;
 use throttle::Throttle;
@@ -44,6 +45,8 @@ pub(crate) struct Api {
     /// Whether metrics are served here, not on an address of their own.
     serves_metrics: bool,
     ready: AtomicBool,
+    /// Places for downloads of backup sets.
+    downloads: Arc<Semaphore>,
 }
 
 impl Api {
@@ -64,6 +67,7 @@ impl Api {
             tracer,
             serves_metrics,
             ready: AtomicBool::new(false),
+            downloads: Arc::new(Semaphore::new(download::AT_A_TIME)),
             control,
             config,
         }
@@ -82,6 +86,7 @@ impl Handler for Api {
             "/healthz" => text(StatusCode::OK, "ok\n".into()),
             "/readyz" => self.readiness(),
             "/metrics" if self.serves_metrics => self.metrics(request.headers(), peer).await,
+            path if SetLink::is_path(path) => self.download(request, peer).await,
             path if action_of_path(path).is_some() => self.call(request, peer).await,
             path => self
                 .config
@@ -103,7 +108,7 @@ impl Handler for Api {
 
 /// An answer of the API.
 fn answer(status: u16, format: Format, request_id: RequestId, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(AnswerBody::from(Bytes::from(body)));
     *answer.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = answer.headers_mut();

@@ -5,7 +5,6 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -13,7 +12,7 @@ use hyper::header::{
 use hyper::{Method, Response};
 use openpeta_rpc_api::docs;
 
-use crate::http::Answer;
+use crate::http::{Answer, AnswerBody};
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -72,7 +71,7 @@ pub(crate) fn answer(method: &Method, path: &str) -> Option<Answer> {
 }
 
 fn file(content_type: &'static str, content: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(content));
+    let mut answer = Response::new(AnswerBody::from(content));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     for (name, value) in &HEADERS {

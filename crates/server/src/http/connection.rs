@@ -82,7 +82,7 @@ async fn serve_stream<H: Handler, S>(
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let idle = shared.limits.idle();
-    let deadline = &deadline;
+    let deadline = &Arc::new(deadline);
     let stopped_already = &shared.stop;
     let service = service_fn(|request| {
         deadline.suspend();
@@ -94,6 +94,7 @@ async fn serve_stream<H: Handler, S>(
                 let headers = answer.headers_mut();
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
+            answer.body_mut().watch(deadline, idle);
             deadline.set(Instant::now(), idle);
             Ok::<_, Infallible>(answer)
         }

@@ -1,5 +1,6 @@
 //! HTTP/1.1 over TCP and TLS: connections, their limits, and the handler that answers.
 
+mod answer_body;
 mod body;
 mod connection;
 mod deadline;
@@ -10,20 +11,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
+pub(crate) use answer_body::AnswerBody;
 pub(crate) use body::{BodyError, read_body};
 pub(crate) use listener::{HttpServer, bind};
 
-/// An answer, whole in memory.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// An answer.
+pub(crate) type Answer = Response<AnswerBody>;
 
 /// A plain text.
 pub(crate) fn text(status: StatusCode, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(AnswerBody::from(Bytes::from(body)));
     *answer.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, plain);

@@ -9,12 +9,16 @@ mod connector;
 mod record;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
-use object_store::{Error as ObjectError, ObjectStoreExt};
+use object_store::{Error as ObjectError, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt};
 use openpeta_engine::{DumpFile, MANIFEST};
 use openpeta_tasks::StepError;
 use openpeta_types::{BackupId, InstanceId};
@@ -23,6 +27,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(crate) use self::bucket::Bucket;
+use self::bucket::Objects;
 pub use self::bucket::S3Config;
 use self::record::{Record, Records, Upload};
 
@@ -312,6 +317,28 @@ impl RemoteSets {
         Ok(())
     }
 
+    /// A file of a set that is whole in the bucket; `None` for one that never was there.
+    pub(crate) fn file(
+        &self,
+        instance: &InstanceId,
+        backup_id: BackupId,
+        name: &str,
+    ) -> Result<Option<RemoteFile>> {
+        let record = self.records.read(instance, backup_id)?;
+        let Some(record) = record.filter(|record| record.is_whole) else {
+            return Ok(None);
+        };
+        let bucket = self
+            .bucket
+            .as_ref()
+            .filter(|bucket| bucket.url == record.url);
+        let bucket = bucket.ok_or(RemoteError::Elsewhere(record.url))?;
+        Ok(Some(RemoteFile {
+            objects: bucket.objects.clone(),
+            object: object(bucket, instance, backup_id, name),
+        }))
+    }
+
     /// Lets the data of a set on this host go, if the set is whole in the bucket.
     pub(crate) fn release_copy(
         &self,
@@ -370,6 +397,31 @@ impl RemoteSets {
     /// The sets of which something is, or may be, in a bucket.
     pub(crate) fn sets(&self) -> Result<Vec<(InstanceId, BackupId)>> {
         Ok(self.records.list()?)
+    }
+}
+
+/// A file in the bucket.
+pub(crate) struct RemoteFile {
+    objects: Arc<dyn Objects>,
+    object: ObjectPath,
+}
+
+impl RemoteFile {
+    /// Some of its bytes, as they come.
+    pub(crate) async fn read(
+        self,
+        range: Range<u64>,
+    ) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+        if range.is_empty() {
+            return Ok(futures_util::stream::empty().boxed());
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            ..GetOptions::default()
+        };
+        let got = self.objects.get_opts(&self.object, options).await;
+        let chunks = got.map_err(io::Error::other)?.into_stream();
+        Ok(chunks.map_err(io::Error::other).boxed())
     }
 }
 

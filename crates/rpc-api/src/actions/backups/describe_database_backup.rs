@@ -208,6 +208,8 @@ pub struct BackupItem {
     pub mode: BackupMode,
     /// How it was taken.
     pub method: BackupMethod,
+    /// Where it can be fetched, by whoever has this link and until it expires.
+    pub download_url: Option<String>,
     /// Bytes on disk.
     pub size: u64,
     /// Nodes that the database had.
@@ -234,6 +236,9 @@ impl ApiResponse for DescribeDatabaseBackupResponse {
             writer.text("BackupType", item.backup_type.as_str());
             writer.text("BackupMode", item.mode.as_str());
             writer.text("BackupMethod", item.method.as_str());
+            if let Some(url) = &item.download_url {
+                writer.text("BackupDownloadURL", url);
+            }
             writer.integer("BackupSize", bytes(item.size));
             writer.integer("BackupNodeNumber", item.node_number.into());
             writer.text("BackupNodeClass", item.node_class.as_str());
