@@ -44,6 +44,8 @@ pub struct ControlConfig {
     pub alerts: AlertsConfig,
     /// The list of events.
     pub events: EventsConfig,
+    /// Audit rows, tasks, usage records.
+    pub history: HistoryConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
     /// The file that all this was read from, for backups of the control plane.
@@ -192,6 +194,28 @@ impl Default for EventsConfig {
     }
 }
 
+/// What was (`[history]`). 0 keeps it for ever.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HistoryConfig {
+    /// Days for which audit rows are kept.
+    pub audit_days: u32,
+    /// Days for which tasks are kept after their end; at least a week.
+    pub task_days: u32,
+    /// Days for which usage records are kept; at least two months.
+    pub usage_days: u32,
+}
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        Self {
+            audit_days: 0,
+            task_days: 400,
+            usage_days: 0,
+        }
+    }
+}
+
 impl ControlConfig {
     /// Checks what the form of the values does not tell.
     ///
@@ -234,6 +258,13 @@ impl ControlConfig {
             return Err(format!(
                 "backup.recycle_days must not be above {MOST_RECYCLE_DAYS}"
             ));
+        }
+        let history = &self.history;
+        if (1..7).contains(&history.task_days) {
+            return Err("history.task_days must be 0 or at least 7".into());
+        }
+        if (1..62).contains(&history.usage_days) {
+            return Err("history.usage_days must be 0 or at least 62".into());
         }
         let alerts = &self.alerts;
         if !(5..=86_400).contains(&alerts.window_seconds) {

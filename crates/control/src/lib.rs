@@ -54,7 +54,7 @@ pub use backups::{FetchableSet, Fetcher, LinkError, LogArchiveFigures, S3Config,
 pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
 pub use config::{
-    AlertsConfig, BackupConfig, BillingConfig, ControlConfig, DataDir, EventsConfig,
+    AlertsConfig, BackupConfig, BillingConfig, ControlConfig, DataDir, EventsConfig, HistoryConfig,
     MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig,
 };
 pub use control::{Control, EventRecorder, Prepared};

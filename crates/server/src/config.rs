@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use openpeta_control::{
-    AlertsConfig, BackupConfig, BillingConfig, ControlConfig, EventsConfig, MonitoringConfig,
-    NetworkConfig, NodesConfig, QuotaConfig,
+    AlertsConfig, BackupConfig, BillingConfig, ControlConfig, EventsConfig, HistoryConfig,
+    MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig,
 };
 use openpeta_types::{NodeSpecCatalogue, WhitelistEntry};
 use serde::Deserialize;
@@ -46,6 +46,8 @@ pub struct Config {
     pub alerts: AlertsConfig,
     /// The list of events.
     pub events: EventsConfig,
+    /// Audit rows, tasks, usage records.
+    pub history: HistoryConfig,
     /// Node specs on offer; replaces the built-in list when given.
     pub node_specs: NodeSpecCatalogue,
     /// The file that all this was read from.
@@ -108,6 +110,7 @@ impl Config {
             backup: self.backup.clone(),
             alerts: self.alerts,
             events: self.events,
+            history: self.history,
             node_specs: self.node_specs.clone(),
             file: self.file.clone(),
         }

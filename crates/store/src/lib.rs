@@ -31,6 +31,7 @@ mod databases;
 mod endpoints;
 mod error;
 mod events;
+mod history;
 mod idempotency;
 mod instance_index;
 mod instance_views;

@@ -10,6 +10,7 @@ mod control_plane;
 mod disk_quota;
 mod endpoints;
 mod expiry;
+mod history;
 mod nodes;
 mod retiring;
 mod spares;
@@ -88,6 +89,9 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let archive = move |parts| Arc::clone(&logs).reconcile(parts);
     repeat(&mut running, parts, "binary logs", ARCHIVE, archive);
     repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
+    let history = Arc::new(history::History::default());
+    let prune = move |parts| Arc::clone(&history).reconcile(parts);
+    repeat(&mut running, parts, "history", SLOW, prune);
     repeat(
         &mut running,
         parts,
