@@ -207,6 +207,18 @@ pub enum EngineError {
         /// Why not.
         source: Box<EngineError>,
     },
+    /// A dump cannot be imported.
+    #[error("{what}")]
+    NotImported {
+        /// Why not, for whoever imports it: where in it, and what is wrong.
+        what: String,
+    },
+    /// A database is not as empty as it has to be.
+    #[error("the database has {object}")]
+    NotEmpty {
+        /// Something that is in it, in words.
+        object: String,
+    },
     /// What was loaded is not what the backup set says.
     #[error("what was restored differs from the backup set in {what}")]
     RestoreDiffers {

@@ -35,12 +35,14 @@ pub use manifest::{
 };
 
 pub(crate) use self::pace::Pace;
-use self::session::MAX_PACKET;
-pub(crate) use self::session::Session;
+pub(crate) use self::schema::Schema;
+pub(crate) use self::session::{MAX_PACKET, Session};
+pub(crate) use self::set_dir::read_set;
+pub(crate) use self::verify::checksum;
 use self::writer::DumpWriter;
 use crate::engine::{Engine, blocking};
 use crate::error::Result;
-use crate::sealed;
+use crate::sealed::{self, BackupKeys};
 
 /// The name of the file with the data.
 const DUMP: &str = "dump.sql.zst";
@@ -80,11 +82,49 @@ impl Engine {
         source: &BackupSource,
         progress: Progress<'_>,
     ) -> Result<TakenSet> {
+        let keys = self.backup_keys().clone();
+        self.write_set(node, database, (set, keys), source, progress)
+            .await
+    }
+
+    /// Writes a set that is somebody else's: in the clear, and nothing else knows of it.
+    ///
+    /// # Errors
+    /// As [`take_set`](Self::take_set).
+    pub async fn export_database(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        set: &Path,
+        source: &BackupSource,
+        progress: Progress<'_>,
+    ) -> Result<TakenSet> {
+        let keys = BackupKeys::default();
+        self.write_set(node, database, (set, keys), source, progress)
+            .await
+    }
+
+    /// Removes what an export has written; the directory above stays.
+    ///
+    /// # Errors
+    /// A file error.
+    pub async fn discard_export(&self, set: &Path) -> Result<()> {
+        let set = set.to_owned();
+        blocking(move || set_dir::remove_set(&set)).await
+    }
+
+    async fn write_set(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        (set, keys): (&Path, BackupKeys),
+        source: &BackupSource,
+        progress: Progress<'_>,
+    ) -> Result<TakenSet> {
         let mut session = self.session(node, database).await?;
         let set = set.to_owned();
         let directory = set.clone();
         let directory = blocking(move || set_dir::begin(&directory)).await?;
-        let keys = self.backup_keys().clone();
         let name = match keys.current() {
             None => DUMP.to_owned(),
             Some(_) => format!("{DUMP}.{}", sealed::ENDING),

@@ -22,22 +22,30 @@ pub(crate) struct Session(Conn);
 impl Session {
     /// Connects, with settings under which values look the same everywhere.
     pub(crate) async fn open(socket: &Path, password: &Secret, database: &DbName) -> Result<Self> {
+        let settings = format!(
+            "SET time_zone='+00:00', sql_mode='', sql_quote_show_create=1, \
+             lock_wait_timeout={LOCK_WAIT_SECONDS}, net_read_timeout=3600, \
+             net_write_timeout=3600, max_statement_time=0"
+        );
+        Self::open_as(socket, (ADMIN_ACCOUNT, password), database, settings).await
+    }
+
+    /// Connects as that account, with these settings.
+    pub(crate) async fn open_as(
+        socket: &Path,
+        (account, password): (&str, &Secret),
+        database: &DbName,
+        settings: String,
+    ) -> Result<Self> {
         let options = OptsBuilder::default()
             .socket(Some(socket.to_string_lossy()))
-            .user(Some(ADMIN_ACCOUNT))
+            .user(Some(account))
             .pass(Some(password.expose()))
             .db_name(Some(database.as_str()))
             .max_allowed_packet(Some(MAX_PACKET))
             .wait_timeout(Some(28_800))
             .stmt_cache_size(0)
-            .setup(vec![
-                "SET NAMES utf8mb4".to_owned(),
-                format!(
-                    "SET time_zone='+00:00', sql_mode='', sql_quote_show_create=1, \
-                     lock_wait_timeout={LOCK_WAIT_SECONDS}, net_read_timeout=3600, \
-                     net_write_timeout=3600, max_statement_time=0"
-                ),
-            ]);
+            .setup(vec!["SET NAMES utf8mb4".to_owned(), settings]);
         match Conn::new(options).await {
             Ok(conn) => Ok(Self(conn)),
             Err(source) => Err(EngineError::Connect {
@@ -56,6 +64,25 @@ impl Session {
     /// Runs a statement.
     pub(crate) async fn run(&mut self, action: &'static str, statement: &[u8]) -> Result<()> {
         let done = self.0.query_drop(statement).await;
+        done.map_err(|source| EngineError::Sql { action, source })
+    }
+
+    /// Prepares a statement, which the server takes only if it is a single one, and runs it if
+    /// that is wanted.
+    pub(crate) async fn run_single(
+        &mut self,
+        action: &'static str,
+        statement: &[u8],
+        is_run: bool,
+    ) -> Result<()> {
+        let done = async {
+            let prepared = self.0.prep(statement).await?;
+            match is_run {
+                true => self.0.exec_drop(prepared, ()).await,
+                false => self.0.close(prepared).await,
+            }
+        };
+        let done = done.await;
         done.map_err(|source| EngineError::Sql { action, source })
     }
 

@@ -73,8 +73,7 @@ pub(super) fn write_manifest(
 
 /// Removes a set and its leftovers, and the directory above when it is the last one in there.
 pub(super) fn destroy(set: &Path) -> Result<()> {
-    remove(&unfinished(set))?;
-    discard(set)?;
+    remove_set(set)?;
     let parent = set.parent().unwrap_or(Path::new("/"));
     match fs::remove_dir(parent) {
         Err(error)
@@ -87,6 +86,12 @@ pub(super) fn destroy(set: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Removes a set and its leftovers.
+pub(super) fn remove_set(set: &Path) -> Result<()> {
+    remove(&unfinished(set))?;
+    discard(set)
 }
 
 fn discard(set: &Path) -> Result<()> {
@@ -109,6 +114,18 @@ fn discard(set: &Path) -> Result<()> {
 pub(super) fn read_manifest(set: &Path, sha256: &str, keys: &BackupKeys) -> Result<Manifest> {
     let text = read_file(set, sha256)?;
     Manifest::from_file(&text, keys, &set.join(MANIFEST))
+}
+
+/// The manifest of a set that nothing is known of, after a check of its data against it.
+///
+/// # Errors
+/// [`EngineError::DamagedSet`], [`EngineError::NoKey`], or a file error.
+pub(crate) fn read_set(set: &Path, keys: &BackupKeys) -> Result<Manifest> {
+    let path = set.join(MANIFEST);
+    let text = fs::read(&path).at("read", &path)?;
+    let manifest = Manifest::from_file(&text, keys, &path)?;
+    check_dump(set, &manifest)?;
+    Ok(manifest)
 }
 
 /// Where in the log a set was taken, after the same check. Needs no key.

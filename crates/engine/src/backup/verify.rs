@@ -107,7 +107,7 @@ fn compare_events(
 }
 
 /// Rows and checksum of a table.
-async fn checksum(session: &mut Session, table: &Table) -> Result<Checksum> {
+pub(crate) async fn checksum(session: &mut Session, table: &Table) -> Result<Checksum> {
     let mut checksum = Checksum::default();
     if table.columns.is_empty() {
         return Ok(checksum);

@@ -46,8 +46,13 @@ fn quoted_account(database: &DbName) -> String {
 
 /// The account's password: nobody can compute it who has not the administrator's.
 pub(crate) fn ddl_password(admin: &Secret, node: &NodeId, database: &DbName) -> Secret {
+    derived_password(admin, &format!("ddl account/{node}/{database}"))
+}
+
+/// A password for that purpose, out of the administrator's.
+pub(super) fn derived_password(admin: &Secret, purpose: &str) -> Secret {
     let key = hmac::Key::new(hmac::HMAC_SHA256, admin.expose().as_bytes());
-    let tag = hmac::sign(&key, format!("ddl account/{node}/{database}").as_bytes());
+    let tag = hmac::sign(&key, purpose.as_bytes());
     let digits: String = tag
         .as_ref()
         .iter()
@@ -84,12 +89,19 @@ impl NodeSql {
     /// Ends sessions that an interrupted definition left, and waits until they are gone: what
     /// they were doing is done or undone then.
     pub(crate) async fn end_ddl_sessions(&mut self, database: &DbName) -> Result<()> {
+        let (name, quoted) = (account_name(database), quoted_account(database));
+        self.end_sessions_of(&name, &quoted).await
+    }
+
+    /// Ends the sessions of an account of ours, whose name in statements is `quoted`, and waits
+    /// until they are gone.
+    pub(super) async fn end_sessions_of(&mut self, name: &str, quoted: &str) -> Result<()> {
         let action = "end earlier sessions";
         let query = format!(
             "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = {}",
-            quote::string(&account_name(database))
+            quote::string(name)
         );
-        let statement = format!("KILL HARD CONNECTION USER {}", quoted_account(database));
+        let statement = format!("KILL HARD CONNECTION USER {quoted}");
         let begun = Instant::now();
         loop {
             let sessions: Vec<u64> = self.rows(action, &query).await?;
@@ -138,7 +150,11 @@ impl NodeSql {
     }
 
     /// Runs statements that the binary log does not get.
-    async fn unlogged(&mut self, action: &'static str, statements: &[String]) -> Result<()> {
+    pub(super) async fn unlogged(
+        &mut self,
+        action: &'static str,
+        statements: &[String],
+    ) -> Result<()> {
         self.execute(action, "SET SESSION sql_log_bin=0").await?;
         let mut result = Ok(());
         for statement in statements {

@@ -7,6 +7,7 @@ mod databases;
 mod ddl;
 mod diagnosis;
 mod grants;
+mod import_account;
 mod object_grants;
 mod sizes;
 mod tables;
@@ -27,6 +28,7 @@ pub use database_privileges::HeldPrivileges;
 pub(crate) use ddl::ddl_password;
 pub use ddl::{DDL_SECONDS, DDL_WAIT_SECONDS};
 pub use diagnosis::{IndexFacts, IndexName, LockWait, MetadataWait, OpenTransaction, TableFacts};
+pub(crate) use import_account::{import_account, import_password};
 pub use sizes::TableSizes;
 pub use tables::{TableColumn, TableDetail, TableIndex, TableState, TableSummary};
 
@@ -36,7 +38,7 @@ use crate::error::{EngineError, Result};
 pub const ADMIN_ACCOUNT: &str = "openpeta_admin";
 
 /// Where the accounts of users may come from: the gateway has checked that already.
-const ANY_HOST: &str = "%";
+pub(crate) const ANY_HOST: &str = "%";
 
 /// How long a statement waits for a lock on a table or database, in seconds. Shorter than the
 /// time for the whole statement, so that MariaDB reports it.
