@@ -25,6 +25,7 @@ mod events;
 mod figures;
 mod gateway;
 mod idempotency;
+mod imports;
 mod instances;
 mod locks;
 mod monitoring;

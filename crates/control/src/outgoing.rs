@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Bytes};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HOST, HeaderValue, USER_AGENT};
-use hyper::{HeaderMap, Request, Uri};
+use hyper::{HeaderMap, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -130,6 +130,46 @@ pub async fn send(
     let stream = TlsConnector::from(config).connect(name, stream).await;
     let stream = stream.map_err(|error| format!("TLS: {error}"))?;
     exchange(stream, request, most_bytes).await
+}
+
+/// Sends a GET request over a connection of its own; gives the head of the answer, and its body as it
+/// comes.
+///
+/// # Errors
+/// Why there was no answer; it begins with `TLS` if that is why.
+pub async fn open(
+    address: &Address,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<Response<Incoming>, String> {
+    let host = HeaderValue::from_str(&address.authority).map_err(|error| error.to_string())?;
+    let agent = HeaderValue::from_static(concat!("openpeta/", env!("CARGO_PKG_VERSION")));
+    let request = Request::get(address.path())
+        .header(HOST, host)
+        .header(USER_AGENT, agent)
+        .body(Full::<Bytes>::default())
+        .map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
+    let stream =
+        stream.map_err(|error| format!("cannot connect to {}: {error}", address.authority))?;
+    if !address.is_https {
+        return begin(stream, request).await;
+    }
+    let config = tls.ok_or("nothing is said of the certificates to trust")?;
+    let name = ServerName::try_from(address.host.clone()).map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(config).connect(name, stream).await;
+    begin(stream.map_err(|error| format!("TLS: {error}"))?, request).await
+}
+
+async fn begin<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(told)?;
+    // It ends with the body of the answer, or when nobody wants that any more.
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(told)
 }
 
 async fn exchange<S>(

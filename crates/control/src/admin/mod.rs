@@ -10,6 +10,7 @@ mod diagnosis;
 mod events;
 mod explain;
 pub mod history;
+mod imports;
 mod instances;
 mod limits;
 mod networks;
@@ -25,7 +26,7 @@ mod tests;
 mod webhooks;
 
 use jiff::Timestamp;
-use openpeta_engine::LogQuery;
+use openpeta_engine::{ImportOptions, LogQuery};
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{
     AuditEntry, Comparison, EventFilter, NewAlertRule, NoData, StoreError, Tenant, Writer,
@@ -267,6 +268,33 @@ impl Control {
                 instance_id,
                 db_name,
             } => self.recycle_skip(&change, &instance_id, db_name.as_ref()),
+            C::ImportStart {
+                instance_id,
+                db_name,
+                from,
+                ca_file,
+                defaults_file,
+                source_db,
+                map_collations,
+                definer,
+                keep_definers,
+            } => {
+                let options = ImportOptions {
+                    source_database: source_db,
+                    maps_collations: map_collations,
+                    definer: definer.map(|account| account.as_str().to_owned()),
+                    keeps_definers: keep_definers,
+                };
+                let place = (instance_id, db_name);
+                let origin = (from, ca_file, defaults_file);
+                self.import_start(&change, place, origin, options).await
+            }
+            C::ImportShow { task_id } => self.import_show(task_id),
+            C::ExportStart {
+                instance_id,
+                db_name,
+                to,
+            } => self.export_start(&change, (instance_id, db_name), to),
             C::ControlPlaneBackup { file } => self.control_plane_backup(&change, file).await,
             C::InstanceRecover {
                 instance_id,
@@ -389,6 +417,12 @@ impl AdminChange {
             .as_object_mut()
             .and_then(|object| object.remove("command"));
         let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
+        if let AdminCommand::ImportStart { from, .. } = command
+            && let Some((place, _)) = from.split_once('?')
+        {
+            // A URL's query may be a signature by which anybody may read.
+            parameters["from"] = format!("{place}?…").into();
+        }
         Ok(Self {
             action: format!("{ACTION_PREFIX}{name}"),
             parameters: parameters.to_string(),

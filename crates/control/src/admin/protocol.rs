@@ -349,6 +349,41 @@ pub enum AdminCommand {
         /// Only this database; `None` for all that are being deleted.
         db_name: Option<DbName>,
     },
+    /// Imports a dump into an empty database; a task does it.
+    ImportStart {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The database.
+        db_name: DbName,
+        /// A path on the service's machine, a URL, or `mysql://HOST:PORT/DATABASE`.
+        from: String,
+        /// A file with the certificates that are trusted, in place of the system's.
+        ca_file: Option<PathBuf>,
+        /// A file with options of MariaDB's clients, by which a live server is logged in to.
+        defaults_file: Option<PathBuf>,
+        /// Which database of the dump; `None` for the only one.
+        source_db: Option<String>,
+        /// Whether collations of MySQL 8 become the nearest that there are.
+        map_collations: bool,
+        /// The account that stands in for definers that do not exist.
+        definer: Option<AccountName>,
+        /// Whether definers that do not exist stay.
+        keep_definers: bool,
+    },
+    /// Shows an import or export: its task, and what it has moved.
+    ImportShow {
+        /// The task.
+        task_id: TaskId,
+    },
+    /// Exports a database into a directory; a task does it.
+    ExportStart {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The database.
+        db_name: DbName,
+        /// A directory of the service's machine that does not exist yet.
+        to: PathBuf,
+    },
     /// Backs up the control plane itself.
     ControlPlaneBackup {
         /// Into this file of the service's machine, which does not exist yet; `None` for one of
@@ -525,6 +560,7 @@ impl AdminCommand {
                 | Self::BackupLogSearch { .. }
                 | Self::RecycleList { .. }
                 | Self::RecycleShow { .. }
+                | Self::ImportShow { .. }
                 | Self::RecoveryStatus
                 | Self::OrderList { .. }
                 | Self::UsageList { .. }

@@ -78,7 +78,7 @@ fn record(
     Ok(row(&task))
 }
 
-fn row(task: &Task) -> Value {
+pub(super) fn row(task: &Task) -> Value {
     json!({
         "task_id": task.task_id.to_string(),
         "account_id": task.account_id.to_string(),

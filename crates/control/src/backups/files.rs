@@ -11,6 +11,8 @@ use crate::ControlError;
 use crate::config::BackupConfig;
 use crate::parts::Parts;
 use crate::workflows::create_database_backup::is_backup;
+use crate::workflows::export_database::is_export;
+use crate::workflows::import_database::is_import;
 use crate::workflows::verify_backup::is_verification;
 
 /// The directory of sets in the data directory.
@@ -197,9 +199,9 @@ impl Parts {
     }
 }
 
-/// Whether a task takes a set, or proves one, of the instance that it is about.
+/// Whether a task takes a set, proves one, imports or exports, of the instance that it is about.
 fn works_on_sets(task: &openpeta_store::Task) -> bool {
-    is_backup(task) || is_verification(task)
+    is_backup(task) || is_verification(task) || is_import(task) || is_export(task)
 }
 
 /// Tells the backups that are being taken or proven of an instance, or of one of its databases,

@@ -13,8 +13,10 @@ pub(crate) mod create_instance;
 pub(crate) mod delete_account;
 pub(crate) mod delete_database;
 pub(crate) mod delete_instance;
+pub(crate) mod export_database;
 pub(crate) mod final_backup;
 pub(crate) mod grant_account_privilege;
+pub(crate) mod import_database;
 mod loading;
 mod meter;
 pub(crate) mod new_instance;
@@ -82,6 +84,8 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
             parts,
         )))
         .with(change_table::ChangeTable(Arc::clone(parts)))
+        .with(import_database::ImportDatabase(Arc::clone(parts)))
+        .with(export_database::ExportDatabase(Arc::clone(parts)))
 }
 
 /// The instance that a task is about.
@@ -146,6 +150,14 @@ fn engine_error(error: EngineError) -> StepError {
         }
         EngineError::NotText { .. } => {
             StepError::permanent("A definition in the database is not readable.", error)
+        }
+        EngineError::NotImported { ref what } => {
+            let message = format!("It could not be imported: {what}.");
+            StepError::permanent(message, error)
+        }
+        EngineError::NotEmpty { ref object } => {
+            let message = format!("The database is not empty, or is gone: it has {object}.");
+            StepError::refused(message, error)
         }
         EngineError::NoKey { ref key_id, .. } => {
             let message = format!(

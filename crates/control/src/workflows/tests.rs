@@ -455,6 +455,7 @@ mod backups;
 mod databases;
 mod endpoints;
 mod gateway;
+mod imports;
 mod recover;
 mod recycle;
 mod switch;
@@ -483,7 +484,9 @@ async fn every_workflow_has_its_checks() {
         "delete-account",
         "delete-database",
         "delete-instance",
+        "export-database",
         "grant-account-privilege",
+        "import-database",
         "recover-instance",
         "recycle-database",
         "recycle-instance",

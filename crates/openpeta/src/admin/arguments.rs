@@ -11,6 +11,7 @@ use openpeta_types::{
 use super::backup::Backup;
 use super::control_plane::{ControlPlane, Recover, Recovery};
 use super::recycle::Recycle;
+use super::transfer::{Export, Import};
 
 /// Run the service: tenants, keys, networks, locks, tasks (over DIR/admin.sock)
 #[derive(Args, Debug)]
@@ -66,6 +67,12 @@ pub(super) enum Subject {
     /// The recycle bin: deleted databases that can be brought back
     #[command(subcommand)]
     Recycle(Recycle),
+    /// Imports: dumps that are loaded into databases
+    #[command(subcommand)]
+    Import(Import),
+    /// Exports: databases that are written as SQL
+    #[command(subcommand)]
+    Export(Export),
     /// The control plane itself: its backup, and a data directory made out of one
     #[command(subcommand)]
     ControlPlane(ControlPlane),

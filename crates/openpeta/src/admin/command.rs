@@ -361,6 +361,8 @@ impl AdminArguments {
                 return decrypt.run().map(Request::Done);
             }
             Subject::Recycle(recycle) => recycle.into_command(),
+            Subject::Import(import) => import.into_command()?,
+            Subject::Export(export) => export.into_command()?,
             Subject::ControlPlane(ControlPlane::Backup { file }) => {
                 (control_plane::backup_command(file)?, FIELDS)
             }

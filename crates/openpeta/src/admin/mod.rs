@@ -8,6 +8,7 @@ mod control_plane;
 mod recycle;
 mod show;
 mod socket;
+mod transfer;
 mod watching;
 
 use std::path::PathBuf;

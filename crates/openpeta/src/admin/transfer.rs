@@ -1,0 +1,146 @@
+//! `openpeta admin import …`, `openpeta admin export …`: as typed, as sent, as shown.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use openpeta_control::admin::protocol::AdminCommand;
+use openpeta_types::{AccountName, DbName, InstanceId, TaskId};
+
+use crate::admin::show::{FIELDS, Form};
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Import {
+    /// Load a dump into an empty database: a task does it, and compares what came of it
+    Start {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// The database, which exists and is empty
+        #[arg(long, value_parser = DbName::parse)]
+        db_name: DbName,
+        /// A file or directory of the service's machine, or an http(s) URL: a dump of mariadb-dump or
+        /// mysqldump (plain, gzip, Zstandard), a directory of mydumper, a backup set or an export; or a live server's
+        /// database, as mysql://HOST:PORT/DATABASE, of which one snapshot is read
+        #[arg(long, value_name = "PATH|URL")]
+        from: String,
+        /// Certificates to trust for the URL, in place of the system's
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
+        /// Options of MariaDB's clients, by which a live server is logged in to: a section [client] with user, password
+        /// and how to use TLS
+        #[arg(long, value_name = "FILE")]
+        defaults_file: Option<PathBuf>,
+        /// Which database of the dump, if it has several
+        #[arg(long, value_name = "NAME")]
+        source_db: Option<String>,
+        /// Put the nearest collation in the place of those of MySQL 8 that MariaDB does not know
+        #[arg(long)]
+        map_collations: bool,
+        /// The account that views and programs run as whose own does not exist
+        #[arg(long, value_name = "ACCOUNT", value_parser = AccountName::parse_lookup)]
+        definer: Option<AccountName>,
+        /// Keep definers that do not exist: what is theirs fails until there are such accounts
+        #[arg(long, conflicts_with = "definer")]
+        keep_definers: bool,
+    },
+    /// Show how far an import is, and what came of it: tables, rows, checksums, notes
+    Show {
+        /// The task
+        #[arg(value_parser = TaskId::parse)]
+        task_id: TaskId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Export {
+    /// Write a database as of one moment as SQL, with a manifest of rows and checksums: a task does it
+    Start {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// The database
+        #[arg(long, value_parser = DbName::parse)]
+        db_name: DbName,
+        /// A directory of the service's machine that does not exist yet
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Show how far an export is, and what came of it: tables, rows, checksums
+    Show {
+        /// The task
+        #[arg(value_parser = TaskId::parse)]
+        task_id: TaskId,
+    },
+}
+
+/// The form of what is told of a task that imports or exports.
+const SHOWN: Form = Form::Fields {
+    columns: &["table", "rows", "checksum", "compared_with"],
+};
+
+impl Import {
+    /// The command as it is sent, and the form in which its reply is shown.
+    pub(super) fn into_command(self) -> Result<(AdminCommand, Form), Failure> {
+        Ok(match self {
+            Self::Start {
+                instance_id,
+                db_name,
+                from,
+                ca_file,
+                defaults_file,
+                source_db,
+                map_collations,
+                definer,
+                keep_definers,
+            } => (
+                AdminCommand::ImportStart {
+                    instance_id,
+                    db_name,
+                    from: match from.contains("://") {
+                        true => from,
+                        false => absolute("--from", from.into())?.display().to_string(),
+                    },
+                    ca_file: ca_file
+                        .map(|file| absolute("--ca-file", file))
+                        .transpose()?,
+                    defaults_file: defaults_file
+                        .map(|file| absolute("--defaults-file", file))
+                        .transpose()?,
+                    source_db,
+                    map_collations,
+                    definer,
+                    keep_definers,
+                },
+                FIELDS,
+            ),
+            Self::Show { task_id } => (AdminCommand::ImportShow { task_id }, SHOWN),
+        })
+    }
+}
+
+impl Export {
+    /// The command as it is sent, and the form in which its reply is shown.
+    pub(super) fn into_command(self) -> Result<(AdminCommand, Form), Failure> {
+        Ok(match self {
+            Self::Start {
+                instance_id,
+                db_name,
+                to,
+            } => (
+                AdminCommand::ExportStart {
+                    instance_id,
+                    db_name,
+                    to: absolute("--to", to)?,
+                },
+                FIELDS,
+            ),
+            Self::Show { task_id } => (AdminCommand::ImportShow { task_id }, SHOWN),
+        })
+    }
+}
+
+/// The service has another working directory.
+fn absolute(option: &str, path: PathBuf) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::Usage(format!("{option}: {error}")))
+}
