@@ -2,6 +2,7 @@
 //! one machine; a configuration file names only what differs.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,6 +86,10 @@ pub struct BackupConfig {
     /// Bytes of text (before compression) that backups are taken at in a second, all together,
     /// so that clients feel little of them; 0 for as many as can be had.
     pub max_bytes_per_second: u64,
+    /// Whether backups are slowed while others want the machine.
+    pub gives_way: bool,
+    /// Bytes of text in a second below which no backup is slowed for that, so that it ends.
+    pub min_bytes_per_second: u64,
     /// A file of keys that sets and finished files of archived logs are encrypted with: the first
     /// key encrypts, all of them decrypt.
     pub encryption_key_file: Option<PathBuf>,
@@ -108,6 +113,8 @@ impl Default for BackupConfig {
         Self {
             drill_hours: 168,
             max_bytes_per_second: 0,
+            gives_way: true,
+            min_bytes_per_second: 8 << 20,
             encryption_key_file: None,
             control_plane_hours: 24,
             control_plane_keep: 7,
@@ -141,6 +148,11 @@ impl BackupConfig {
         self.encryption_key_file
             .as_ref()
             .map_or_else(|| Ok(BackupKeys::default()), read)
+    }
+
+    /// Below which backups are not slowed for the sake of others; none if they have no regard.
+    pub(crate) fn floor(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.min_bytes_per_second).filter(|_| self.gives_way)
     }
 
     /// Time between two restore drills; zero for none.
@@ -245,6 +257,9 @@ impl ControlConfig {
         // A server gives up on a reader that does not take a packet for a minute.
         if (1..1 << 20).contains(&self.backup.max_bytes_per_second) {
             return Err("backup.max_bytes_per_second must be 0 or at least 1048576".into());
+        }
+        if self.backup.min_bytes_per_second < 1 << 20 {
+            return Err("backup.min_bytes_per_second must be at least 1048576".into());
         }
         self.backup.keys()?;
         if self.backup.control_plane_keep == 0 {

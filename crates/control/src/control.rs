@@ -255,6 +255,7 @@ async fn open_engine(
     settings.node_user = settings.node_user.map(|_| nodes.user.clone());
     settings.start_timeout = nodes.start_timeout();
     settings.backup_bytes_per_second = NonZeroU64::new(config.backup.max_bytes_per_second);
+    settings.backup_floor_bytes_per_second = config.backup.floor();
     settings.backup_keys = config.backup.keys().map_err(ControlError::internal)?;
     if let Some(key_id) = settings.backup_keys.current_id() {
         tracing::info!(key_id, readable = ?settings.backup_keys, "backups are encrypted");

@@ -39,6 +39,9 @@ pub struct EngineConfig {
     /// Bytes of text that backups are taken at in a second, all together; `None` for as many as can
     /// be had.
     pub backup_bytes_per_second: Option<NonZeroU64>,
+    /// Below which backups are not slowed while others want the machine; `None` for no regard to
+    /// others.
+    pub backup_floor_bytes_per_second: Option<NonZeroU64>,
     /// What backups are encrypted with; without a key they are not.
     pub backup_keys: BackupKeys,
     /// Added to a node's `oom_score_adj`: the control plane should outlive a node.
@@ -61,6 +64,7 @@ impl EngineConfig {
             admin_password,
             template_redo_log_bytes: 16 << 20,
             backup_bytes_per_second: None,
+            backup_floor_bytes_per_second: None,
             backup_keys: BackupKeys::default(),
             start_timeout: Duration::from_secs(120),
             kill_timeout: Duration::from_secs(10),

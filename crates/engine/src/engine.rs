@@ -82,7 +82,10 @@ impl Engine {
             let user = NodeUser::resolve(config.node_user.as_deref())?;
             let layout = Layout::open(&config, &user)?;
             let inner = Inner {
-                backup_pace: Arc::new(Pace::new(config.backup_bytes_per_second)),
+                backup_pace: Arc::new(Pace::new(
+                    config.backup_bytes_per_second,
+                    config.backup_floor_bytes_per_second,
+                )),
                 config,
                 user,
                 layout,

@@ -12,6 +12,7 @@
 //!
 //! No limit is put on a node's memory beyond MariaDB's own settings.
 
+mod background;
 mod backup;
 mod binlog;
 mod config;

@@ -1,7 +1,7 @@
 //! The checksum of a table's content: the same whatever the order of rows, and one that a
 //! server can compute by a query.
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{SHA256, digest};
 
 /// Counts rows and sums up what each is.
 ///
@@ -14,36 +14,43 @@ pub(crate) struct Checksum {
     pub(crate) sum: u128,
 }
 
-/// The checksum of one row as it is read.
-pub(crate) struct RowHash(Context);
+/// Computes the checksums of rows, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct RowHasher {
+    /// The text of the row. It is digested at once: a call for each part costs more than a copy.
+    text: Vec<u8>,
+}
 
-impl RowHash {
-    pub(crate) fn new() -> Self {
-        Self(Context::new(&SHA256))
-    }
-
-    /// Adds the next column.
+impl RowHasher {
+    /// Adds the next column of the row.
     pub(crate) fn push(&mut self, value: Option<&[u8]>) {
         let Some(value) = value else {
-            return self.0.update(b"N");
+            return self.text.push(b'N');
         };
-        self.0.update(b"V");
-        self.0.update(value.len().to_string().as_bytes());
-        self.0.update(b":");
-        self.0.update(value);
+        self.text.push(b'V');
+        push_decimal(value.len(), &mut self.text);
+        self.text.push(b':');
+        self.text.extend_from_slice(value);
+    }
+
+    /// Ends the row, and adds it to a checksum.
+    pub(crate) fn add_to(&mut self, checksum: &mut Checksum) {
+        let digest = digest(&SHA256, &self.text);
+        self.text.clear();
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest.as_ref()[..8]);
+        checksum.rows += 1;
+        // 2^64 rows would be needed to go beyond the end.
+        checksum.sum += u128::from(u64::from_be_bytes(first));
     }
 }
 
-impl Checksum {
-    /// Adds a row.
-    pub(crate) fn add(&mut self, row: RowHash) {
-        let digest = row.0.finish();
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest.as_ref()[..8]);
-        self.rows += 1;
-        // 2^64 rows would be needed to go beyond the end.
-        self.sum += u128::from(u64::from_be_bytes(first));
+/// Writes a number without asking for memory.
+fn push_decimal(number: usize, out: &mut Vec<u8>) {
+    if number >= 10 {
+        push_decimal(number / 10, out);
     }
+    out.push(b"0123456789"[number % 10]);
 }
 
 #[cfg(test)]
@@ -51,11 +58,10 @@ mod tests {
     use super::*;
 
     fn of(rows: &[&[Option<&[u8]>]]) -> Checksum {
-        let mut checksum = Checksum::default();
+        let (mut checksum, mut hasher) = (Checksum::default(), RowHasher::default());
         for row in rows {
-            let mut hash = RowHash::new();
-            row.iter().for_each(|value| hash.push(*value));
-            checksum.add(hash);
+            row.iter().for_each(|value| hasher.push(*value));
+            hasher.add_to(&mut checksum);
         }
         checksum
     }
@@ -72,5 +78,14 @@ mod tests {
         );
         assert_ne!(of(&[&[None]]), of(&[&[Some(b"")]]));
         assert_ne!(of(&[&[None]]), of(&[&[Some(b"N")]]));
+    }
+
+    #[test]
+    fn lengths_are_decimal() {
+        for number in [0, 9, 10, 109, 1_234_567_890, usize::MAX] {
+            let mut out = Vec::new();
+            push_decimal(number, &mut out);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
     }
 }

@@ -146,24 +146,31 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// A string between quotes, on one line.
 fn write_quoted(value: &[u8], out: &mut Vec<u8>) {
+    out.reserve(value.len() + 2);
     out.push(b'\'');
-    for &byte in value {
-        let escaped = match byte {
-            0 => b'0',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\'' | b'\\' => byte,
-            // Ctrl-Z ends a file for some clients.
-            0x1a => b'Z',
-            _ => {
-                out.push(byte);
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', escaped]);
+    let mut rest = value;
+    // What needs no escape is copied as a whole.
+    while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)] != 0) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(&[b'\\', ESCAPED[usize::from(rest[at])]]);
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
     out.push(b'\'');
 }
+
+/// What stands behind a backslash for each byte; 0 for one that stands for itself.
+const ESCAPED: [u8; 256] = {
+    let mut escaped = [0; 256];
+    escaped[0] = b'0';
+    escaped[b'\n' as usize] = b'n';
+    escaped[b'\r' as usize] = b'r';
+    escaped[b'\'' as usize] = b'\'';
+    escaped[b'\\' as usize] = b'\\';
+    // Ctrl-Z ends a file for some clients.
+    escaped[0x1a] = b'Z';
+    escaped
+};
 
 fn write_hex(value: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";

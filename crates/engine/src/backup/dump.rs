@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use openpeta_types::DbName;
 
-use super::checksum::{Checksum, RowHash};
+use super::checksum::{Checksum, RowHasher};
 use super::columns;
 use super::manifest::{BackupSource, BinlogPosition, Manifest, PLAIN, SequenceEntry, TableEntry};
 use super::schema::{self, Program, Schema, Table, definition_of_table};
@@ -275,22 +275,22 @@ impl Dump<'_> {
         }
         let query = columns::select(&table.columns, &table.from);
         let mut rows = self.session.stream("read rows", query).await?;
+        let mut hasher = RowHasher::default();
         let mut statement = 0;
         while let Some(row) = rows.next().await? {
             let out = &mut self.writer.buffer;
             let before = out.len();
             let separator = if statement == 0 { &insert } else { ",\n" };
             out.extend_from_slice(separator.as_bytes());
-            let mut hash = RowHash::new();
             for (index, column) in table.columns.iter().enumerate() {
                 out.push(if index == 0 { b'(' } else { b',' });
                 let value = bytes(&row, index);
-                hash.push(value);
+                hasher.push(value);
                 column.write(value, out);
                 self.bytes_read += value.map_or(0, <[u8]>::len) as u64;
             }
             out.push(b')');
-            checksum.add(hash);
+            hasher.add_to(&mut checksum);
             statement += out.len() - before;
             if statement >= STATEMENT_BYTES {
                 out.extend_from_slice(b";\n");

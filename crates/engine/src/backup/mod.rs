@@ -26,6 +26,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use openpeta_types::{DbName, NodeId};
+use tokio::sync::watch;
 
 pub use self::set_dir::MANIFEST;
 pub use decrypt::decrypt_backup;
@@ -40,6 +41,7 @@ pub(crate) use self::session::{MAX_PACKET, Session};
 pub(crate) use self::set_dir::read_set;
 pub(crate) use self::verify::checksum;
 use self::writer::DumpWriter;
+use crate::background::{self, in_background};
 use crate::engine::{Engine, blocking};
 use crate::error::Result;
 use crate::sealed::{self, BackupKeys};
@@ -121,25 +123,14 @@ impl Engine {
         source: &BackupSource,
         progress: Progress<'_>,
     ) -> Result<TakenSet> {
-        let mut session = self.session(node, database).await?;
-        let set = set.to_owned();
-        let directory = set.clone();
+        let directory = set.to_owned();
         let directory = blocking(move || set_dir::begin(&directory)).await?;
-        let name = match keys.current() {
-            None => DUMP.to_owned(),
-            Some(_) => format!("{DUMP}.{}", sealed::ENDING),
-        };
-        let pace = self.backup_pace();
-        let mut writer = DumpWriter::create(&directory, name, pace, keys.clone())?;
-        let manifest =
-            dump::take_down(&mut session, database, source, &mut writer, progress).await?;
-        session.close().await;
-        let mut manifest = Manifest {
-            dump: writer.finish().await?,
-            ..manifest
-        };
+        let mut manifest = self
+            .take_down(node, database, (directory, keys.clone()), source, progress)
+            .await?;
         manifest.binlog.node = node.to_string();
         manifest.encrypt(&keys);
+        let set = set.to_owned();
         blocking(move || {
             let (bytes, manifest_sha256) = set_dir::finish(&set, &manifest, &keys)?;
             Ok(TakenSet {
@@ -151,6 +142,48 @@ impl Engine {
         .await
     }
 
+    /// Writes the data of a set into a directory, with little regard for who waits for it: clients
+    /// go first.
+    async fn take_down(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        (directory, keys): (PathBuf, BackupKeys),
+        source: &BackupSource,
+        progress: Progress<'_>,
+    ) -> Result<Manifest> {
+        let name = match keys.current() {
+            None => DUMP.to_owned(),
+            Some(_) => format!("{DUMP}.{}", sealed::ENDING),
+        };
+        let (sender, mut told) = watch::channel((0, 0, String::new()));
+        let tell = move |done: u64, total: u64, what: &str| {
+            sender.send_replace((done, total, what.to_owned()));
+        };
+        let pace = self.backup_pace();
+        let (engine, node) = (self.clone(), node.clone());
+        let (database, source) = (database.clone(), source.clone());
+        let work = background::future_in_background(move || async move {
+            let mut session = engine.session(&node, &database).await?;
+            let mut writer = DumpWriter::create(&directory, name, pace.begin(), keys)?;
+            let manifest =
+                dump::take_down(&mut session, &database, &source, &mut writer, &tell).await?;
+            session.close().await;
+            let dump = writer.finish().await?;
+            Ok(Manifest { dump, ..manifest })
+        });
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                taken = &mut work => return taken,
+                Ok(()) = told.changed() => {
+                    let (done, total, what) = told.borrow_and_update().clone();
+                    progress(done, total, &what);
+                }
+            }
+        }
+    }
+
     /// Checks that the files of a set are those that were written, and returns its manifest.
     ///
     /// # Errors
@@ -159,7 +192,7 @@ impl Engine {
     pub async fn check_set(&self, set: &Path, manifest_sha256: &str) -> Result<Manifest> {
         let (set, manifest_sha256) = (set.to_owned(), manifest_sha256.to_owned());
         let keys = self.backup_keys().clone();
-        blocking(move || {
+        in_background(move || {
             let manifest = set_dir::read_manifest(&set, &manifest_sha256, &keys)?;
             set_dir::check_dump(&set, &manifest)?;
             Ok(manifest)

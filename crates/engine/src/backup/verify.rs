@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use openpeta_types::DbName;
 
-use super::checksum::{Checksum, RowHash};
+use super::checksum::{Checksum, RowHasher};
 use super::manifest::{EventEntry, Manifest};
 use super::schema::{Schema, Table, definition_of_table};
 use super::session::{Session, bytes};
@@ -114,12 +114,12 @@ pub(crate) async fn checksum(session: &mut Session, table: &Table) -> Result<Che
     }
     let query = columns::select(&table.columns, &table.from);
     let mut rows = session.stream("read rows", query).await?;
+    let mut hasher = RowHasher::default();
     while let Some(row) = rows.next().await? {
-        let mut hash = RowHash::new();
         for index in 0..table.columns.len() {
-            hash.push(bytes(&row, index));
+            hasher.push(bytes(&row, index));
         }
-        checksum.add(hash);
+        hasher.add_to(&mut checksum);
     }
     Ok(checksum)
 }

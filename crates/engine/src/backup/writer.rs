@@ -3,16 +3,14 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
 
 use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::manifest::DumpFile;
-use super::pace::Pace;
+use super::pace::Paced;
 use super::set_dir::{create_file, hex};
+use crate::background::{self, Work};
 use crate::error::{AtPath, Result};
 use crate::sealed::{BackupKeys, MaybeSealed};
 
@@ -29,7 +27,8 @@ pub(super) struct DumpWriter {
     sql_bytes: u64,
     name: String,
     chunks: mpsc::Sender<Chunk>,
-    thread: JoinHandle<Result<Option<(u64, String)>>>,
+    thread: Work<Option<(u64, String)>>,
+    pace: Paced,
 }
 
 enum Chunk {
@@ -43,19 +42,20 @@ impl DumpWriter {
     pub(super) fn create(
         dir: &Path,
         name: String,
-        pace: Arc<Pace>,
+        pace: Paced,
         keys: BackupKeys,
     ) -> Result<Self> {
         let path = dir.join(&name);
         let file = create_file(&path)?;
         let (chunks, queue) = mpsc::channel(QUEUE);
-        let thread = tokio::task::spawn_blocking(move || compress(file, path, queue, &pace, &keys));
+        let thread = background::begin(move || compress(file, path, queue, &keys))?;
         Ok(Self {
             buffer: Vec::with_capacity(CHUNK + CHUNK / 4),
             sql_bytes: 0,
             name,
             chunks,
             thread,
+            pace,
         })
     }
 
@@ -75,6 +75,8 @@ impl DumpWriter {
     async fn flush(&mut self) -> Result<()> {
         self.sql_bytes += self.buffer.len() as u64;
         let text = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK + CHUNK / 4));
+        // The server waits meanwhile: it sends no more than is read.
+        self.pace.pass(text.len()).await;
         // When the thread has ended, finishing tells why.
         let _ = self.chunks.send(Chunk::Text(text)).await;
         if self.chunks.is_closed() {
@@ -93,7 +95,10 @@ impl DumpWriter {
     pub(super) async fn finish(mut self) -> Result<DumpFile> {
         self.flush().await?;
         let _ = self.chunks.send(Chunk::End).await;
-        let (bytes, sha256) = joined((&mut self.thread).await)?
+        let (bytes, sha256) = self
+            .thread
+            .wait()
+            .await?
             .expect("a thread that was told of the end reached it");
         Ok(DumpFile {
             name: self.name,
@@ -105,14 +110,7 @@ impl DumpWriter {
 
     /// Why the thread ended early.
     async fn failure(&mut self) -> Result<()> {
-        joined((&mut self.thread).await).map(drop)
-    }
-}
-
-fn joined<T>(ended: std::result::Result<T, tokio::task::JoinError>) -> T {
-    match ended {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        self.thread.wait().await.map(drop)
     }
 }
 
@@ -122,7 +120,6 @@ fn compress(
     file: File,
     path: PathBuf,
     mut queue: mpsc::Receiver<Chunk>,
-    pace: &Pace,
     keys: &BackupKeys,
 ) -> Result<Option<(u64, String)>> {
     let target = MaybeSealed::new(Hashing::new(file), keys.current()).at("write", &path)?;
@@ -131,8 +128,6 @@ fn compress(
     while let Some(chunk) = queue.blocking_recv() {
         match chunk {
             Chunk::Text(text) => {
-                // Behind a full queue the reader waits too, and so does the server.
-                std::thread::sleep(pace.wait(text.len(), Instant::now()));
                 encoder.write_all(&text).at("write", &path)?;
             }
             Chunk::End => {
