@@ -103,6 +103,8 @@ def storing(s3):
             "endpoint": s3.endpoint,
             "credentials_file": str(credentials),
             "ca_file": s3.certificate[0],
+            # Long enough to be noticed, short enough to be waited for.
+            "retry_seconds": 5,
         },
     }
     with service:

@@ -22,4 +22,4 @@ pub(crate) use files::cancel_backups;
 pub use logs::LogArchiveFigures;
 pub(crate) use logs::LogArchives;
 pub use remote::S3Config;
-pub(crate) use remote::{Bucket, LocalSet, RemoteSets, free_bytes};
+pub(crate) use remote::{Bucket, LocalSet, RemoteSets, Told, free_bytes, is_of_storage};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::meter::Meter;
 use super::{FAILED_INSIDE, engine_error, instance};
-use crate::backups::LocalSet;
+use crate::backups::{LocalSet, Told};
 use crate::parts::Parts;
 
 /// How often a backup is begun anew when a definition changed while it was taken.
@@ -163,7 +163,7 @@ impl Step<CreateDatabaseBackup> for StoreSet {
             manifest_sha256: &taken.manifest_sha256,
         };
         let meter = Meter::new();
-        let progress = |done, total| meter.tell(task, (done, total), "Storing the backup");
+        let progress = |told: Told| meter.tell_of_storage(task, told, "Storing the backup");
         Ok(parts.remote_sets.put(set, &progress).await?)
     }
 }

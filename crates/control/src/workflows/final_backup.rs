@@ -24,7 +24,7 @@ use serde_json::json;
 
 use super::engine_error;
 use super::meter::Meter;
-use crate::backups::{LocalSet, free_bytes};
+use crate::backups::{LocalSet, Told, free_bytes};
 use crate::parts::Parts;
 use crate::recycle_bin::{LastSet, LastSets};
 
@@ -313,8 +313,8 @@ async fn stored<W: Recycles>(
             manifest_sha256: &taken.manifest_sha256,
         };
         let meter = Meter::new();
-        let progress = |done, total| meter.tell(task, (done, total), "Storing the backup");
-        if let Err(error) = parts.remote_sets.put(local, &progress).await {
+        let progress = |told: Told| meter.tell_of_storage(task, told, "Storing the backup");
+        if let Err(error) = parts.remote_sets.put_now(local, &progress).await {
             tracing::warn!(instance = %id, backup = %set.backup_id, %error, "a final backup stays on this host");
         }
     }

@@ -12,7 +12,7 @@ use openpeta_types::{BackupId, DbName, InstanceId, NodeId};
 
 use super::engine_error;
 use super::meter::Meter;
-use crate::backups::LocalSet;
+use crate::backups::{LocalSet, Told};
 use crate::parts::Parts;
 
 /// A load or a comparison that failed for want of the node is begun anew.
@@ -48,21 +48,44 @@ impl SetSource<'_> {
         parts.backup_dir(self.instance_id, self.backup_id)
     }
 
-    /// The set's manifest, after a look at all of its files, which are fetched if need be.
-    pub(super) async fn manifest(&self, parts: &Parts) -> Result<Manifest, StepError> {
-        let set = self.path(parts);
-        let manifest = parts.engine.read_manifest(&set, self.manifest_sha256);
-        let manifest = manifest.map_err(engine_error)?;
+    /// The set's manifest, after a check that it is the one that was written.
+    pub(super) fn manifest(&self, parts: &Parts) -> Result<Manifest, StepError> {
+        let manifest = parts
+            .engine
+            .read_manifest(&self.path(parts), self.manifest_sha256);
+        manifest.map_err(engine_error)
+    }
+
+    /// Has the data on this host. What is fetched is checked on its way; returns the manifest.
+    pub(super) async fn fetch<W: Workflow>(
+        &self,
+        parts: &Parts,
+        task: &TaskContext<'_, W>,
+    ) -> Result<Manifest, StepError> {
+        let manifest = self.manifest(parts)?;
         let local = LocalSet {
             instance_id: self.instance_id,
             backup_id: self.backup_id,
-            dir: &set,
+            dir: &self.path(parts),
             dump: &manifest.dump,
             manifest_sha256: self.manifest_sha256,
         };
-        parts.remote_sets.fetch(local, &|_, _| {}).await?;
+        let meter = Meter::new();
+        let progress = |told: Told| meter.tell_of_storage(task, told, "Fetching the backup set");
+        parts.remote_sets.fetch(local, &progress).await?;
+        Ok(manifest)
+    }
+
+    /// Makes sure that all of its files are those that were written.
+    pub(super) async fn check<W: Workflow>(
+        &self,
+        parts: &Parts,
+        task: &TaskContext<'_, W>,
+    ) -> Result<(), StepError> {
+        self.fetch(parts, task).await?;
+        let set = self.path(parts);
         let checked = parts.engine.check_set(&set, self.manifest_sha256);
-        checked.await.map_err(engine_error)
+        checked.await.map(drop).map_err(engine_error)
     }
 }
 
@@ -76,8 +99,9 @@ pub(super) async fn start(parts: &Parts, node: &NodeId) -> Result<(), StepError>
 pub(super) async fn load<W: LoadsSet>(
     parts: &Parts,
     task: &TaskContext<'_, W>,
-    manifest: &Manifest,
 ) -> Result<(), StepError> {
+    // It was checked before; what was damaged since is found when the content is compared.
+    let manifest = W::source(task.params()).fetch(parts, task).await?;
     let meter = Meter::new();
     let progress = |done: u64, total: u64, what: &str| {
         meter.tell(task, (done, total), &format!("Loading {what}"));
@@ -86,7 +110,7 @@ pub(super) async fn load<W: LoadsSet>(
     let set = source.path(parts);
     let loaded = parts
         .engine
-        .load_set(node, source.db_name, &set, manifest, &progress)
+        .load_set(node, source.db_name, &set, &manifest, &progress)
         .await;
     loaded.map_err(engine_error)
 }
@@ -121,7 +145,7 @@ impl<W: LoadsSet> Step<W> for CheckSet {
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
         let source = W::source(task.params());
-        source.manifest(workflow.parts()).await.map(drop)
+        source.check(workflow.parts(), task).await
     }
 }
 
@@ -140,8 +164,7 @@ impl<W: LoadsSet> Step<W> for LoadSet {
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
         let parts = workflow.parts();
         start(parts, W::node(task.params())).await?;
-        let manifest = W::source(task.params()).manifest(parts).await?;
-        load(parts, task, &manifest).await
+        load(parts, task).await
     }
 }
 
@@ -160,7 +183,7 @@ impl<W: LoadsSet> Step<W> for CompareContent {
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
         let parts = workflow.parts();
         start(parts, W::node(task.params())).await?;
-        let manifest = W::source(task.params()).manifest(parts).await?;
+        let manifest = W::source(task.params()).manifest(parts)?;
         compare(parts, task, &manifest).await
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use openpeta_tasks::{Pace, TaskContext, Workflow};
 
+use crate::backups::Told;
+
 /// Sooner nobody can tell how long it will take.
 const FIRST_GUESS: Duration = Duration::from_secs(2);
 
@@ -18,6 +20,7 @@ struct Begun {
     at: Instant,
     /// How many there were last. Fewer than that: the step has begun anew.
     last: u64,
+    fraction: f64,
 }
 
 impl Meter {
@@ -25,6 +28,7 @@ impl Meter {
         Self(Mutex::new(Begun {
             at: Instant::now(),
             last: 0,
+            fraction: 0.0,
         }))
     }
 
@@ -41,6 +45,7 @@ impl Meter {
                 begun.at = Instant::now();
             }
             begun.last = done;
+            begun.fraction = fraction(done, total);
             begun.at.elapsed()
         };
         let message = format!("{what}: {}", described(done, total, elapsed));
@@ -48,6 +53,29 @@ impl Meter {
         match left(done, total, elapsed) {
             Some(left) => task.progress_at(fraction, &message, Pace { elapsed, left }),
             None => task.progress(fraction, &message),
+        }
+    }
+}
+
+impl Meter {
+    /// Tells what a bucket tells. Clients do not learn of its address.
+    pub(super) fn tell_of_storage<W: Workflow>(
+        &self,
+        task: &TaskContext<'_, W>,
+        told: Told,
+        what: &str,
+    ) {
+        match told {
+            Told::Bytes(done, total) => self.tell(task, (done, total), what),
+            Told::Trouble => {
+                let fraction = self
+                    .0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .fraction;
+                let message = format!("{what}: the backup storage does not answer; trying again");
+                task.progress(fraction, &message);
+            }
         }
     }
 }

@@ -145,7 +145,7 @@ impl Step<RecoverInstance> for CheckSets {
         task: &TaskContext<'_, RecoverInstance>,
     ) -> Result<(), StepError> {
         for set in task.params().sets() {
-            set.manifest(&workflow.0).await?;
+            set.check(&workflow.0, task).await?;
         }
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Step<RecoverInstance> for LoadSets {
 async fn load(parts: &Parts, task: &TaskContext<'_, RecoverInstance>) -> Result<(), StepError> {
     let params = task.params();
     for set in params.sets() {
-        let manifest = set.manifest(parts).await?;
+        let manifest = set.fetch(parts, task).await?;
         let name = set.db_name;
         let meter = Meter::new();
         let progress = |done: u64, total: u64, what: &str| {
@@ -269,7 +269,7 @@ impl Step<RecoverInstance> for CompareContent {
 async fn compare(parts: &Parts, task: &TaskContext<'_, RecoverInstance>) -> Result<(), StepError> {
     let params = task.params();
     for set in params.sets() {
-        let manifest = set.manifest(parts).await?;
+        let manifest = set.manifest(parts)?;
         let name = set.db_name;
         let meter = Meter::new();
         let progress = |done: u64, total: u64, what: &str| {
@@ -329,7 +329,7 @@ async fn replay(
         compare(parts, task).await?;
     }
     for set in task.params().sets() {
-        let manifest = set.manifest(parts).await?;
+        let manifest = set.manifest(parts)?;
         let source = NodeId::parse(&manifest.binlog.node)
             .map_err(|error| StepError::permanent("The backup set is damaged.", error))?;
         let range = ReplayRange {

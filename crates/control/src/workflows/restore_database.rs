@@ -160,10 +160,10 @@ async fn replay(
 ) -> Result<(), StepError> {
     let (engine, node) = (&parts.engine, &params.instance.node_id);
     let set = RestoreDatabase::source(params);
-    let manifest = set.manifest(parts).await?;
+    let manifest = set.manifest(parts)?;
     // What was interrupted may have applied anything.
     if engine.is_replay_begun(node).map_err(engine_error)? {
-        loading::load::<RestoreDatabase>(parts, task, &manifest).await?;
+        loading::load::<RestoreDatabase>(parts, task).await?;
         loading::compare::<RestoreDatabase>(parts, task, &manifest).await?;
     }
     let source = NodeId::parse(&manifest.binlog.node)

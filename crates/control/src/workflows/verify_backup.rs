@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::loading::{CheckSet, CompareContent, LoadSet, LoadsSet, SetSource};
 use super::{FAILED_INSIDE, engine_error};
+use crate::backups::is_of_storage;
 use crate::parts::Parts;
 
 /// Restores a set for the sake of proof.
@@ -94,6 +95,10 @@ impl Workflow for VerifyBackup {
             false => {
                 let message: Result<_, StepError> = message();
                 let message = message?.unwrap_or_else(|| FAILED_INSIDE.to_owned());
+                if is_of_storage(&message) {
+                    tracing::warn!(backup = %task.params().backup_id, message, "a backup set could not be proven");
+                    return end(writer, task.params(), None);
+                }
                 tracing::error!(instance = %task.params().instance_id, backup = %task.params().backup_id, message, "a backup set could not be restored for proof");
                 Some(Some(message))
             }

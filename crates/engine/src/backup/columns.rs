@@ -150,7 +150,10 @@ fn write_quoted(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
     let mut rest = value;
     // What needs no escape is copied as a whole.
-    while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)] != 0) {
+    while let Some(at) = rest
+        .iter()
+        .position(|byte| ESCAPED[usize::from(*byte)] != 0)
+    {
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(&[b'\\', ESCAPED[usize::from(rest[at])]]);
         rest = &rest[at + 1..];

@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn what_others_run_is_read() {
-        let stat = "cpu  1 2 3\nintr 5 procs_running\nprocs_running 5\nprocs_blocked 2\nsoftirq 1\n";
+        let stat =
+            "cpu  1 2 3\nintr 5 procs_running\nprocs_running 5\nprocs_blocked 2\nsoftirq 1\n";
         let load = Load::parse(stat, 4).expect("both are there");
         assert_eq!(load.without(3.0), 1.0);
         assert_eq!(load.without(9.0), 0.0);

@@ -39,12 +39,7 @@ enum Chunk {
 
 impl DumpWriter {
     /// Makes the file; what is written to it is encrypted if there is a key.
-    pub(super) fn create(
-        dir: &Path,
-        name: String,
-        pace: Paced,
-        keys: BackupKeys,
-    ) -> Result<Self> {
+    pub(super) fn create(dir: &Path, name: String, pace: Paced, keys: BackupKeys) -> Result<Self> {
         let path = dir.join(&name);
         let file = create_file(&path)?;
         let (chunks, queue) = mpsc::channel(QUEUE);

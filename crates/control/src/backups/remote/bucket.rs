@@ -33,6 +33,8 @@ pub struct S3Config {
     pub allow_http: bool,
     /// Whether the endpoint is the bucket's own, so that the path does not name the bucket.
     pub virtual_hosted: bool,
+    /// Seconds for which a request that fails is tried again.
+    pub retry_seconds: u64,
 }
 
 impl Default for S3Config {
@@ -44,6 +46,7 @@ impl Default for S3Config {
             ca_file: None,
             allow_http: false,
             virtual_hosted: false,
+            retry_seconds: 900,
         }
     }
 }
@@ -61,6 +64,8 @@ pub(crate) struct Bucket {
     pub(super) url: String,
     /// What all names begin with.
     pub(super) prefix: ObjectPath,
+    /// For how long a request that fails is tried again.
+    pub(super) patience: Duration,
 }
 
 impl Bucket {
@@ -111,7 +116,7 @@ impl Bucket {
             .with_virtual_hosted_style_request(config.virtual_hosted)
             .with_disable_bulk_delete(true)
             .with_retry(RetryConfig {
-                max_retries: 6,
+                max_retries: 3,
                 retry_timeout: Duration::from_secs(120),
                 ..RetryConfig::default()
             })
@@ -127,6 +132,7 @@ impl Bucket {
             objects: Arc::new(objects),
             url: url.trim_end_matches('/').to_owned(),
             prefix,
+            patience: Duration::from_secs(config.retry_seconds),
         })
     }
 }

@@ -7,38 +7,58 @@
 mod bucket;
 mod connector;
 mod record;
+mod transfer;
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
-use object_store::{Error as ObjectError, GetOptions, GetRange, ObjectStore as _, ObjectStoreExt};
+use object_store::{Error as ObjectError, GetOptions, GetRange, ObjectStore as _};
 use openpeta_engine::{DumpFile, MANIFEST};
 use openpeta_tasks::StepError;
 use openpeta_types::{BackupId, InstanceId};
 use ring::digest::{Context, SHA256};
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 pub(crate) use self::bucket::Bucket;
 use self::bucket::Objects;
 pub use self::bucket::S3Config;
-use self::record::{Record, Records, Upload};
+use self::record::{Record, Records};
+use self::transfer::Progress;
+pub(crate) use self::transfer::Told;
 
 /// The directory of sets in the bucket.
 const SETS: &str = "backups";
-/// Bytes of a part of an upload at least.
-const PART: u64 = 16 << 20;
-/// Parts of an upload at most; S3 takes 10,000.
-const MOST_PARTS: u64 = 9_000;
 /// Bytes that a fetched set leaves free on the disk.
 const LEFT_FREE: u64 = 256 << 20;
+
+/// What servers say that have no room left.
+const FULL: [&str; 4] = [
+    "507 Insufficient Storage",
+    "InsufficientStorage",
+    "QuotaExceeded",
+    "StorageFull",
+];
+
+/// What clients are told of failures that say nothing about a set.
+const UNUSABLE: &str = "The backup storage cannot be used.";
+const REFUSED: &str = "The backup storage refuses access.";
+const STORAGE_FULL: &str = "The backup storage is full.";
+const ELSEWHERE: &str = "The backup set is in a storage that is not in use.";
+const NO_SPACE: &str = "The host has no disk space left.";
+
+/// Whether what a client is told of a failure is about the storage or the host, and not about a set.
+pub(crate) fn is_of_storage(message: &str) -> bool {
+    [UNUSABLE, REFUSED, STORAGE_FULL, ELSEWHERE, NO_SPACE].contains(&message)
+}
 
 /// A set on this host.
 #[derive(Clone, Copy, Debug)]
@@ -65,12 +85,21 @@ pub(crate) enum RemoteError {
     /// The credentials are not taken.
     #[error("the backup storage refuses access: {0}")]
     Refused(ObjectError),
-    /// It cannot be reached, is full, or answers with an error, also after some attempts.
+    /// It cannot be reached, or answers with an error.
     #[error("the backup storage cannot be used: {0}")]
     Failed(ObjectError),
+    /// It takes no more.
+    #[error("the backup storage is full: {0}")]
+    Full(ObjectError),
+    /// The bucket does not exist.
+    #[error("the backup storage does not have the bucket: {0}")]
+    NoBucket(ObjectError),
     /// Something is not there that was put there.
     #[error("{0} is not in the backup storage")]
     Missing(ObjectPath),
+    /// The storage does not know what it was sent just now.
+    #[error("the backup storage has lost {0} while it was sent")]
+    Lost(ObjectPath),
     /// What is there is not what was put there.
     #[error("{0} in the backup storage is not what was put there")]
     Differs(ObjectPath),
@@ -92,7 +121,12 @@ pub(crate) enum RemoteError {
 
 impl From<ObjectError> for RemoteError {
     fn from(error: ObjectError) -> Self {
+        let text = error.to_string();
+        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
         match error {
+            // The library tells of an answer in words alone, and servers use several codes.
+            error if says(&FULL) => Self::Full(error),
+            error if says(&["NoSuchBucket"]) => Self::NoBucket(error),
             ObjectError::NotFound { path, .. } => Self::Missing(path.into()),
             ObjectError::PermissionDenied { .. } | ObjectError::Unauthenticated { .. } => {
                 Self::Refused(error)
@@ -105,24 +139,20 @@ impl From<ObjectError> for RemoteError {
 impl From<RemoteError> for StepError {
     fn from(error: RemoteError) -> Self {
         let message = match &error {
-            RemoteError::Io(io) if io.kind() == io::ErrorKind::StorageFull => {
-                "The host has no disk space left."
-            }
+            RemoteError::Io(io) if io.kind() == io::ErrorKind::StorageFull => NO_SPACE,
             RemoteError::Io(_) => return Self::transient(error),
-            RemoteError::Refused(_) => "The backup storage refuses access.",
-            RemoteError::Failed(_) => "The backup storage cannot be used.",
+            RemoteError::Refused(_) => REFUSED,
+            RemoteError::Failed(_) | RemoteError::NoBucket(_) | RemoteError::Lost(_) => UNUSABLE,
+            RemoteError::Full(_) => STORAGE_FULL,
             RemoteError::Missing(_) | RemoteError::Differs(_) => "The backup set is damaged.",
-            RemoteError::Elsewhere(_) => "The backup set is in a storage that is not in use.",
-            RemoteError::NoSpace { .. } => "The host has no disk space left.",
+            RemoteError::Elsewhere(_) => ELSEWHERE,
+            RemoteError::NoSpace { .. } => NO_SPACE,
         };
         Self::permanent(message, error)
     }
 }
 
 type Result<T> = std::result::Result<T, RemoteError>;
-
-/// Is told how many bytes of how many are done.
-type Progress<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
 
 /// The sets in the bucket, if there is one.
 pub(crate) struct RemoteSets {
@@ -172,6 +202,16 @@ impl RemoteSets {
         self.release(set.dir)
     }
 
+    /// The same, without patience: for somebody who has something else to do if it fails.
+    pub(crate) async fn put_now(&self, set: LocalSet<'_>, progress: Progress<'_>) -> Result<()> {
+        let bucket = self.bucket.clone().map(|bucket| Bucket {
+            patience: Duration::ZERO,
+            ..bucket
+        });
+        let hasty = Self::new(bucket, self.records.0.clone());
+        hasty.put(set, progress).await
+    }
+
     async fn upload(
         &self,
         bucket: &Bucket,
@@ -180,7 +220,10 @@ impl RemoteSets {
         progress: Progress<'_>,
     ) -> Result<()> {
         // What an attempt that was cut off has begun would take space that nobody sees.
-        abort(bucket, record).await?;
+        if let Some(upload) = &record.upload {
+            bucket.abort_patiently(upload, progress).await?;
+            record.upload = None;
+        }
         record.url.clone_from(&bucket.url);
         self.records.write(set.instance_id, set.backup_id, record)?;
         let total = 2 * set.dump.bytes;
@@ -192,69 +235,26 @@ impl RemoteSets {
             let object = object(bucket, set.instance_id, set.backup_id, name);
             let path = set.dir.join(name);
             let is_data = name != MANIFEST;
-            let sent = |bytes| {
+            let done = |bytes| {
                 if is_data {
-                    progress(bytes, total);
+                    progress(Told::Bytes(bytes, total));
                 }
             };
-            self.send(bucket, &set, &path, &object, record, &sent)
-                .await?;
-            let read = |bytes| {
-                if is_data {
-                    progress(set.dump.bytes + bytes, total);
-                }
+            let note = |upload| {
+                record.upload = upload;
+                self.records.write(set.instance_id, set.backup_id, record)
             };
-            if read_digest(bucket, &object, &read).await? != sha256 {
+            let sent = bucket.send(&path, &object, progress, note, &done).await;
+            // What is to be put there cannot be missing: it is the upload that is gone.
+            sent.map_err(|error| match error {
+                RemoteError::Missing(path) => RemoteError::Lost(path),
+                error => error,
+            })?;
+            let read = |bytes| done(set.dump.bytes + bytes);
+            if bucket.digest(&object, progress, &read).await? != sha256 {
                 return Err(RemoteError::Differs(object));
             }
         }
-        Ok(())
-    }
-
-    /// Sends one file: at once when it is small, else in parts.
-    async fn send(
-        &self,
-        bucket: &Bucket,
-        set: &LocalSet<'_>,
-        path: &Path,
-        object: &ObjectPath,
-        record: &mut Record,
-        progress: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<()> {
-        let mut file = File::open(path).await?;
-        let length = file.metadata().await?.len();
-        if length <= PART {
-            let mut content = Vec::new();
-            file.read_to_end(&mut content).await?;
-            bucket.objects.put(object, content.into()).await?;
-            return Ok(());
-        }
-        let id = bucket.objects.create_multipart(object).await?;
-        record.upload = Some(Upload {
-            object: object.to_string(),
-            id: id.clone(),
-        });
-        self.records.write(set.instance_id, set.backup_id, record)?;
-        let part_bytes = PART.max(length.div_ceil(MOST_PARTS).next_multiple_of(1 << 20));
-        let (mut parts, mut sent) = (Vec::new(), 0);
-        while sent < length {
-            let mut part = Vec::new();
-            (&mut file).take(part_bytes).read_to_end(&mut part).await?;
-            if part.is_empty() {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            sent += part.len() as u64;
-            let number = parts.len();
-            let put = bucket.objects.put_part(object, &id, number, part.into());
-            parts.push(put.await?);
-            progress(sent);
-        }
-        bucket
-            .objects
-            .complete_multipart(object, &id, parts)
-            .await?;
-        record.upload = None;
-        self.records.write(set.instance_id, set.backup_id, record)?;
         Ok(())
     }
 
@@ -298,16 +298,16 @@ impl RemoteSets {
         let mut options = File::options();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(new).await?;
-        let mut chunks = bucket.objects.get(&object).await?.into_stream();
+        let mut chunks = bucket.read(&object, progress);
         let (mut digest, mut done) = (Context::new(&SHA256), 0);
-        while let Some(chunk) = chunks.try_next().await? {
+        while let Some(chunk) = chunks.next().await? {
             digest.update(&chunk);
             done += chunk.len() as u64;
             if done > set.dump.bytes {
                 return Err(RemoteError::Differs(object));
             }
             file.write_all(&chunk).await?;
-            progress(done, set.dump.bytes);
+            progress(Told::Bytes(done, set.dump.bytes));
         }
         if hex(digest) != set.dump.sha256 {
             return Err(RemoteError::Differs(object));
@@ -382,15 +382,11 @@ impl RemoteSets {
             .as_ref()
             .filter(|bucket| bucket.url == record.url);
         let bucket = bucket.ok_or_else(|| RemoteError::Elsewhere(record.url.clone()))?;
-        abort(bucket, &mut record).await?;
-        let dir = directory(bucket, instance, backup_id);
-        let mut found = bucket.objects.list(Some(&dir));
-        while let Some(object) = found.next().await.transpose()? {
-            match bucket.objects.delete(&object.location).await {
-                Err(ObjectError::NotFound { .. }) => {}
-                result => result?,
-            }
+        if let Some(upload) = record.upload.take() {
+            bucket.abort(&upload).await?;
         }
+        let dir = directory(bucket, instance, backup_id);
+        bucket.delete_all(&dir).await?;
         Ok(self.records.remove(instance, backup_id)?)
     }
 
@@ -423,34 +419,6 @@ impl RemoteFile {
         let chunks = got.map_err(io::Error::other)?.into_stream();
         Ok(chunks.map_err(io::Error::other).boxed())
     }
-}
-
-/// Gives up an upload in parts that was begun.
-async fn abort(bucket: &Bucket, record: &mut Record) -> Result<()> {
-    if let Some(upload) = record.upload.take() {
-        let object = ObjectPath::from(upload.object);
-        match bucket.objects.abort_multipart(&object, &upload.id).await {
-            Err(ObjectError::NotFound { .. }) => {}
-            result => result?,
-        }
-    }
-    Ok(())
-}
-
-/// The SHA-256 of an object, by reading it.
-async fn read_digest(
-    bucket: &Bucket,
-    object: &ObjectPath,
-    progress: &(dyn Fn(u64) + Send + Sync),
-) -> Result<String> {
-    let mut chunks = bucket.objects.get(object).await?.into_stream();
-    let (mut digest, mut read) = (Context::new(&SHA256), 0);
-    while let Some(chunk) = chunks.try_next().await? {
-        digest.update(&chunk);
-        read += chunk.len() as u64;
-        progress(read);
-    }
-    Ok(hex(digest))
 }
 
 fn directory(bucket: &Bucket, instance: &InstanceId, backup_id: BackupId) -> ObjectPath {

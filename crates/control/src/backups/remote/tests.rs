@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::multipart::MultipartStore;
 use ring::digest::digest;
 use tempfile::TempDir;
 
+use futures_util::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::record::Upload;
+use super::transfer::PART;
 use super::*;
 
 /// More than one part.
@@ -54,6 +59,7 @@ impl World {
             objects: Arc::new(objects.clone()),
             url: url.into(),
             prefix: ObjectPath::from("p"),
+            patience: Duration::ZERO,
         };
         RemoteSets::new(Some(bucket), dir.path().join("records"))
     }
@@ -79,12 +85,12 @@ impl World {
 
     async fn put(&self) -> Result<()> {
         let dir = self.set_dir();
-        self.sets.put(self.set(&dir), &|_, _| {}).await
+        self.sets.put(self.set(&dir), &|_| {}).await
     }
 
     async fn fetch(&self) -> Result<()> {
         let dir = self.set_dir();
-        self.sets.fetch(self.set(&dir), &|_, _| {}).await
+        self.sets.fetch(self.set(&dir), &|_| {}).await
     }
 
     fn set<'a>(&'a self, dir: &'a Path) -> LocalSet<'a> {
@@ -235,4 +241,31 @@ async fn another_bucket_is_not_taken_for_the_one_that_has_the_set() {
     }
     world.sets.bucket = bucket;
     world.fetch().await.expect("it is there still");
+}
+
+#[tokio::test]
+async fn what_the_storage_refuses_is_not_asked_for_again_and_is_no_fault_of_a_set() {
+    let world = World::new();
+    let bucket = world.sets.bucket.as_ref().expect("there is one");
+    let bucket = Bucket {
+        patience: Duration::from_secs(60),
+        ..bucket.clone()
+    };
+    let generic = |text: &str| ObjectError::Generic {
+        store: "S3",
+        source: text.into(),
+    };
+    let refusals = ["507 Insufficient Storage", "QuotaExceeded", "NoSuchBucket"];
+    for text in refusals {
+        let asked = bucket.ask::<(), _>(&|_| panic!("again"), || async { Err(generic(text)) });
+        let error = asked.await.expect_err("it always fails");
+        assert!(!matches!(error, RemoteError::Failed(_)), "{error}");
+    }
+    for text in refusals.iter().chain(&["connection refused"]) {
+        let StepError::Permanent { message, .. } = RemoteError::from(generic(text)).into() else {
+            panic!("it was tried for long enough");
+        };
+        assert!(is_of_storage(&message), "{message}");
+    }
+    assert!(!is_of_storage("The backup set is damaged."));
 }
