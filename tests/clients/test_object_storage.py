@@ -1,10 +1,12 @@
 """Backup sets in a bucket of a real S3 server (moto): put there, fetched for a restore, gone with their
 time, and nothing lost or left when the server or the service is killed meanwhile."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -31,15 +33,28 @@ class S3:
 
     def __init__(self, certificate):
         self.certificate = certificate
+        # What the file has in it, all but the test's own client is answered with: status, code of the error.
+        self.fault = pathlib.Path(certificate[0]).with_name("fault")
         code = (
-            "import sys; from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app\n"
+            "import sys, pathlib; from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app\n"
             "from werkzeug.serving import make_server\n"
             "app = DomainDispatcherApplication(create_backend_app)\n"
-            "server = make_server('127.0.0.1', 0, app, threaded=True, ssl_context=tuple(sys.argv[1:]))\n"
+            "fault = pathlib.Path(sys.argv[3])\n"
+            "def faulty(environ, start):\n"
+            "    if environ.get('HTTP_USER_AGENT', '').startswith('openpeta/') and fault.exists():\n"
+            "        methods, status, code = fault.read_text().split('|')\n"
+            "        if environ['REQUEST_METHOD'] in methods:\n"
+            "            environ['wsgi.input'].read(int(environ.get('CONTENT_LENGTH') or 0))\n"
+            "            start(status, [('Content-Type', 'application/xml')])\n"
+            "            return [f'<Error><Code>{code}</Code><Message>no</Message></Error>'.encode()]\n"
+            "    return app(environ, start)\n"
+            "server = make_server('127.0.0.1', 0, faulty, threaded=True, ssl_context=tuple(sys.argv[1:3]))\n"
             "print(server.server_port, flush=True); server.serve_forever()\n"
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *certificate], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", code, *certificate, str(self.fault)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         self.port = int(self.process.stdout.readline())
         self.endpoint = f"https://127.0.0.1:{self.port}"
@@ -54,14 +69,23 @@ class S3:
         )
         self.client.create_bucket(Bucket=BUCKET)
 
-    def names(self):
-        """The objects, without the prefix."""
-        found = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    def names(self, of="backups/"):
+        """The objects of sets, or of something else, without the prefix."""
+        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=f"{PREFIX}/{of}").get("Contents", [])
         return sorted(item["Key"].removeprefix(PREFIX + "/") for item in found)
 
     def uploads(self):
         """Uploads in parts that nobody has ended."""
         return self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+
+    @contextlib.contextmanager
+    def answering(self, methods, status, code):
+        """Answers requests of the service with an error."""
+        self.fault.write_text(f"{methods}|{status}|{code}")
+        try:
+            yield
+        finally:
+            self.fault.unlink()
 
     def kill(self):
         self.process.kill()
@@ -258,6 +282,57 @@ def test_a_lost_machine_comes_back_out_of_the_bucket(s3, shop):
         service.admin("instance", "recover", "--instance-id", shop.id)
         assert shop.sums(shop.id) == before
         service.admin("recovery", "finish")
+    service.admin("backup", "delete", backup)
+
+
+FAULTS = [
+    ("PUT,POST", "507 Insufficient Storage", "InsufficientStorage", "The backup storage is full."),
+    ("PUT,POST", "403 Forbidden", "QuotaExceeded", "The backup storage is full."),
+    ("PUT,POST,GET,HEAD,DELETE", "403 Forbidden", "InvalidAccessKeyId", "The backup storage refuses access."),
+]
+
+
+def test_a_storage_that_takes_no_more_is_told_of_and_nothing_is_left(s3, shop):
+    """Full, or refusing in the midst of an upload; afterwards all is as it was, and the next backup works."""
+    service = shop.service
+    before = s3.names()
+    for methods, status, code, reason in FAULTS:
+        failed = shop.begin()
+        shop.uploading(failed)
+        with s3.answering(methods, status, code):
+            row = shop.ended(failed)
+        assert (row["status"], row["failure"]) == ("Failed", reason), row
+        assert not shop.local(failed).exists()
+        assert code in service.log()
+        if "DELETE" in methods:
+            # What could not be removed goes with the leftovers: each minute, and at a start.
+            assert shop.record(failed).exists()
+            service.stop()
+            service.start()
+        poll(lambda failed=failed: not shop.record(failed).exists(), 30, lambda: service.log()[-2000:])
+        assert s3.names() == before and s3.uploads() == []
+    whole = shop.begin()
+    assert shop.ended(whole)["status"] == "Success"
+    service.admin("backup", "delete", whole)
+
+
+def test_a_storage_that_does_not_answer_is_waited_for_and_is_no_fault_of_a_set(s3, shop):
+    service = shop.service
+    backup = shop.begin()
+    shop.uploading(backup)
+    with s3.answering("PUT,POST", "503 Slow Down", "SlowDown"):
+        poll(lambda: "does not answer; it is tried again" in service.log(), 30, "nothing is told")
+    assert shop.ended(backup)["status"] == "Success"
+
+    def verification():
+        tasks = [task for task in service.admin("task", "list") if task["action"] == "VerifyDatabaseBackup"]
+        return next((task for task in tasks if task["status"].lower() == "failed"), None)
+
+    with s3.answering("GET,HEAD", "503 Slow Down", "SlowDown"):
+        service.admin("backup", "verify", backup)
+        poll(verification, 60, lambda: service.log()[-2000:])
+    row = next(row for row in shop.sets() if row["backup_id"] == backup)
+    assert row["verify_failure"] is None and row["verified_at"] is None, row
     service.admin("backup", "delete", backup)
 
 
