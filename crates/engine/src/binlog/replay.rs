@@ -16,6 +16,9 @@ use crate::quote;
 /// Between two looks at how far the server is.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// Bytes of log that are read ahead for each thread: the server's own 128 KiB are a few transactions.
+const READ_AHEAD: u32 = 16 << 20;
+
 /// Threads that apply transactions: more than there are processors, since they wait for disks.
 const MAX_THREADS: usize = 16;
 
@@ -46,6 +49,8 @@ pub(super) async fn apply(
     set_event_states(session, database, logs, &before).await
 }
 
+/// Has the server begin with the first transaction, by several threads, which commit in the order
+/// of the log. Nothing is synced on the way: a replay that was cut off begins anew.
 async fn start(session: &mut Session, database: &DbName) -> Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (2 * processors).min(MAX_THREADS);
@@ -53,6 +58,8 @@ async fn start(session: &mut Session, database: &DbName) -> Result<()> {
     let settings = format!(
         "SET GLOBAL gtid_slave_pos='', GLOBAL gtid_strict_mode=OFF, \
                     GLOBAL slave_parallel_threads={threads}, \
+                    GLOBAL slave_parallel_max_queued={READ_AHEAD}, \
+                    GLOBAL innodb_flush_log_at_trx_commit=0, GLOBAL sync_binlog=0, \
                     GLOBAL replicate_wild_do_table={}",
         quote::string(&tables)
     );
@@ -199,7 +206,8 @@ impl Status {
 }
 
 /// Stops applying and removes its traces: transactions that nobody ended, positions, settings,
-/// and the log of what was applied, which is not how the new content came to be.
+/// and the log of what was applied, which is not how the new content came to be. All is on disk
+/// then.
 async fn stop(session: &mut Session) -> Result<()> {
     let action = "end applying a binary log";
     session.run(action, b"STOP SLAVE").await?;
@@ -214,7 +222,10 @@ async fn stop(session: &mut Session) -> Result<()> {
         // Otherwise positions cannot be forgotten.
         "RESET MASTER",
         "SET GLOBAL gtid_slave_pos='', GLOBAL gtid_strict_mode=ON, \
-                    GLOBAL slave_parallel_threads=0, GLOBAL replicate_wild_do_table=''",
+                    GLOBAL slave_parallel_threads=0, GLOBAL replicate_wild_do_table='', \
+                    GLOBAL slave_parallel_max_queued=DEFAULT, \
+                    GLOBAL innodb_flush_log_at_trx_commit=1, GLOBAL sync_binlog=1",
+        "FLUSH ENGINE LOGS",
     ] {
         session.run(action, statement.as_bytes()).await?;
     }
