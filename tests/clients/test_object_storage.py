@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 
 import boto3
 import pymysql
@@ -122,6 +123,7 @@ def storing(s3):
     service.config["backup"] = {
         "recycle_days": 0,
         "store": f"s3://{BUCKET}/{PREFIX}",
+        "log_upload_seconds": 1,
         "encryption_key_file": str(keys),
         "s3": {
             "endpoint": s3.endpoint,
@@ -283,6 +285,80 @@ def test_a_lost_machine_comes_back_out_of_the_bucket(s3, shop):
         assert shop.sums(shop.id) == before
         service.admin("recovery", "finish")
     service.admin("backup", "delete", backup)
+
+
+def test_an_empty_machine_needs_no_more_than_bucket_key_and_configuration(s3, shop):
+    """docs/disaster-recovery.md, with a bucket: all that was committed comes back, to the last transaction."""
+    service, api = shop.service, shop.service.api()
+    api.call("ModifyBackupPolicy", InstanceId=shop.id, DBName="shop", EnableBinlogBackup="true")
+    backup = shop.begin()
+    assert shop.ended(backup)["status"] == "Success"
+    # A file of the log is finished, another one is written on.
+    shop.execute(shop.id, "CREATE TABLE late (id INT PRIMARY KEY, v TEXT)", "INSERT INTO late VALUES (1, 'one')")
+    restart_node(service, shop)
+    for number in range(2, 6):
+        shop.execute(shop.id, f"INSERT INTO late VALUES ({number}, REPEAT('x', 1000))")
+        stored(service, shop.id)
+    shop.execute(shop.id, "UPDATE blobs SET b = REVERSE(b) WHERE id % 2")
+    stored(service, shop.id)
+    logs = s3.names("binlogs/")
+    assert any(name.endswith(".zst.enc") and "-" not in name.rsplit("/", 1)[1] for name in logs), logs
+    assert sum("-" in name.rsplit("/", 1)[1] for name in logs) >= 2, logs
+    earlier = s3.names("control-plane/")
+    service.admin("control-plane", "backup")
+    assert len(s3.names("control-plane/")) == len(earlier) + 1
+    for name in s3.names(""):
+        body = s3.client.get_object(Bucket=BUCKET, Key=f"{PREFIX}/{name}")["Body"].read()
+        assert name.endswith(("manifest.json", "/marks")) or body.startswith(b"OPENPETA SEALED1"), name
+    before = shop.sums(shop.id)
+
+    service.kill()
+    for pid in service.node_pids():
+        end(pid)
+    shutil.rmtree(service.data_dir)
+    config = str(service.config_path)
+    service.admin("control-plane", "restore", "--from-bucket", "--config", config)
+    service.start()
+    poll(lambda: service.admin("recovery", "status")["bucket"] == "fetched", 60, lambda: service.log()[-2000:])
+    (row,) = [row for row in service.admin("recovery", "status")["databases"] if row["instance_id"] == shop.id]
+    assert row["newest_set"] == backup and row["log_goes_on"], row
+    service.admin("instance", "recover", "--instance-id", shop.id, "--to-end-of-log")
+    assert shop.sums(shop.id) == before
+    connection = shop.connect(shop.id)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, LENGTH(v) FROM late ORDER BY id")
+        assert cursor.fetchall() == ((1, 3), (2, 1000), (3, 1000), (4, 1000), (5, 1000))
+        cursor.execute("DROP TABLE late")
+    connection.close()
+    service.admin("recovery", "finish")
+    service.admin("backup", "delete", backup)
+
+
+def restart_node(service, shop):
+    """The log goes on in a new file."""
+    for pid in service.node_pids():
+        os.kill(pid, signal.SIGKILL)
+
+    def connects():
+        try:
+            shop.execute(shop.id, "SELECT 1")
+            return True
+        except pymysql.err.MySQLError:
+            return False
+
+    poll(connects, 60, "the node is not started again")
+
+
+def stored(service, instance):
+    """Waits until the bucket has the log of now."""
+    now = time.time()
+
+    def has_all():
+        (log,) = [row for row in service.admin("backup", "logs") if row["instance_id"] == instance]
+        until = log["stored_until"]
+        return until and time.mktime(time.strptime(until, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone > now
+
+    poll(has_all, 30, lambda: f"the log is not in the bucket: {service.admin('backup', 'logs')}")
 
 
 FAULTS = [

@@ -104,6 +104,8 @@ pub struct BackupConfig {
     pub download_seconds: u32,
     /// Where sets are kept: `s3://BUCKET/PREFIX`; on this host when absent.
     pub store: Option<String>,
+    /// Seconds between two copies of what archived logs have to that bucket.
+    pub log_upload_seconds: u64,
     /// How to reach that bucket.
     pub s3: S3Config,
 }
@@ -121,6 +123,7 @@ impl Default for BackupConfig {
             recycle_days: 7,
             download_seconds: 3_600,
             store: None,
+            log_upload_seconds: 30,
             s3: S3Config::default(),
         }
     }

@@ -95,6 +95,8 @@ impl Control {
         let samples = Samples::open(&data_dir.samples(), &config.monitoring);
         let remote_sets = Parts::remote_sets(&config.backup, data_dir.path());
         let remote_sets = remote_sets.map_err(ControlError::internal)?;
+        let remote_logs = Parts::remote_logs(&config.backup, data_dir.path());
+        let remote_logs = remote_logs.map_err(ControlError::internal)?;
         let parts = Arc::new(Parts {
             config,
             prices,
@@ -106,6 +108,8 @@ impl Control {
             samples,
             log_archives: Default::default(),
             remote_sets,
+            remote_logs,
+            fetched: Mutex::default(),
             events: Default::default(),
             delivery_counts: Default::default(),
             control_plane_backup: Default::default(),

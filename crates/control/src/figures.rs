@@ -161,7 +161,7 @@ impl Control {
             nodes: nodes.collect(),
             tasks,
             backups,
-            log_archives: parts.log_archives.figures(),
+            log_archives: parts.log_figures(),
             sampling: parts.samples.figures(),
             webhooks: webhooks.collect(),
             alert_rules: u32::try_from(alert_rules).unwrap_or(u32::MAX),

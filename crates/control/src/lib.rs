@@ -59,7 +59,10 @@ pub use config::{
     MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig,
 };
 pub use control::{Control, EventRecorder, Prepared};
-pub use control_plane::{ArchiveError, ArchiveManifest, Member, Restored, check, restore};
+pub use control_plane::{
+    ArchiveError, ArchiveManifest, Member, Restored, backups_in_bucket, check, fetch_backup,
+    restore,
+};
 pub use error::ControlError;
 pub use figures::{InstanceFigures, NodeFigures, ServiceFigures, WebhookFigures};
 pub use gateway::{

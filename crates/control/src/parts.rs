@@ -9,7 +9,7 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{AccountStatus, AccountType, InstanceId, ObjectStatus, Whitelist};
 use tokio::sync::watch;
 
-use crate::backups::{LogArchives, RemoteSets};
+use crate::backups::{LogArchives, RemoteLogs, RemoteSets};
 use crate::billing::PriceList;
 use crate::events::Events;
 use crate::sampling::Samples;
@@ -32,6 +32,10 @@ pub(crate) struct Parts {
     pub(crate) log_archives: LogArchives,
     /// Backup sets in a bucket.
     pub(crate) remote_sets: RemoteSets,
+    /// Archived binary logs in that bucket.
+    pub(crate) remote_logs: RemoteLogs,
+    /// Whether a restored host has what the bucket has: `None` before it was asked.
+    pub(crate) fetched: Mutex<Option<Result<(), String>>>,
     /// Events on their way to the store.
     pub(crate) events: Events,
     /// What webhooks took.

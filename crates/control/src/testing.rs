@@ -23,7 +23,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::backups::{Bucket, RemoteSets};
+use crate::backups::{Bucket, RemoteLogs, RemoteSets};
 use crate::billing::PriceList;
 use crate::network::Opened;
 use crate::parts::Parts;
@@ -135,7 +135,9 @@ impl World {
             opening: Mutex::default(),
             samples,
             log_archives: Default::default(),
+            remote_logs: RemoteLogs::new(bucket.clone(), directory.path().join("binlogs.remote")),
             remote_sets: RemoteSets::new(bucket, directory.path().join("backups.remote")),
+            fetched: Mutex::default(),
             events: Default::default(),
             delivery_counts: Default::default(),
             control_plane_backup: Default::default(),

@@ -41,8 +41,8 @@ pub use backup::{
     Manifest, Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
 };
 pub use binlog::{
-    ArchivedLog, ChangedRows, LogQuery, Logged, LoggedTransaction, ReplayRange, ReplayUntil,
-    Replayed,
+    ArchivedLog, ChangedRows, LogCopy, LogQuery, Logged, LoggedTransaction, ReplayRange,
+    ReplayUntil, Replayed, open_file, seal_file,
 };
 pub use config::EngineConfig;
 pub use definitions::{Defined, Refusal};

@@ -38,14 +38,11 @@ impl Control {
                 "age_seconds": age.map(|age| age.as_secs_f64().max(0.0)),
                 "bytes": archive.bytes,
                 "failure": archive.failure,
+                "stored_until": archive.stored_until.map(format_time),
+                "store_failure": archive.store_failure,
             })
         };
-        self.parts
-            .log_archives
-            .figures()
-            .into_iter()
-            .map(row)
-            .collect()
+        self.parts.log_figures().into_iter().map(row).collect()
     }
 
     /// Transactions of a database in the archived log, up to now.

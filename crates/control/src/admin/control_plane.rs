@@ -18,7 +18,11 @@ impl Control {
         change: &AdminChange,
         file: Option<PathBuf>,
     ) -> Result<Value, ControlError> {
+        let is_usual = file.is_none();
         let taken = self.parts.back_up_control_plane(file, change.now).await?;
+        if is_usual {
+            self.parts.store_control_planes().await;
+        }
         self.parts
             .store
             .write(|writer| change.record(writer, None, None))?;
@@ -77,9 +81,22 @@ impl Control {
             "recovering": recovery.is_some(),
             "backup_taken_at": recovery.as_ref().map(|it| format_time(it.taken_at)),
             "restored_at": recovery.as_ref().map(|it| format_time(it.restored_at)),
+            "bucket": self.fetched_from_bucket(),
             "databases": databases,
             "unknown_sets": unknown.collect::<Vec<_>>(),
         }))
+    }
+
+    /// How far a restored host has what its bucket has.
+    fn fetched_from_bucket(&self) -> Option<String> {
+        if !self.parts.is_recovering() || !self.parts.remote_sets.is_used() {
+            return None;
+        }
+        Some(match self.parts.fetched() {
+            None => "being fetched".to_owned(),
+            Some(Ok(())) => "fetched".to_owned(),
+            Some(Err(error)) => format!("failed, is tried again: {error}"),
+        })
     }
 
     /// A row for each database of an instance.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use openpeta_store::{Topic, Writer};
 use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId};
 
-use super::{RemoteSets, sets_in_use};
+use super::{RemoteLogs, RemoteSets, sets_in_use};
 use crate::ControlError;
 use crate::config::BackupConfig;
 use crate::parts::Parts;
@@ -21,6 +21,9 @@ const DIRECTORY: &str = "backups";
 /// The directory of what is noted of sets in a bucket.
 const REMOTE: &str = "backups.remote";
 
+/// The same of archived logs.
+const REMOTE_LOGS: &str = "binlogs.remote";
+
 impl Parts {
     /// The sets that are in the bucket of a configuration, if it names one.
     ///
@@ -31,6 +34,20 @@ impl Parts {
         data_dir: &Path,
     ) -> Result<RemoteSets, String> {
         Ok(RemoteSets::new(config.bucket()?, data_dir.join(REMOTE)))
+    }
+
+    /// The archives of logs that are there.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub(crate) fn remote_logs(
+        config: &BackupConfig,
+        data_dir: &Path,
+    ) -> Result<RemoteLogs, String> {
+        Ok(RemoteLogs::new(
+            config.bucket()?,
+            data_dir.join(REMOTE_LOGS),
+        ))
     }
 
     fn backups_dir(&self) -> PathBuf {

@@ -46,6 +46,11 @@ pub struct LogArchiveFigures {
     pub bytes: u64,
     /// Why the last look failed, if it did.
     pub failure: Option<String>,
+    /// For which time it is whole in the bucket; `None` without one, or before it was for the
+    /// first time since the service was started.
+    pub stored_until: Option<Timestamp>,
+    /// Why the last copy to the bucket failed, if it did.
+    pub store_failure: Option<String>,
 }
 
 impl LogArchives {
@@ -61,6 +66,8 @@ impl LogArchives {
             until: state.archived.map(|archived| archived.until),
             bytes: state.archived.map_or(0, |archived| archived.bytes),
             failure: state.failure.clone(),
+            stored_until: None,
+            store_failure: None,
         };
         let mut figures: Vec<_> = self.lock().iter().map(figure).collect();
         figures.sort_by(|a, b| (&a.instance_id, &a.node_id).cmp(&(&b.instance_id, &b.node_id)));
@@ -136,6 +143,62 @@ impl Parts {
         is_done
     }
 
+    /// How far the archives of logs are, by instance.
+    pub(crate) fn log_figures(&self) -> Vec<LogArchiveFigures> {
+        let mut figures = self.log_archives.figures();
+        for figure in &mut figures {
+            if let Some(stored) = self.remote_logs.state(&figure.node_id) {
+                figure.stored_until = stored.until;
+                figure.store_failure = stored.failure;
+            }
+        }
+        figures
+    }
+
+    /// Brings what is new in the archives of logs to the bucket. One that fails is told of and
+    /// tried again at the next time.
+    pub(crate) async fn ship_logs(&self) {
+        if !self.remote_logs.is_used() {
+            return;
+        }
+        for figure in self.log_archives.figures() {
+            let (node, Some(until)) = (figure.node_id, figure.until) else {
+                continue;
+            };
+            let known = self.remote_logs.state(&node);
+            let failed_before = known.is_some_and(|state| state.failure.is_some());
+            let archive = self.log_archive(&node);
+            let shipped = self.remote_logs.ship(&self.engine, &node, &archive, until);
+            match shipped.await {
+                Err(error) if !failed_before => {
+                    tracing::error!(instance = %figure.instance_id, %node, %error, "the archived binary log cannot be brought to the backup storage; it is tried again");
+                }
+                Ok(()) if failed_before => {
+                    tracing::info!(instance = %figure.instance_id, %node, "the archived binary log is brought to the backup storage again");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Removes what is in the bucket of nodes that are gone. What cannot be removed now goes later.
+    async fn tidy_remote_logs(&self) -> Result<(), ControlError> {
+        for node in self
+            .remote_logs
+            .nodes()
+            .map_err(ControlError::unavailable)?
+        {
+            let row = self.store.read(|reader| reader.node(&node))?;
+            if row.and_then(|row| row.instance_id).is_none()
+                && self.remote_logs.is_used()
+                && let Err(error) = self.remote_logs.remove(&node).await
+            {
+                tracing::warn!(%node, %error, "an archived binary log is not removed from the backup storage; it is tried again");
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what no restore needs: archives of nodes that are gone, and log files from before
     /// the oldest set that a restore could begin with.
     ///
@@ -156,11 +219,22 @@ impl Parts {
                     if let Some(oldest) = self.oldest_position(&node, &instance_id)? {
                         let purged = self.engine.purge_log_archive(&node, &archive, &oldest);
                         purged.await.map_err(ControlError::unavailable)?;
+                        self.purge_remote_log(&node, &oldest).await;
                     }
                 }
             }
         }
-        Ok(())
+        self.tidy_remote_logs().await
+    }
+
+    async fn purge_remote_log(&self, node: &NodeId, oldest: &BinlogPosition) {
+        let number = oldest.file.rsplit('.').next();
+        let Some(number) = number.and_then(|number| number.parse().ok()) else {
+            return;
+        };
+        if let Err(error) = self.remote_logs.purge(node, number).await {
+            tracing::warn!(%node, %error, "old log files are not removed from the backup storage; it is tried again");
+        }
     }
 
     /// The position of the oldest whole set that was taken of a node's databases; `None` when it

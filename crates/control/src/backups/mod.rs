@@ -22,4 +22,7 @@ pub(crate) use files::cancel_backups;
 pub use logs::LogArchiveFigures;
 pub(crate) use logs::LogArchives;
 pub use remote::S3Config;
-pub(crate) use remote::{Bucket, LocalSet, RemoteSets, Told, free_bytes, is_of_storage};
+pub(crate) use remote::{
+    Bucket, LocalSet, RemoteLogs, RemoteSets, Told, control_planes, fetch_control_plane,
+    free_bytes, is_of_storage,
+};

@@ -5,6 +5,7 @@
 //! nothing is removed of what the restored state does not know, or no longer wants.
 
 mod archive;
+mod fetching;
 mod recover;
 mod recovering;
 mod restore;
@@ -14,5 +15,6 @@ mod take;
 mod tests;
 
 pub use archive::{ArchiveError, ArchiveManifest, Member, check};
+pub use fetching::{backups_in_bucket, fetch_backup};
 pub(crate) use recover::RecoveryOrder;
 pub use restore::{Restored, restore};

@@ -46,6 +46,7 @@ impl Parts {
         let directory = DataDir::new(self.store.data_dir()).control_plane_backups();
         let taken = list(&directory)?;
         if !is_due(taken.iter().map(|(at, _)| *at), every, now) {
+            self.store_control_planes().await;
             return Ok(false);
         }
         match self.back_up_control_plane(None, now).await {
@@ -63,15 +64,53 @@ impl Parts {
                 return Err(error.into());
             }
         }
+        self.store_control_planes().await;
         let kept = usize::try_from(config.control_plane_keep.max(1)).unwrap_or(usize::MAX);
         let mut taken = list(&directory)?;
         taken.truncate(taken.len().saturating_sub(kept));
         for (_, path) in taken {
+            if let Err(error) = self.remote_sets.remove_control_plane(&path).await {
+                tracing::warn!(file = %path.display(), %error, "an old backup of the control plane is not removed from the backup storage; it is tried again");
+                continue;
+            }
+            let _ = fs::remove_file(stored(&path));
             fs::remove_file(&path).map_err(ArchiveError::io(&path))?;
             tracing::info!(file = %path.display(), "an old backup of the control plane is removed");
         }
         Ok(true)
     }
+}
+
+impl Parts {
+    /// Puts the newest backup into the bucket if it is not there: encrypted, since it has all
+    /// secrets; without a key it stays here.
+    pub(crate) async fn store_control_planes(&self) {
+        let directory = DataDir::new(self.store.data_dir()).control_plane_backups();
+        let newest = list(&directory).ok().and_then(|mut taken| taken.pop());
+        let Some((_, path)) = newest else { return };
+        let keys = self.config.backup.keys().unwrap_or_default();
+        if !self.remote_sets.is_used() || !keys.encrypts() || stored(&path).exists() {
+            return;
+        }
+        let put = self.remote_sets.put_control_plane(&path, &keys).await;
+        let noted = put.map_err(|error| error.to_string()).and_then(|()| {
+            let file = fs::File::create(stored(&path));
+            file.map(drop).map_err(|error| error.to_string())
+        });
+        match noted {
+            Ok(()) => {
+                tracing::info!(file = %path.display(), "a backup of the control plane is in the backup storage");
+            }
+            Err(error) => {
+                tracing::error!(file = %path.display(), error, "a backup of the control plane cannot be brought to the backup storage; it is tried again");
+            }
+        }
+    }
+}
+
+/// The file that says that a backup is in the bucket.
+fn stored(path: &Path) -> PathBuf {
+    path.with_extension("stored")
 }
 
 /// Whether none was taken within the interval. What a clock that was ahead left does not count.

@@ -28,3 +28,9 @@ impl BinaryLogs {
         Ok(())
     }
 }
+
+/// One round of bringing archives to the bucket.
+pub(super) async fn ship(parts: Arc<Parts>) -> Result<(), ControlError> {
+    parts.ship_logs().await;
+    Ok(())
+}

@@ -12,6 +12,7 @@ mod endpoints;
 mod expiry;
 mod history;
 mod nodes;
+mod recovery;
 mod retiring;
 mod spares;
 mod sweep;
@@ -88,6 +89,15 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let logs = Arc::new(binary_logs::BinaryLogs::default());
     let archive = move |parts| Arc::clone(&logs).reconcile(parts);
     repeat(&mut running, parts, "binary logs", ARCHIVE, archive);
+    let stores = seconds(parts.config.backup.log_upload_seconds);
+    repeat(
+        &mut running,
+        parts,
+        "stored logs",
+        stores,
+        binary_logs::ship,
+    );
+    repeat(&mut running, parts, "recovery", SLOW, recovery::reconcile);
     repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
     let history = Arc::new(history::History::default());
     let prune = move |parts| Arc::clone(&history).reconcile(parts);

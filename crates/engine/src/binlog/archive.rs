@@ -13,15 +13,16 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use super::select::LogPosition;
+use super::shipping::LogCopy;
 use crate::error::{AtPath, Result};
 use crate::sealed::{self, BackupKeys, MaybeSealed, OpeningReader};
 use crate::template::sync_dir;
 
 /// What the names of log files begin with, as `log_bin` says.
 const STEM: &str = "bin.";
-const COMPRESSED: &str = "zst";
+pub(super) const COMPRESSED: &str = "zst";
 const MARKS: &str = "marks";
-const LEVEL: i32 = 3;
+pub(super) const LEVEL: i32 = 3;
 
 /// Time between two marks. Within it, a restore goes by the times of the events.
 const BETWEEN_MARKS: SignedDuration = SignedDuration::from_secs(10);
@@ -153,6 +154,18 @@ pub(super) fn files_from(archive: &Path, first: u64) -> Result<Option<Vec<(u64, 
             .zip(&files)
             .all(|(expected, (number, _))| expected == *number);
     Ok(is_whole.then_some(files))
+}
+
+/// The same with what is known of each.
+pub(super) fn list(archive: &Path) -> Result<Vec<LogCopy>> {
+    let copies = copies(archive)?.into_iter();
+    let listed = copies.map(|(number, copy)| LogCopy {
+        number,
+        path: copy.path,
+        bytes: copy.bytes,
+        is_finished: copy.is_finished,
+    });
+    Ok(listed.collect())
 }
 
 /// All copies there are, in order.
@@ -369,7 +382,7 @@ impl Mark {
     }
 }
 
-fn raw_path(archive: &Path, number: u64) -> PathBuf {
+pub(super) fn raw_path(archive: &Path, number: u64) -> PathBuf {
     archive.join(format!("{STEM}{number:06}"))
 }
 

@@ -13,6 +13,7 @@ mod replay;
 mod rows;
 mod search;
 mod select;
+mod shipping;
 mod statement;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use openpeta_types::{DbName, Gtid, NodeId};
 
 pub use archive::ArchivedLog;
 pub use search::{ChangedRows, LogQuery, Logged, LoggedTransaction};
+pub use shipping::{LogCopy, open_file, seal_file};
 
 use self::select::{LogPosition, Until, UntilSecond};
 use crate::backup::{BinlogPosition, Progress};

@@ -52,6 +52,12 @@ impl BackupKeys {
         Self::parse(&text).map_err(|what| failed(&what))
     }
 
+    /// Whether there is a key to encrypt with.
+    #[must_use]
+    pub fn encrypts(&self) -> bool {
+        self.current().is_some()
+    }
+
     /// Keys as such a file has them.
     ///
     /// # Errors

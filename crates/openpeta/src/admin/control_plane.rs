@@ -29,8 +29,15 @@ pub(super) enum ControlPlane {
     },
     /// Make the data directory (--data-dir) out of such a file; it must be empty, or not exist
     Restore {
-        /// The file
-        file: PathBuf,
+        /// The file; with --from-bucket the name of one there [default: the newest]
+        #[arg(required_unless_present = "from_bucket")]
+        file: Option<PathBuf>,
+        /// Fetch it from the bucket of the configuration
+        #[arg(long, requires = "config")]
+        from_bucket: bool,
+        /// The configuration file: it names the bucket, and the file with the key
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -111,6 +118,8 @@ impl Recovery {
 pub(super) enum Local {
     Check(PathBuf),
     Restore(PathBuf),
+    /// By its configuration, perhaps a name.
+    RestoreFromBucket(PathBuf, Option<PathBuf>),
 }
 
 impl AdminArguments {
@@ -118,9 +127,16 @@ impl AdminArguments {
     pub(super) fn local(&self) -> Option<Local> {
         match &self.subject {
             Subject::ControlPlane(ControlPlane::Check { file }) => Some(Local::Check(file.clone())),
-            Subject::ControlPlane(ControlPlane::Restore { file }) => {
-                Some(Local::Restore(file.clone()))
-            }
+            Subject::ControlPlane(ControlPlane::Restore {
+                file,
+                from_bucket,
+                config,
+            }) => match (file, config) {
+                (file, Some(config)) if *from_bucket => {
+                    Some(Local::RestoreFromBucket(config.clone(), file.clone()))
+                }
+                (file, _) => file.clone().map(Local::Restore),
+            },
             _ => None,
         }
     }
@@ -145,15 +161,35 @@ impl Local {
                 let manifest = openpeta_control::check(&file).map_err(failure)?;
                 Ok(told(&manifest))
             }
-            Self::Restore(file) => {
-                let restored = openpeta_control::restore(&file, data_dir).map_err(failure)?;
-                let mut reply = told(&restored.manifest);
-                reply["restored_into"] = json!(restored.data_dir);
-                reply["next"] = json!(next(&restored.data_dir, &restored.manifest));
-                Ok(reply)
+            Self::Restore(file) => restore(&file, data_dir),
+            Self::RestoreFromBucket(config, name) => {
+                let storage = |text: String| Failure::local("StorageFailed", text);
+                let config = openpeta_server::Config::read(&config)
+                    .map_err(|error| Failure::Usage(error.to_string()))?;
+                let data_dir = std::path::absolute(data_dir);
+                let data_dir = data_dir.map_err(|error| storage(error.to_string()))?;
+                // Where the data directory is to be, secrets may lie.
+                let beside = data_dir.parent().unwrap_or(Path::new("/"));
+                let made = std::fs::create_dir_all(beside);
+                made.map_err(|error| storage(error.to_string()))?;
+                let name = name.as_ref().map(|name| name.to_string_lossy());
+                let backup = config.control().backup;
+                let fetched = openpeta_control::fetch_backup(&backup, name.as_deref(), beside);
+                let file = fetched.map_err(storage)?;
+                let restored = restore(&file, &data_dir);
+                let _ = std::fs::remove_file(&file);
+                restored
             }
         }
     }
+}
+
+fn restore(file: &Path, data_dir: &Path) -> Result<Value, Failure> {
+    let restored = openpeta_control::restore(file, data_dir).map_err(failure)?;
+    let mut reply = told(&restored.manifest);
+    reply["restored_into"] = json!(restored.data_dir);
+    reply["next"] = json!(next(&restored.data_dir, &restored.manifest));
+    Ok(reply)
 }
 
 fn told(manifest: &ArchiveManifest) -> Value {

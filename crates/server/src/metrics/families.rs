@@ -69,7 +69,8 @@ families! {
 
     Gauge "openpeta_backup_sets" ("status") "Backup sets by status.";
     Gauge "openpeta_binlog_archive_timestamp_seconds" ["seconds"] ("instance_id") "For which time the archive of the binary log is whole; absent where the log is not archived.";
-    Gauge "openpeta_binlog_archive_failing" ("instance_id") "Whether the last look at the binary log failed; absent where the log is not archived.";
+    Gauge "openpeta_binlog_archive_stored_timestamp_seconds" ["seconds"] ("instance_id") "For which time it is whole in the bucket; absent without a bucket.";
+    Gauge "openpeta_binlog_archive_failing" ("instance_id") "Whether the last look at the binary log, or its last copy to the bucket, failed; absent where the log is not archived.";
     Gauge "openpeta_binlog_archive_size_bytes" ["bytes"] () "What all archives of binary logs take.";
     Gauge "openpeta_backup_size_bytes" ["bytes"] () "What all backup sets take.";
     Gauge "openpeta_recycle_bin_databases" () "Deleted databases that can be brought back.";

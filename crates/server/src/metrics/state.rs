@@ -283,7 +283,11 @@ fn add_log_archives(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bou
             let name = "openpeta_binlog_archive_timestamp_seconds";
             out.add(name, &[id], seconds(until));
         }
-        let is_failing = archive.failure.is_some();
+        if let Some(until) = archive.stored_until {
+            let name = "openpeta_binlog_archive_stored_timestamp_seconds";
+            out.add(name, &[id], seconds(until));
+        }
+        let is_failing = archive.failure.is_some() || archive.store_failure.is_some();
         out.add("openpeta_binlog_archive_failing", &[id], is_failing);
     }
     out.add("openpeta_binlog_archive_size_bytes", &[], bytes);

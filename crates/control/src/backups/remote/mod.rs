@@ -6,6 +6,8 @@
 
 mod bucket;
 mod connector;
+mod logs;
+mod lost;
 mod record;
 mod transfer;
 
@@ -31,6 +33,8 @@ use tokio::io::AsyncWriteExt;
 pub(crate) use self::bucket::Bucket;
 use self::bucket::Objects;
 pub use self::bucket::S3Config;
+pub(crate) use self::logs::RemoteLogs;
+pub(crate) use self::lost::{control_planes, fetch_control_plane};
 use self::record::{Record, Records};
 use self::transfer::Progress;
 pub(crate) use self::transfer::Told;

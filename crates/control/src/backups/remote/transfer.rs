@@ -12,7 +12,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{Error as ObjectError, GetOptions, GetRange, ObjectStoreExt};
 use ring::digest::{Context, SHA256};
 use tokio::fs::File;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::bucket::Bucket;
 use super::record::Upload;
@@ -189,6 +189,29 @@ impl Bucket {
         }
         Ok(())
     }
+}
+
+/// Fetches an object into a new file, which is there when it is whole; returns its SHA-256.
+pub(super) async fn download(
+    bucket: &Bucket,
+    object: &ObjectPath,
+    target: &Path,
+    tell: Progress<'_>,
+) -> Result<String> {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".new");
+    let new = Path::new(&name);
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(new).await?;
+    let (mut chunks, mut digest) = (bucket.read(object, tell), Context::new(&SHA256));
+    while let Some(chunk) = chunks.next().await? {
+        digest.update(&chunk);
+        file.write_all(&chunk).await?;
+    }
+    file.sync_all().await?;
+    tokio::fs::rename(new, target).await?;
+    Ok(hex(digest))
 }
 
 /// An object being read. When the storage fails, it goes on where it was.
