@@ -51,8 +51,8 @@ def content(endpoint):
         return {**found, "dear": cursor.fetchone()}
 
 
-def back_up(api, instance_id):
-    backup_id = api.call("CreateDatabaseBackup", InstanceId=instance_id, DBName="shop")["BackupId"]
+def back_up(api, instance_id, **parameters):
+    backup_id = api.call("CreateDatabaseBackup", InstanceId=instance_id, DBName="shop", **parameters)["BackupId"]
     window = {"StartTime": "2019-01-01T00:00Z", "EndTime": "2999-01-01T00:00Z"}
 
     def whole():
@@ -97,7 +97,7 @@ def test_all_comes_back_from_what_was_copied_elsewhere(own):
     for at in (logged_at, plain_at):
         run(at, *SCHEMA)
     api.call("ModifyBackupPolicy", InstanceId=logged, DBName="shop", EnableBinlogBackup="true")
-    back_up(api, logged)
+    back_up(api, logged, BackupMethod="Physical")
     elsewhere = service.home / "elsewhere"
     archive = service.home / "control-plane.tar"
     taken = service.admin("control-plane", "backup", str(archive))

@@ -15,8 +15,8 @@ from harness.service import ROOT
 from test_disaster import PASSWORD, SCHEMA, back_up, run
 
 PAGE = ROOT / "docs/restore-by-hand.md"
-# What the page says for where the set lies.
-PLACE = "DIR/backups/pd-…/100001"
+# What the page says for where the sets lie, and for the place of a new server.
+PLACE, FILES, NEW = "DIR/backups/pd-…/100001", "DIR/backups/pd-…/100002", "/srv/restored"
 PLAIN = """
 [mariadbd]
 {user}
@@ -38,8 +38,9 @@ MORE = [
 
 
 def blocks():
-    """The commands of the page."""
-    return re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    """The commands of the page: those for text, and those for data files."""
+    parts = PAGE.read_text().split("\n## A set of data files\n")
+    return [re.findall(r"^```sh\n(.*?)^```$", part, re.DOTALL | re.MULTILINE) for part in parts]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_the_page_restores_a_set_by_hand(service, plain):
     directory = service.data_dir / "backups" / instance_id / backup_id
     manifest = json.loads((directory / "manifest.json").read_text())
 
-    begin, *middle, compare = blocks()
+    (begin, *middle, compare), _ = blocks()
     assert PLACE in begin and "db=shop" in begin
     begin = begin.replace(PLACE, str(directory))
     said = shell(plain, begin + "".join(middle) + compare)
@@ -96,5 +97,27 @@ def test_the_page_restores_a_set_by_hand(service, plain):
     shell(plain, "mariadb shop -e 'UPDATE item SET price = 0 WHERE id = 7'")
     said = shell(plain, begin + compare)
     assert said.count("differs") == 1 and said.endswith(f"{len(checked) - 1} tables are as they were\n"), said
+    api.delete(instance_id)
+    api.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the page is for root")
+def test_the_page_makes_a_server_of_data_files(service, plain):
+    api = service.api()
+    instance_id = api.order(AccountPassword=PASSWORD)["InstanceId"]
+    at = endpoint_of(api.wait_active(instance_id))
+    run(at, *SCHEMA, *MORE)
+    backup_id = back_up(api, instance_id, BackupMethod="Physical")
+    directory = service.data_dir / "backups" / instance_id / backup_id
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert sorted(path.name for path in directory.iterdir()) == ["data.mbstream.zst", "manifest.json"]
+
+    (*_, compare), (begin, *middle, stop) = blocks()
+    assert FILES in begin and NEW in begin
+    begin = begin.replace(FILES, str(directory)).replace(NEW, str(plain.work / "restored"))
+    said = shell(plain, begin + "".join(middle) + compare + stop)
+    checked = [table for table in manifest["tables"].values() if table["check"]]
+    assert len(checked) == 4 and manifest["tables"]["item"]["rows"] == 2000
+    assert f"{len(checked)} tables are as they were\n" in said and "differs" not in said, said
     api.delete(instance_id)
     api.close()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use openpeta_engine::BackupKeys;
 use openpeta_store::Tenant;
-use openpeta_types::{NodeSettings, NodeSpecCatalogue};
+use openpeta_types::{BackupMethod, NodeSettings, NodeSpecCatalogue};
 use serde::Deserialize;
 
 use crate::backups::{Bucket, S3Config};
@@ -102,6 +102,10 @@ pub struct BackupConfig {
     pub recycle_days: u32,
     /// Seconds for which links to sets lead there, 60 to 604,800.
     pub download_seconds: u32,
+    /// How sets are taken unless a call says otherwise: as SQL text or as data files.
+    pub method: TakenAs,
+    /// Incremental sets that policies have taken after each full one, if sets are data files.
+    pub incrementals: u32,
     /// Where sets are kept: `s3://BUCKET/PREFIX`; on this host when absent.
     pub store: Option<String>,
     /// Seconds between two copies of what archived logs have to that bucket.
@@ -122,6 +126,8 @@ impl Default for BackupConfig {
             control_plane_keep: 7,
             recycle_days: 7,
             download_seconds: 3_600,
+            method: TakenAs::Logical,
+            incrementals: 0,
             store: None,
             log_upload_seconds: 30,
             s3: S3Config::default(),
@@ -129,7 +135,26 @@ impl Default for BackupConfig {
     }
 }
 
+/// How backup sets are taken (`backup.method`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TakenAs {
+    /// As SQL text.
+    Logical,
+    /// As data files.
+    Physical,
+}
+
 impl BackupConfig {
+    /// How sets are taken unless a call says otherwise.
+    #[must_use]
+    pub const fn method(&self) -> BackupMethod {
+        match self.method {
+            TakenAs::Logical => BackupMethod::Logical,
+            TakenAs::Physical => BackupMethod::Physical,
+        }
+    }
+
     /// The bucket in which sets are kept, if they are not on this host.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ pub use bootstrap::DefaultTenant;
 pub use call::{Caller, MutatingCall};
 pub use config::{
     AlertsConfig, BackupConfig, BillingConfig, ControlConfig, DataDir, EventsConfig, HistoryConfig,
-    MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig,
+    MonitoringConfig, NetworkConfig, NodesConfig, QuotaConfig, TakenAs,
 };
 pub use control::{Control, EventRecorder, Prepared};
 pub use control_plane::{

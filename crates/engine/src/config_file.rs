@@ -15,6 +15,8 @@ pub(crate) const FILE_NAME: &str = "my.cnf";
 
 const READ_ONLY: &str = "read_only=";
 
+const EVENTS: &str = "event_scheduler=";
+
 /// Writes the settings that a node starts with.
 ///
 /// `dir` is the node's directory; the caller has checked that it has no quotes and no control
@@ -108,6 +110,26 @@ pub(crate) fn render_install(data_dir: &Path, redo_log_bytes: u64) -> String {
     )
 }
 
+/// Whether a node starts without running events.
+pub(crate) fn is_loading(text: &str) -> bool {
+    text.lines()
+        .any(|line| line.strip_prefix(EVENTS) == Some("OFF"))
+}
+
+/// The file's text with another setting of whether events run.
+pub(crate) fn with_loading(text: &str, is_loading: bool) -> String {
+    let mut changed = String::with_capacity(text.len() + 1);
+    for old in text.lines() {
+        if old.starts_with(EVENTS) {
+            let value = if is_loading { "OFF" } else { "ON" };
+            line(&mut changed, format_args!("{EVENTS}{value}"));
+        } else {
+            line(&mut changed, format_args!("{old}"));
+        }
+    }
+    changed
+}
+
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{line}");
@@ -195,5 +217,9 @@ mod tests {
         assert!(is_read_only(&locked));
         assert_eq!(with_read_only(&open, true), locked);
         assert_eq!(with_read_only(&locked, false), open);
+        let loading = with_loading(&locked, true);
+        assert!(is_loading(&loading) && !is_loading(&locked));
+        assert!(is_read_only(&loading));
+        assert_eq!(with_loading(&loading, false), locked);
     }
 }

@@ -61,6 +61,21 @@ pub(crate) fn copy_tree(from: &Path, to: &Path, owner: Option<(Uid, Gid)>) -> Re
     Ok(())
 }
 
+/// Has a tree of directories and plain files on disk.
+pub(crate) fn sync_tree(dir: &Path) -> Result<()> {
+    let mut tree = Tree::default();
+    tree.collect(dir, dir)?;
+    share_out(SYNCERS, &tree.files, |(path, _)| {
+        File::open(path)
+            .and_then(|file| file.sync_all())
+            .at("sync", path)
+    })?;
+    for (dir, _) in tree.dirs.iter().rev() {
+        crate::template::sync_dir(dir)?;
+    }
+    Ok(())
+}
+
 /// Does the work for every item on some threads; the first error of any of them.
 fn share_out<'a, T: Sync>(
     threads: usize,

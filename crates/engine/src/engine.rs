@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use openpeta_types::{NodeId, NodeSettings, Secret};
 use rustix::process::Signal;
 
-use crate::backup::Pace;
+use crate::backup::{LOAD_ATTEMPT, Pace};
 use crate::config::EngineConfig;
 use crate::disk::{DiskGauge, NodeDisk};
 use crate::error::{AtPath, EngineError, Result};
@@ -339,7 +339,11 @@ impl Engine {
         // Its data are going away: a clean shutdown has nothing to save.
         self.stop_locked(node, Duration::ZERO).await?;
         let dir = self.inner.layout.node(node);
-        blocking(move || node_dir::destroy(&dir)).await?;
+        blocking(move || {
+            process::kill_workers(&dir.join(LOAD_ATTEMPT))?;
+            node_dir::destroy(&dir)
+        })
+        .await?;
         drop(lock);
         self.inner.locks.forget(node);
         Ok(())
@@ -466,6 +470,24 @@ impl Engine {
             sql.close().await;
         }
         Ok(())
+    }
+
+    /// Stops a node that is about to get other files; it is not started before the lock is gone.
+    pub(crate) async fn stop_for_exchange(
+        &self,
+        node: &NodeId,
+        deadline: Duration,
+    ) -> Result<tokio::sync::OwnedMutexGuard<()>> {
+        let lock = self.inner.locks.lock(node).await;
+        self.stop_locked(node, deadline).await?;
+        Ok(lock)
+    }
+
+    /// Says whether the node runs events from its next start on.
+    pub(crate) async fn set_events(&self, node: &NodeId, is_on: bool) -> Result<()> {
+        let dir = self.node_dir(node)?;
+        let _lock = self.inner.locks.lock(node).await;
+        node_dir::write_loading(&dir, !is_on, &self.inner.user)
     }
 
     /// Opens an administration connection.

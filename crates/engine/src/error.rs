@@ -185,6 +185,32 @@ pub enum EngineError {
         /// What is wrong with it, as the rest of a sentence.
         what: String,
     },
+    /// One of MariaDB's programs for copies of data files failed, or is not the server's own.
+    #[error("{program} failed: {output}")]
+    BackupToolFailed {
+        /// The program.
+        program: String,
+        /// What is wrong, or the end of what it printed.
+        output: String,
+    },
+    /// A table of an engine whose files are not copied.
+    #[error("table {table} has the engine {engine}, whose files cannot be copied")]
+    UnsupportedEngine {
+        /// The table.
+        table: String,
+        /// Its engine.
+        engine: String,
+    },
+    /// Data files would not fit on the disk.
+    #[error("the files take {needed} bytes of disk space, {free} are free in {path}")]
+    NoRoom {
+        /// Where.
+        path: PathBuf,
+        /// What they take.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
     /// A file of a backup was encrypted with a key that is not there.
     #[error("{path} is encrypted with the key {key_id}, which is not in the file of keys")]
     NoKey {

@@ -37,8 +37,8 @@ mod user;
 mod version;
 
 pub use backup::{
-    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry, MANIFEST,
-    Manifest, Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
+    BackupSource, Base, BaseSet, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry,
+    MANIFEST, Manifest, Physical, Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
 };
 pub use binlog::{
     ArchivedLog, ChangedRows, LogCopy, LogQuery, Logged, LoggedTransaction, ReplayRange,

@@ -123,7 +123,7 @@ pub(crate) fn list(nodes_dir: &Path) -> Result<Vec<NodeEntry>> {
     Ok(entries)
 }
 
-/// Writes `my.cnf` anew; a node that is read-only stays so.
+/// Writes `my.cnf` anew; a node that is read-only stays so, and so does one that runs no events.
 pub(crate) fn write_config(
     dir: &Path,
     node: &NodeId,
@@ -134,6 +134,7 @@ pub(crate) fn write_config(
     let old = fs::read_to_string(&path).at("read", &path)?;
     let read_only = config_file::is_read_only(&old);
     let text = config_file::render(dir, settings, server_id(node), read_only);
+    let text = config_file::with_loading(&text, config_file::is_loading(&old));
     if text == old {
         return Ok(());
     }
@@ -146,6 +147,18 @@ pub(crate) fn write_read_only(dir: &Path, read_only: bool, user: &NodeUser) -> R
     let path = dir.join(config_file::FILE_NAME);
     let old = fs::read_to_string(&path).at("read", &path)?;
     let text = config_file::with_read_only(&old, read_only);
+    if text == old {
+        return Ok(());
+    }
+    replace_file(dir, config_file::FILE_NAME, &text, user)?;
+    sync_dir(dir)
+}
+
+/// Sets in `my.cnf` whether the node starts without running events.
+pub(crate) fn write_loading(dir: &Path, is_loading: bool, user: &NodeUser) -> Result<()> {
+    let path = dir.join(config_file::FILE_NAME);
+    let old = fs::read_to_string(&path).at("read", &path)?;
+    let text = config_file::with_loading(&old, is_loading);
     if text == old {
         return Ok(());
     }
@@ -241,7 +254,7 @@ fn replace_file(dir: &Path, name: &str, text: &str, user: &NodeUser) -> Result<(
     fs::rename(&new, &path).at("replace", &path)
 }
 
-fn no_follow() -> i32 {
+pub(crate) fn no_follow() -> i32 {
     OFlags::NOFOLLOW.bits().cast_signed()
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use openpeta_types::NodeId;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -172,6 +172,29 @@ fn option_file(server: &Path, line: &[u8]) -> Option<PathBuf> {
         (program.file_name() == server.file_name())
             .then(|| PathBuf::from(OsStr::from_bytes(config)))
     })
+}
+
+/// Kills the programs that work in directories whose paths begin so: nobody waits for them when
+/// whoever started them was killed.
+pub(crate) fn kill_workers(prefix: &Path) -> Result<()> {
+    let proc_dir = Path::new("/proc");
+    let prefix = prefix.as_os_str().as_bytes();
+    for entry in fs::read_dir(proc_dir).at("list", proc_dir)? {
+        let name = entry.at("list", proc_dir)?.file_name();
+        let pid = name.to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid.filter(|pid| *pid != std::process::id()) else {
+            continue;
+        };
+        // One that ended has no command line.
+        let line = fs::read(proc_path(pid, "cmdline")).unwrap_or_default();
+        if line.windows(prefix.len()).any(|part| part == prefix)
+            && let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            // It may have ended since.
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
+    Ok(())
 }
 
 /// A process's start time; `None` when it has ended, also when nobody has waited for it yet.

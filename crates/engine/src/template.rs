@@ -14,6 +14,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::digest;
@@ -160,25 +161,8 @@ fn install(
     accounts: &Path,
     temporary: &Path,
 ) -> Result<()> {
-    let with = |option: &str, path: &Path| {
-        let mut argument = std::ffi::OsString::from(option);
-        argument.push(path);
-        argument
-    };
-    let output = user
-        .command(&config.install_db)
-        .env("TMPDIR", temporary)
-        // This one must come first.
-        .arg(with("--defaults-file=", options))
-        .arg(with("--datadir=", data))
-        .arg(with("--extra-file=", accounts))
-        .args([
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-            "--skip-name-resolve",
-        ])
-        .output()
-        .at("run", &config.install_db)?;
+    let mut command = install_command(config, user, options, data, accounts, temporary);
+    let output = command.output().at("run", &config.install_db)?;
     if output.status.success() && data.join("mysql").is_dir() {
         return Ok(());
     }
@@ -190,9 +174,38 @@ fn install(
     })
 }
 
+/// What makes of a directory one that a server starts with, whatever it has already.
+pub(crate) fn install_command(
+    config: &EngineConfig,
+    user: &NodeUser,
+    options: &Path,
+    data: &Path,
+    accounts: &Path,
+    temporary: &Path,
+) -> Command {
+    let with = |option: &str, path: &Path| {
+        let mut argument = std::ffi::OsString::from(option);
+        argument.push(path);
+        argument
+    };
+    let mut command = user.command(&config.install_db);
+    command
+        .env("TMPDIR", temporary)
+        // This one must come first.
+        .arg(with("--defaults-file=", options))
+        .arg(with("--datadir=", data))
+        .arg(with("--extra-file=", accounts))
+        .args([
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            "--skip-name-resolve",
+        ]);
+    command
+}
+
 /// What replaces the accounts that the installation made. Account statements do not work while
 /// the server initialises itself, so the tables are written.
-fn account_statements(admin_hash: &str) -> String {
+pub(crate) fn account_statements(admin_hash: &str) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_secs());
@@ -211,7 +224,7 @@ fn account_statements(admin_hash: &str) -> String {
     )
 }
 
-fn make_for_node(path: &Path, user: &NodeUser) -> Result<()> {
+pub(crate) fn make_for_node(path: &Path, user: &NodeUser) -> Result<()> {
     DirBuilder::new()
         .mode(0o700)
         .create(path)
@@ -220,7 +233,7 @@ fn make_for_node(path: &Path, user: &NodeUser) -> Result<()> {
     user.give(&handle, path)
 }
 
-fn write_for_node(path: &Path, text: &str, user: &NodeUser) -> Result<()> {
+pub(crate) fn write_for_node(path: &Path, text: &str, user: &NodeUser) -> Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -15,7 +15,7 @@ const TABLE: &str = "backup_sets";
 /// The columns that [`read`] reads, in its order.
 macro_rules! columns {
     () => {
-        "backup_id, account_id, instance_id, db_name, backup_type, mode, method, node_spec, \
+        "backup_id, account_id, instance_id, db_name, backup_type, mode, method, base_id, node_spec, \
          node_number, started_at, status, size_bytes, manifest_sha256, failure, ended_at, \
          key_id, is_protected, verified_at, verify_failure"
     };
@@ -45,6 +45,8 @@ pub struct NewBackupSet {
     pub mode: BackupMode,
     /// How it is taken.
     pub method: BackupMethod,
+    /// The set that it goes on from.
+    pub base_id: Option<BackupId>,
     /// The spec of the database's nodes.
     pub node_spec: NodeSpec,
     /// Nodes of the database.
@@ -134,6 +136,7 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<BackupSet, StoreError> {
             backup_type: columns.get()?,
             mode: columns.get()?,
             method: columns.get()?,
+            base_id: columns.get()?,
             node_spec: columns.get()?,
             node_number: columns.get()?,
             started_at: columns.get()?,
@@ -287,7 +290,8 @@ impl Reader<'_> {
     }
 
     /// Sets that the policy of their database no longer wants at that time, oldest first, some
-    /// hundred at most: neither protected ones, nor the newest whole set of a database in which
+    /// hundred at most: neither protected ones, nor one that another set goes on from, nor the
+    /// newest whole set of a database in which
     /// no proof found a fault.
     ///
     /// # Errors
@@ -303,6 +307,10 @@ impl Reader<'_> {
                     LEFT JOIN backup_policies p USING (instance_id, db_name)
                     WHERE s.ended_at < ?1 - coalesce(p.retention_days, ?2) * 86400000000
                       AND NOT s.is_protected
+                      AND NOT EXISTS (
+                            SELECT 1 FROM backup_sets dependent
+                            WHERE dependent.base_id = s.backup_id
+                              AND dependent.status <> 'Failed')
                       AND (s.status = 'Failed' OR EXISTS (
                             SELECT 1 FROM backup_sets newer
                             WHERE newer.instance_id = s.instance_id
@@ -314,6 +322,49 @@ impl Reader<'_> {
             params![P(&now), P(&RetentionDays::default())],
             read,
         )
+    }
+
+    /// The sets that go on from a set by themselves or by others, failed ones left out, the
+    /// oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn dependent_backups(&self, backup_id: BackupId) -> Result<Vec<BackupSet>, StoreError> {
+        self.all(
+            TABLE,
+            concat!(
+                "WITH RECURSIVE dependent (id) AS (
+                    SELECT backup_id FROM backup_sets WHERE base_id = ?1
+                    UNION SELECT s.backup_id FROM backup_sets s
+                          JOIN dependent ON s.base_id = dependent.id)
+                 SELECT ",
+                columns!(),
+                " FROM backup_sets
+                  WHERE backup_id IN (SELECT id FROM dependent) AND status <> 'Failed'
+                  ORDER BY backup_id"
+            ),
+            [P(&backup_id)],
+            read,
+        )
+    }
+
+    /// The sets that a set goes on from, the nearest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn backup_bases(&self, backup_id: BackupId) -> Result<Vec<BackupSet>, StoreError> {
+        let mut bases: Vec<BackupSet> = Vec::new();
+        let mut next = self.backup_set(backup_id)?.and_then(|set| set.set.base_id);
+        while let Some(base_id) = next {
+            // A set is younger than what it goes on from.
+            let last = bases.last().map_or(backup_id, |set| set.backup_id);
+            let Some(base) = self.backup_set(base_id)?.filter(|_| base_id < last) else {
+                break;
+            };
+            next = base.set.base_id;
+            bases.push(base);
+        }
+        Ok(bases)
     }
 
     /// The whole set whose last proof is oldest, one without any first, of an instance that is
@@ -399,8 +450,9 @@ impl Writer<'_> {
     pub fn insert_backup_set(&self, set: &NewBackupSet) -> Result<BackupId, StoreError> {
         self.execute(
             "INSERT INTO backup_sets (account_id, instance_id, db_name, backup_type, mode, method,
-                                      node_spec, node_number, started_at, status, size_bytes)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                                      base_id, node_spec, node_number, started_at, status,
+                                      size_bytes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             params![
                 P(&set.account_id),
                 P(&set.instance_id),
@@ -408,6 +460,7 @@ impl Writer<'_> {
                 P(&set.backup_type),
                 P(&set.mode),
                 P(&set.method),
+                P(&set.base_id),
                 P(&set.node_spec),
                 P(&set.node_number),
                 P(&set.started_at),
@@ -429,9 +482,9 @@ impl Writer<'_> {
     ) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO backup_sets (backup_id, account_id, instance_id, db_name, backup_type,
-                                      mode, method, node_spec, node_number, started_at, status,
-                                      size_bytes)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                                      mode, method, base_id, node_spec, node_number, started_at,
+                                      status, size_bytes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             params![
                 P(&backup_id),
                 P(&set.account_id),
@@ -440,6 +493,7 @@ impl Writer<'_> {
                 P(&set.backup_type),
                 P(&set.mode),
                 P(&set.method),
+                P(&set.base_id),
                 P(&set.node_spec),
                 P(&set.node_number),
                 P(&set.started_at),

@@ -51,6 +51,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "recycle-bin",
         sql: include_str!("../migrations/0008_recycle_bin.sql"),
     },
+    Migration {
+        name: "backup-bases",
+        sql: include_str!("../migrations/0009_backup_bases.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

@@ -107,7 +107,10 @@ class World:
     # What is killed, and what must be true of it afterwards.
 
     def backup(self):
-        return self.api.call("CreateDatabaseBackup", InstanceId=self.id, DBName="shop")["BackupId"]
+        kind = self.random.choice(({"BackupMethod": "Logical"}, {"BackupMethod": "Physical"}, {"BackupType": "IncrementalBackup"}))
+        if "BackupType" in kind and not any(one["method"] == "Physical" and one["status"] == "Success" for one in self.sets().values()):
+            kind = {"BackupMethod": "Physical"}
+        return self.api.call("CreateDatabaseBackup", InstanceId=self.id, DBName="shop", **kind)["BackupId"]
 
     def restore(self):
         return self.restore_set(self.random.choice(self.whole()))
@@ -133,7 +136,8 @@ class World:
         return self.service.admin("backup", "verify", self.target)
 
     def prune(self):
-        self.target = self.random.choice(self.whole())
+        bases = {one["base_id"] for one in self.sets().values() if one["status"] != "Failed"}
+        self.target = self.random.choice([id for id in self.whole() if id not in bases])
         return self.service.admin("backup", "delete", self.target)
 
     def check(self, operation, there, before):

@@ -83,30 +83,52 @@ impl Control {
         })
     }
 
-    /// Removes a set, also one that its policy would keep.
+    /// Removes a set, also one that its policy would keep, and if asked those that go on from it.
     pub(super) async fn backup_delete(
         &self,
         change: &AdminChange,
         backup_id: BackupId,
+        with_dependents: bool,
     ) -> Result<Value, ControlError> {
-        let set = self.parts.store.write(|writer| {
+        let sets = self.parts.store.write(|writer| {
             let set = existing(writer, backup_id)?;
-            if set.is_protected {
-                return Err(in_use("BackupId", "The set is protected."));
+            let mut sets = writer.dependent_backups(backup_id)?;
+            if let Some(first) = sets.first().filter(|_| !with_dependents) {
+                let (first, count) = (first.backup_id, sets.len());
+                let detail = match count {
+                    1 => format!("Set {first} goes on from it. --with-dependents removes it as well."),
+                    _ => format!("Set {first} and {} more go on from it. --with-dependents removes them as well.", count - 1),
+                };
+                return Err(in_use("BackupId", &detail));
             }
-            if set.status == BackupStatus::Progress {
-                return Err(in_use("BackupId", "The set is being taken."));
+            sets.push(set);
+            let used = sets_in_use(writer)?;
+            for set in &sets {
+                let refused = |what: &str| {
+                    let whose = match set.backup_id == backup_id {
+                        true => "The set".to_owned(),
+                        false => format!("Set {}", set.backup_id),
+                    };
+                    Err(in_use("BackupId", &format!("{whose} is {what}.")))
+                };
+                match () {
+                    () if set.is_protected => return refused("protected"),
+                    () if set.status == BackupStatus::Progress => return refused("being taken"),
+                    () if used.contains(&set.backup_id) => return refused("being restored"),
+                    () => writer.delete_backup_set(set.backup_id)?,
+                }
             }
-            if sets_in_use(writer)?.contains(&backup_id) {
-                return Err(in_use("BackupId", "The set is being restored."));
-            }
-            writer.delete_backup_set(backup_id)?;
-            change.record(writer, Some(set.set.account_id), Some(&set.set.instance_id))?;
-            Ok::<_, ControlError>(set)
+            let set = &sets[sets.len() - 1].set;
+            change.record(writer, Some(set.account_id), Some(&set.instance_id))?;
+            Ok::<_, ControlError>(sets)
         })?;
-        let row = self.backup_row(&set);
-        let instance_id = &set.set.instance_id;
-        self.parts.destroy_backup(instance_id, backup_id).await?;
+        let row = self.backup_row(&sets[sets.len() - 1]);
+        for set in &sets {
+            let instance_id = &set.set.instance_id;
+            self.parts
+                .destroy_backup(instance_id, set.backup_id)
+                .await?;
+        }
         Ok(row)
     }
 
@@ -190,6 +212,8 @@ fn row(set: &BackupSet, place: &str) -> Value {
         "status": set.status.as_str(),
         "mode": set.set.mode.as_str(),
         "method": set.set.method.as_str(),
+        "type": set.set.backup_type.as_str(),
+        "base_id": set.set.base_id.map(|base| base.to_string()),
         "bytes": set.outcome.size_bytes,
         "started_at": format_time(set.set.started_at),
         "ended_at": set.outcome.ended_at.map(format_time),

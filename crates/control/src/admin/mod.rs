@@ -228,7 +228,13 @@ impl Control {
                 backup_id,
                 is_protected,
             } => self.backup_protect(&change, backup_id, is_protected),
-            C::BackupDelete { backup_id } => self.backup_delete(&change, backup_id).await,
+            C::BackupDelete {
+                backup_id,
+                with_dependents,
+            } => {
+                self.backup_delete(&change, backup_id, with_dependents)
+                    .await
+            }
             C::BackupLogs => Ok(self.backup_logs()),
             C::BackupLogSearch {
                 instance_id,

@@ -292,6 +292,9 @@ pub enum AdminCommand {
     BackupDelete {
         /// The set.
         backup_id: BackupId,
+        /// The sets that go on from it as well.
+        #[serde(default)]
+        with_dependents: bool,
     },
     /// Lists archives of binary logs.
     BackupLogs,

@@ -5,7 +5,7 @@ use openpeta_store::{AuditEntry, ScheduledDatabase, Writer};
 use openpeta_types::{BackupId, BackupMode, ObjectStatus, TaskId, format_time};
 use serde_json::json;
 
-use super::create::{begin_backup, require_no_backup};
+use super::create::{Wanted, begin_backup, require_no_backup};
 use super::schedule;
 use crate::parts::Parts;
 use crate::{ControlError, random};
@@ -78,7 +78,11 @@ impl Parts {
             writer,
             &instance,
             &database,
-            BackupMode::Automated,
+            Wanted {
+                mode: BackupMode::Automated,
+                method: self.config.backup.method(),
+                base_id: self.base_by_policy(writer, &instance, &database.db_name)?,
+            },
             now,
             None,
         )?;

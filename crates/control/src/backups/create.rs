@@ -30,11 +30,29 @@ impl Control {
             require_unlocked(&instance)?;
             let database = require_active_database(writer, id, db_name)?;
             require_no_backup(writer, id, Some(db_name))?;
+            let (method, base_id) = match (request.backup_type, request.method) {
+                (BackupType::Incremental, None | Some(BackupMethod::Physical)) => {
+                    let base = self.parts.base_of(writer, &instance, db_name);
+                    let base = base?.map_err(|why| ApiError::no_backup().with_detail(&why))?;
+                    (BackupMethod::Physical, Some(base))
+                }
+                (BackupType::Incremental, Some(_)) => {
+                    let detail = "An incremental backup consists of data files (Physical).";
+                    return Err(ApiError::backup_method().with_detail(detail).into());
+                }
+                (BackupType::Full, asked) => {
+                    (asked.unwrap_or(self.parts.config.backup.method()), None)
+                }
+            };
             let (backup_id, task) = begin_backup(
                 writer,
                 &instance,
                 &database,
-                BackupMode::Manual,
+                Wanted {
+                    mode: BackupMode::Manual,
+                    method,
+                    base_id,
+                },
                 call.caller.now,
                 call.caller.trace,
             )?;
@@ -45,12 +63,23 @@ impl Control {
     }
 }
 
+/// What kind of set is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Who wants it.
+    pub(super) mode: BackupMode,
+    /// How it is to be taken.
+    pub(super) method: BackupMethod,
+    /// The set that it is to go on from.
+    pub(super) base_id: Option<BackupId>,
+}
+
 /// Writes a set that is to be taken, and the task that takes it.
 pub(super) fn begin_backup(
     writer: &Writer<'_>,
     instance: &Instance,
     database: &Database,
-    mode: BackupMode,
+    wanted: Wanted,
     now: Timestamp,
     trace: Option<TraceContext>,
 ) -> Result<(BackupId, TaskId), ControlError> {
@@ -59,9 +88,13 @@ pub(super) fn begin_backup(
         account_id: instance.account_id,
         instance_id: instance_id.clone(),
         db_name: database.db_name.clone(),
-        backup_type: BackupType::Full,
-        mode,
-        method: BackupMethod::Logical,
+        backup_type: match wanted.base_id {
+            None => BackupType::Full,
+            Some(_) => BackupType::Incremental,
+        },
+        mode: wanted.mode,
+        method: wanted.method,
+        base_id: wanted.base_id,
         node_spec: database.node_spec.clone(),
         node_number: database.node_number,
         started_at: now,
@@ -77,6 +110,8 @@ pub(super) fn begin_backup(
                 instance_id: instance_id.clone(),
                 db_name: database.db_name.clone(),
                 backup_id,
+                method: wanted.method,
+                base_id: wanted.base_id,
             },
             trace,
         },

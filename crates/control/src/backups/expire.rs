@@ -19,8 +19,8 @@ const ACTION: &str = "backup:expire";
 impl Parts {
     /// Removes the sets whose time is over by the policies of their databases. Returns how many.
     ///
-    /// What stays whatever its age: the newest whole set of each database, protected sets, and a
-    /// set that somebody restores or verifies at the moment.
+    /// What stays whatever its age: the newest whole set of each database, protected sets, what
+    /// kept sets go on from, and a set that somebody restores or verifies at the moment.
     ///
     /// # Errors
     /// [`ControlError`] when the store or the disk fails.
@@ -60,6 +60,10 @@ pub(crate) fn sets_in_use(reader: &Reader<'_>) -> Result<HashSet<BackupId>, Cont
             let params = reader.task_params(task.task_id)?;
             sets.extend(recover_instance::sets_of(&params));
         }
+    }
+    for set in sets.clone() {
+        let bases = reader.backup_bases(set)?;
+        sets.extend(bases.iter().map(|base| base.backup_id));
     }
     Ok(sets)
 }

@@ -1,6 +1,7 @@
 //! Backups of databases (API document 11): one file per verb; what the policy asks for besides.
 
 mod automatic;
+mod bases;
 mod create;
 mod describe;
 mod download;

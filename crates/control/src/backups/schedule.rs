@@ -168,6 +168,7 @@ mod tests {
                 backup_type: BackupType::Full,
                 mode: BackupMode::Automated,
                 method: BackupMethod::Logical,
+                base_id: None,
                 node_spec: specs.iter().next().expect("one is on offer").0.clone(),
                 node_number: 1,
                 started_at: at(started),

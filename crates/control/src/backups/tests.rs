@@ -25,7 +25,18 @@ use crate::testing::{TestEngine, World, connect};
 
 /// Asks for a backup; the code of the refusal if there is one.
 pub(crate) fn create(world: &World, id: &InstanceId, db_name: &str) -> Result<BackupId, String> {
-    let pairs = [("InstanceId", id.as_str()), ("DBName", db_name)];
+    create_as(world, id, db_name, &[])
+}
+
+/// The same with more parameters.
+pub(crate) fn create_as(
+    world: &World,
+    id: &InstanceId,
+    db_name: &str,
+    parameters: &[(&str, &str)],
+) -> Result<BackupId, String> {
+    let mut pairs = vec![("InstanceId", id.as_str()), ("DBName", db_name)];
+    pairs.extend_from_slice(parameters);
     let params = Params::from_pairs(pairs).expect("unique names");
     let request = CreateDatabaseBackupRequest::from_params(&params).expect("well formed");
     let call = world.call(Action::CreateDatabaseBackup);

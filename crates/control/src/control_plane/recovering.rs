@@ -114,10 +114,17 @@ impl Parts {
                 key_id: manifest.encryption.as_ref().map(|it| it.key_id.clone()),
             };
             let taken_at = manifest.taken_at;
+            let method = match manifest.physical {
+                None => BackupMethod::Logical,
+                Some(_) => BackupMethod::Physical,
+            };
+            let base = manifest.physical.as_ref().and_then(|it| it.base.as_ref());
+            let base_id = base.and_then(|base| BackupId::parse(&base.backup_id).ok());
+            let kind = (method, base_id);
             let id = &instance_id;
             let is_adopted = self
                 .store
-                .write(|writer| adopt(writer, id, &db_name, backup_id, taken_at, &outcome))?;
+                .write(|writer| adopt(writer, id, &db_name, backup_id, kind, taken_at, &outcome))?;
             if is_adopted {
                 tracing::info!(instance = %instance_id, database = %db_name, backup = %backup_id, "a backup set that was found is entered");
             }
@@ -168,6 +175,7 @@ fn adopt(
     instance_id: &InstanceId,
     db_name: &DbName,
     backup_id: BackupId,
+    (method, base_id): (BackupMethod, Option<BackupId>),
     taken_at: Timestamp,
     outcome: &BackupOutcome,
 ) -> Result<bool, ControlError> {
@@ -184,9 +192,13 @@ fn adopt(
         account_id: instance.account_id,
         instance_id: instance_id.clone(),
         db_name: db_name.clone(),
-        backup_type: BackupType::Full,
+        backup_type: match base_id {
+            None => BackupType::Full,
+            Some(_) => BackupType::Incremental,
+        },
         mode: BackupMode::Manual,
-        method: BackupMethod::Logical,
+        method,
+        base_id,
         node_spec: database.node_spec,
         node_number: database.node_number,
         started_at: taken_at,

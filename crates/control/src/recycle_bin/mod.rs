@@ -81,6 +81,7 @@ impl Parts {
                 backup_type: BackupType::Full,
                 mode: BackupMode::Manual,
                 method: BackupMethod::Logical,
+                base_id: None,
                 node_spec: database.node_spec.clone(),
                 node_number: database.node_number,
                 started_at: now,

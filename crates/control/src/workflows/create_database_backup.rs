@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use openpeta_engine::{BackupSource, EngineError, TakenSet};
+use openpeta_engine::{BackupSource, Base, BaseSet, EngineError, TakenSet};
 use openpeta_store::{BackupOutcome, Task, Writer};
 use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, undoable};
-use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, ObjectStatus};
+use openpeta_types::{BackupId, BackupMethod, BackupStatus, DbName, InstanceId, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
 use super::meter::Meter;
@@ -28,6 +28,17 @@ pub(crate) struct CreateDatabaseBackupParams {
     pub(crate) instance_id: InstanceId,
     pub(crate) db_name: DbName,
     pub(crate) backup_id: BackupId,
+    /// How it is taken.
+    #[serde(default = "logical")]
+    pub(crate) method: BackupMethod,
+    /// The set that it goes on from.
+    #[serde(default)]
+    pub(crate) base_id: Option<BackupId>,
+}
+
+/// How tasks of earlier versions take sets.
+const fn logical() -> BackupMethod {
+    BackupMethod::Logical
 }
 
 /// Whether a task takes a backup.
@@ -168,6 +179,32 @@ impl Step<CreateDatabaseBackup> for StoreSet {
     }
 }
 
+/// What an incremental set goes on from, if the instance still serves it.
+fn base(parts: &Parts, id: &InstanceId, base_id: BackupId) -> Result<Base, StepError> {
+    let refused = |why: &str| {
+        let message = format!("Backup set {base_id}, which this one goes on from, {why}.");
+        StepError::permanent(message.clone(), message)
+    };
+    let set = parts.store.read(|reader| reader.backup_set(base_id))?;
+    let sha256 = set.and_then(|set| set.outcome.manifest_sha256);
+    let sha256 = sha256.ok_or_else(|| refused("is gone"))?;
+    let dir = parts.backup_dir(id, base_id);
+    let manifest = parts.engine.read_manifest(&dir, &sha256);
+    let manifest = manifest.map_err(engine_error)?;
+    let instance = instance(parts, id)?;
+    parts.goes_on_from(&instance, &manifest).map_err(refused)?;
+    let physical = manifest
+        .physical
+        .ok_or_else(|| refused("has no data files"))?;
+    Ok(Base {
+        set: BaseSet {
+            backup_id: base_id.to_string(),
+            manifest_sha256: sha256,
+        },
+        lsn: physical.to_lsn,
+    })
+}
+
 /// Takes the set; anew when somebody changed a definition meanwhile.
 async fn take(
     parts: &Parts,
@@ -177,6 +214,8 @@ async fn take(
         instance_id,
         db_name,
         backup_id,
+        method,
+        base_id,
     } = task.params();
     let set = parts.backup_dir(instance_id, *backup_id);
     let source = BackupSource {
@@ -186,7 +225,11 @@ async fn take(
     };
     let meter = Meter::new();
     let progress = |done: u64, total: u64, what: &str| {
-        meter.tell(task, (done, total), &format!("Reading table {what}"));
+        let doing = match total {
+            0 => format!("Copying {what}"),
+            _ => format!("Reading table {what}"),
+        };
+        meter.tell(task, (done, total), &doing);
     };
     for attempt in 1.. {
         let instance = instance(parts, instance_id)?;
@@ -196,10 +239,23 @@ async fn take(
         }
         let node = instance.node_id;
         let node = node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "no node"))?;
-        let taken = parts
-            .engine
-            .take_set(&node, db_name, &set, &source, &progress)
-            .await;
+        let engine = &parts.engine;
+        let base = match base_id {
+            None => None,
+            Some(base_id) => Some(base(parts, instance_id, *base_id)?),
+        };
+        let taken = match method {
+            BackupMethod::Physical => {
+                engine
+                    .take_physical_set(&node, db_name, &set, &source, base.as_ref(), &progress)
+                    .await
+            }
+            BackupMethod::Logical | BackupMethod::Snapshot => {
+                engine
+                    .take_set(&node, db_name, &set, &source, &progress)
+                    .await
+            }
+        };
         match taken {
             Ok(taken) => return Ok(taken),
             Err(EngineError::SchemaChanged { object }) if attempt < ATTEMPTS => {

@@ -76,17 +76,72 @@ impl SetSource<'_> {
         Ok(manifest)
     }
 
-    /// Makes sure that all of its files are those that were written.
+    /// Makes sure that all of its files, and of the sets that it goes on from, are those that were
+    /// written.
     pub(super) async fn check<W: Workflow>(
         &self,
         parts: &Parts,
         task: &TaskContext<'_, W>,
     ) -> Result<(), StepError> {
-        self.fetch(parts, task).await?;
-        let set = self.path(parts);
-        let checked = parts.engine.check_set(&set, self.manifest_sha256);
-        checked.await.map(drop).map_err(engine_error)
+        let mut checked = 0;
+        let mut next = Some((self.backup_id, self.manifest_sha256.to_owned()));
+        while let Some((backup_id, manifest_sha256)) = next {
+            let source = self.of(backup_id, &manifest_sha256);
+            source.fetch(parts, task).await?;
+            let set = source.path(parts);
+            let manifest = parts.engine.check_set(&set, &manifest_sha256).await;
+            next = base_of(&manifest.map_err(engine_error)?, checked)?;
+            checked += 1;
+        }
+        Ok(())
     }
+
+    /// The sets that this one goes on from, the first one first, with their data on this host.
+    pub(super) async fn bases<W: Workflow>(
+        &self,
+        parts: &Parts,
+        task: &TaskContext<'_, W>,
+        manifest: &Manifest,
+    ) -> Result<Vec<(PathBuf, Manifest)>, StepError> {
+        let mut bases = Vec::new();
+        let mut next = base_of(manifest, 0)?;
+        while let Some((backup_id, manifest_sha256)) = next {
+            let source = self.of(backup_id, &manifest_sha256);
+            let manifest = source.fetch(parts, task).await?;
+            next = base_of(&manifest, bases.len())?;
+            bases.push((source.path(parts), manifest));
+        }
+        bases.reverse();
+        Ok(bases)
+    }
+
+    /// Another set of the same database.
+    fn of<'s>(&'s self, backup_id: BackupId, manifest_sha256: &'s str) -> SetSource<'s> {
+        SetSource {
+            backup_id,
+            manifest_sha256,
+            ..*self
+        }
+    }
+}
+
+/// The most sets that a set goes on from; more is a circle.
+const MOST_BASES: usize = 10_000;
+
+/// The set that one goes on from, if it does, and the SHA-256 of its manifest; `before` is how many
+/// were found before.
+fn base_of(manifest: &Manifest, before: usize) -> Result<Option<(BackupId, String)>, StepError> {
+    let damaged = |what: &str| StepError::permanent("The backup set is damaged.", what);
+    let physical = manifest.physical.as_ref();
+    let Some(base) = physical.and_then(|physical| physical.base.as_ref()) else {
+        return Ok(None);
+    };
+    if before >= MOST_BASES {
+        return Err(damaged("its bases have no begin"));
+    }
+    let backup_id = BackupId::parse(&base.backup_id);
+    let backup_id = backup_id.map_err(|_| damaged("its base has no number"))?;
+    Ok(Some((backup_id, base.manifest_sha256.clone())))
 }
 
 /// Has the node run, whatever happened to it since it was started.
@@ -108,9 +163,10 @@ pub(super) async fn load<W: LoadsSet>(
     };
     let (node, source) = (W::node(task.params()), W::source(task.params()));
     let set = source.path(parts);
+    let bases = source.bases(parts, task, &manifest).await?;
     let loaded = parts
         .engine
-        .load_set(node, source.db_name, &set, &manifest, &progress)
+        .load_set(node, source.db_name, &bases, &set, &manifest, &progress)
         .await;
     loaded.map_err(engine_error)
 }

@@ -159,6 +159,18 @@ fn engine_error(error: EngineError) -> StepError {
             let message = format!("The database is not empty, or is gone: it has {object}.");
             StepError::refused(message, error)
         }
+        EngineError::UnsupportedEngine {
+            ref table,
+            ref engine,
+        } => {
+            let message = format!(
+                "Table {table} has the engine {engine}, whose files cannot be copied: a logical backup can be taken."
+            );
+            StepError::permanent(message, error)
+        }
+        EngineError::NoRoom { .. } => {
+            StepError::permanent("The host has no disk space left.", error)
+        }
         EngineError::NoKey { ref key_id, .. } => {
             let message = format!(
                 "The backup is encrypted with the key {key_id}, which the service does not have."

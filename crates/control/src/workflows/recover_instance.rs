@@ -235,9 +235,10 @@ async fn load(parts: &Parts, task: &TaskContext<'_, RecoverInstance>) -> Result<
             meter.tell(task, (done, total), &format!("Loading {what} of {name}"));
         };
         let path = set.path(parts);
+        let bases = set.bases(parts, task, &manifest).await?;
         let loaded = parts
             .engine
-            .load_set(&params.node_id, name, &path, &manifest, &progress)
+            .load_set(&params.node_id, name, &bases, &path, &manifest, &progress)
             .await;
         loaded.map_err(engine_error)?;
     }

@@ -5,10 +5,10 @@ use std::io::{self, BufReader};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use super::DUMP;
-use super::manifest::{DumpFile, Manifest, PLAIN};
+use super::manifest::{DumpFile, Manifest, PLAIN, PLAIN_FILES};
 use super::set_dir::{self, MANIFEST, create_file};
 use super::writer::Hashing;
+use super::{DUMP, physical};
 use crate::error::{AtPath, EngineError, Result};
 use crate::sealed::{BackupKeys, OpeningReader};
 use crate::template::{remove, sync_dir};
@@ -49,12 +49,16 @@ fn decrypt_set(keys: &BackupKeys, source: &Path, target: &Path) -> Result<u64> {
     let made = DirBuilder::new().mode(0o700).create(target);
     made.at("create", target)?;
     let data = source.join(&manifest.dump.name);
-    let (bytes, sha256) = decrypt_file(keys, &data, &target.join(DUMP))?;
+    let (name, format) = match &manifest.physical {
+        None => (DUMP, PLAIN),
+        Some(_) => (physical::STREAM, PLAIN_FILES),
+    };
+    let (bytes, sha256) = decrypt_file(keys, &data, &target.join(name))?;
     let manifest = Manifest {
-        format: PLAIN,
+        format,
         encryption: None,
         dump: DumpFile {
-            name: DUMP.to_owned(),
+            name: name.to_owned(),
             bytes,
             sha256,
             ..manifest.dump

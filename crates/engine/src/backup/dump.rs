@@ -31,9 +31,9 @@ const SCHEMA_ATTEMPTS: u32 = 5;
 
 /// Tables that are read before it is looked whether they are still the same ones. Until then
 /// their definition cannot be changed, so it must not take long.
-const BATCH_TABLES: usize = 200;
+pub(super) const BATCH_TABLES: usize = 200;
 /// The same for the time that it takes.
-const BATCH_TIME: Duration = Duration::from_secs(2);
+pub(super) const BATCH_TIME: Duration = Duration::from_secs(2);
 
 /// MariaDB's codes for a table that is not what it was when the transaction began.
 const CHANGED: [u16; 3] = [
@@ -82,6 +82,7 @@ pub(super) async fn take_down(
         binlog: moment.binlog,
         dump: Default::default(),
         encryption: None,
+        physical: None,
         database: schema.database.clone(),
         tables,
         sequences,
@@ -94,10 +95,10 @@ pub(super) async fn take_down(
 }
 
 /// The moment whose content is taken.
-struct Moment {
-    at: Timestamp,
-    server_version: String,
-    binlog: BinlogPosition,
+pub(super) struct Moment {
+    pub(super) at: Timestamp,
+    pub(super) server_version: String,
+    pub(super) binlog: BinlogPosition,
 }
 
 /// Begins the transaction at a moment at which the schema is the one returned.
@@ -105,13 +106,7 @@ async fn fix_moment(session: &mut Session, database: &DbName) -> Result<(Schema,
     let mut before = Schema::read(session, database).await?;
     let mut changed = String::new();
     for _ in 0..SCHEMA_ATTEMPTS {
-        let begin = b"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-        let level = b"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-        session.run("begin a transaction", level).await?;
-        session.run("begin a transaction", begin).await?;
-        let moment = moment(session).await?;
-        // Reading definitions must not keep others from changing them from here on.
-        session.run("set a savepoint", b"SAVEPOINT moment").await?;
+        let moment = begin(session).await?;
         let after = Schema::read(session, database).await?;
         release(session).await?;
         match before.difference(&after) {
@@ -124,8 +119,44 @@ async fn fix_moment(session: &mut Session, database: &DbName) -> Result<(Schema,
     Err(EngineError::SchemaChanged { object: changed })
 }
 
+/// Begins a transaction that sees this moment to its end.
+pub(super) async fn begin(session: &mut Session) -> Result<Moment> {
+    let begin = b"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+    let level = b"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+    session.run("begin a transaction", level).await?;
+    session.run("begin a transaction", begin).await?;
+    let moment = moment(session).await?;
+    // Reading definitions must not keep others from changing them from here on.
+    session.run("set a savepoint", b"SAVEPOINT moment").await?;
+    Ok(moment)
+}
+
+/// Makes sure that tables which were read are those that the schema was read of, then lets go of
+/// them.
+pub(super) async fn check_unchanged(
+    session: &mut Session,
+    database: &DbName,
+    schema: &Schema,
+    names: &[&str],
+) -> Result<()> {
+    let ids = schema::table_ids(session, database).await?;
+    for &name in names {
+        let table = &schema.tables[name];
+        let create = schema::show_create(session, "TABLE", name)
+            .await
+            .map_err(|error| changed(error, name))?;
+        let same_ids = ids.get(name).map_or(&[][..], Vec::as_slice) == table.ids;
+        if !same_ids || definition_of_table(&create) != definition_of_table(&table.create) {
+            return Err(EngineError::SchemaChanged {
+                object: format!("table {name}"),
+            });
+        }
+    }
+    release(session).await
+}
+
 /// Lets go of the definitions that were read since the savepoint.
-async fn release(session: &mut Session) -> Result<()> {
+pub(super) async fn release(session: &mut Session) -> Result<()> {
     let statement = b"ROLLBACK TO SAVEPOINT moment";
     session.run("return to a savepoint", statement).await
 }
@@ -215,47 +246,16 @@ impl Dump<'_> {
                 .rows(name, table)
                 .await
                 .map_err(|error| changed(error, name))?;
-            entries.insert(
-                name.clone(),
-                TableEntry {
-                    engine: table.engine.clone(),
-                    rows: checksum.rows,
-                    checksum: checksum.sum.to_string(),
-                    definition: entries::sha256(definition_of_table(&table.create)),
-                    check: match table.columns.is_empty() {
-                        true => String::new(),
-                        false => columns::check_query(&table.columns, &table.from),
-                    },
-                },
-            );
+            entries.insert(name.clone(), entries::table(table, checksum));
             batch.push(name.as_str());
             if batch.len() == BATCH_TABLES || begun.elapsed() >= BATCH_TIME {
-                self.check_unchanged(&batch).await?;
+                check_unchanged(self.session, self.database, self.schema, &batch).await?;
                 batch.clear();
                 begun = Instant::now();
             }
         }
-        self.check_unchanged(&batch).await?;
+        check_unchanged(self.session, self.database, self.schema, &batch).await?;
         Ok(entries)
-    }
-
-    /// Makes sure that tables which were read are those that the schema was read of, then lets
-    /// go of them.
-    async fn check_unchanged(&mut self, names: &[&str]) -> Result<()> {
-        let ids = schema::table_ids(self.session, self.database).await?;
-        for &name in names {
-            let table = &self.schema.tables[name];
-            let create = schema::show_create(self.session, "TABLE", name)
-                .await
-                .map_err(|error| changed(error, name))?;
-            let same_ids = ids.get(name).map_or(&[][..], Vec::as_slice) == table.ids;
-            if !same_ids || definition_of_table(&create) != definition_of_table(&table.create) {
-                return Err(EngineError::SchemaChanged {
-                    object: format!("table {name}"),
-                });
-            }
-        }
-        release(self.session).await
     }
 
     /// Writes the rows of a table.
@@ -469,7 +469,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// An error that says that a table changed is told as such.
-fn changed(error: EngineError, table: &str) -> EngineError {
+pub(super) fn changed(error: EngineError, table: &str) -> EngineError {
     match error.server_code() {
         Some(code) if CHANGED.contains(&code) => EngineError::SchemaChanged {
             object: format!("table {table}"),

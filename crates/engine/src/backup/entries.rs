@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use openpeta_types::DbName;
 use ring::digest::{Context, SHA256};
 
-use super::manifest::{EventEntry, SequenceEntry};
-use super::schema::{Program, Schema};
+use super::checksum::Checksum;
+use super::columns;
+use super::manifest::{EventEntry, SequenceEntry, TableEntry};
+use super::schema::{Program, Schema, Table, definition_of_table};
 use super::session::Session;
 use super::set_dir::hex;
 use super::views::View;
@@ -18,6 +20,20 @@ pub(super) fn sha256(text: impl AsRef<[u8]>) -> String {
     let mut digest = Context::new(&SHA256);
     digest.update(text.as_ref());
     hex(digest)
+}
+
+/// A table with what was found in it.
+pub(super) fn table(table: &Table, found: Checksum) -> TableEntry {
+    TableEntry {
+        engine: table.engine.clone(),
+        rows: found.rows,
+        checksum: found.sum.to_string(),
+        definition: sha256(definition_of_table(&table.create)),
+        check: match table.columns.is_empty() {
+            true => String::new(),
+            false => columns::check_query(&table.columns, &table.from),
+        },
+    }
 }
 
 /// The views.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::sync::mpsc;
 
@@ -52,12 +52,8 @@ struct Statement {
     what: String,
 }
 
-/// Reads the statements of a file that is encrypted if there are keys.
-fn read_statements(
-    path: &PathBuf,
-    keys: Option<&BackupKeys>,
-    statements: &mpsc::Sender<Statement>,
-) -> Result<()> {
+/// What is compressed in a file, which is encrypted if there are keys.
+pub(super) fn plain(path: &Path, keys: Option<&BackupKeys>) -> Result<impl Read + use<>> {
     let file = File::open(path).at("open", path)?;
     let plain: Box<dyn Read> = match keys {
         None => Box::new(file),
@@ -66,8 +62,16 @@ fn read_statements(
             Box::new(opened.map_err(|failure| failure.at(path))?)
         }
     };
-    let decoder = zstd::Decoder::new(plain).at("decompress", path)?;
-    let mut lines = BufReader::with_capacity(256 << 10, decoder);
+    zstd::Decoder::new(plain).at("decompress", path)
+}
+
+/// Reads the statements of a file that is encrypted if there are keys.
+fn read_statements(
+    path: &Path,
+    keys: Option<&BackupKeys>,
+    statements: &mpsc::Sender<Statement>,
+) -> Result<()> {
+    let mut lines = BufReader::with_capacity(256 << 10, plain(path, keys)?);
     let mut splitter = Splitter::default();
     loop {
         let mut line = Vec::new();
@@ -85,7 +89,7 @@ fn read_statements(
         return Ok(());
     }
     Err(EngineError::DamagedSet {
-        path: path.clone(),
+        path: path.to_owned(),
         what: "ends within a statement".to_owned(),
     })
 }

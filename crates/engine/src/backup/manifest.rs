@@ -19,6 +19,12 @@ pub(crate) const PLAIN: u32 = 1;
 /// The form of those that are: what the data is like is encrypted as well.
 pub(super) const SEALED: u32 = 2;
 
+/// The form of sets of data files that are not encrypted.
+pub(super) const PLAIN_FILES: u32 = 3;
+
+/// The form of those that are.
+pub(super) const SEALED_FILES: u32 = 4;
+
 /// Everything about a backup set but the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -37,6 +43,9 @@ pub struct Manifest {
     /// How that file is encrypted, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
+    /// How the data is told as files, if it is no SQL text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub physical: Option<Physical>,
     /// How the database itself is set up.
     pub database: DatabaseInfo,
     /// Its tables by name.
@@ -68,6 +77,27 @@ impl Manifest {
     }
 }
 
+/// A set of data files, as `mariadb-backup` copies them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Physical {
+    /// Pages that were written since are in it: InnoDB's log sequence number, 0 for all pages.
+    pub from_lsn: u64,
+    /// What a set that goes on from this one has as `from_lsn`.
+    pub to_lsn: u64,
+    /// The set that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseSet>,
+}
+
+/// The set that an incremental one goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseSet {
+    /// Its id.
+    pub backup_id: String,
+    /// SHA-256 of its manifest.
+    pub manifest_sha256: String,
+}
+
 /// How the files of a set are encrypted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encryption {
@@ -87,6 +117,8 @@ struct Outside {
     binlog: BinlogPosition,
     dump: DumpFile,
     encryption: Encryption,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    physical: Option<Physical>,
     /// The whole manifest, encrypted as files are, in base64.
     manifest: String,
 }
@@ -98,9 +130,11 @@ impl Manifest {
             method: sealed::METHOD.to_owned(),
             key_id: key.id.to_string(),
         });
-        self.format = match self.encryption {
-            None => PLAIN,
-            Some(_) => SEALED,
+        self.format = match (&self.physical, &self.encryption) {
+            (None, None) => PLAIN,
+            (None, Some(_)) => SEALED,
+            (Some(_), None) => PLAIN_FILES,
+            (Some(_), Some(_)) => SEALED_FILES,
         };
     }
 
@@ -117,6 +151,7 @@ impl Manifest {
                 binlog: self.binlog.clone(),
                 dump: self.dump.clone(),
                 encryption: encryption.clone(),
+                physical: self.physical.clone(),
                 manifest: BASE64_STANDARD.encode(sealed::seal(&text, key)?),
             };
             text = to_json(&outside);
@@ -133,8 +168,8 @@ impl Manifest {
         let malformed = |error: serde_json::Error| damaged(error.to_string());
         let Form { format } = serde_json::from_slice(text).map_err(malformed)?;
         match format {
-            PLAIN => serde_json::from_slice(text).map_err(malformed),
-            SEALED => {
+            PLAIN | PLAIN_FILES => serde_json::from_slice(text).map_err(malformed),
+            SEALED | SEALED_FILES => {
                 let outside: Outside = serde_json::from_slice(text).map_err(malformed)?;
                 let sealed = BASE64_STANDARD.decode(&outside.manifest);
                 let sealed = sealed.map_err(|error| damaged(error.to_string()))?;
@@ -200,7 +235,7 @@ pub struct DumpFile {
     pub bytes: u64,
     /// Its SHA-256.
     pub sha256: String,
-    /// The length of the SQL text in it.
+    /// The length of what is compressed in it: SQL text, or the stream of files.
     pub sql_bytes: u64,
 }
 

@@ -16,6 +16,7 @@ mod found;
 mod load;
 mod manifest;
 mod pace;
+mod physical;
 mod schema;
 mod session;
 mod set_dir;
@@ -31,11 +32,13 @@ use tokio::sync::watch;
 pub use self::set_dir::MANIFEST;
 pub use decrypt::decrypt_backup;
 pub use manifest::{
-    BackupSource, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry, Manifest,
-    SequenceEntry, TableEntry,
+    BackupSource, BaseSet, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry,
+    Manifest, Physical, SequenceEntry, TableEntry,
 };
+pub use physical::Base;
 
 pub(crate) use self::pace::Pace;
+pub(crate) use self::physical::LOAD_ATTEMPT;
 pub(crate) use self::schema::Schema;
 pub(crate) use self::session::{MAX_PACKET, Session};
 pub(crate) use self::set_dir::read_set;
@@ -217,14 +220,40 @@ impl Engine {
         set_dir::read_position(set, manifest_sha256)
     }
 
-    /// Makes a database anew out of a set, on a node that nobody else uses. The node runs no
-    /// events from here on until [`finish_load`](Self::finish_load).
+    /// Makes a database anew out of a set, and those before it that it goes on from, the first
+    /// one first, on a node that nobody else uses. The node runs no events from here on until
+    /// [`finish_load`](Self::finish_load).
     ///
     /// # Errors
     /// [`EngineError::NotLoaded`](crate::EngineError::NotLoaded) when the server refuses a
-    /// statement; [`EngineError::DamagedSet`](crate::EngineError::DamagedSet); a file error, or
-    /// one of the connection.
+    /// statement; [`EngineError::DamagedSet`](crate::EngineError::DamagedSet);
+    /// [`EngineError::NoRoom`](crate::EngineError::NoRoom) and
+    /// [`EngineError::BackupToolFailed`](crate::EngineError::BackupToolFailed) for data files; a
+    /// file error, or one of the connection.
     pub async fn load_set(
+        &self,
+        node: &NodeId,
+        database: &DbName,
+        bases: &[(PathBuf, Manifest)],
+        set: &Path,
+        manifest: &Manifest,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        if manifest.physical.is_none() {
+            return self
+                .load_text(node, database, set, manifest, progress)
+                .await;
+        }
+        let mut sets: Vec<_> = bases
+            .iter()
+            .map(|(path, manifest)| (path.as_path(), manifest))
+            .collect();
+        sets.push((set, manifest));
+        self.load_files(node, database, &sets, progress).await
+    }
+
+    /// Makes a database anew out of SQL text.
+    async fn load_text(
         &self,
         node: &NodeId,
         database: &DbName,
@@ -273,6 +302,7 @@ impl Engine {
     /// # Errors
     /// As with all statements.
     pub async fn finish_load(&self, node: &NodeId) -> Result<()> {
+        self.set_events(node, true).await?;
         let mut sql = self.sql(node).await?;
         sql.set_loading(false, USUAL_PACKET).await?;
         sql.close().await;

@@ -60,6 +60,11 @@ impl Pace {
         }
     }
 
+    /// As many bytes as come.
+    pub(super) fn unbounded() -> Arc<Self> {
+        Arc::new(Self::new(None, None))
+    }
+
     /// How long whoever has so many bytes at the moment `now` has to wait before they may pass.
     /// What was not used earlier is lost.
     fn wait(&self, bytes: usize, now: Instant) -> Duration {

@@ -14,7 +14,7 @@ use crate::sql::ADMIN_ACCOUNT;
 pub(crate) const MAX_PACKET: usize = 1 << 30;
 
 /// How long a statement waits for somebody who changes the definition of a table, in seconds.
-const LOCK_WAIT_SECONDS: u32 = 20;
+pub(super) const LOCK_WAIT_SECONDS: u32 = 20;
 
 /// A connection to one database of a node.
 pub(crate) struct Session(Conn);

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{BackupSource, Engine, EngineConfig, EngineError, Manifest, TakenSet};
+use openpeta_engine::{
+    BackupSource, Base, BaseSet, Engine, EngineConfig, EngineError, Manifest, TakenSet,
+};
 use openpeta_types::NodeId;
 
 use super::{ADMIN_PASSWORD, Bed, SETTINGS, client, db, node};
@@ -57,6 +59,11 @@ impl Beds {
 
     /// Runs a script as MariaDB's client does.
     pub fn script(&self, node: &NodeId, script: &[u8]) {
+        self.script_in(node, "shop", script);
+    }
+
+    /// The same in another database.
+    pub fn script_in(&self, node: &NodeId, database: &str, script: &[u8]) {
         let socket = self.bed.engine.socket_path(node).expect("short enough");
         let options = self.bed.dir.path().join("client.cnf");
         let text = format!(
@@ -71,7 +78,7 @@ impl Beds {
                 "--binary-mode",
                 "--comments",
                 "--max-allowed-packet=1G",
-                "shop",
+                database,
             ])
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
@@ -106,6 +113,54 @@ impl Beds {
         self.try_take(name).await.expect("a backup")
     }
 
+    /// Takes a set of data files, of what was written since another one if there is a base.
+    pub async fn take_files(
+        &self,
+        name: &str,
+        base: Option<&TakenSet>,
+    ) -> Result<TakenSet, EngineError> {
+        let source = BackupSource {
+            instance_id: "pd-a".into(),
+            db_name: "shop".into(),
+            backup_id: name.into(),
+        };
+        let base = base.map(|taken| Base {
+            set: BaseSet {
+                backup_id: taken.manifest.source.backup_id.clone(),
+                manifest_sha256: taken.manifest_sha256.clone(),
+            },
+            lsn: taken.manifest.physical.as_ref().expect("files").to_lsn,
+        });
+        let (set, database) = (self.set(name), db("shop"));
+        self.bed
+            .engine
+            .take_physical_set(
+                &self.from,
+                &database,
+                &set,
+                &source,
+                base.as_ref(),
+                &|_, _, _| {},
+            )
+            .await
+    }
+
+    /// Loads sets of data files that go on from each other.
+    pub async fn load_chain(&self, chain: &[&TakenSet]) -> Result<(), EngineError> {
+        let mut sets: Vec<_> = chain
+            .iter()
+            .map(|taken| {
+                let name = &taken.manifest.source.backup_id;
+                (self.set(name), taken.manifest.clone())
+            })
+            .collect();
+        let (set, manifest) = sets.pop().expect("one at least");
+        let engine = &self.bed.engine;
+        engine
+            .load_set(&self.to, &db("shop"), &sets, &set, &manifest, &|_, _, _| {})
+            .await
+    }
+
     pub async fn check(&self, name: &str, taken: &TakenSet) -> Result<Manifest, EngineError> {
         let set = self.set(name);
         self.bed
@@ -118,7 +173,7 @@ impl Beds {
         let set = self.set(name);
         let engine = &self.bed.engine;
         engine
-            .load_set(&self.to, &db("shop"), &set, manifest, &|_, _, _| {})
+            .load_set(&self.to, &db("shop"), &[], &set, manifest, &|_, _, _| {})
             .await
     }
 

@@ -45,6 +45,9 @@ pub(super) enum BackupCommand {
         /// The set
         #[arg(value_parser = BackupId::parse)]
         backup_id: BackupId,
+        /// Delete the sets that go on from it as well
+        #[arg(long)]
+        with_dependents: bool,
     },
     /// List archives of binary logs: for which time each is whole, and what it takes
     Logs,
@@ -91,6 +94,8 @@ impl BackupCommand {
                         "db_name",
                         "status",
                         "mode",
+                        "method",
+                        "base_id",
                         "bytes",
                         "started_at",
                         "verified_at",
@@ -110,7 +115,16 @@ impl BackupCommand {
                 },
                 FIELDS,
             ),
-            Self::Delete { backup_id } => (C::BackupDelete { backup_id }, FIELDS),
+            Self::Delete {
+                backup_id,
+                with_dependents,
+            } => (
+                C::BackupDelete {
+                    backup_id,
+                    with_dependents,
+                },
+                FIELDS,
+            ),
             Self::Logs => (
                 C::BackupLogs,
                 Form::Rows {

@@ -234,6 +234,8 @@ constructors! {
     backup_not_found = "InvalidBackupId.NotFound";
     /// The backup set is not whole.
     backup_status = "OperationDenied.BackupStatus";
+    /// A set cannot be taken in that way.
+    backup_method = "OperationDenied.BackupMethod";
     /// There is no backup of that time.
     no_backup = "OperationDenied.NotFoundBackup";
     /// The account name is reserved.

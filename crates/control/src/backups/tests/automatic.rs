@@ -166,7 +166,10 @@ async fn sets_go_when_their_time_is_over_and_the_clock_is_believed() {
     };
     let shown = admin(protect(second, true)).await.expect("it exists");
     assert_eq!(shown["protected"], true);
-    let delete = |backup_id| AdminCommand::BackupDelete { backup_id };
+    let delete = |backup_id| AdminCommand::BackupDelete {
+        backup_id,
+        with_dependents: false,
+    };
     assert_eq!(
         admin(delete(second)).await,
         Err("InvalidParameter".into()),

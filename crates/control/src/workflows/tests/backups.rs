@@ -12,7 +12,7 @@ use openpeta_types::{
 use tokio::sync::OnceCell;
 
 use super::*;
-use crate::backups::tests::{create, enable_log, next_second, restore};
+use crate::backups::tests::{create, create_as, enable_log, next_second, restore};
 use crate::testing::connect;
 use crate::workflows::create_database_backup::CreateDatabaseBackup;
 use crate::workflows::restore_database::RestoreDatabase;
@@ -44,25 +44,37 @@ impl Scenario for BackingUp {
     }
 
     async fn assert_done(&self, world: &World) {
-        let (set, directory) = only_backup(world);
-        assert_eq!(set.status, BackupStatus::Success);
-        let sha256 = set.outcome.manifest_sha256.expect("it is whole");
-        let engine = &world.parts.engine;
-        let manifest = engine.check_set(&directory, &sha256).await.expect("whole");
-        assert_eq!(manifest.source.backup_id, set.backup_id.to_string());
+        assert_backed_up(world).await;
     }
 
     async fn assert_unwound(&self, world: &World) {
-        let (set, directory) = only_backup(world);
-        assert_eq!(set.status, BackupStatus::Failed);
-        assert!(set.outcome.failure.is_some() && set.outcome.ended_at.is_some());
-        // Nothing of the set is left, not even the directory above.
-        assert!(!directory.parent().expect("above").exists());
-        let instance = only_instance(world);
-        let instance = world.parts.store.read(|reader| reader.instance(&instance));
-        let instance = instance.expect("the store works").expect("it exists");
-        assert_eq!(instance.status, ObjectStatus::Active);
+        assert_not_backed_up(world);
     }
+}
+
+/// There is a whole set.
+async fn assert_backed_up(world: &World) {
+    let (set, directory) = only_backup(world);
+    assert_eq!(set.status, BackupStatus::Success);
+    let sha256 = set.outcome.manifest_sha256.expect("it is whole");
+    let engine = &world.parts.engine;
+    let manifest = engine.check_set(&directory, &sha256).await.expect("whole");
+    assert_eq!(manifest.source.backup_id, set.backup_id.to_string());
+    let is_physical = set.set.method == BackupMethod::Physical;
+    assert_eq!(manifest.physical.is_some(), is_physical);
+}
+
+/// The set failed, and nothing is left of it.
+fn assert_not_backed_up(world: &World) {
+    let (set, directory) = only_backup(world);
+    assert_eq!(set.status, BackupStatus::Failed);
+    assert!(set.outcome.failure.is_some() && set.outcome.ended_at.is_some());
+    // Nothing of the set is left, not even the directory above.
+    assert!(!directory.parent().expect("above").exists());
+    let instance = only_instance(world);
+    let instance = world.parts.store.read(|reader| reader.instance(&instance));
+    let instance = instance.expect("the store works").expect("it exists");
+    assert_eq!(instance.status, ObjectStatus::Active);
 }
 
 /// The one backup set there is, and where it lies.
@@ -87,6 +99,49 @@ checks!(create_database_backup: BackingUp {
     ends_well_whatever_happens: schedules;
 });
 
+/// The same as data files.
+struct CopyingFiles(TestEngine);
+
+#[async_trait]
+impl Scenario for CopyingFiles {
+    type Workflow = CreateDatabaseBackup;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_with_instance(&self.0).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> CreateDatabaseBackup {
+        CreateDatabaseBackup(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let id = only_instance(world);
+        create_as(world, &id, "shop", &FILES).expect("it is ACTIVE");
+        newest_task(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_backed_up(world).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_not_backed_up(world);
+    }
+}
+
+/// What asks for data files.
+const FILES: [(&str, &str); 1] = [("BackupMethod", "Physical")];
+
+checks!(copy_files: CopyingFiles {
+    bears_the_copy_twice: async |its: &_| check_repeated_step(its, "take-set").await;
+    leaves_nothing_when_cancelled: check_cancels;
+});
+
 struct Restoring(TestEngine);
 
 /// Runs a statement in the database `shop` of an instance.
@@ -98,11 +153,16 @@ pub(super) async fn run(world: &World, id: &InstanceId, statement: &str) {
 
 /// A world with an instance whose database has some rows and a backup set.
 pub(super) async fn world_with_backup(engine: &TestEngine) -> World {
+    world_with_backup_as(engine, &[]).await
+}
+
+/// The same with a set of another kind.
+async fn world_with_backup_as(engine: &TestEngine, parameters: &[(&str, &str)]) -> World {
     let world = world_with_instance(engine).await;
     let id = only_instance(&world);
     run(&world, &id, "CREATE TABLE orders (id INT PRIMARY KEY)").await;
     run(&world, &id, "INSERT INTO orders VALUES (1), (2)").await;
-    create(&world, &id, "shop").expect("it is ACTIVE");
+    create_as(&world, &id, "shop", parameters).expect("it is ACTIVE");
     world.run_tasks().await;
     run(&world, &id, "GRANT UPDATE (id) ON orders TO alice").await;
     // What is not in the set must not be in what is restored.
@@ -152,39 +212,48 @@ impl Scenario for Restoring {
     }
 
     fn enqueue(&self, world: &World) -> TaskId {
-        let (set, _) = only_backup(world);
-        let changes = [("WithAccounts", "true")];
-        restore(world, &only_instance(world), set.backup_id, &changes).expect("it is whole");
-        newest_task(world)
+        enqueue_restore(world)
     }
 
     async fn assert_done(&self, world: &World) {
-        let ids = instances(world);
-        let [source, restored] = ids.as_slice() else {
-            panic!("{ids:?}");
-        };
-        assert_same_accounts(world, source, restored).await;
-        let detail = world
-            .parts
-            .store
-            .read(|reader| reader.instance_detail(restored));
-        let detail = detail.expect("the store works").expect("it exists");
-        assert_eq!(detail.instance.status, ObjectStatus::Active);
-        let database = &detail.databases[0];
-        assert_eq!(database.status, ObjectStatus::Active);
-        assert_eq!(database.source_instance_id.as_ref(), Some(source));
-        assert_eq!(count(world, restored).await, 2);
-        assert_eq!(count(world, source).await, 0);
-        let mut conn = connect(world, restored).await;
-        let scheduler = "SELECT @@GLOBAL.event_scheduler";
-        let scheduler: Option<String> = conn.query_first(scheduler).await.expect("readable");
-        assert_eq!(scheduler.as_deref(), Some("ON"));
-        assert!(world.gateway.route(restored).is_some());
+        assert_restored(world).await;
     }
 
     async fn assert_unwound(&self, world: &World) {
         assert_nothing_restored(world);
     }
+}
+
+fn enqueue_restore(world: &World) -> TaskId {
+    let (set, _) = only_backup(world);
+    let changes = [("WithAccounts", "true")];
+    restore(world, &only_instance(world), set.backup_id, &changes).expect("it is whole");
+    newest_task(world)
+}
+
+/// A new instance has what the set has.
+async fn assert_restored(world: &World) {
+    let ids = instances(world);
+    let [source, restored] = ids.as_slice() else {
+        panic!("{ids:?}");
+    };
+    assert_same_accounts(world, source, restored).await;
+    let detail = world
+        .parts
+        .store
+        .read(|reader| reader.instance_detail(restored));
+    let detail = detail.expect("the store works").expect("it exists");
+    assert_eq!(detail.instance.status, ObjectStatus::Active);
+    let database = &detail.databases[0];
+    assert_eq!(database.status, ObjectStatus::Active);
+    assert_eq!(database.source_instance_id.as_ref(), Some(source));
+    assert_eq!(count(world, restored).await, 2);
+    assert_eq!(count(world, source).await, 0);
+    let mut conn = connect(world, restored).await;
+    let scheduler = "SELECT @@GLOBAL.event_scheduler";
+    let scheduler: Option<String> = conn.query_first(scheduler).await.expect("readable");
+    assert_eq!(scheduler.as_deref(), Some("ON"));
+    assert!(world.gateway.route(restored).is_some());
 }
 
 /// Accounts log in as in the source, and may do the same.
@@ -252,6 +321,44 @@ checks!(restore_database: Restoring {
     is_stuck_when_an_undo_fails: check_failed_undos;
     leaves_nothing_when_cancelled: check_cancels;
     ends_well_whatever_happens: schedules;
+});
+
+/// The same from data files.
+struct RestoringFiles(TestEngine);
+
+#[async_trait]
+impl Scenario for RestoringFiles {
+    type Workflow = RestoreDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_with_backup_as(&self.0, &FILES).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> RestoreDatabase {
+        RestoreDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        enqueue_restore(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_restored(world).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_nothing_restored(world);
+    }
+}
+
+// The other steps are the same as with text.
+checks!(restore_files: RestoringFiles {
+    bears_the_load_twice: async |its: &_| check_repeated_step(its, "load-set").await;
 });
 
 struct RestoringToATime(TestEngine);
@@ -363,6 +470,7 @@ pub(super) async fn world_with_set(engine: &TestEngine) -> World {
             backup_type: BackupType::Full,
             mode: BackupMode::Manual,
             method: BackupMethod::Logical,
+            base_id: None,
             node_spec: database.node_spec,
             node_number: 1,
             started_at: now,

@@ -1,6 +1,6 @@
 //! CreateDatabaseBackup.
 
-use openpeta_types::{BackupId, DbName, InstanceId};
+use openpeta_types::{BackupId, BackupMethod, BackupType, DbName, InstanceId};
 
 use crate::actions::common::{
     DB_NOT_FOUND, DB_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND,
@@ -18,8 +18,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     name: "CreateDatabaseBackup",
     aliases: &[],
     section: Section::Backups,
-    description: "Starts a manual backup of a database: a full logical one. Clients go on \
-        working with the database meanwhile.",
+    description: "Starts a manual backup of a database: a full one. Clients go on working with \
+        the database meanwhile.",
     mutating: true,
     creates_task: true,
     https: HttpsRule::Optional,
@@ -32,6 +32,17 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     parameters: &[
         INSTANCE_ID,
         ParameterSpec::text("DBName", "Database name.").required(),
+        ParameterSpec::text(
+            "BackupMethod",
+            "Extension: Logical for SQL text, Physical for data files. Without it, as the service is configured.",
+        )
+        .allowed(&["Logical", "Physical"]),
+        ParameterSpec::text(
+            "BackupType",
+            "Extension: FullBackup, or IncrementalBackup for what was written since the newest set of data files.",
+        )
+        .default("FullBackup")
+        .allowed(&["FullBackup", "IncrementalBackup"]),
     ],
     response: &[REQUEST_ID, FieldSpec::text("BackupId", "Text here.")],
     errors: &[
@@ -46,6 +57,26 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             403,
             "a backup is running",
         ),
+        ErrorSpec::new(
+            "InvalidBackupMethod.ValueNotSupported",
+            400,
+            "neither Logical nor Physical",
+        ),
+        ErrorSpec::new(
+            "InvalidBackupType.ValueNotSupported",
+            400,
+            "neither FullBackup nor IncrementalBackup",
+        ),
+        ErrorSpec::new(
+            "OperationDenied.BackupMethod",
+            403,
+            "an incremental backup is asked for as SQL text",
+        ),
+        ErrorSpec::new(
+            "OperationDenied.NotFoundBackup",
+            403,
+            "there is no set of data files that an incremental backup could go on from",
+        ),
         FORBIDDEN_RAM,
     ],
     example: &[("InstanceId", "{InstanceId}"), ("DBName", "{DBName}")],
@@ -58,6 +89,10 @@ pub struct CreateDatabaseBackupRequest {
     pub instance_id: InstanceId,
     /// The database.
     pub db_name: DbName,
+    /// How the set is to be taken; as configured when absent.
+    pub method: Option<BackupMethod>,
+    /// Everything, or what was written since another set.
+    pub backup_type: BackupType,
 }
 
 impl ApiRequest for CreateDatabaseBackupRequest {
@@ -69,6 +104,12 @@ impl ApiRequest for CreateDatabaseBackupRequest {
         Ok(Self {
             instance_id: params.instance_id()?,
             db_name: db_name(params, "DBName")?,
+            method: params.choice("BackupMethod", |text| {
+                BackupMethod::parse(text).filter(|method| *method != BackupMethod::Snapshot)
+            })?,
+            backup_type: params
+                .choice("BackupType", BackupType::parse)?
+                .unwrap_or(BackupType::Full),
         })
     }
 }
