@@ -156,10 +156,11 @@ async fn the_moment_is_exact_while_clients_write() {
     }
     let mut chain = Vec::new();
     for name in ["1", "2"] {
-        // A sequence that goes on in the very moment makes an attempt void.
+        // A sequence that goes on in the very moment makes an attempt void, as does a table
+        // of Aria that cannot be locked.
         let taken = loop {
             match beds.take_files(name, chain.last()).await {
-                Err(EngineError::SchemaChanged { object }) if object == "sequence s" => {}
+                Err(EngineError::SchemaChanged { .. }) => {}
                 taken => break taken.expect("a set"),
             }
         };

@@ -26,6 +26,17 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
         "InvalidSecurityIPListAttribute.Malformed",
     ),
     ("ModifyBackupPolicy", "OperationDenied.DBStatus"),
+    // A set is one of several kinds.
+    (
+        "CreateDatabaseBackup",
+        "InvalidBackupMethod.ValueNotSupported",
+    ),
+    (
+        "CreateDatabaseBackup",
+        "InvalidBackupType.ValueNotSupported",
+    ),
+    ("CreateDatabaseBackup", "OperationDenied.BackupMethod"),
+    ("CreateDatabaseBackup", "OperationDenied.NotFoundBackup"),
     // A restore orders an instance.
     ("RestoreDatabase", "InvalidRestoreType.ValueNotSupported"),
     ("RestoreDatabase", "InvalidInstanceName.Malformed"),
@@ -229,12 +240,15 @@ const ADDED_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// Parameters that an action takes although the description lacks them, at the end of its list.
-const ADDED_PARAMETERS: [(&str, &str); 8] = [
+const ADDED_PARAMETERS: [(&str, &str); 10] = [
     // As the vendor's relational service filters its listings.
     ("DescribeInstances", "Tag.N.Key"),
     ("DescribeInstances", "Tag.N.Value"),
     ("DescribeDatabaseList", "Tag.N.Key"),
     ("DescribeDatabaseList", "Tag.N.Value"),
+    // A set is one of several kinds.
+    ("CreateDatabaseBackup", "BackupMethod"),
+    ("CreateDatabaseBackup", "BackupType"),
     // Who deletes by accident knows the statement, not the second.
     ("RestoreDatabase", "RestoreGtid"),
     ("RestoreDatabase", "RestoreBeforeGtid"),

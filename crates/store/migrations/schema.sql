@@ -92,7 +92,7 @@ CREATE TABLE backup_sets (
     manifest_sha256  TEXT,
     failure          TEXT,
     started_at       INTEGER NOT NULL,
-    ended_at         INTEGER, is_protected INTEGER NOT NULL DEFAULT 0, verified_at INTEGER, verify_failure TEXT, key_id TEXT,
+    ended_at         INTEGER, is_protected INTEGER NOT NULL DEFAULT 0, verified_at INTEGER, verify_failure TEXT, key_id TEXT, base_id INTEGER,
     FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT;
 CREATE TABLE databases (
@@ -343,6 +343,7 @@ CREATE INDEX access_keys_expiry ON access_keys (expires_at) WHERE expires_at IS 
 CREATE INDEX access_keys_owner ON access_keys (account_id, ram_user);
 CREATE INDEX audit_account ON audit (account_id);
 CREATE INDEX audit_instance ON audit (instance_id);
+CREATE INDEX backup_sets_base ON backup_sets (base_id) WHERE base_id IS NOT NULL;
 CREATE INDEX backup_sets_database ON backup_sets (instance_id, db_name, started_at);
 CREATE INDEX backup_sets_ended ON backup_sets (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX deliveries_webhook ON deliveries (webhook_id, seq);
