@@ -98,6 +98,9 @@ pub enum NotCancellable {
     /// It failed and is being undone.
     #[error("it failed and is being undone")]
     Unwinding,
+    /// Nothing of it can be undone, and so neither can the decision to do it.
+    #[error("it cannot be undone")]
+    Irrevocable,
     /// It has begun what cannot be undone.
     #[error("it has begun what cannot be undone")]
     PastForwardStep,

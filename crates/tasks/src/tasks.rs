@@ -170,6 +170,14 @@ impl Tasks {
         let Some(workflow) = self.workflows.find(&task.workflow) else {
             return refuse(NotCancellable::UnknownWorkflow);
         };
+        // Whoever decided on it has written so already; to undo that is no part of it.
+        if workflow
+            .specs()
+            .first()
+            .is_some_and(|spec| spec.kind == StepKind::Forward)
+        {
+            return refuse(NotCancellable::Irrevocable);
+        }
         if past_forward_step(writer, workflow.as_ref(), task_id)? {
             return refuse(NotCancellable::PastForwardStep);
         }

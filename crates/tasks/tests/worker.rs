@@ -5,10 +5,12 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use common::*;
-use openpeta_store::{StepState, Store, Task, TaskPhase, Topic};
+use openpeta_store::{StepState, Store, Task, TaskPhase, Topic, Writer};
 use openpeta_tasks::{
-    NotCancellable, RetryPolicy, StepError, TaskError, Tasks, TasksConfig, Workflows,
+    NotCancellable, RetryPolicy, Step, StepEntry, StepError, TaskContext, TaskError, Tasks,
+    TasksConfig, Workflow, Workflows, forward,
 };
 use openpeta_types::{TaskId, TaskStatus};
 
@@ -201,6 +203,59 @@ async fn progress_follows_weights_and_reports_and_the_end_is_expected_from_exper
     assert_eq!(task(&store, second).progress, 50);
     build.permits.add_permits(1);
     tasks.wait(second).await.unwrap();
+}
+
+/// Nothing of it can be undone.
+struct Burn;
+
+impl Workflow for Burn {
+    const NAME: &'static str = "burn";
+    type Params = House;
+
+    fn steps() -> Vec<StepEntry<Self>> {
+        vec![forward(SetFire)]
+    }
+
+    fn on_success(&self, _: &Writer<'_>, _: &TaskContext<'_, Self>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+struct SetFire;
+
+#[async_trait]
+impl Step<Burn> for SetFire {
+    const NAME: &'static str = "set-fire";
+    const TITLE: &'static str = "Set fire to it";
+    type Output = ();
+
+    async fn run(&self, _: &Burn, _: &TaskContext<'_, Burn>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// What was decided with such a task is written when it is added, and stays.
+#[tokio::test]
+async fn what_cannot_be_undone_cannot_be_cancelled_even_before_it_begins() {
+    let (_directory, store) = open();
+    let tasks = Tasks::start(store.clone(), Workflows::new().with(Burn), config());
+    tasks.shutdown().await;
+    let burn = enqueue::<Burn>(&store, 1, None);
+    let refused = tasks.cancel(burn).expect_err("it cannot be undone");
+    assert!(
+        matches!(
+            refused,
+            TaskError::NotCancellable {
+                reason: NotCancellable::Irrevocable,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    assert!(!task(&store, burn).cancel_requested);
+    let tasks = Tasks::start(store.clone(), Workflows::new().with(Burn), config());
+    let done = tasks.wait(burn).await.expect("it ends");
+    assert_eq!(done.phase, TaskPhase::Done);
 }
 
 #[tokio::test]
