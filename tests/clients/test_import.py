@@ -112,8 +112,8 @@ def world():
 
 
 def loading(world, task):
-    """Waits until rows are being loaded."""
-    poll(lambda: "Loading table" in (world.show(task)["message"] or ""), 60, lambda: str(world.show(task)))
+    """Waits until a part of the dump is being loaded."""
+    poll(lambda: (world.show(task)["message"] or "").startswith("Loading"), 60, lambda: str(world.show(task)))
 
 
 def test_a_dump_is_imported_and_exported(world):
@@ -185,25 +185,69 @@ def test_a_live_server_is_imported(world):
         assert secret not in world.service.log() and secret not in str(shown)
 
 
-def test_an_import_that_is_killed_goes_on_and_one_that_is_cancelled_leaves_nothing(world):
-    task = world.begin(world.dump)
+class Stalling(http.server.ThreadingHTTPServer):
+    """Serves the dump, but no more than half of it as long as the gate is shut."""
+
+    daemon_threads = True
+
+    def __init__(self, dump):
+        super().__init__(("127.0.0.1", 0), StallingHandler)
+        self.dump, self.gate = dump, threading.Event()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/dump.sql.gz"
+
+
+class StallingHandler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        dump, half = self.server.dump, len(self.server.dump) // 2
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(dump)))
+        self.end_headers()
+        try:
+            self.wfile.write(dump[:half])
+            self.wfile.flush()
+            self.server.gate.wait(120)
+            self.wfile.write(dump[half:])
+        except OSError:
+            # Whoever asked is gone.
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def stalling(world):
+    with Stalling(world.dump.read_bytes()) as server:
+        yield server
+        server.gate.set()
+        server.shutdown()
+
+
+def test_an_import_that_is_killed_goes_on_and_one_that_is_cancelled_leaves_nothing(world, stalling):
+    task = world.begin(stalling.url())
     loading(world, task)
     assert world.tables(1) == []
     world.service.admin("task", "cancel", task)
     assert world.ended(task)["status"] != DONE
     assert world.tables(1) == []
 
-    task = world.begin(world.dump)
+    task = world.begin(stalling.url())
     loading(world, task)
     world.service.kill()
+    stalling.gate.set()
     world.service.start()
     world.imported(task)
     world.empty(1)
 
-    task = world.begin(world.dump)
+    stalling.gate.clear()
+    task = world.begin(stalling.url())
     loading(world, task)
     for pid in world.service.node_pids():
         end(pid)
+    stalling.gate.set()
     shown = world.ended(task)
     assert shown["status"] == DONE, shown
     poll(functools.partial(reachable, world), 60, "the node does not come back")
