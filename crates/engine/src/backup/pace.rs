@@ -87,7 +87,8 @@ impl Pace {
         let is_early = |looked: Instant| now.saturating_duration_since(looked) < BETWEEN_LOOKS;
         if !state.looked.is_some_and(is_early) {
             state.looked = Some(now);
-            let own = OWN_THREADS * f64::from(state.running) * state.share.0;
+            // Who looks is at work, and so are the threads that it works with, however long they rested.
+            let own = OWN_THREADS * f64::from(state.running);
             let load = load().map_or(0.0, |load| load.without(own));
             state.share = state.share.after(load);
         }
