@@ -4,30 +4,13 @@ mod common;
 
 use common::*;
 use openpeta_store::{
-    BackupOutcome, BackupPolicy, BackupSetFilter, NewBackupSet, ScheduledDatabase, Store,
-    StoreError, Verification, Writer,
+    BackupOutcome, BackupPolicy, BackupSetFilter, NewBackupSet, ScheduledDatabase, StoreError,
+    Verification, Writer,
 };
 use openpeta_types::{
     BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, ChargeType,
     ObjectStatus, RetentionDays,
 };
-
-/// A store with a tenant and an instance of it.
-fn with_instance() -> (tempfile::TempDir, Store) {
-    let (directory, store) = open();
-    write(&store, |writer| {
-        writer.insert_tenant(&tenant(1))?;
-        writer.insert_instance(&instance(1, 1))
-    });
-    (directory, store)
-}
-
-fn refused<T: std::fmt::Debug>(
-    store: &Store,
-    write: impl FnOnce(&Writer<'_>) -> Result<T, StoreError>,
-) -> StoreError {
-    store.write(write).unwrap_err()
-}
 
 #[test]
 fn backup_policies_go_with_their_database() {

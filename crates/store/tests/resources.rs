@@ -9,29 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use openpeta_store::{
     AccessKeyStatus, AuditEntry, AuditFilter, Endpoint, IdempotencyRecord, NewOrder, NewTask,
     NodeState, OrderFilter, PolicyAttachment, StepState, Store, StoreError, TaskFilter, TaskPhase,
-    Topic, Writer,
+    Topic,
 };
 use openpeta_types::{
     AccountStatus, ChargeType, EndpointType, LockMode, NetworkType, ObjectStatus, PrivilegeSet,
     Secret, TaskId, TaskStatus, WhitelistGroup, parse_entries,
 };
-
-/// A store with a tenant and an instance of it.
-fn with_instance() -> (tempfile::TempDir, Store) {
-    let (directory, store) = open();
-    write(&store, |writer| {
-        writer.insert_tenant(&tenant(1))?;
-        writer.insert_instance(&instance(1, 1))
-    });
-    (directory, store)
-}
-
-fn refused<T: std::fmt::Debug>(
-    store: &Store,
-    write: impl FnOnce(&Writer<'_>) -> Result<T, StoreError>,
-) -> StoreError {
-    store.write(write).unwrap_err()
-}
 
 #[test]
 fn tenants() {

@@ -220,3 +220,21 @@ pub fn move_instance(writer: &Writer<'_>, number: u64, away: bool) -> Result<(),
 pub fn sees_even_ones(id: &InstanceId, region: &str) -> bool {
     region == "cn-hangzhou" && id.as_str().ends_with(['0', '2', '4', '6', '8'])
 }
+
+/// A store with a tenant and an instance of it.
+pub fn with_instance() -> (tempfile::TempDir, Store) {
+    let (directory, store) = open();
+    write(&store, |writer| {
+        writer.insert_tenant(&tenant(1))?;
+        writer.insert_instance(&instance(1, 1))
+    });
+    (directory, store)
+}
+
+/// Why a write is refused.
+pub fn refused<T: std::fmt::Debug>(
+    store: &Store,
+    write: impl FnOnce(&Writer<'_>) -> Result<T, StoreError>,
+) -> StoreError {
+    store.write(write).unwrap_err()
+}
