@@ -146,6 +146,7 @@ impl Parts {
                 .engine
                 .socket_path(node_id)
                 .map_err(ControlError::internal)?,
+            sharding: None,
             max_connections: node.settings.max_connections,
             write_lock,
         }))

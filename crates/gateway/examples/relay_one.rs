@@ -69,6 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         limits: HashMap::new(),
         slow_threshold: None,
         node_socket: socket.into(),
+        sharding: None,
         max_connections: 10_000,
         write_lock: None,
     });

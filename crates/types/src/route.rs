@@ -1,8 +1,10 @@
 //! What the control plane tells the gateway about an instance.
 
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::{InstanceId, Secret, Whitelist};
 
@@ -21,12 +23,36 @@ pub struct InstanceRoute {
     pub limits: HashMap<String, AccountLimits>,
     /// Statements that take so long are slow; zero for none, `None` for what is configured.
     pub slow_threshold: Option<Duration>,
-    /// Unix socket of the instance's node.
+    /// Unix socket of the instance's node; with several, of the one that has every database.
     pub node_socket: PathBuf,
+    /// How its rows are spread, when it has more than one node.
+    pub sharding: Option<Sharding>,
     /// Sessions that may be open at once; one more is refused with error 1040.
     pub max_connections: u32,
     /// Why writes are refused, when they are; named in the error that a client sees.
     pub write_lock: Option<String>,
+}
+
+impl InstanceRoute {
+    /// Where sessions go: to the node, or to what stands before several.
+    #[must_use]
+    pub fn session_socket(&self) -> &Path {
+        self.sharding
+            .as_ref()
+            .map_or(&self.node_socket, |sharding| &sharding.coordinator_socket)
+    }
+}
+
+/// How the rows of an instance are spread over its nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharding {
+    /// Unix socket of the coordinator, which speaks the protocol of a node.
+    pub coordinator_socket: PathBuf,
+    /// Unix sockets of the nodes by number; the first is [`InstanceRoute::node_socket`].
+    pub nodes: Vec<PathBuf>,
+    /// The databases that are spread over several nodes: which node, by its number, each partition is
+    /// on. A database that is not named is whole on the first node.
+    pub databases: BTreeMap<String, Vec<u16>>,
 }
 
 /// How much an account may do at once; 0 is no limit.

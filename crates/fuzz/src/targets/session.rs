@@ -194,6 +194,7 @@ fn route(flags: u8) -> InstanceRoute {
         limits: HashMap::new(),
         slow_threshold: None,
         node_socket: "/nowhere".into(),
+        sharding: None,
         max_connections: 10,
         write_lock: (flags & 2 != 0).then(|| "disk full".to_owned()),
     }

@@ -76,7 +76,8 @@ impl Worker {
         }
         let meter = newcomer.instance.meter(self.index);
         let session = Session::new(params, meter, self.time(io));
-        self.open_node(io, newcomer, session, Arc::new(route.node_socket.clone()));
+        let socket = Arc::new(route.session_socket().to_owned());
+        self.open_node(io, newcomer, session, socket);
     }
 
     /// Begins on a connection that waits for such a client.

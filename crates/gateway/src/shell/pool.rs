@@ -32,7 +32,7 @@ pub(super) struct Parked {
 impl Parked {
     /// Whether a client of its address could still use it.
     pub(super) fn fits(&self, route: &InstanceRoute) -> bool {
-        route.node_socket == *self.socket
+        route.session_socket() == *self.socket
             && route.whitelist.admits(self.peer)
             && self.warm.fits(route)
     }

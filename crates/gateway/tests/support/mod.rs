@@ -70,6 +70,7 @@ impl Setup {
             limits: std::collections::HashMap::new(),
             slow_threshold: None,
             node_socket: node.socket.clone(),
+            sharding: None,
             max_connections: 100,
             write_lock: None,
         };

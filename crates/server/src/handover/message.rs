@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use openpeta_types::route::{AccountLimits, AccountLogin, InstanceRoute};
+use openpeta_types::route::{AccountLimits, AccountLogin, InstanceRoute, Sharding};
 use openpeta_types::{EndpointId, InstanceId, Secret, Whitelist};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,8 @@ pub(super) struct Route {
     #[serde(default)]
     slow_threshold: Option<Duration>,
     node_socket: PathBuf,
+    #[serde(default)]
+    sharding: Option<Sharding>,
     max_connections: u32,
     #[serde(default)]
     write_lock: Option<String>,
@@ -108,6 +110,7 @@ impl From<&InstanceRoute> for Route {
                 .collect(),
             slow_threshold: route.slow_threshold,
             node_socket: route.node_socket.clone(),
+            sharding: route.sharding.clone(),
             max_connections: route.max_connections,
             write_lock: route.write_lock.clone(),
         }
@@ -138,6 +141,7 @@ impl From<Route> for InstanceRoute {
                 .collect(),
             slow_threshold: route.slow_threshold,
             node_socket: route.node_socket,
+            sharding: route.sharding,
             max_connections: route.max_connections,
             write_lock: route.write_lock,
         }
@@ -170,6 +174,11 @@ mod tests {
             limits: [("app".to_owned(), limits)].into(),
             slow_threshold: Some(Duration::from_millis(250)),
             node_socket: "/run/node.sock".into(),
+            sharding: Some(Sharding {
+                coordinator_socket: "/run/coordinator.sock".into(),
+                nodes: vec!["/run/node.sock".into(), "/run/second.sock".into()],
+                databases: [("shop".to_owned(), vec![0, 1])].into(),
+            }),
             max_connections: 9,
             write_lock: Some("disk".to_owned()),
         };
@@ -186,6 +195,7 @@ mod tests {
         assert_eq!(received.limits, route.limits);
         assert_eq!(received.slow_threshold, route.slow_threshold);
         assert_eq!(received.node_socket, route.node_socket);
+        assert_eq!(received.sharding, route.sharding);
         assert_eq!(received.max_connections, route.max_connections);
         assert_eq!(received.write_lock, route.write_lock);
     }

@@ -63,6 +63,7 @@ fn route() -> InstanceRoute {
         limits: HashMap::new(),
         slow_threshold: None,
         node_socket: "/nowhere".into(),
+        sharding: None,
         max_connections: 10,
         write_lock: None,
     }
