@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates that ship, lowest first: each may use only those before it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "openpeta-types",
     "openpeta-rpc-api",
     "openpeta-mysql-wire",
@@ -16,6 +16,7 @@ const LAYERS: [&str; 14] = [
     "openpeta-xa",
     "openpeta-store",
     "openpeta-engine",
+    "openpeta-coordinator",
     "openpeta-tasks",
     "openpeta-monitor",
     "openpeta-control",

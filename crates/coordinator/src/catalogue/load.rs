@@ -1,0 +1,258 @@
+//! Reads the catalogue from home.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use openpeta_mysql_wire::ErrPacket;
+use openpeta_sql_route::{Dialect, KeyColumn};
+
+use super::{Catalogue, Column, Definition, Distribution, Indirect, Named, Table, option_of};
+use crate::node::{NodeConnection, NodeError, Reply};
+
+/// Why the catalogue is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The node was not reached.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The node did not answer.
+    #[error("the catalogue cannot be read: {}", String::from_utf8_lossy(&.0.message))]
+    Refused(ErrPacket),
+    /// A distributed table is not as it was made.
+    #[error("the table {schema}.{name} cannot be distributed as it says: {why}")]
+    Table {
+        /// Its database.
+        schema: String,
+        /// Its name.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+type Rows = Vec<Vec<Option<String>>>;
+
+/// Reads what tables of these databases are distributed, over a connection that sees all of them.
+///
+/// # Errors
+/// [`LoadError`].
+pub async fn load(
+    home: &mut NodeConnection,
+    databases: &BTreeSet<String>,
+    dialect: Dialect,
+) -> Result<Catalogue, LoadError> {
+    let mut catalogue = Catalogue::default();
+    if databases.is_empty() {
+        return Ok(catalogue);
+    }
+    let list: Vec<_> = databases.iter().map(|name| quoted(name)).collect();
+    let list = list.join(",");
+    let tables = rows(
+        home,
+        &format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, CREATE_OPTIONS, ENGINE FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA IN ({list}) AND TABLE_TYPE = 'BASE TABLE' \
+             AND CREATE_OPTIONS LIKE '%distribute\\_by%'"
+        ),
+    )
+    .await?;
+    for row in tables {
+        let [schema, name, options, engine] = fields(row);
+        let Some(definition) = option_of(&options) else {
+            continue;
+        };
+        let table = table(home, schema, name, engine, definition).await?;
+        let (schema, name) = (table.schema.clone(), table.name.clone());
+        catalogue.add(&schema, &name, Named::Table(Arc::new(table)));
+    }
+    if !catalogue.is_empty() {
+        indirect(home, &mut catalogue, dialect).await?;
+    }
+    Ok(catalogue)
+}
+
+async fn table(
+    home: &mut NodeConnection,
+    schema: String,
+    name: String,
+    engine: String,
+    definition: Definition,
+) -> Result<Table, LoadError> {
+    let is_it = format!(
+        "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        quoted(&schema),
+        quoted(&name)
+    );
+    let columns = rows(
+        home,
+        &format!(
+            "SELECT c.COLUMN_NAME, c.COLUMN_TYPE, c.DATA_TYPE, c.IS_NULLABLE, c.COLLATION_NAME, n.ID, \
+             c.CHARACTER_MAXIMUM_LENGTH, c.IS_GENERATED, c.EXTRA, c.COLUMN_DEFAULT, c.COLUMN_KEY \
+             FROM information_schema.COLUMNS c LEFT JOIN \
+             (SELECT FULL_COLLATION_NAME, MIN(ID) AS ID \
+             FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY \
+             GROUP BY FULL_COLLATION_NAME) n ON n.FULL_COLLATION_NAME = c.COLLATION_NAME \
+             WHERE c.{} ORDER BY c.ORDINAL_POSITION",
+            is_it.replace("AND TABLE_NAME", "AND c.TABLE_NAME")
+        ),
+    )
+    .await?;
+    let mut primary_key = Vec::new();
+    let columns: Vec<Column> = columns
+        .into_iter()
+        .map(|row| {
+            let default = row.get(9).cloned().flatten();
+            let collation = row.get(4).cloned().flatten();
+            let [name, column_type, data_type, nullable, _, id, chars, generated, extra, _, key] =
+                fields(row);
+            if key == "PRI" {
+                primary_key.push(name.clone());
+            }
+            Column {
+                invisible: extra.to_ascii_uppercase().contains("INVISIBLE"),
+                name,
+                column_type,
+                data_type,
+                nullable: nullable == "YES",
+                collation,
+                collation_id: id.parse().ok(),
+                max_chars: chars.parse().ok(),
+                generated: generated != "NEVER",
+                default,
+                extra,
+            }
+        })
+        .collect();
+    let distribution = match definition {
+        Definition::Broadcast => Distribution::Broadcast,
+        Definition::Hash(column) => {
+            let found = columns.iter().position(|it| it.name.eq_ignore_ascii_case(&column));
+            let kind = match found {
+                Some(position) => columns[position].key_type().map(|kind| (position, kind)),
+                None => Err(format!("it has no column `{column}`")),
+            };
+            let (position, kind) = kind.map_err(|why| LoadError::Table {
+                schema: schema.clone(),
+                name: name.clone(),
+                why,
+            })?;
+            Distribution::Hash(KeyColumn {
+                name: columns[position].name.clone(),
+                // Rows without a list of columns have no value for invisible ones.
+                position: columns[..position].iter().filter(|it| !it.invisible).count(),
+                kind,
+            })
+        }
+    };
+    let triggers = rows(
+        home,
+        &format!(
+            "SELECT 1 FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} \
+             AND EVENT_OBJECT_TABLE = {} LIMIT 1",
+            quoted(&schema),
+            quoted(&name)
+        ),
+    )
+    .await?;
+    let foreign = rows(
+        home,
+        &format!(
+            "SELECT 1 FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE \
+             CONSTRAINT_SCHEMA = {schema} AND TABLE_NAME = {name} \
+             OR UNIQUE_CONSTRAINT_SCHEMA = {schema} AND REFERENCED_TABLE_NAME = {name} LIMIT 1",
+            schema = quoted(&schema),
+            name = quoted(&name)
+        ),
+    )
+    .await?;
+    let auto = |it: &Column| it.extra.to_ascii_lowercase().contains("auto_increment");
+    Ok(Table {
+        auto_increment: columns.iter().position(auto),
+        schema,
+        name,
+        distribution,
+        columns,
+        primary_key,
+        has_triggers: !triggers.is_empty(),
+        has_foreign_keys: !foreign.is_empty(),
+        engine,
+    })
+}
+
+/// Finds views, routines and tables with triggers that lead to distributed tables, however many of them
+/// stand in between.
+async fn indirect(
+    home: &mut NodeConnection,
+    catalogue: &mut Catalogue,
+    dialect: Dialect,
+) -> Result<(), LoadError> {
+    let mut bodies: Vec<(Indirect, String, String, String)> = Vec::new();
+    for (kind, sql) in [
+        (
+            Indirect::View,
+            "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS \
+             WHERE TABLE_SCHEMA <> 'sys'",
+        ),
+        (
+            Indirect::Routine,
+            "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES \
+             WHERE ROUTINE_SCHEMA NOT IN ('sys', 'mysql')",
+        ),
+        (
+            Indirect::Trigger,
+            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, ACTION_STATEMENT \
+             FROM information_schema.TRIGGERS",
+        ),
+    ] {
+        for row in rows(home, sql).await? {
+            let [schema, name, body] = fields(row);
+            bodies.push((kind, schema, name, body));
+        }
+    }
+    let is_dynamic = |body: &str| {
+        let mut lexer = openpeta_sql_route::Lexer::new(body.as_bytes(), dialect);
+        lexer.any(|token| token.is_word("PREPARE") || token.is_word("IMMEDIATE"))
+    };
+    catalogue.dynamic_routines = bodies
+        .iter()
+        .any(|(kind, _, _, body)| *kind == Indirect::Routine && is_dynamic(body));
+    let mut again = true;
+    while std::mem::take(&mut again) {
+        for (kind, schema, name, body) in &bodies {
+            if catalogue.get(schema, name).is_some() {
+                continue;
+            }
+            let leads = *kind == Indirect::Routine && is_dynamic(body)
+                || !catalogue
+                    .mentioned(body.as_bytes(), Some(schema), dialect)
+                    .is_empty();
+            if leads {
+                catalogue.add(schema, name, Named::Indirect(*kind));
+                again = true;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn rows(home: &mut NodeConnection, sql: &str) -> Result<Rows, LoadError> {
+    let found = match home.query(sql).await? {
+        Reply::Rows(found) => found.texts().map_err(NodeError::from)?,
+        Reply::Ok(_) => Vec::new(),
+        Reply::Err(error) => return Err(LoadError::Refused(error)),
+    };
+    let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+    let row = |row: Vec<Option<Vec<u8>>>| row.into_iter().map(|it| it.map(text)).collect();
+    Ok(found.into_iter().map(row).collect())
+}
+
+/// The values of a row, an empty one for NULL.
+fn fields<const N: usize>(row: Vec<Option<String>>) -> [String; N] {
+    let mut values = row.into_iter();
+    [(); N].map(|()| values.next().flatten().unwrap_or_default())
+}
+
+/// A text as a literal.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}

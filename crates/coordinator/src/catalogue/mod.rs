@@ -1,0 +1,207 @@
+//! Which tables are distributed, and what else a statement can touch them through.
+
+mod column;
+mod definition;
+mod load;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use openpeta_sql_route::{Dialect, KeyColumn, Lexer, TokenKind};
+
+pub use column::Column;
+pub use definition::{Definition, OPTION, option_of};
+pub use load::load;
+
+/// A table that is not whole on home alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its database.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Where its rows are.
+    pub distribution: Distribution,
+    /// Its columns, in order.
+    pub columns: Vec<Column>,
+    /// The place of its `AUTO_INCREMENT` column among them.
+    pub auto_increment: Option<usize>,
+    /// The names of the columns of its primary key.
+    pub primary_key: Vec<String>,
+    /// Whether triggers run when it is written to.
+    pub has_triggers: bool,
+    /// Whether foreign keys go out from it or lead to it.
+    pub has_foreign_keys: bool,
+    /// Its engine, as `information_schema` writes it.
+    pub engine: String,
+}
+
+/// Where the rows of a table are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// Each row on the node of its key's partition.
+    Hash(KeyColumn),
+    /// All rows on all nodes of the database.
+    Broadcast,
+}
+
+impl Table {
+    /// The column that it is distributed by.
+    #[must_use]
+    pub fn key(&self) -> Option<&KeyColumn> {
+        match &self.distribution {
+            Distribution::Hash(key) => Some(key),
+            Distribution::Broadcast => None,
+        }
+    }
+
+    /// The place of a column by its name.
+    #[must_use]
+    pub fn column(&self, name: &[u8]) -> Option<usize> {
+        let is_it = |column: &Column| column.name.as_bytes().eq_ignore_ascii_case(name);
+        self.columns.iter().position(is_it)
+    }
+}
+
+/// What stands between a statement and a distributed table that it does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indirect {
+    /// A view.
+    View,
+    /// A stored function or procedure.
+    Routine,
+    /// A table whose triggers touch a distributed one.
+    Trigger,
+}
+
+/// What a name in a statement stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A distributed or broadcast table.
+    Table(Arc<Table>),
+    /// Something that leads to one.
+    Indirect(Indirect),
+}
+
+/// All that is to be known of an instance's tables to tell where a statement runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    named: BTreeMap<String, BTreeMap<String, Named>>,
+    /// The names alone, of whatever database.
+    names: BTreeSet<String>,
+    /// A routine runs statements that are put together when it runs.
+    dynamic_routines: bool,
+}
+
+impl Catalogue {
+    /// Of these tables, and nothing that leads to them.
+    #[must_use]
+    pub fn of_tables(tables: impl IntoIterator<Item = Table>) -> Self {
+        let mut catalogue = Self::default();
+        for table in tables {
+            let (schema, name) = (table.schema.clone(), table.name.clone());
+            catalogue.add(&schema, &name, Named::Table(Arc::new(table)));
+        }
+        catalogue
+    }
+
+    fn add(&mut self, schema: &str, name: &str, named: Named) {
+        self.names.insert(name.to_owned());
+        let of_schema = self.named.entry(schema.to_owned()).or_default();
+        of_schema.entry(name.to_owned()).or_insert(named);
+    }
+
+    /// Whether no table is distributed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// What a name of a database stands for; `None` if it leads to no distributed table.
+    #[must_use]
+    pub fn get(&self, schema: &str, name: &str) -> Option<&Named> {
+        self.named.get(schema)?.get(name)
+    }
+
+    /// A distributed table by its names.
+    #[must_use]
+    pub fn table(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {
+        match self.get(schema, name)? {
+            Named::Table(table) => Some(table),
+            Named::Indirect(_) => None,
+        }
+    }
+
+    /// All distributed tables.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        let all = self.named.values().flat_map(BTreeMap::values);
+        all.filter_map(|named| match named {
+            Named::Table(table) => Some(table),
+            Named::Indirect(_) => None,
+        })
+    }
+
+    /// Whether some routine runs statements that are put together when it runs.
+    #[must_use]
+    pub fn has_dynamic_routines(&self) -> bool {
+        self.dynamic_routines
+    }
+
+    /// Whether one of the names may stand in a text, whatever the text means.
+    #[must_use]
+    pub fn may_be_in(&self, text: &[u8]) -> bool {
+        let has = |name: &String| {
+            let name = name.as_bytes();
+            text.windows(name.len())
+                .any(|part| part.eq_ignore_ascii_case(name))
+        };
+        self.names.iter().any(has)
+    }
+
+    /// What the names in a text stand for when they are names of tables, views or routines: with the
+    /// database before them, or in `database`. Some may be names of columns.
+    #[must_use]
+    pub fn mentioned(
+        &self,
+        text: &[u8],
+        database: Option<&str>,
+        dialect: Dialect,
+    ) -> Vec<(String, String, Named)> {
+        let mut found: Vec<(String, String, Named)> = Vec::new();
+        let mut add = |schema: &str, name: &str| {
+            let is_known = found.iter().any(|(s, n, _)| s == schema && n == name);
+            if let Some(named) = self.get(schema, name).filter(|_| !is_known) {
+                found.push((schema.to_owned(), name.to_owned(), named.clone()));
+            }
+        };
+        let mut before: Option<String> = None;
+        let mut point = false;
+        for token in Lexer::new(text, dialect) {
+            if !token.kind.is_significant() {
+                continue;
+            }
+            let name = match token.kind {
+                TokenKind::Word | TokenKind::QuotedName => token.name(&dialect),
+                _ => None,
+            };
+            let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
+            if let Some(name) = &name {
+                match before.as_deref().filter(|_| point) {
+                    Some(schema) => add(schema, name),
+                    None => {
+                        if let Some(database) = database {
+                            add(database, name);
+                        }
+                    }
+                }
+            }
+            if token.is_symbol(".") {
+                point = true;
+            } else {
+                point = false;
+                before = name;
+            }
+        }
+        found
+    }
+}

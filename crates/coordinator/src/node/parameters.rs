@@ -1,0 +1,246 @@
+//! Parameters of prepared statements.
+
+use openpeta_mysql_wire::command::COM_STMT_EXECUTE;
+use openpeta_mysql_wire::{Reader, WireError, put_lenenc_bytes};
+
+const UNSIGNED: u8 = 0x80;
+const NULL: u8 = 0x06;
+const TINY: u8 = 0x01;
+const SHORT: u8 = 0x02;
+const LONG: u8 = 0x03;
+const FLOAT: u8 = 0x04;
+const DOUBLE: u8 = 0x05;
+const TIMESTAMP: u8 = 0x07;
+const LONGLONG: u8 = 0x08;
+const INT24: u8 = 0x09;
+const DATE: u8 = 0x0A;
+const TIME: u8 = 0x0B;
+const DATETIME: u8 = 0x0C;
+const YEAR: u8 = 0x0D;
+
+/// A value that is bound to a placeholder, as it stands in the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its type and whether it is unsigned, as the protocol writes them.
+    pub kind: [u8; 2],
+    /// Its bytes, with their length in front where the type wants it; `None` for NULL.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Parameter {
+    /// The whole number that it is, if its type is one of those.
+    #[must_use]
+    pub fn integer(&self) -> Option<i128> {
+        let value = self.value.as_deref()?;
+        let [kind, flags] = self.kind;
+        let signed = flags & UNSIGNED == 0;
+        Some(match (kind, value) {
+            (TINY, &[byte]) if signed => i128::from(byte.cast_signed()),
+            (TINY, &[byte]) => i128::from(byte),
+            (SHORT | YEAR, &[a, b]) if signed => i128::from(i16::from_le_bytes([a, b])),
+            (SHORT | YEAR, &[a, b]) => i128::from(u16::from_le_bytes([a, b])),
+            (LONG | INT24, bytes) => {
+                let bytes = bytes.try_into().ok()?;
+                match signed {
+                    true => i128::from(i32::from_le_bytes(bytes)),
+                    false => i128::from(u32::from_le_bytes(bytes)),
+                }
+            }
+            (LONGLONG, bytes) => {
+                let bytes = bytes.try_into().ok()?;
+                match signed {
+                    true => i128::from(i64::from_le_bytes(bytes)),
+                    false => i128::from(u64::from_le_bytes(bytes)),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// The string that it is, if its type is one of those.
+    #[must_use]
+    pub fn text(&self) -> Option<&[u8]> {
+        if is_fixed(self.kind[0]).is_some() || is_time(self.kind[0]) {
+            return None;
+        }
+        Reader::new(self.value.as_deref()?).lenenc_bytes().ok()
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn of_text(text: &[u8]) -> Self {
+        let mut value = Vec::with_capacity(text.len() + 9);
+        put_lenenc_bytes(&mut value, text);
+        Self {
+            kind: [0xFD, 0],
+            value: Some(value),
+        }
+    }
+}
+
+/// How many bytes a value of that type has, if that is fixed.
+fn is_fixed(kind: u8) -> Option<usize> {
+    match kind {
+        NULL => Some(0),
+        TINY => Some(1),
+        SHORT | YEAR => Some(2),
+        LONG | INT24 | FLOAT => Some(4),
+        DOUBLE | LONGLONG => Some(8),
+        _ => None,
+    }
+}
+
+fn is_time(kind: u8) -> bool {
+    matches!(kind, TIMESTAMP | DATE | TIME | DATETIME)
+}
+
+/// Reads the parameters of a COM_STMT_EXECUTE with its command byte. `types` are those of the last
+/// time, which a client need not send again. `long` are values that came by COM_STMT_SEND_LONG_DATA.
+///
+/// # Errors
+/// When the packet is not as long as it says.
+pub fn parameters_of(
+    command: &[u8],
+    count: usize,
+    types: &[[u8; 2]],
+    long: &[Option<Vec<u8>>],
+) -> Result<Vec<Parameter>, WireError> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let mut reader = Reader::new(command);
+    // Command, statement, flags, iterations.
+    reader.bytes(10)?;
+    let nulls = reader.bytes(count.div_ceil(8))?;
+    let mut kinds = types.to_vec();
+    if reader.u8()? != 0 {
+        kinds.clear();
+        for _ in 0..count {
+            kinds.push(reader.array()?);
+        }
+    }
+    if kinds.len() != count {
+        return Err(WireError::Malformed("types of parameters"));
+    }
+    let mut parameters = Vec::with_capacity(count);
+    for (number, kind) in kinds.into_iter().enumerate() {
+        if let Some(Some(text)) = long.get(number) {
+            let value = Parameter::of_text(text).value;
+            parameters.push(Parameter { kind, value });
+            continue;
+        }
+        if nulls[number / 8] >> (number % 8) & 1 == 1 || kind[0] == NULL {
+            parameters.push(Parameter { kind, value: None });
+            continue;
+        }
+        let before = reader.clone();
+        let len = match is_fixed(kind[0]) {
+            Some(len) => len,
+            None if is_time(kind[0]) => 1 + usize::from(reader.clone().u8()?),
+            None => {
+                let total = before.clone().rest().len();
+                let mut after = before.clone();
+                after.lenenc_bytes()?;
+                total - after.rest().len()
+            }
+        };
+        let value = Some(reader.bytes(len)?.to_vec());
+        parameters.push(Parameter { kind, value });
+    }
+    Ok(parameters)
+}
+
+/// The command that executes a statement with these parameters.
+#[must_use]
+pub fn execute_payload(id: u32, parameters: &[Parameter]) -> Vec<u8> {
+    let mut command = vec![COM_STMT_EXECUTE];
+    command.extend_from_slice(&id.to_le_bytes());
+    // No cursor, one iteration.
+    command.push(0);
+    command.extend_from_slice(&1_u32.to_le_bytes());
+    if parameters.is_empty() {
+        return command;
+    }
+    let mut nulls = vec![0_u8; parameters.len().div_ceil(8)];
+    for (number, parameter) in parameters.iter().enumerate() {
+        if parameter.value.is_none() {
+            nulls[number / 8] |= 1 << (number % 8);
+        }
+    }
+    command.extend_from_slice(&nulls);
+    command.push(1);
+    for parameter in parameters {
+        command.extend_from_slice(&parameter.kind);
+    }
+    for parameter in parameters {
+        command.extend_from_slice(parameter.value.as_deref().unwrap_or_default());
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parameter() -> impl Strategy<Value = Parameter> {
+        let fixed = |kind: u8, len: usize| {
+            (any::<bool>(), proptest::collection::vec(any::<u8>(), len)).prop_map(
+                move |(unsigned, value)| Parameter {
+                    kind: [kind, u8::from(unsigned) << 7],
+                    value: Some(value),
+                },
+            )
+        };
+        let time = proptest::collection::vec(any::<u8>(), 0..12).prop_map(|bytes| Parameter {
+            kind: [DATETIME, 0],
+            value: Some([vec![bytes.len() as u8], bytes].concat()),
+        });
+        prop_oneof![
+            fixed(TINY, 1),
+            fixed(SHORT, 2),
+            fixed(LONG, 4),
+            fixed(LONGLONG, 8),
+            fixed(DOUBLE, 8),
+            time,
+            proptest::collection::vec(any::<u8>(), 0..300)
+                .prop_map(|text| Parameter::of_text(&text)),
+            Just(Parameter {
+                kind: [LONG, 0],
+                value: None
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(parameters in proptest::collection::vec(parameter(), 0..20)) {
+            let command = execute_payload(7, &parameters);
+            let read = parameters_of(&command, parameters.len(), &[], &[]);
+            prop_assert_eq!(read, Ok(parameters));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), count in 0..9_usize) {
+            let _ = parameters_of(&bytes, count, &[], &[]);
+        }
+    }
+
+    #[test]
+    fn whole_numbers_of_all_widths() {
+        let of = |kind, unsigned: bool, value: &[u8]| {
+            let value = Some(value.to_vec());
+            Parameter { kind: [kind, u8::from(unsigned) << 7], value }.integer()
+        };
+        assert_eq!(of(TINY, false, &[0xFF]), Some(-1));
+        assert_eq!(of(TINY, true, &[0xFF]), Some(255));
+        assert_eq!(of(SHORT, false, &[0xFE, 0xFF]), Some(-2));
+        assert_eq!(of(LONG, true, &[0xFF; 4]), Some(u32::MAX.into()));
+        assert_eq!(of(LONGLONG, true, &[0xFF; 8]), Some(u64::MAX.into()));
+        assert_eq!(of(LONGLONG, false, &[0xFF; 8]), Some(-1));
+        assert_eq!(of(DOUBLE, false, &[0; 8]), None);
+        assert_eq!(Parameter::of_text(b"a").integer(), None);
+        assert_eq!(Parameter::of_text(b"a").text(), Some(&b"a"[..]));
+    }
+}

@@ -1,0 +1,47 @@
+//! What a plan depends on besides the statement and the catalogue.
+
+use openpeta_sql_route::Dialect;
+
+/// What is known of a session when one of its statements is planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The database that names without one are in.
+    pub database: Option<String>,
+    /// How the server reads the session's statements.
+    pub dialect: Dialect,
+    /// `sql_mode` has `PIPES_AS_CONCAT`.
+    pub pipes_concat: bool,
+    /// The session's `sql_mode`.
+    pub sql_mode: String,
+    /// A transaction is open.
+    pub in_transaction: bool,
+    /// It is one that may not write.
+    pub read_only: bool,
+    /// `autocommit` is on.
+    pub autocommit: bool,
+    /// The session's isolation level: `REPEATABLE-READ`.
+    pub isolation: String,
+}
+
+impl Facts {
+    /// Of a session that has changed nothing, on a server of this version.
+    #[must_use]
+    pub fn new(server_version: u32) -> Self {
+        Self {
+            database: None,
+            dialect: Dialect::new(server_version),
+            pipes_concat: false,
+            sql_mode: String::new(),
+            in_transaction: false,
+            read_only: false,
+            autocommit: true,
+            isolation: "REPEATABLE-READ".to_owned(),
+        }
+    }
+
+    /// Whether the mode has a word.
+    #[must_use]
+    pub fn has_mode(&self, word: &str) -> bool {
+        self.sql_mode.split(',').any(|it| it == word)
+    }
+}

@@ -1,0 +1,112 @@
+//! Statements as tokens with their places.
+
+use std::ops::Range;
+
+use openpeta_sql_route::{Dialect, Lexer, StatementReader, Token, TokenKind};
+
+/// The significant tokens of a statement.
+#[derive(Clone, Debug)]
+pub struct Tokens<'a> {
+    /// The text that they are of.
+    pub text: &'a [u8],
+    /// The tokens, those in executable comments included.
+    pub list: Vec<Token<'a>>,
+    /// Whether some stand in executable comments.
+    pub has_executable: bool,
+    /// Whether the server cannot read it to its end either.
+    pub is_broken: bool,
+}
+
+impl<'a> Tokens<'a> {
+    /// Of a text that is one statement.
+    #[must_use]
+    pub fn of(text: &'a [u8], dialect: Dialect) -> Self {
+        let mut tokens = Self {
+            text,
+            list: Vec::new(),
+            has_executable: false,
+            is_broken: false,
+        };
+        for token in Lexer::new(text, dialect) {
+            match token.kind {
+                TokenKind::ExecutableStart => tokens.has_executable = true,
+                TokenKind::Invalid => tokens.is_broken = true,
+                kind if kind.is_significant() => tokens.list.push(token),
+                _ => {}
+            }
+        }
+        while tokens.list.last().is_some_and(|token| token.is_symbol(";")) {
+            tokens.list.pop();
+        }
+        tokens
+    }
+
+    /// Where a token stands.
+    #[must_use]
+    pub fn range(&self, token: &Token<'a>) -> Range<usize> {
+        let start = token.text.as_ptr().addr() - self.text.as_ptr().addr();
+        start..start + token.text.len()
+    }
+
+    /// Whether it has that word anywhere.
+    #[must_use]
+    pub fn has_word(&self, word: &str) -> bool {
+        self.list.iter().any(|token| token.is_word(word))
+    }
+
+    /// The first word, in upper case.
+    #[must_use]
+    pub fn verb(&self) -> String {
+        self.word(0)
+    }
+
+    /// The word at a place, in upper case; empty for anything else.
+    #[must_use]
+    pub fn word(&self, at: usize) -> String {
+        match self.list.get(at) {
+            Some(token) if token.kind == TokenKind::Word => {
+                String::from_utf8_lossy(token.text).to_ascii_uppercase()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// A name with the database before it, if it has one, and how many tokens it takes.
+#[must_use]
+pub fn table_name(tokens: &[Token<'_>], dialect: Dialect) -> Option<(Option<String>, String, usize)> {
+    let name = |token: &Token<'_>| {
+        let name = token.name(&dialect)?;
+        Some(String::from_utf8_lossy(&name).into_owned())
+    };
+    match tokens {
+        [schema, point, table, ..] if point.is_symbol(".") => {
+            Some((Some(name(schema)?), name(table)?, 3))
+        }
+        [table, ..] => Some((None, name(table)?, 1)),
+        [] => None,
+    }
+}
+
+/// The statements of a text, without the semicolons that end them. Nothing but white space behind the
+/// last semicolon is no statement.
+#[must_use]
+pub fn split(text: &[u8], dialect: Dialect) -> Vec<Range<usize>> {
+    let mut reader = StatementReader::new(dialect);
+    let mut statements = Vec::new();
+    let mut lexer = Lexer::new(text, dialect);
+    let mut start = 0;
+    loop {
+        let at = lexer.position();
+        let Some(token) = lexer.next() else { break };
+        // Inside of an executable comment it would be the server's to say what ends where.
+        if reader.push(&token).is_some() && !lexer.in_executable_comment() {
+            statements.push(start..at);
+            start = lexer.position();
+        }
+    }
+    if reader.end().is_some() && !text[start..].trim_ascii().is_empty() {
+        statements.push(start..text.len());
+    }
+    statements
+}

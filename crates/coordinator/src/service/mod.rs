@@ -1,0 +1,178 @@
+//! The service: a listener for each instance that has several nodes.
+
+mod instance;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openpeta_types::route::InstanceRoute;
+use openpeta_types::{InstanceId, Secret};
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+pub use instance::Instance;
+
+use crate::session;
+
+/// What the service needs to know.
+#[derive(Clone, Debug)]
+pub struct CoordinatorsConfig {
+    /// Where it keeps what must not be lost: decisions, intents, ranges of ids.
+    pub directory: PathBuf,
+    /// The account by which it looks after nodes on its own.
+    pub admin_account: String,
+    /// That account's password.
+    pub admin_password: Secret,
+    /// The nodes' version, as executable comments give it: 101119 is 10.11.19.
+    pub server_version: u32,
+}
+
+/// Why the service cannot do what it is asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorError {
+    /// A file operation failed.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The route names no nodes.
+    #[error("the instance {0} has no nodes to coordinate")]
+    NotSharded(InstanceId),
+}
+
+/// The coordinators of all instances with several nodes.
+#[derive(Debug)]
+pub struct Coordinators {
+    config: Arc<CoordinatorsConfig>,
+    served: Mutex<HashMap<InstanceId, Served>>,
+}
+
+/// An instance that is served.
+#[derive(Debug)]
+struct Served {
+    instance: Arc<Instance>,
+    socket: PathBuf,
+    listener: JoinHandle<()>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+impl Coordinators {
+    /// Opens the service with its directory, which is made if there is none.
+    ///
+    /// # Errors
+    /// [`CoordinatorError::Io`].
+    pub fn open(config: CoordinatorsConfig) -> Result<Self, CoordinatorError> {
+        let made = std::fs::create_dir_all(&config.directory);
+        made.map_err(|source| error("create", &config.directory, source))?;
+        Ok(Self {
+            config: Arc::new(config),
+            served: Mutex::default(),
+        })
+    }
+
+    /// Serves an instance, or takes note of a route that has changed. It must be called within a
+    /// tokio runtime, on which sessions then run.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`] when the socket cannot be made.
+    pub fn publish(&self, route: &Arc<InstanceRoute>) -> Result<(), CoordinatorError> {
+        let id = &route.instance_id;
+        let Some(sharding) = &route.sharding else {
+            return Err(CoordinatorError::NotSharded(id.clone()));
+        };
+        let mut served = self.lock();
+        if let Some(found) = served.get(id)
+            && found.socket == sharding.coordinator_socket
+        {
+            found.instance.set_route(route);
+            return Ok(());
+        }
+        let socket = sharding.coordinator_socket.clone();
+        let listener = listen(&socket)?;
+        let instance = match served.remove(id) {
+            Some(found) => Arc::clone(&found.instance),
+            None => Arc::new(Instance::new(Arc::clone(&self.config), route)),
+        };
+        instance.set_route(route);
+        let listener = tokio::spawn(accept(listener, Arc::clone(&instance)));
+        served.insert(
+            id.clone(),
+            Served {
+                instance,
+                socket,
+                listener,
+            },
+        );
+        Ok(())
+    }
+
+    /// Serves an instance no more: nobody gets in. Sessions that are open stay.
+    pub fn withdraw(&self, id: &InstanceId) {
+        if let Some(served) = self.lock().remove(id) {
+            // Another process may have made it anew; it then has another inode, and is not ours.
+            let _ = std::fs::remove_file(&served.socket);
+        }
+    }
+
+    /// Tables of an instance may have been redefined on its nodes by somebody else.
+    pub fn forget_tables(&self, id: &InstanceId) {
+        if let Some(served) = self.lock().get(id) {
+            served.instance.forget_tables();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn listen(socket: &Path) -> Result<UnixListener, CoordinatorError> {
+    match std::fs::remove_file(socket) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(error("remove", socket, source));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(|source| error("listen on", socket, source))?;
+    let only_us = std::fs::Permissions::from_mode(0o600);
+    let set = std::fs::set_permissions(socket, only_us);
+    set.map_err(|source| error("protect", socket, source))?;
+    Ok(listener)
+}
+
+async fn accept(listener: UnixListener, instance: Arc<Instance>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                tokio::spawn(session::serve(Arc::clone(&instance), socket));
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: others must end before it gets better.
+                tracing::warn!(%error, "a session cannot be accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn error(action: &'static str, path: &Path, source: io::Error) -> CoordinatorError {
+    CoordinatorError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,192 @@
+//! The connections of a session: home, and the branches that it has opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Failure;
+use super::variables::Variables;
+use crate::node::{NodeConnection, NodeLogin, Reply, kill};
+use crate::service::Instance;
+use crate::topology::Topology;
+
+/// A session's connections to nodes.
+#[derive(Debug)]
+pub struct Nodes {
+    instance: Arc<Instance>,
+    home: NodeConnection,
+    branches: BTreeMap<u16, Branch>,
+    login: Option<NodeLogin>,
+    variables: Variables,
+}
+
+/// A connection to a node that is not home.
+#[derive(Debug)]
+struct Branch {
+    connection: NodeConnection,
+    /// What was last set there.
+    variables: Option<Variables>,
+    /// A command is under way: what it runs is to be killed when nobody waits for it any more.
+    busy: bool,
+}
+
+impl Nodes {
+    pub(super) fn new(
+        instance: Arc<Instance>,
+        home: NodeConnection,
+        login: Option<NodeLogin>,
+    ) -> Self {
+        Self {
+            instance,
+            home,
+            branches: BTreeMap::new(),
+            login,
+            variables: Variables::default(),
+        }
+    }
+
+    /// The instance that they are of.
+    #[must_use]
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// The session's connection to home.
+    pub fn home(&mut self) -> &mut NodeConnection {
+        &mut self.home
+    }
+
+    /// The session's variables, as home told them last.
+    #[must_use]
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    /// Asks home for the session's variables.
+    pub(super) async fn learn_variables(&mut self) -> Result<(), Failure> {
+        let reply = self.home.query(Variables::question()).await;
+        let rows = match reply.map_err(Failure::Home)? {
+            Reply::Rows(rows) => rows.texts(),
+            Reply::Ok(_) => Ok(Vec::new()),
+            Reply::Err(error) => return Err(error.into()),
+        };
+        let row = rows.map_err(|error| Failure::Home(error.into()))?.pop();
+        self.variables = Variables::of_row(row.unwrap_or_default());
+        Ok(())
+    }
+
+    /// The connection to a node, opened if it is not yet, with the session's variables.
+    ///
+    /// # Errors
+    /// [`Failure::Branch`] when it is not reached.
+    pub async fn node(&mut self, node: u16) -> Result<&mut NodeConnection, Failure> {
+        if node == Topology::HOME {
+            return Ok(&mut self.home);
+        }
+        self.open(node).await?;
+        let branch = self.branches.get_mut(&node).expect("opened above");
+        Ok(&mut branch.connection)
+    }
+
+    /// The connections to several nodes, home among them or not, each opened and made ready.
+    ///
+    /// # Errors
+    /// As [`Self::node`].
+    pub async fn several(
+        &mut self,
+        nodes: &[u16],
+    ) -> Result<Vec<(u16, &mut NodeConnection)>, Failure> {
+        for node in nodes.iter().filter(|node| **node != Topology::HOME) {
+            self.open(*node).await?;
+        }
+        let mut found = Vec::with_capacity(nodes.len());
+        if nodes.contains(&Topology::HOME) {
+            found.push((Topology::HOME, &mut self.home));
+        }
+        for (node, branch) in &mut self.branches {
+            if nodes.contains(node) {
+                branch.busy = true;
+                found.push((*node, &mut branch.connection));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn open(&mut self, node: u16) -> Result<(), Failure> {
+        let failed = |source| Failure::Branch { node, source };
+        if !self.branches.contains_key(&node) {
+            let login = self.login.clone().ok_or_else(|| {
+                Failure::from(crate::Refusal::new(
+                    "account-unknown",
+                    "the service does not know this account, so it cannot reach other nodes for it",
+                ))
+            })?;
+            let topology = self.instance.topology();
+            let socket = topology.socket(node).map(std::path::Path::to_owned);
+            let socket = socket.ok_or_else(|| failed(crate::node::NodeError::closed()))?;
+            let connection = NodeConnection::connect(&socket, &login).await;
+            let branch = Branch {
+                connection: connection.map_err(failed)?,
+                variables: None,
+                busy: false,
+            };
+            self.branches.insert(node, branch);
+        }
+        let branch = self.branches.get_mut(&node).expect("opened above");
+        let mut statements = Vec::new();
+        let before = branch.variables.as_ref();
+        statements.extend(self.variables.change(before));
+        let had = before.and_then(|before| before.database.as_ref());
+        if let Some(database) = &self.variables.database
+            && had != Some(database)
+        {
+            statements.push(format!("USE `{}`", database.replace('`', "``")));
+        }
+        if statements.is_empty() {
+            return Ok(());
+        }
+        branch.busy = true;
+        for reply in branch
+            .connection
+            .query_all(&statements)
+            .await
+            .map_err(failed)?
+        {
+            match reply {
+                // The database may exist at home alone; names without one are never sent then.
+                Reply::Err(error) if error.code != 1049 => return Err(error.into()),
+                _ => {}
+            }
+        }
+        branch.busy = false;
+        branch.variables = Some(self.variables.clone());
+        Ok(())
+    }
+
+    /// Notes that no command is under way on any branch.
+    pub fn rest(&mut self) {
+        for branch in self.branches.values_mut() {
+            branch.busy = false;
+        }
+    }
+
+    /// Lets go of a branch, whatever it does.
+    pub(super) fn lose(&mut self, node: u16) {
+        self.branches.remove(&node);
+    }
+
+    /// Lets go of all branches; what they run is killed.
+    pub(super) fn abandon(&mut self) {
+        for (node, branch) in std::mem::take(&mut self.branches) {
+            let topology = self.instance.topology();
+            let socket = topology.socket(node).map(std::path::Path::to_owned);
+            if let (true, Some(socket), Some(login)) = (branch.busy, socket, self.login.clone()) {
+                let thread = branch.connection.thread_id();
+                tokio::spawn(async move {
+                    if let Err(error) = kill(&socket, &login, thread).await {
+                        tracing::debug!(node, %error, "a branch could not be killed");
+                    }
+                });
+            }
+        }
+    }
+}

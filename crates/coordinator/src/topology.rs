@@ -1,0 +1,75 @@
+//! Which nodes an instance has, and which partition is where.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+
+use openpeta_sql_route::Partitions;
+use openpeta_types::route::Sharding;
+
+/// The nodes of an instance by number, and where the partitions of its databases are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    nodes: Vec<PathBuf>,
+    databases: BTreeMap<String, Vec<u16>>,
+}
+
+impl Topology {
+    /// As the route has it.
+    #[must_use]
+    pub fn new(sharding: &Sharding) -> Self {
+        Self {
+            nodes: sharding.nodes.clone(),
+            databases: sharding.databases.clone(),
+        }
+    }
+
+    /// The number of the first node, which has all that is not distributed.
+    pub const HOME: u16 = 0;
+
+    /// How many nodes there are.
+    #[must_use]
+    pub fn len(&self) -> u16 {
+        self.nodes.len().try_into().unwrap_or(u16::MAX)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The socket of a node.
+    #[must_use]
+    pub fn socket(&self, node: u16) -> Option<&Path> {
+        self.nodes.get(usize::from(node)).map(PathBuf::as_path)
+    }
+
+    /// The databases that are spread over nodes.
+    pub fn databases(&self) -> impl Iterator<Item = &str> {
+        self.databases.keys().map(String::as_str)
+    }
+
+    /// The partitions of a database; `None` if it is not spread.
+    #[must_use]
+    pub fn partitions(&self, database: &str) -> Option<Partitions> {
+        let count = self.databases.get(database)?.len();
+        let count = NonZeroU16::new(count.try_into().ok()?)?;
+        Some(Partitions::new(count))
+    }
+
+    /// The node that a partition of a database is on.
+    #[must_use]
+    pub fn node_of(&self, database: &str, partition: u16) -> Option<u16> {
+        let nodes = self.databases.get(database)?;
+        nodes.get(usize::from(partition)).copied()
+    }
+
+    /// The nodes that a database is on, in order. Home is always one of them.
+    #[must_use]
+    pub fn nodes_of(&self, database: &str) -> Vec<u16> {
+        let spread = self.databases.get(database).into_iter().flatten();
+        let nodes: BTreeSet<u16> = spread.copied().chain([Self::HOME]).collect();
+        nodes.into_iter().collect()
+    }
+}
