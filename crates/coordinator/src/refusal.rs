@@ -18,11 +18,7 @@ impl Refusal {
     #[must_use]
     pub fn new(code: &'static str, what: impl fmt::Display) -> Self {
         Self {
-            error: ErrPacket::new(
-                NOT_SUPPORTED,
-                b"42000",
-                format!("OpenPeta: {code}: {what}"),
-            ),
+            error: ErrPacket::new(NOT_SUPPORTED, b"42000", format!("OpenPeta: {code}: {what}")),
         }
     }
 

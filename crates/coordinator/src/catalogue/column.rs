@@ -47,7 +47,8 @@ impl Column {
                 self.name
             ));
         }
-        let unsigned = self.column_type.contains("unsigned") || self.column_type.contains("zerofill");
+        let unsigned =
+            self.column_type.contains("unsigned") || self.column_type.contains("zerofill");
         let bits = match self.data_type.as_str() {
             "tinyint" => Some(8),
             "smallint" => Some(16),

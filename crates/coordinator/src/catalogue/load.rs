@@ -1,6 +1,6 @@
 //! Reads the catalogue from home.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openpeta_mysql_wire::ErrPacket;
@@ -103,8 +103,19 @@ async fn table(
         .map(|row| {
             let default = row.get(9).cloned().flatten();
             let collation = row.get(4).cloned().flatten();
-            let [name, column_type, data_type, nullable, _, id, chars, generated, extra, _, key] =
-                fields(row);
+            let [
+                name,
+                column_type,
+                data_type,
+                nullable,
+                _,
+                id,
+                chars,
+                generated,
+                extra,
+                _,
+                key,
+            ] = fields(row);
             if key == "PRI" {
                 primary_key.push(name.clone());
             }
@@ -126,7 +137,9 @@ async fn table(
     let distribution = match definition {
         Definition::Broadcast => Distribution::Broadcast,
         Definition::Hash(column) => {
-            let found = columns.iter().position(|it| it.name.eq_ignore_ascii_case(&column));
+            let found = columns
+                .iter()
+                .position(|it| it.name.eq_ignore_ascii_case(&column));
             let kind = match found {
                 Some(position) => columns[position].key_type().map(|kind| (position, kind)),
                 None => Err(format!("it has no column `{column}`")),
@@ -139,7 +152,10 @@ async fn table(
             Distribution::Hash(KeyColumn {
                 name: columns[position].name.clone(),
                 // Rows without a list of columns have no value for invisible ones.
-                position: columns[..position].iter().filter(|it| !it.invisible).count(),
+                position: columns[..position]
+                    .iter()
+                    .filter(|it| !it.invisible)
+                    .count(),
                 kind,
             })
         }

@@ -299,10 +299,7 @@ impl NodeConnection {
     ///
     /// # Errors
     /// When the connection is lost.
-    pub async fn prepare(
-        &mut self,
-        sql: &[u8],
-    ) -> Result<Result<Prepared, ErrPacket>, NodeError> {
+    pub async fn prepare(&mut self, sql: &[u8]) -> Result<Result<Prepared, ErrPacket>, NodeError> {
         let mut command = vec![COM_STMT_PREPARE];
         command.extend_from_slice(sql);
         self.send(&command).await?;
@@ -336,7 +333,8 @@ impl NodeConnection {
         statement: &Prepared,
         parameters: &[Parameter],
     ) -> Result<Reply, NodeError> {
-        self.send(&execute_payload(statement.id, parameters)).await?;
+        self.send(&execute_payload(statement.id, parameters))
+            .await?;
         self.read_whole().await
     }
 

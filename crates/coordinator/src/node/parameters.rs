@@ -231,7 +231,11 @@ mod tests {
     fn whole_numbers_of_all_widths() {
         let of = |kind, unsigned: bool, value: &[u8]| {
             let value = Some(value.to_vec());
-            Parameter { kind: [kind, u8::from(unsigned) << 7], value }.integer()
+            Parameter {
+                kind: [kind, u8::from(unsigned) << 7],
+                value,
+            }
+            .integer()
         };
         assert_eq!(of(TINY, false, &[0xFF]), Some(-1));
         assert_eq!(of(TINY, true, &[0xFF]), Some(255));

@@ -112,7 +112,10 @@ impl ResultSet {
             .iter()
             .map(|row| {
                 let values = text_row(row, self.columns.len())?;
-                Ok(values.into_iter().map(|it| it.map(<[u8]>::to_vec)).collect())
+                Ok(values
+                    .into_iter()
+                    .map(|it| it.map(<[u8]>::to_vec))
+                    .collect())
             })
             .collect()
     }

@@ -74,7 +74,10 @@ impl<'a> Tokens<'a> {
 
 /// A name with the database before it, if it has one, and how many tokens it takes.
 #[must_use]
-pub fn table_name(tokens: &[Token<'_>], dialect: Dialect) -> Option<(Option<String>, String, usize)> {
+pub fn table_name(
+    tokens: &[Token<'_>],
+    dialect: Dialect,
+) -> Option<(Option<String>, String, usize)> {
     let name = |token: &Token<'_>| {
         let name = token.name(&dialect)?;
         Some(String::from_utf8_lossy(&name).into_owned())

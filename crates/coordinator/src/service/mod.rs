@@ -147,7 +147,8 @@ fn listen(socket: &Path) -> Result<UnixListener, CoordinatorError> {
         }
         _ => {}
     }
-    let listener = UnixListener::bind(socket).map_err(|source| error("listen on", socket, source))?;
+    let listener =
+        UnixListener::bind(socket).map_err(|source| error("listen on", socket, source))?;
     let only_us = std::fs::Permissions::from_mode(0o600);
     let set = std::fs::set_permissions(socket, only_us);
     set.map_err(|source| error("protect", socket, source))?;

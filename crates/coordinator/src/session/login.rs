@@ -63,7 +63,7 @@ pub async fn relay_login(
                 if came? == 0 {
                     return Ok(None);
                 }
-                if !heard.from_client(client, home).await? {
+                if !heard.hear_client(client, home).await? {
                     return Ok(None);
                 }
             }
@@ -73,7 +73,7 @@ pub async fn relay_login(
 
 impl Heard {
     /// Passes on what came from the client; `false` if it wants what does not exist here.
-    async fn from_client(
+    async fn hear_client(
         &mut self,
         client: &mut PacketStream,
         home: &mut PacketStream,
@@ -87,7 +87,7 @@ impl Heard {
                 if let ProxyHeader::Client { client, server } = header {
                     self.client = Some((client, server));
                 }
-                home.write(&bytes[..len].to_vec()).await?;
+                home.write(&bytes[..len]).await?;
                 client.consume(len);
             }
             self.header = self.client.is_some() || !client.buffered().is_empty();

@@ -50,10 +50,7 @@ pub(crate) async fn serve(instance: Arc<Instance>, socket: UnixStream) {
     }
 }
 
-async fn login(
-    instance: &Arc<Instance>,
-    socket: UnixStream,
-) -> Result<Option<Session>, NodeError> {
+async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Session>, NodeError> {
     let topology = instance.topology();
     let home = topology.socket(Topology::HOME).ok_or(NodeError::closed())?;
     let mut client = PacketStream::new(socket);

@@ -123,7 +123,10 @@ impl Variables {
                 None => format!("{name}=NULL"),
                 Some(value) if is_number(name) => format!("{name}={value}"),
                 Some(value) => {
-                    format!("{name}='{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+                    format!(
+                        "{name}='{}'",
+                        value.replace('\\', "\\\\").replace('\'', "''")
+                    )
                 }
             });
         }
