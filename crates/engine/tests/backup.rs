@@ -1,14 +1,12 @@
 //! Backup sets: what is taken, loaded and compared is the same to the last bit, and what is not
 //! is noticed.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::beds::Beds;
-use common::db;
+use crate::common::beds::Beds;
+use crate::common::db;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{
     BackupKeys, BackupSource, EngineConfig, EngineError, Manifest, decrypt_backup,

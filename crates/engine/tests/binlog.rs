@@ -1,15 +1,13 @@
 //! The archive of a binary log, and databases brought to a later moment out of it: at each second
 //! the content is what it was.
 
-mod common;
-
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::beds::Beds;
-use common::db;
+use crate::common::beds::Beds;
+use crate::common::db;
 use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{

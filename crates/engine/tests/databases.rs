@@ -1,10 +1,10 @@
 //! Databases of a node, against a real server: how they come and go.
 
-mod common;
+use crate::common;
 
 use std::time::{Duration, Instant};
 
-use common::{Bed, account, client, db, refused, try_sql};
+use crate::common::{Bed, account, client, db, refused, try_sql};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{ADMIN_ACCOUNT, NodeSql};

@@ -1,9 +1,9 @@
 //! Definition statements of users against a real server: they reach their database alone, are
 //! carried out once, and tables are shown as they are.
 
-mod common;
+use crate::common;
 
-use common::{Bed, client, db, refused};
+use crate::common::{Bed, client, db, refused};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{ADMIN_ACCOUNT, Defined, TableState};

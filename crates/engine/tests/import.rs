@@ -1,15 +1,13 @@
 //! Imports of what real programs dump: what comes out is what went in, what a dump may not do is
 //! refused, and whatever goes wrong leaves the database empty.
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::beds::Beds;
-use common::{ADMIN_PASSWORD, db};
+use crate::common::beds::Beds;
+use crate::common::{ADMIN_PASSWORD, db};
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{EngineError, ImportOptions, ImportPlace, ImportSource, Imported, Manifest};
 use openpeta_types::{AccountName, DbName};

@@ -1,9 +1,7 @@
 //! The lexer reads what MariaDB reads: literals, names and comments out of random pieces, each
 //! judged by a real server. `OPENPETA_SEED` repeats one run.
 
-mod common;
-
-use common::{ADMIN_PASSWORD, Bed, client};
+use crate::common::{ADMIN_PASSWORD, Bed, client};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row, Value};
 use openpeta_engine::ADMIN_ACCOUNT;

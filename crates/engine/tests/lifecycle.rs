@@ -1,6 +1,6 @@
 //! The life of a node, against a real server.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{ADMIN_PASSWORD, Bed, SETTINGS, STOP_DEADLINE, db, kill, node};
+use crate::common::{ADMIN_PASSWORD, Bed, SETTINGS, STOP_DEADLINE, db, kill, node};
 use openpeta_engine::{Applied, Engine, EngineConfig, EngineError, NodeEntryState, StopOutcome};
 use openpeta_types::{NodeSettings, Secret};
 
@@ -426,7 +426,12 @@ async fn a_node_outlives_the_process_that_started_it() {
         .await
         .expect("create");
     let mut starter = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "starter_process", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "lifecycle::starter_process",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("OPENPETA_TEST_DATA_DIR", &bed.config.data_dir)
         .stdout(Stdio::piped())
         .spawn()

@@ -1,11 +1,9 @@
 //! Times of a node's life and its memory. Run by hand:
 //! `cargo nextest run --release -p openpeta-engine --run-ignored only --no-capture measure`.
 
-mod common;
-
 use std::time::Instant;
 
-use common::{Bed, SETTINGS, STOP_DEADLINE, node};
+use crate::common::{Bed, SETTINGS, STOP_DEADLINE, node};
 
 #[tokio::test]
 #[ignore = "prints numbers, checks nothing"]

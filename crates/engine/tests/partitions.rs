@@ -1,10 +1,8 @@
 //! Partitions as the router computes them, against what a real server computes.
 
-mod common;
-
 use std::num::NonZeroU16;
 
-use common::{Bed, account, client, db};
+use crate::common::{Bed, account, client, db};
 use mysql_async::prelude::Queryable;
 
 use openpeta_sql_route::{Folding, Partitions};

@@ -1,14 +1,12 @@
 //! Sets of data files: what the manifest says was read from the server while it went on, and
 //! what comes of the files is exactly that.
 
-mod common;
-
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::beds::Beds;
-use common::db;
+use crate::common::beds::Beds;
+use crate::common::db;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{BackupKeys, EngineError, Manifest, TakenSet, decrypt_backup};
 

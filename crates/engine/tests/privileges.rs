@@ -1,11 +1,11 @@
 //! Privileges on one database, replaced and put back, against a real server.
 
-mod common;
+use crate::common;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Bed, account, client, db, try_sql};
+use crate::common::{Bed, account, client, db, try_sql};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{ADMIN_ACCOUNT, NodeSql};

@@ -1,10 +1,8 @@
 //! What is told of statements by their text alone, against what a real server does with them.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{ADMIN_PASSWORD, Bed, client, db};
+use crate::common::{ADMIN_PASSWORD, Bed, client, db};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use openpeta_sql_route::{

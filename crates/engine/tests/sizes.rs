@@ -1,10 +1,8 @@
 //! What tables and temporary files take, against a real server.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Bed, account, client, db};
+use crate::common::{Bed, account, client, db};
 use mysql_async::prelude::Queryable;
 use openpeta_engine::TableSizes;
 use openpeta_types::{AccountType, PrivilegeSet, Secret};

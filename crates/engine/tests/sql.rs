@@ -1,11 +1,11 @@
 //! Administration over SQL, against a real server: databases, accounts and their privileges.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::time::Duration;
 
-use common::{Bed, account, client, db, raw, refused, try_sql};
+use crate::common::{Bed, account, client, db, raw, refused, try_sql};
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{ADMIN_ACCOUNT, EngineError};
 use openpeta_types::{AccountName, AccountType, PrivilegeSet, Secret};

@@ -1,10 +1,8 @@
 //! The walls around accounts of type Super, against a real server.
 
-mod common;
-
 use std::fs;
 
-use common::{Bed, account, client, db, refused, try_sql};
+use crate::common::{Bed, account, client, db, refused, try_sql};
 use mysql_async::prelude::Queryable;
 use openpeta_types::{AccountType, Secret};
 

@@ -3,14 +3,12 @@
 //!
 //! `OPENPETA_XA_KILLS` says how often something is killed, `OPENPETA_SEED` makes the order.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{ADMIN_PASSWORD, Bed, SETTINGS, client, db, kill, node};
+use crate::common::{ADMIN_PASSWORD, Bed, SETTINGS, client, db, kill, node};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use openpeta_types::NodeId;

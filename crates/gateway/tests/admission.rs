@@ -1,19 +1,17 @@
 //! Who gets in, who does not, and who is put out again.
 
-mod support;
-
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use openpeta_gateway::{GatewayConfig, GatewayError};
-use openpeta_types::InstanceId;
-use support::{
+use crate::support::{
     OTHER_PASSWORD, OTHER_USER, PASSWORD, PATIENCE, Raw, Setup, USER, account, capabilities,
     connect_from, endpoint, eventually, stderr, success, whitelist,
 };
+use openpeta_gateway::{GatewayConfig, GatewayError};
+use openpeta_types::InstanceId;
 
 /// All that the gateway sends to a client from this address which sends nothing itself.
 fn all_bytes(from: &str, to: SocketAddr) -> Vec<u8> {

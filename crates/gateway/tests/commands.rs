@@ -1,11 +1,9 @@
 //! Everything a session may do, through the gateway with a stock driver and a raw client.
 
-mod support;
-
 use std::io::Write;
 
+use crate::support::{Raw, Setup, eventually, stderr, stdout, success};
 use mysql_async::prelude::Queryable;
-use support::{Raw, Setup, eventually, stderr, stdout, success};
 
 #[tokio::test]
 async fn prepared_statements_and_transactions() {

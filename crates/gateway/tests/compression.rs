@@ -1,14 +1,12 @@
 //! Clients that ask for compression, with and without TLS.
 
-mod support;
-
 use std::io::{Read, Write};
 
+use crate::support::{PASSWORD, Raw, Setup, USER, capabilities, eventually, success, tls};
 use openpeta_gateway::GatewayConfig;
 use openpeta_mysql_wire::{
     Capabilities, Codecs, CompressedStream, Compression, PacketBuffer, put_packet,
 };
-use support::{PASSWORD, Raw, Setup, USER, capabilities, eventually, success, tls};
 
 /// What a statement of 1 MB costs on the way, by the gateway's counter.
 fn bytes_in(setup: &Setup, arguments: &[&str]) -> u64 {

@@ -1,14 +1,14 @@
 //! Statements that the gateway answers itself.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use crate::support::{OTHER_PASSWORD, OTHER_USER, Setup, USER, success};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 use openpeta_mysql_wire::put_packet;
-use support::{OTHER_PASSWORD, OTHER_USER, Setup, USER, success};
 
 async fn rows(conn: &mut Conn, statement: &str) -> Vec<Vec<Option<String>>> {
     let rows: Vec<Row> = conn.query(statement).await.unwrap();

@@ -1,15 +1,15 @@
 //! The same bytes sent to the node directly and through the gateway bring the same bytes back.
 
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
+use crate::support::{
+    OTHER_PASSWORD, OTHER_USER, PASSWORD, PATIENCE, Raw, Setup, USER, capabilities,
+};
 use openpeta_gateway::GatewayConfig;
 use openpeta_mysql_wire::{
     Capabilities, Compression, Greeting, ReplyEvent, ReplyTracker, Status, put_packet,
 };
-use support::{OTHER_PASSWORD, OTHER_USER, PASSWORD, PATIENCE, Raw, Setup, USER, capabilities};
 
 /// What the client sends, one packet after the other, and whether a reply is waited for.
 fn script() -> Vec<(&'static str, Vec<u8>)> {

@@ -1,14 +1,14 @@
 //! What goes wrong on either side stays there.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{
+    PASSWORD, PATIENCE, Raw, Setup, USER, capabilities, eventually, memory, stderr,
+};
 use openpeta_gateway::GatewayConfig;
-use support::{PASSWORD, PATIENCE, Raw, Setup, USER, capabilities, eventually, memory, stderr};
 
 #[test]
 fn a_slow_reader_of_a_large_result_costs_little_memory_and_nobody_else_time() {

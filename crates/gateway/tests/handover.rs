@@ -1,13 +1,11 @@
 //! The sockets of endpoints go from one gateway to another, and back.
 
-mod support;
-
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::TcpStream;
 
+use crate::support::{PASSWORD, Raw, Setup, USER, capabilities, endpoint, eventually};
 use openpeta_gateway::{Gateway, GatewayConfig};
-use support::{PASSWORD, Raw, Setup, USER, capabilities, endpoint, eventually};
 
 #[test]
 fn another_gateway_takes_the_clients_that_come_and_counts_those_that_stay() {

@@ -1,7 +1,5 @@
 //! Peers that mean harm or do not answer: others are served, and nothing grows without bound.
 
-mod support;
-
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{PASSWORD, Raw, Setup, USER, capabilities, connect_from, eventually, memory};
 use openpeta_gateway::GatewayConfig;
-use support::{PASSWORD, Raw, Setup, USER, capabilities, connect_from, eventually, memory};
 
 /// Where the harm comes from, but for the flood, since choosing an address costs more than the rest
 /// of a connect. Everybody else is at 127.0.0.1.

@@ -1,16 +1,14 @@
 //! `KILL` by the thread id that a client was told, where the node's is another by now.
 
-mod support;
-
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use openpeta_gateway::GatewayConfig;
-use openpeta_mysql_wire::Capabilities;
-use support::{
+use crate::support::{
     OTHER_PASSWORD, OTHER_USER, PASSWORD, Raw, Reply, Setup, USER, capabilities, eventually,
 };
+use openpeta_gateway::GatewayConfig;
+use openpeta_mysql_wire::Capabilities;
 
 const SLEEP: &str = "SELECT SLEEP(3600)";
 

@@ -1,13 +1,13 @@
 //! Limits of accounts, set while they work.
 
-mod support;
-
 use std::collections::HashMap;
 use std::sync::Barrier;
 use std::thread;
 
+use crate::support::{
+    OTHER_PASSWORD, OTHER_USER, PASSWORD, Raw, Setup, USER, capabilities, eventually,
+};
 use openpeta_types::route::AccountLimits;
-use support::{OTHER_PASSWORD, OTHER_USER, PASSWORD, Raw, Setup, USER, capabilities, eventually};
 
 fn limit(setup: &mut Setup, connections: u32, queries_per_second: u32) {
     let limits = AccountLimits {

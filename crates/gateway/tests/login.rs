@@ -1,17 +1,15 @@
 //! Logins through the gateway with stock clients, and what they see of themselves.
 
-mod support;
-
 use std::fs;
 use std::io::Write;
 
-use mysql_async::prelude::Queryable;
-use openpeta_gateway::GatewayConfig;
-use openpeta_mysql_wire::auth::sha2;
-use support::{
+use crate::support::{
     OTHER_PASSWORD, OTHER_USER, PASSWORD, Raw, Setup, USER, capabilities, connect_from, eventually,
     stderr, success, tls,
 };
+use mysql_async::prelude::Queryable;
+use openpeta_gateway::GatewayConfig;
+use openpeta_mysql_wire::auth::sha2;
 
 #[test]
 fn the_command_line_client_logs_in_and_sees_its_own_address() {

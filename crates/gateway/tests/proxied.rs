@@ -1,14 +1,14 @@
 //! Connections from load balancers, which tell by a PROXY header whom they are for.
 
-mod support;
-
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::support::{
+    PASSWORD, Raw, Setup, USER, capabilities, connect_from, eventually, whitelist,
+};
 use openpeta_gateway::GatewayConfig;
 use openpeta_mysql_wire::proxy;
-use support::{PASSWORD, Raw, Setup, USER, capabilities, connect_from, eventually, whitelist};
 
 /// A gateway whose load balancer is at 127.0.0.9 and whose clients are at 10.0.0.0/24.
 fn setup(login_timeout: Duration) -> Setup {

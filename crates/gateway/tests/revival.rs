@@ -1,12 +1,10 @@
 //! Sessions whose node goes down and comes back.
 
-mod support;
-
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Raw, Setup, USER, capabilities, eventually};
 use openpeta_gateway::GatewayConfig;
-use support::{Raw, Setup, USER, capabilities, eventually};
 
 const PREPARE: &str = "CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, a INT);
     CREATE DATABASE other; GRANT ALL ON other.* TO 'app'@'%'";

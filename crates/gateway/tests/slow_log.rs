@@ -1,16 +1,14 @@
 //! The slow log, as a reader of its files sees it.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::{Setup, USER, eventually};
 use mysql_async::prelude::Queryable;
 use openpeta_gateway::{GatewayConfig, SlowLogConfig};
 use serde_json::Value;
-use support::{Setup, USER, eventually};
 
 fn setup(directory: &Path, threshold: Option<Duration>, max_bytes: u64) -> Setup {
     Setup::with(GatewayConfig {

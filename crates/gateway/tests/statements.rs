@@ -2,17 +2,15 @@
 //!
 //! `OPENPETA_SEED` replays the workload of one seed.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::support::{OTHER_PASSWORD, OTHER_USER, Setup, eventually};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params};
 use openpeta_gateway::{
     DatabaseCounters, GatewayConfig, StatementCounters, StatementDigest, TimesTaken,
 };
-use support::{OTHER_PASSWORD, OTHER_USER, Setup, eventually};
 
 const STATEMENTS: u64 = 10_000;
 

@@ -2,16 +2,14 @@
 //! through the gateway. The scripts in `tools/` are written after what the tools are known to ask,
 //! not recorded from them.
 
-mod support;
-
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use crate::support::{PASSWORD, Raw, Reply, Setup, USER, capabilities};
 use openpeta_mysql_wire::{Capabilities, proxy};
-use support::{PASSWORD, Raw, Reply, Setup, USER, capabilities};
 
 /// One line of a script.
 #[derive(Clone, Copy, Debug)]

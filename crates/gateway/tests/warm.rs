@@ -1,15 +1,15 @@
 //! When node connections are kept for clients to come, and when they are not.
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 
-use openpeta_gateway::GatewayConfig;
-use openpeta_mysql_wire::Capabilities;
-use support::{
+use crate::support::{
     OTHER_USER, PASSWORD, Raw, Setup, USER, account, capabilities, connect_from, endpoint,
     eventually, success, tls, whitelist,
 };
+use openpeta_gateway::GatewayConfig;
+use openpeta_mysql_wire::Capabilities;
 
 const SESSIONS: &str = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app'";
 

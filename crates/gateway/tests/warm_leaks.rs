@@ -1,9 +1,9 @@
 //! Whatever a session does, the next one on the same node connection finds it as a new one would.
 
-mod support;
-
+use crate::support::{
+    OTHER_PASSWORD, OTHER_USER, PASSWORD, Raw, Setup, USER, capabilities, eventually,
+};
 use openpeta_gateway::GatewayConfig;
-use support::{OTHER_PASSWORD, OTHER_USER, PASSWORD, Raw, Setup, USER, capabilities, eventually};
 
 /// One loop, so that whoever comes finds what the one before has left.
 fn start() -> Setup {

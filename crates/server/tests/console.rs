@@ -1,9 +1,7 @@
 //! The page and the description over HTTP.
 
-mod support;
-
-use support::client::{Reply, exchange};
-use support::{TestService, code_of};
+use crate::support::client::{Reply, exchange};
+use crate::support::{TestService, code_of};
 
 fn request(service: &TestService, method: &str, path: &str) -> Reply {
     let text = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");

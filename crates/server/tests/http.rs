@@ -1,13 +1,11 @@
 //! What HTTP clients do, rightly and wrongly.
 
-mod support;
-
 use std::io::Write;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use support::client::{Connection, exchange};
-use support::{TestService, code_of};
+use crate::support::client::{Connection, exchange};
+use crate::support::{TestService, code_of};
 
 #[test]
 fn connections_are_kept_and_requests_may_be_pipelined() {

@@ -1,14 +1,12 @@
 //! Starting and stopping.
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use crate::support::client::Connection;
+use crate::support::{TestService, code_of, test_config};
 use openpeta_server::{ServeError, Service};
 use serde_json::{Value, json};
-use support::client::Connection;
-use support::{TestService, code_of, test_config};
 
 #[test]
 fn a_call_in_flight_is_finished_when_the_service_stops() {

@@ -1,12 +1,10 @@
 //! Metrics: who may read them, where, and in which form.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use support::TestService;
-use support::client::{Reply, exchange};
+use crate::support::TestService;
+use crate::support::client::{Reply, exchange};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 

@@ -1,9 +1,7 @@
 //! Damaged requests: an error of the API or a closed connection, never a failure, never a hang.
 
-mod support;
-
-use support::client::Connection;
-use support::{TestService, acs3, code_of};
+use crate::support::client::Connection;
+use crate::support::{TestService, acs3, code_of};
 
 /// A small generator; the seed makes every run the same.
 struct Random(u64);

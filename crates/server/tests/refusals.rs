@@ -1,13 +1,11 @@
 //! Every check between a request and its action, in both forms of answer.
 
-mod support;
-
+use crate::support::client::{Connection, Reply, exchange};
+use crate::support::{Key, TestService, acs3, code_of, form, nonce};
 use jiff::{SignedDuration, Timestamp};
 use openpeta_rpc_api::{Action, Format};
 use openpeta_server::{HttpForSecrets, ThrottleConfig};
 use serde_json::json;
-use support::client::{Connection, Reply, exchange};
-use support::{Key, TestService, acs3, code_of, form, nonce};
 
 /// Sends the same query in both forms and gives code and status, which must agree.
 fn refused(service: &TestService, query: impl Fn(Format) -> String) -> (u16, String) {

@@ -1,12 +1,10 @@
 //! What must never be logged.
 
-mod support;
-
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use support::client::{Connection, exchange};
-use support::{TestService, acs3};
+use crate::support::client::{Connection, exchange};
+use crate::support::{TestService, acs3};
 
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);

@@ -1,11 +1,9 @@
 //! Signed calls reach their action, however their parameters travel.
 
-mod support;
-
+use crate::support::client::{Connection, exchange};
+use crate::support::{TestService, acs3, acs3_at, code_of, form, nonce};
 use jiff::Timestamp;
 use openpeta_rpc_api::Format;
-use support::client::{Connection, exchange};
-use support::{TestService, acs3, acs3_at, code_of, form, nonce};
 
 const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";
 

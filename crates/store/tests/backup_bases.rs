@@ -1,8 +1,6 @@
 //! Sets that go on from others: these stay as long.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use openpeta_store::{BackupOutcome, NewBackupSet, StoreError, Writer};
 use openpeta_types::{
     BackupId, BackupMethod, BackupMode, BackupStatus, BackupType, ChargeType, ObjectStatus,

@@ -1,8 +1,6 @@
 //! Backup policies and sets: what is listed, what goes with what, what expires.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use openpeta_store::{
     BackupOutcome, BackupPolicy, BackupSetFilter, NewBackupSet, ScheduledDatabase, StoreError,
     Verification, Writer,

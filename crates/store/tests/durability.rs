@@ -1,14 +1,12 @@
 //! Crashes, damaged files, other processes, and what may be read on the disk.
 
-mod common;
-
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::*;
+use crate::common::*;
 use openpeta_store::{NewTask, Store, StoreError};
 use openpeta_types::Secret;
 
@@ -18,7 +16,8 @@ const CHILD_DIRECTORY: &str = "OPENPETA_TEST_CHILD_DIRECTORY";
 fn child(test: &str, directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", test, "--ignored", "--nocapture"])
+        .args(["--exact", &format!("durability::{test}")])
+        .args(["--ignored", "--nocapture"])
         .env(CHILD_DIRECTORY, directory)
         .stdout(Stdio::piped())
         .stderr(Stdio::null());

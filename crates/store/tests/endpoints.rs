@@ -1,10 +1,8 @@
 //! Endpoints: where they listen, which of them clients are told of.
 
-mod common;
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use common::*;
+use crate::common::*;
 use openpeta_store::{Endpoint, EndpointState, Store, StoreError};
 use openpeta_types::{ConnectionPrefix, EndpointType};
 

@@ -1,8 +1,6 @@
 //! Events, and what webhooks are to be told of them.
 
-mod common;
-
-use common::{at, instance, instance_id, open, tenant, write};
+use crate::common::{at, instance, instance_id, open, tenant, write};
 use openpeta_store::{EventFilter, NewEvent, NewWebhook, Store, StoreError};
 use openpeta_types::{EventKind, LockMode, Secret, Severity};
 

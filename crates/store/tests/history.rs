@@ -1,8 +1,6 @@
 //! Old audit rows, tasks and usage records go; what somebody still needs stays.
 
-mod common;
-
-use common::{account_id, at, database, db, instance, instance_id, open, tenant, write};
+use crate::common::{account_id, at, database, db, instance, instance_id, open, tenant, write};
 use jiff::Timestamp;
 use openpeta_store::{
     AuditEntry, AuditFilter, NewTask, Store, StoreError, TaskFilter, TaskPhase, UsageFilter,

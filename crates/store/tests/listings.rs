@@ -1,8 +1,6 @@
 //! Listings out of memory show exactly what the tables hold.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use openpeta_store::{
     InstanceDetail, InstanceFilter, Reader, Store, StoreError, VisibleInstances, Writer,
 };

@@ -1,10 +1,8 @@
 //! Every resource: what is written comes back, what is wrong is refused, what is gone is gone.
 
-mod common;
-
 use std::net::{IpAddr, Ipv4Addr};
 
-use common::*;
+use crate::common::*;
 use jiff::{SignedDuration, Timestamp};
 use openpeta_store::{
     AccessKeyStatus, AuditEntry, AuditFilter, Endpoint, IdempotencyRecord, NewOrder, NewTask,

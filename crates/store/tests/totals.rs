@@ -1,8 +1,6 @@
 //! Tasks counted by status.
 
-mod common;
-
-use common::{account_id, at, open, write};
+use crate::common::{account_id, at, open, write};
 use openpeta_store::{NewTask, StoreError, TaskFilter, TaskPhase, TaskTotal, Writer};
 use openpeta_types::{Secret, TaskStatus};
 use proptest::prelude::*;

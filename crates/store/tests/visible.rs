@@ -1,11 +1,9 @@
 //! What a caller sees of a tenant's instances is never remembered too long.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::*;
+use crate::common::*;
 use openpeta_store::{InstanceFilter, StoreError, VisibleInstances};
 use openpeta_types::{ChargeType, ObjectStatus, Tag, TagKey, TagValue};
 

@@ -1,0 +1,19 @@
+//! All files of tests here are one program: each would take as long to link as all of them do.
+
+mod backup;
+mod binlog;
+mod common;
+mod databases;
+mod ddl;
+mod import;
+mod lexing;
+mod lifecycle;
+mod measure;
+mod partitions;
+mod physical;
+mod privileges;
+mod route;
+mod sizes;
+mod sql;
+mod super_account;
+mod xa;
