@@ -64,7 +64,7 @@ measure() {
 
 start_node shop
 start_haproxy
-start_gateway 50 "$io"
+start_gateway 200 "$io"
 for port in "$haproxy_port" "$gateway_port"; do
     for _ in $(seq 100); do
         "$examples/connect_rate" "127.0.0.1:$port" bench bench shop 1 0.1 >/dev/null 2>&1 && break

@@ -38,7 +38,7 @@ start_node shop
 # A thousand bytes a row.
 statement="SELECT seq, REPEAT('x', 1000) FROM seq_1_to_$((megabytes * 1000))"
 start_haproxy
-start_gateway 50 "$io"
+start_gateway 200 "$io"
 length=$(sessions size "$gateway_port" "$statement")
 [ "$length" = "$(sessions size "$node_port" "$statement")" ] || { echo "the answers differ" >&2; exit 1; }
 echo "$length bytes"

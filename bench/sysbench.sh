@@ -18,7 +18,7 @@ sysbench.sh [--gateway PROGRAM] [--haproxy PROGRAM] [--mariadbd PROGRAM]
 --rounds    interleaved rounds per number of connections (3)
 --seconds   length of one measurement (4)
 --busy-poll how long the gateway looks for events before it sleeps while it has one session
-            (default: 50, as the service; 0 for never)
+            (default: 200, as the service; 0 for never)
 --io        how the gateway moves bytes (default: its own choice)
 --workload  one of sysbench's (oltp_point_select)
 --tls       clients use TLS: with the gateway, or, through HAProxy, with the node, since HAProxy cannot be an end
@@ -35,7 +35,7 @@ rounds=3
 seconds=4
 threads="1 16 64"
 ps_mode=disable
-busy_poll=50
+busy_poll=200
 workload=oltp_point_select
 io=auto
 tls=off

@@ -67,7 +67,7 @@ impl Default for GatewayConfig {
             revival_time: Duration::from_secs(10),
             slow_log: None,
             io: LoopKind::Auto,
-            busy_poll: Duration::from_micros(50),
+            busy_poll: Duration::from_micros(200),
         }
     }
 }

@@ -321,7 +321,7 @@ impl Default for GatewayConfig {
             slow_log_max_bytes: 64 << 20,
             slow_log_files: 5,
             io: GatewayIo::Auto,
-            busy_poll_microseconds: 50,
+            busy_poll_microseconds: 200,
             drain_seconds: 10,
             upgrade_drain_seconds: 1800,
         }
