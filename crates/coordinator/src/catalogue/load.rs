@@ -181,6 +181,16 @@ async fn table(
         ),
     )
     .await?;
+    let shown = rows(
+        home,
+        &format!(
+            "SHOW CREATE TABLE `{}`.`{}`",
+            schema.replace('`', "``"),
+            name.replace('`', "``")
+        ),
+    )
+    .await?;
+    let [_, definition] = shown.into_iter().next().map(fields).unwrap_or_default();
     let auto = |it: &Column| it.extra.to_ascii_lowercase().contains("auto_increment");
     Ok(Table {
         auto_increment: columns.iter().position(auto),
@@ -192,6 +202,7 @@ async fn table(
         has_triggers: !triggers.is_empty(),
         has_foreign_keys: !foreign.is_empty(),
         engine,
+        definition,
     })
 }
 

@@ -34,6 +34,8 @@ pub struct Table {
     pub has_foreign_keys: bool,
     /// Its engine, as `information_schema` writes it.
     pub engine: String,
+    /// What `SHOW CREATE TABLE` shows at home.
+    pub definition: String,
 }
 
 /// Where the rows of a table are.

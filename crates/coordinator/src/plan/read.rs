@@ -1,26 +1,187 @@
-//! Reads over several nodes: which rows are gathered.
+//! Reads over several nodes: which rows are gathered, and what runs over them.
+//!
+//! Nothing is evaluated here. MariaDB runs every expression there is, some on the nodes and the rest at
+//! home; what is decided is which. A plan has several recipes, of which the last is always exact: the
+//! tables are gathered under their own names and the statement runs as it stands. Those before it let
+//! the nodes do more, and are given up when the types of their results are not the statement's own.
+
+mod fill;
+mod from;
+mod local;
+mod plain;
+mod query;
+mod recipe;
+mod rewrite;
+mod scope;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod text;
+mod words;
+
+use std::collections::BTreeSet;
+
+pub use fill::{Fill, FillColumn, Parts, Piece, Recipe};
+pub use tables::{Column, Index, Placement, Table, Tables};
 
 use super::Facts;
 use crate::Refusal;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Distribution, Indirect, Named};
 use crate::topology::Topology;
+use openpeta_sql_route::KeyType;
+use text::Text;
+
+/// The engine of tables that rows are gathered in.
+const ENGINE: &str = "ENGINE=InnoDB";
 
 /// What is gathered for a read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadPlan {}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadPlan {
+    /// Ways to answer the statement, the fastest first. The last one is the statement itself over
+    /// tables that have the names of its own.
+    pub recipes: Vec<Recipe>,
+    /// The nodes that are read from.
+    pub nodes: Vec<u16>,
+    /// Rows are locked: each node must be read in the session's own transaction.
+    pub locks: bool,
+}
+
+impl ReadPlan {
+    /// The recipe that leaves the statement as it is, for a statement that was prepared.
+    #[must_use]
+    pub fn plain(&self) -> &Recipe {
+        self.recipes.last().expect("there is always one")
+    }
+
+    /// What it does, for people: a line each.
+    #[must_use]
+    pub fn explain(&self) -> Vec<String> {
+        let recipe = self.recipes.first();
+        let fills = recipe.into_iter().flat_map(|recipe| &recipe.fills);
+        let lines = fills.map(|fill| {
+            let nodes: Vec<_> = fill.nodes.iter().map(u16::to_string).collect();
+            let query = [&fill.before[..], b"...", &fill.behind].concat();
+            format!(
+                "gather {} from nodes {}: {}",
+                fill.about,
+                nodes.join(", "),
+                String::from_utf8_lossy(query.trim_ascii())
+            )
+        });
+        lines.collect()
+    }
+}
 
 /// Plans a statement that only reads.
 ///
 /// # Errors
 /// What it could not be answered exactly with.
 pub fn plan(
-    _statement: &[u8],
-    _catalogue: &Catalogue,
-    _topology: &Topology,
-    _facts: &Facts,
+    statement: &[u8],
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
 ) -> Result<ReadPlan, Refusal> {
-    Err(Refusal::new(
-        "read-over-nodes",
-        "reads over several nodes are not supported yet",
-    ))
+    let mentioned = catalogue.mentioned(statement, facts.database.as_deref(), facts.dialect);
+    let mut tables = Tables::new();
+    for (schema, name, named) in mentioned {
+        let table = match named {
+            Named::Table(table) => table,
+            Named::Indirect(Indirect::Trigger) => continue,
+            Named::Indirect(Indirect::View) => {
+                return Err(Refusal::new(
+                    "view-over-nodes",
+                    format_args!("the view {schema}.{name} reads distributed tables"),
+                ));
+            }
+            Named::Indirect(Indirect::Routine) => {
+                return Err(Refusal::new(
+                    "routine-over-nodes",
+                    format_args!("the routine {schema}.{name} uses distributed tables"),
+                ));
+            }
+        };
+        let known = known_table(&table, topology).ok_or_else(|| {
+            Refusal::new(
+                "table-kind",
+                format_args!("rows of a table such as {schema}.{name} cannot be gathered"),
+            )
+        })?;
+        tables.insert((schema, name), known);
+    }
+    plan_over(statement, &tables, facts)
+}
+
+/// What the catalogue says of a table.
+fn known_table(table: &crate::catalogue::Table, topology: &Topology) -> Option<Table> {
+    let mut known = Table::from_definition(&table.definition)?;
+    known.nodes = topology.nodes_of(&table.schema);
+    known.placement = match &table.distribution {
+        Distribution::Broadcast => Placement::Broadcast,
+        Distribution::Hash(key) => {
+            let kind = match key.kind {
+                KeyType::Integer { .. } => "integer".to_owned(),
+                KeyType::Text { folding, .. } => format!("text {folding:?}").replace(':', ""),
+            };
+            let partitions = topology.partitions(&table.schema)?.count();
+            let nodes = (0..partitions).map(|it| topology.node_of(&table.schema, it));
+            let nodes: Vec<_> = nodes.flatten().map(|node| node.to_string()).collect();
+            Placement::Hash {
+                column: known.column(&key.name)?,
+                domain: format!("{kind}:{}", nodes.join(",")),
+            }
+        }
+    };
+    Some(known)
+}
+
+/// Plans a statement over tables that are known.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_over(statement: &[u8], tables: &Tables, facts: &Facts) -> Result<ReadPlan, Refusal> {
+    let hashed: Vec<_> = tables.iter().filter(|(_, table)| table.is_hashed()).collect();
+    let nodes: BTreeSet<u16> = hashed.iter().flat_map(|(_, table)| table.nodes.clone()).collect();
+    let nodes: Vec<_> = nodes.into_iter().collect();
+    let Some(text) = Text::read(statement, facts.dialect) else {
+        // What the server will make of it is not certain, but for the names that stand in it.
+        let fill = |(key, table): &(&plain::Key, &Table)| {
+            plain::fill(key, table, None, &plain::Wanted::everything())
+        };
+        let fills = hashed.iter().map(fill).collect();
+        let recipe = Recipe {
+            fills,
+            statement: None,
+        };
+        return Ok(ReadPlan {
+            recipes: vec![recipe],
+            nodes,
+            locks: false,
+        });
+    };
+    check(&text, tables)?;
+    Ok(recipe::recipes(&text, tables, facts, nodes))
+}
+
+/// Refuses what the rows alone do not answer.
+fn check(text: &Text<'_>, tables: &Tables) -> Result<(), Refusal> {
+    let has = |word: &str| (0..text.len()).any(|at| text.is_word(at, word));
+    let has_call = |word: &str| {
+        (0..text.len()).any(|at| text.is_word(at, word) && text.is_symbol(at + 1, "("))
+    };
+    if has_call("MATCH") && has("AGAINST") && tables.values().any(|table| table.has_fulltext) {
+        return Err(Refusal::new(
+            "fulltext",
+            "the relevance of a full-text search depends on all rows; gathered rows have no such index",
+        ));
+    }
+    for word in ["FOUND_ROWS", "ROW_COUNT"] {
+        if has_call(word) {
+            return Err(Refusal::new(
+                "session-function",
+                format_args!("{word}() beside a distributed table; ask for it in a statement of its own"),
+            ));
+        }
+    }
+    Ok(())
 }
