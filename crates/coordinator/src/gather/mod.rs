@@ -1,33 +1,284 @@
 //! Brings rows of several nodes to home for a read.
+//!
+//! Rows go from the nodes' result sets into `LOAD DATA LOCAL` at home as they come, so that no more than
+//! a piece of them is in memory here. (Measured for 200,000 rows of six columns: 0.9 to 1.5 s, and 3.0
+//! to 4.3 s by `INSERT` with many rows.) Where home does not take files of the session, it is `INSERT`.
 
-use crate::plan::read::ReadPlan;
+mod columns;
+mod rows;
+mod source;
+
+use openpeta_mysql_wire::Capabilities;
+
+pub use columns::{ColumnType, Form};
+use source::Sources;
+
+use crate::node::{NodeConnection, NodeError, Reply};
+use crate::plan::read::{Fill, Parts, Piece, ReadPlan, Recipe};
 use crate::session::{Failure, Nodes};
 
 /// What runs at home once the rows are there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gathered {
     /// The statement.
     pub statement: Vec<u8>,
+    /// The definitions of the columns that the client is told, where they are not the statement's own.
+    pub definitions: Option<Vec<Vec<u8>>>,
+    /// Which recipe of the plan was followed.
+    pub recipe: usize,
+    /// The temporary tables that were made.
+    pub tables: Vec<String>,
 }
 
-/// Gathers what a plan wants. What it makes at home, [`clean_up`] removes.
+/// Why a recipe was not followed to its end.
+enum Stop {
+    /// Another one may do.
+    Unfit,
+    Failed(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// How a read is carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// The session is in a transaction, whose own branches are read.
+    pub in_transaction: bool,
+    /// How many bytes of rows may be gathered.
+    pub limit: u64,
+}
+
+/// Gathers what a plan wants, by its recipes from number `from` on. What it makes at home,
+/// [`clean_up`] removes.
 ///
 /// # Errors
 /// [`Failure`], with everything cleaned up.
 pub async fn run(
-    _nodes: &mut Nodes,
-    _plan: &ReadPlan,
+    nodes: &mut Nodes,
+    plan: &ReadPlan,
     statement: &[u8],
+    from: usize,
+    manner: Manner,
 ) -> Result<Gathered, Failure> {
-    Ok(Gathered {
-        statement: statement.to_vec(),
-    })
+    let last = plan.recipes.len() - 1;
+    let mut definitions = None;
+    for (number, recipe) in plan.recipes.iter().enumerate().skip(from) {
+        if recipe.statement.is_some() && definitions.is_none() {
+            definitions = Some(own_definitions(nodes.home(), statement).await?);
+        }
+        let mut gathered = Gathered {
+            recipe: number,
+            ..Gathered::default()
+        };
+        match follow(nodes, plan, recipe, &mut gathered, manner).await {
+            Ok(pieces) => {
+                gathered.statement = pieces.unwrap_or_else(|| statement.to_vec());
+                if recipe.statement.is_some() {
+                    gathered.definitions = definitions;
+                }
+                return Ok(gathered);
+            }
+            Err(stop) => {
+                clean_up(nodes, &gathered).await?;
+                match stop {
+                    Stop::Unfit if number < last => {}
+                    Stop::Unfit => unreachable!("the last recipe fits"),
+                    Stop::Failed(failure) => return Err(failure),
+                }
+            }
+        }
+    }
+    unreachable!("a plan has recipes")
 }
 
 /// Removes what [`run`] made at home, when the statement has been answered.
 ///
 /// # Errors
 /// [`Failure`] when home is lost.
-pub async fn clean_up(_nodes: &mut Nodes, _gathered: &Gathered) -> Result<(), Failure> {
-    Ok(())
+pub async fn clean_up(nodes: &mut Nodes, gathered: &Gathered) -> Result<(), Failure> {
+    drop_tables(nodes, &gathered.tables).await
+}
+
+/// Drops temporary tables at home.
+///
+/// # Errors
+/// [`Failure`] when home is lost.
+pub async fn drop_tables(nodes: &mut Nodes, tables: &[String]) -> Result<(), Failure> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let statement = format!("DROP TEMPORARY TABLE IF EXISTS {}", tables.join(", "));
+    match nodes.home().query(statement).await.map_err(Failure::Home)? {
+        Reply::Err(error) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The definitions of the columns of a statement's result.
+async fn own_definitions(
+    home: &mut NodeConnection,
+    statement: &[u8],
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let prepared = home.prepare(statement).await.map_err(Failure::Home)??;
+    home.close_statement(prepared.id).await.map_err(Failure::Home)?;
+    Ok(prepared.columns)
+}
+
+/// Fills a recipe's tables; gives its statement, if it has one.
+async fn follow(
+    nodes: &mut Nodes,
+    plan: &ReadPlan,
+    recipe: &Recipe,
+    gathered: &mut Gathered,
+    manner: Manner,
+) -> Result<Option<Vec<u8>>, Stop> {
+    let may_give_up = recipe.statement.is_some();
+    let mut types = Vec::new();
+    for fill in &recipe.fills {
+        let made = make(nodes.home(), fill, manner.in_transaction).await;
+        match made.map_err(Failure::Home)? {
+            Ok(of) => types.push(of),
+            Err(_) if may_give_up => return Err(Stop::Unfit),
+            Err(error) => return Err(Failure::from(error).into()),
+        }
+        gathered.tables.push(fill.table.clone());
+    }
+    let pieces = recipe.statement.as_ref();
+    let statement = pieces.map(|pieces| written(pieces, &recipe.fills, &types));
+    if statement == Some(None) {
+        return Err(Stop::Unfit);
+    }
+    let mut sources = Sources::open(nodes, &plan.nodes, manner).await?;
+    let mut left = manner.limit;
+    let mut result = Ok(());
+    for (fill, types) in recipe.fills.iter().zip(&types) {
+        result = sources.fill(fill, types, &mut left).await;
+        if result.is_err() {
+            break;
+        }
+    }
+    sources.close().await?;
+    nodes.rest();
+    result?;
+    Ok(statement.flatten())
+}
+
+/// Makes a table, and tells the types of its columns: those with values, then those without.
+async fn make(
+    home: &mut NodeConnection,
+    fill: &Fill,
+    in_transaction: bool,
+) -> Result<Result<Vec<ColumnType>, openpeta_mysql_wire::ErrPacket>, NodeError> {
+    // A rollback would warn of rows that stay in a table of another engine.
+    let engines: &[&str] = match in_transaction {
+        true => &["InnoDB"],
+        false => &["Aria", "InnoDB"],
+    };
+    let mut made = None;
+    for engine in engines {
+        let create = in_engine(&fill.create, engine);
+        made = Some(home.query(create).await?);
+        if !matches!(made, Some(Reply::Err(_))) {
+            break;
+        }
+    }
+    if let Some(Reply::Err(error)) = made {
+        return Ok(Err(error));
+    }
+    let names = fill.columns.iter().map(|column| &column.name);
+    let names: Vec<_> = names
+        .chain(&fill.types)
+        .map(|name| format!("`{}`", name.replace('`', "``")))
+        .collect();
+    let question = format!("SELECT {} FROM {} LIMIT 0", names.join(","), fill.table);
+    let capabilities = home.capabilities();
+    match home.query(question).await? {
+        Reply::Rows(rows) => {
+            let types = rows.columns.iter().map(|it| ColumnType::read(it, capabilities));
+            Ok(Ok(types.collect::<Result<_, _>>()?))
+        }
+        Reply::Err(error) => Ok(Err(error)),
+        Reply::Ok(_) => Ok(Ok(Vec::new())),
+    }
+}
+
+/// A statement that makes a table, with the engine put in.
+fn in_engine(create: &[u8], engine: &str) -> Vec<u8> {
+    let mark = crate::plan::read::ENGINE.as_bytes();
+    let at = create.windows(mark.len()).position(|window| window == mark);
+    match at {
+        Some(at) => [
+            &create[..at],
+            b"ENGINE=",
+            engine.as_bytes(),
+            &create[at + mark.len()..],
+        ]
+        .concat(),
+        None => create.to_vec(),
+    }
+}
+
+/// The statement out of its pieces; `None` if a whole cannot be told exactly from its parts.
+fn written(pieces: &[Piece], fills: &[Fill], types: &[Vec<ColumnType>]) -> Option<Vec<u8>> {
+    let mut statement = Vec::new();
+    for piece in pieces {
+        let (number, of) = match piece {
+            Piece::Text(text) => {
+                statement.extend_from_slice(text);
+                continue;
+            }
+            Piece::Whole { fill, of } => (*fill, of),
+        };
+        let fill = fills.get(number)?;
+        let type_of = |name: &str| {
+            let names = fill.columns.iter().map(|column| &column.name);
+            let at = names.chain(&fill.types).position(|it| it == name)?;
+            types.get(number)?.get(at)
+        };
+        let whole = match of {
+            Parts::Count(column) => format!("CAST(SUM(`{column}`) AS SIGNED)"),
+            Parts::Min(column) => format!("MIN(`{column}`)"),
+            Parts::Max(column) => format!("MAX(`{column}`)"),
+            Parts::Sum(column) => {
+                format!("CAST(SUM(`{column}`) AS {})", type_of(column)?.decimal()?)
+            }
+            Parts::Average { sum, count, typed } => {
+                type_of(sum)?.decimal()?;
+                format!(
+                    "CAST(SUM(`{sum}`)/SUM(`{count}`) AS {})",
+                    type_of(typed)?.decimal()?
+                )
+            }
+        };
+        statement.extend_from_slice(whole.as_bytes());
+    }
+    Some(statement)
+}
+
+/// The definitions of a statement's columns for rows that were found by another one; `None` if its values
+/// are not written in the same way.
+///
+/// # Errors
+/// When a definition is cut short.
+pub fn told_as(
+    found: &[Vec<u8>],
+    own: &[Vec<u8>],
+    capabilities: Capabilities,
+) -> Result<Option<Vec<Vec<u8>>>, NodeError> {
+    if found.len() != own.len() {
+        return Ok(None);
+    }
+    let mut all = Vec::with_capacity(own.len());
+    for (found, own) in found.iter().zip(own) {
+        let its = ColumnType::read(found, capabilities)?;
+        if its.form() != ColumnType::read(own, capabilities)?.form() {
+            return Ok(None);
+        }
+        all.push(columns::told(own, found, capabilities)?);
+    }
+    Ok(Some(all))
 }

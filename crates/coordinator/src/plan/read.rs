@@ -32,7 +32,7 @@ use openpeta_sql_route::KeyType;
 use text::Text;
 
 /// The engine of tables that rows are gathered in.
-const ENGINE: &str = "ENGINE=InnoDB";
+pub(crate) const ENGINE: &str = "ENGINE=InnoDB";
 
 /// What is gathered for a read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

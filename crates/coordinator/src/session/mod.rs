@@ -4,6 +4,7 @@ mod client;
 mod failure;
 mod login;
 mod nodes;
+mod read;
 mod relay;
 mod variables;
 
@@ -23,7 +24,7 @@ pub use variables::Variables;
 use crate::node::{NodeConnection, NodeError, NodeLogin, PacketStream};
 use crate::plan::{self, Facts, Plan};
 use crate::service::Instance;
-use crate::{gather, topology::Topology};
+use crate::topology::Topology;
 
 /// A session whose client is logged in.
 struct Session {
@@ -134,15 +135,7 @@ impl Session {
         match plan::plan(text, &catalogue, &topology, &self.facts) {
             Plan::Home => self.relay(command).await,
             Plan::Refuse(refusal) => Err(refusal.into()),
-            Plan::Read(plan) => {
-                let work = gather::run(&mut self.nodes, &plan, text);
-                let gathered = self.client.attend(work).await?;
-                self.nodes.rest();
-                let command = [&[COM_QUERY][..], &gathered.statement].concat();
-                let relayed = self.relay(&command).await;
-                gather::clean_up(&mut self.nodes, &gathered).await?;
-                relayed
-            }
+            Plan::Read(plan) => self.read(&plan, text).await,
         }
     }
 }

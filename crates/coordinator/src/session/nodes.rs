@@ -111,6 +111,30 @@ impl Nodes {
         Ok(found)
     }
 
+    /// Home, and connections that rows can be read from. Outside of a transaction home's own rows are
+    /// read over a connection besides the session's, as a branch; inside of one, by the session's own.
+    ///
+    /// # Errors
+    /// As [`Self::node`].
+    pub async fn readers(
+        &mut self,
+        nodes: &[u16],
+        in_transaction: bool,
+    ) -> Result<(&mut NodeConnection, Vec<(u16, &mut NodeConnection)>), Failure> {
+        let is_read = |node: u16| nodes.contains(&node) && !(in_transaction && node == Topology::HOME);
+        for node in nodes.iter().filter(|node| is_read(**node)) {
+            self.open(*node).await?;
+        }
+        let mut found = Vec::with_capacity(nodes.len());
+        for (node, branch) in &mut self.branches {
+            if is_read(*node) {
+                branch.busy = true;
+                found.push((*node, &mut branch.connection));
+            }
+        }
+        Ok((&mut self.home, found))
+    }
+
     async fn open(&mut self, node: u16) -> Result<(), Failure> {
         let failed = |source| Failure::Branch { node, source };
         if !self.branches.contains_key(&node) {

@@ -21,6 +21,11 @@ impl Session {
 
     async fn relay_reply(&mut self, command: u8) -> Result<(), Failure> {
         self.tracker.begin(command);
+        self.relay_rest().await
+    }
+
+    /// Sends the client what is left of a reply.
+    pub(super) async fn relay_rest(&mut self) -> Result<(), Failure> {
         while !self.tracker.is_idle() {
             let home = self.nodes.home().stream();
             if home.buffered().is_empty() {

@@ -52,6 +52,8 @@ pub enum Part {
 pub struct Block {
     /// All of it, up to where a set operation, a parenthesis or the end stands.
     pub span: Span,
+    /// Where it ends but for its order, its limit and what follows these.
+    pub end: usize,
     /// `DISTINCT`, `SQL_NO_CACHE` …
     pub options: Span,
     /// What it selects.
@@ -251,19 +253,22 @@ impl Reader<'_, '_> {
             let _ = self.take_word("ALL") || self.take_word("DISTINCT");
             parts.push(self.part()?);
         }
-        let (mut order, mut limit) = (Vec::new(), None);
         // Behind several blocks, order and limit of the last are those of the whole.
-        if parts.len() > 1
-            && let Some(Part::Block(last)) = parts.last_mut()
-        {
-            order = std::mem::take(&mut last.order);
-            limit = last.limit.take();
-        } else {
-            if self.is_word("ORDER") {
-                order = self.order()?;
+        let several = parts.len() > 1;
+        let (order, limit) = match parts.last_mut() {
+            Some(Part::Block(last)) if several => {
+                last.span.end = last.end;
+                (std::mem::take(&mut last.order), last.limit.take())
             }
-            limit = self.limit()?;
-        }
+            _ => {
+                let order = if self.is_word("ORDER") {
+                    self.order()?
+                } else {
+                    Vec::new()
+                };
+                (order, self.limit()?)
+            }
+        };
         Some(Query {
             ctes,
             recursive,
@@ -358,6 +363,7 @@ impl Reader<'_, '_> {
         if self.is_word("WINDOW") {
             block.windows = Some(self.rest_of_clause()?);
         }
+        block.end = self.at;
         if self.is_word("ORDER") {
             block.order = self.order()?;
         }

@@ -1,0 +1,306 @@
+//! Where rows come from, and how they get to home.
+
+use openpeta_mysql_wire::{Capabilities, ErrPacket};
+
+use super::columns::{ColumnType, Form};
+use super::{Manner, Stop, rows};
+use crate::Refusal;
+use crate::node::{NodeConnection, NodeError, Reply, Row, Started};
+use crate::plan::read::Fill;
+use crate::session::{Failure, Nodes};
+use crate::topology::Topology;
+
+/// Bytes that are sent to home at once.
+const PIECE: usize = 256 << 10;
+/// Rows of home's own that are kept in memory while home is asked and told by turns.
+const HOME_ROWS: usize = 64 << 20;
+
+/// The session's mode would change values on their way.
+const EXACT: &str = "SET STATEMENT sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES',\
+                     time_zone='+00:00',check_constraint_checks=0,foreign_key_checks=0 FOR ";
+
+/// Home, and the connections that rows are read from.
+pub(super) struct Sources<'n> {
+    home: &'n mut NodeConnection,
+    others: Vec<(u16, &'n mut NodeConnection)>,
+    in_transaction: bool,
+}
+
+impl<'n> Sources<'n> {
+    /// Connects to the nodes. Outside of a transaction, all of them show the same moment.
+    pub async fn open(
+        nodes: &'n mut Nodes,
+        wanted: &[u16],
+        manner: Manner,
+    ) -> Result<Self, Failure> {
+        let (home, mut others) = nodes.readers(wanted, manner.in_transaction).await?;
+        if !manner.in_transaction {
+            let statement = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
+            told(&mut others, statement).await?;
+        }
+        Ok(Self {
+            home,
+            others,
+            in_transaction: manner.in_transaction,
+        })
+    }
+
+    /// Ends what [`Self::open`] began.
+    pub async fn close(mut self) -> Result<(), Failure> {
+        if !self.in_transaction {
+            told(&mut self.others, "COMMIT").await?;
+        }
+        Ok(())
+    }
+
+    /// Brings all rows of a table.
+    pub async fn fill(
+        &mut self,
+        fill: &Fill,
+        types: &[ColumnType],
+        left: &mut u64,
+    ) -> Result<(), Stop> {
+        let types = &types[..fill.columns.len()];
+        let question = question(fill, types);
+        let from_home = self.in_transaction && fill.nodes.contains(&Topology::HOME);
+        for (node, connection) in &mut self.others {
+            if fill.nodes.contains(node) {
+                let sent = connection.send(&question).await;
+                sent.map_err(|error| Failure::of_node(*node, error))?;
+            }
+        }
+        let mut error = None;
+        let mut own = Vec::new();
+        if from_home {
+            let taken = own_rows(self.home, &question, *left).await;
+            match taken? {
+                Ok(rows) => own = rows,
+                Err(failed) => error = Some(failed),
+            }
+        }
+        let mut target = Target::begin(self.home, fill, types).await?;
+        for row in own {
+            target.put(&row, left).await?;
+        }
+        for (node, connection) in &mut self.others {
+            if fill.nodes.contains(node) {
+                let failed = read(*node, connection, &mut target, left, error.is_some()).await?;
+                error = error.or(failed);
+            }
+        }
+        let loaded = target.end().await?;
+        if let Some(error) = error.or(loaded) {
+            return Err(Failure::from(error).into());
+        }
+        if *left == 0 {
+            return Err(Failure::from(too_many()).into());
+        }
+        Ok(())
+    }
+}
+
+fn too_many() -> Refusal {
+    Refusal::new(
+        "gather-limit",
+        "the rows that the statement needs of other nodes are more than may be gathered",
+    )
+}
+
+/// Sends a statement to all, and awaits that it is done.
+async fn told(
+    connections: &mut [(u16, &mut NodeConnection)],
+    statement: &str,
+) -> Result<(), Failure> {
+    let command = [b"\x03", statement.as_bytes()].concat();
+    for (node, connection) in connections.iter_mut() {
+        let sent = connection.send(&command).await;
+        sent.map_err(|error| Failure::of_node(*node, error))?;
+    }
+    let mut failed = None;
+    for (node, connection) in connections.iter_mut() {
+        let reply = connection.read_reply().await;
+        if let Reply::Err(error) = reply.map_err(|error| Failure::of_node(*node, error))? {
+            failed = Some(error);
+        }
+    }
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The command that asks a node for its rows.
+fn question(fill: &Fill, types: &[ColumnType]) -> Vec<u8> {
+    let mut command = vec![0x03];
+    command.extend_from_slice(&fill.before);
+    for (number, (column, kind)) in fill.columns.iter().zip(types).enumerate() {
+        if number > 0 {
+            command.extend_from_slice(b", ");
+        }
+        command.extend(kind.travelling(&column.expression));
+    }
+    command.extend_from_slice(&fill.behind);
+    command
+}
+
+/// The rows that home has itself, which must be read before it can be told of others.
+async fn own_rows(
+    home: &mut NodeConnection,
+    question: &[u8],
+    limit: u64,
+) -> Result<Result<Vec<Vec<u8>>, ErrPacket>, Failure> {
+    home.send(question).await.map_err(Failure::Home)?;
+    match home.start().await.map_err(Failure::Home)? {
+        Started::Done(Reply::Err(error)) => return Ok(Err(error)),
+        Started::Rows(_) => {}
+        _ => return Err(Failure::Home(NodeError::File)),
+    }
+    let (mut rows, mut size) = (Vec::new(), 0_u64);
+    loop {
+        match home.next_row().await.map_err(Failure::Home)? {
+            Row::Row(row) => {
+                size += row.len() as u64;
+                if size <= limit.min(HOME_ROWS as u64) {
+                    rows.push(row);
+                }
+            }
+            Row::End { .. } if size > limit.min(HOME_ROWS as u64) => {
+                return Ok(Err(too_many().packet().clone()));
+            }
+            Row::End { .. } => return Ok(Ok(rows)),
+            Row::Err(error) => return Ok(Err(error)),
+        }
+    }
+}
+
+/// Moves the rows of one node; tells an error of it.
+async fn read(
+    node: u16,
+    connection: &mut NodeConnection,
+    target: &mut Target<'_>,
+    left: &mut u64,
+    discard: bool,
+) -> Result<Option<ErrPacket>, Failure> {
+    let lost = |error| Failure::of_node(node, error);
+    match connection.start().await.map_err(lost)? {
+        Started::Done(Reply::Err(error)) => return Ok(Some(error)),
+        Started::Rows(_) => {}
+        _ => return Err(lost(NodeError::File)),
+    }
+    loop {
+        match connection.next_row().await.map_err(lost)? {
+            Row::Row(_) if discard || *left == 0 => {}
+            Row::Row(row) => target.put(&row, left).await?,
+            Row::End { .. } => return Ok(None),
+            Row::Err(error) => return Ok(Some(error)),
+        }
+    }
+}
+
+/// Home, taking rows.
+struct Target<'h> {
+    home: &'h mut NodeConnection,
+    timestamps: Vec<bool>,
+    numbers: Vec<bool>,
+    /// What stands before the rows, where they do not go as a file.
+    insert: Option<Vec<u8>>,
+    /// Of the next piece of the file.
+    sequence: u8,
+    buffer: Vec<u8>,
+    error: Option<ErrPacket>,
+}
+
+impl<'h> Target<'h> {
+    async fn begin(
+        home: &'h mut NodeConnection,
+        fill: &Fill,
+        types: &[ColumnType],
+    ) -> Result<Self, Failure> {
+        let names = fill.columns.iter().map(|it| format!("`{}`", it.name.replace('`', "``")));
+        let names = names.collect::<Vec<_>>().join(",");
+        let by_file = home.capabilities().contains(Capabilities::LOCAL_FILES);
+        let mut target = Self {
+            timestamps: types.iter().map(ColumnType::is_timestamp).collect(),
+            numbers: types
+                .iter()
+                .map(|it| matches!(it.form(), Form::Integer(_) | Form::Decimal(_)))
+                .collect(),
+            insert: None,
+            sequence: 0,
+            buffer: Vec::with_capacity(PIECE + PIECE / 4),
+            error: None,
+            home,
+        };
+        if by_file {
+            let load = format!(
+                "{EXACT}LOAD DATA LOCAL INFILE 'rows' INTO TABLE {} CHARACTER SET binary \
+                 FIELDS TERMINATED BY 0x09 ESCAPED BY 0x5C LINES TERMINATED BY 0x0A ({names})",
+                fill.table
+            );
+            let command = [b"\x03", load.as_bytes()].concat();
+            target.home.send(&command).await.map_err(Failure::Home)?;
+            match target.home.start().await.map_err(Failure::Home)? {
+                Started::File { sequence } => {
+                    target.sequence = sequence;
+                    return Ok(target);
+                }
+                // Home takes no files.
+                Started::Done(Reply::Err(error)) if matches!(error.code, 1148 | 4166) => {}
+                Started::Done(Reply::Err(error)) => return Err(error.into()),
+                _ => return Err(Failure::Home(NodeError::File)),
+            }
+        }
+        let insert = format!("\x03{EXACT}INSERT INTO {} ({names}) VALUES ", fill.table);
+        target.insert = Some(insert.into_bytes());
+        Ok(target)
+    }
+
+    async fn put(&mut self, row: &[u8], left: &mut u64) -> Result<(), Failure> {
+        *left = left.saturating_sub(row.len() as u64);
+        let put = match &self.insert {
+            None => rows::put_line(&mut self.buffer, row, &self.timestamps),
+            Some(insert) => {
+                if self.buffer.is_empty() {
+                    self.buffer.extend_from_slice(insert);
+                } else {
+                    self.buffer.push(b',');
+                }
+                rows::put_values(&mut self.buffer, row, &self.timestamps, &self.numbers)
+            }
+        };
+        put.map_err(|error| Failure::Home(error.into()))?;
+        if self.buffer.len() >= PIECE {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if self.insert.is_some() {
+            self.home.send(&self.buffer).await.map_err(Failure::Home)?;
+            let reply = self.home.read_reply().await.map_err(Failure::Home)?;
+            if let Reply::Err(error) = reply {
+                self.error.get_or_insert(error);
+            }
+        } else {
+            let sent = self.home.send_file(self.sequence, &self.buffer).await;
+            self.sequence = sent.map_err(Failure::Home)?;
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Puts the last rows; tells an error of home.
+    async fn end(mut self) -> Result<Option<ErrPacket>, Failure> {
+        self.flush().await?;
+        if self.insert.is_some() {
+            return Ok(self.error);
+        }
+        let sent = self.home.send_file(self.sequence, &[]).await;
+        sent.map_err(Failure::Home)?;
+        match self.home.read_reply().await.map_err(Failure::Home)? {
+            Reply::Err(error) => Ok(Some(error)),
+            _ => Ok(None),
+        }
+    }
+}

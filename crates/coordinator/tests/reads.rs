@@ -1,0 +1,112 @@
+//! Reads over several nodes, compared with one server that has all rows.
+
+mod common;
+mod reads_support;
+
+use common::World;
+use reads_support::random::{self, Queries, Random};
+use reads_support::{Layout, Result, result, same};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_over_nodes_are_those_of_one_server() {
+    let world = World::new().await;
+    let layout = Layout::new(&world).await;
+    layout
+        .hashed(
+            "orders",
+            "CREATE TABLE orders (id INT NOT NULL, cust INT NOT NULL, price DECIMAL(10,2), \
+             note VARCHAR(40), made TIMESTAMP NULL, f FLOAT, PRIMARY KEY (id), KEY (cust))",
+            "id",
+            "INSERT INTO orders SELECT seq, seq * 7 MOD 20, seq * 13.37, CONCAT('note ', seq MOD 10), \
+             IF(seq MOD 11, '2024-03-31 02:30:00' + INTERVAL seq HOUR, NULL), seq / 3 \
+             FROM seq_1_to_300",
+        )
+        .await;
+    layout
+        .hashed(
+            "parts",
+            "CREATE TABLE parts (order_id INT NOT NULL, nr INT NOT NULL, amount INT, \
+             PRIMARY KEY (order_id, nr))",
+            "order_id",
+            "INSERT INTO parts SELECT seq DIV 3 + 1, seq MOD 3, IF(seq MOD 5, seq, NULL) \
+             FROM seq_1_to_800",
+        )
+        .await;
+    layout
+        .broadcast(
+            "customers",
+            "CREATE TABLE customers (id INT NOT NULL PRIMARY KEY, name VARCHAR(20) NOT NULL)",
+            "INSERT INTO customers SELECT seq, CONCAT('c', seq) FROM seq_0_to_19",
+        )
+        .await;
+    let mut pair = world.pair().await;
+    for statement in [
+        "SELECT * FROM orders ORDER BY id",
+        "SELECT id, price FROM orders WHERE price > 1000 ORDER BY price DESC, id LIMIT 7, 5",
+        "SELECT COUNT(*), SUM(price), AVG(price), MIN(note), MAX(made) FROM orders",
+        "SELECT cust, COUNT(*) n, SUM(price) total FROM orders GROUP BY cust HAVING n > 10 \
+         ORDER BY total DESC",
+        "SELECT note, COUNT(DISTINCT id), AVG(price) + 1 FROM orders GROUP BY note ORDER BY note",
+        "SELECT COUNT(DISTINCT cust) FROM orders",
+        "SELECT name, SUM(amount) FROM orders JOIN parts ON order_id = orders.id \
+         JOIN customers c ON c.id = cust GROUP BY name ORDER BY name",
+        "SELECT o.id, p.nr FROM orders o LEFT JOIN parts p ON p.order_id = o.id AND p.nr > 1 \
+         WHERE o.id BETWEEN 250 AND 300 ORDER BY 1, 2",
+        "SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM parts WHERE order_id = o.id AND \
+         amount > 700) ORDER BY id",
+        "SELECT id FROM orders WHERE price > (SELECT AVG(price) FROM orders) ORDER BY id",
+        "SELECT a.id, b.id FROM orders a, orders b WHERE a.cust = b.id ORDER BY 1, 2",
+        "WITH t AS (SELECT cust, SUM(price) s FROM orders GROUP BY cust) \
+         SELECT * FROM t WHERE s = (SELECT MAX(s) FROM t)",
+        "SELECT id FROM orders WHERE id < 5 UNION SELECT amount FROM parts WHERE amount < 9 ORDER BY 1",
+        "SELECT DISTINCT note FROM orders ORDER BY note",
+        "SELECT id, RANK() OVER (PARTITION BY cust ORDER BY price) r FROM orders ORDER BY id",
+        "SELECT nothing FROM orders",
+        "SELECT (SELECT 1 UNION SELECT 2) FROM orders",
+    ] {
+        same(&mut pair, statement).await;
+    }
+    random_queries(&layout, &mut pair).await;
+}
+
+/// `OPENPETA_READS` says how many, `OPENPETA_SEED` which.
+async fn random_queries(layout: &Layout<'_>, pair: &mut common::Pair) {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let (count, seed) = (number("OPENPETA_READS", 300), number("OPENPETA_SEED", 1));
+    let mut random = Random::new(seed);
+    for (table, primary, rows, repeats) in [("h1", "k", 40, false), ("h2", "k, n", 50, true)] {
+        let fill = random::rows(&mut random, table, rows, repeats);
+        let create = random::create(table, primary);
+        layout.hashed(table, &create, "k", &fill).await;
+    }
+    let fill = random::rows(&mut random, "bc", 12, true);
+    layout.broadcast("bc", &random::create("bc", "n, k"), &fill).await;
+    let fill = random::rows(&mut random, "si", 9, false);
+    layout.single(&random::create("si", "k"), &fill).await;
+    let (mut refused, mut failed) = (0, 0);
+    for number in 0..count {
+        let query = Queries {
+            random: &mut random,
+        }
+        .query();
+        let mut ours = result(&mut pair.ours, &query.text).await;
+        let mut plain = result(&mut pair.plain, &query.text).await;
+        if !query.is_ordered {
+            ours.sort();
+            plain.sort();
+        }
+        match (&ours, &plain) {
+            (Result::Failed(1235, message), Result::Rows(..)) if message.starts_with("OpenPeta") => {
+                refused += 1;
+            }
+            _ => {
+                failed += u64::from(matches!(plain, Result::Failed(..)));
+                assert!(ours == plain, "seed {seed}, query {number}: {}\n{}", query.text, ours.against(&plain));
+            }
+        }
+    }
+    eprintln!("{count} queries, {failed} failed on both, {refused} refused");
+    assert!(refused * 100 <= count * 3, "{refused} of {count} were refused");
+}
