@@ -131,12 +131,15 @@ impl ColumnType {
 }
 
 /// The definition of a column as the statement has it, `own`, where its values are found by another one:
-/// for long texts, the length is that of the values as they are found.
+/// where the length depends on how a server finds the values, it is that of the values as they are found.
 ///
 /// # Errors
 /// When a definition is cut short.
 pub fn told(own: &[u8], found: &[u8], capabilities: Capabilities) -> Result<Vec<u8>, WireError> {
-    let (mine, its) = (ColumnType::read(own, capabilities)?, ColumnType::read(found, capabilities)?);
+    let (mine, its) = (
+        ColumnType::read(own, capabilities)?,
+        ColumnType::read(found, capabilities)?,
+    );
     let mut told = own.to_vec();
     if mine.is_long() && its.is_long() && found.len() >= FIXED {
         let from = told.len() - FIXED;
@@ -164,9 +167,18 @@ mod tests {
 
     #[test]
     fn decimals_have_their_digits() {
-        assert_eq!(of(246, 63, 17, 0, 2).decimal().as_deref(), Some("DECIMAL(15,2)"));
-        assert_eq!(of(246, 63, 33, 0, 0).decimal().as_deref(), Some("DECIMAL(32,0)"));
-        assert_eq!(of(246, 63, 16, 32, 2).decimal().as_deref(), Some("DECIMAL(15,2)"));
+        assert_eq!(
+            of(246, 63, 17, 0, 2).decimal().as_deref(),
+            Some("DECIMAL(15,2)")
+        );
+        assert_eq!(
+            of(246, 63, 33, 0, 0).decimal().as_deref(),
+            Some("DECIMAL(32,0)")
+        );
+        assert_eq!(
+            of(246, 63, 16, 32, 2).decimal().as_deref(),
+            Some("DECIMAL(15,2)")
+        );
         assert_eq!(of(5, 63, 16, 32, 2).decimal(), None);
     }
 

@@ -124,7 +124,9 @@ async fn own_definitions(
     statement: &[u8],
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let prepared = home.prepare(statement).await.map_err(Failure::Home)??;
-    home.close_statement(prepared.id).await.map_err(Failure::Home)?;
+    home.close_statement(prepared.id)
+        .await
+        .map_err(Failure::Home)?;
     Ok(prepared.columns)
 }
 
@@ -198,7 +200,10 @@ async fn make(
     let capabilities = home.capabilities();
     match home.query(question).await? {
         Reply::Rows(rows) => {
-            let types = rows.columns.iter().map(|it| ColumnType::read(it, capabilities));
+            let types = rows
+                .columns
+                .iter()
+                .map(|it| ColumnType::read(it, capabilities));
             Ok(Ok(types.collect::<Result<_, _>>()?))
         }
         Reply::Err(error) => Ok(Err(error)),

@@ -152,7 +152,13 @@ mod tests {
 
     #[test]
     fn lines_have_what_would_end_them_escaped() {
-        let row = row(&[Some(b"a\tb\\\n\0"), None, Some(b""), Some(b"951782400.500000"), Some(b"0")]);
+        let row = row(&[
+            Some(b"a\tb\\\n\0"),
+            None,
+            Some(b""),
+            Some(b"951782400.500000"),
+            Some(b"0"),
+        ]);
         let mut out = Vec::new();
         put_line(&mut out, &row, &[false, false, false, true, true]).unwrap();
         assert_eq!(
@@ -164,7 +170,13 @@ mod tests {
 
     #[test]
     fn values_need_no_quotes() {
-        let row = row(&[Some(b"a'\\"), None, Some(b""), Some(b"2147483647"), Some(b"-1.5")]);
+        let row = row(&[
+            Some(b"a'\\"),
+            None,
+            Some(b""),
+            Some(b"2147483647"),
+            Some(b"-1.5"),
+        ]);
         let mut out = Vec::new();
         let timestamps = [false, false, false, true, false];
         let numbers = [false, false, false, false, true];

@@ -213,7 +213,10 @@ impl<'h> Target<'h> {
         fill: &Fill,
         types: &[ColumnType],
     ) -> Result<Self, Failure> {
-        let names = fill.columns.iter().map(|it| format!("`{}`", it.name.replace('`', "``")));
+        let names = fill
+            .columns
+            .iter()
+            .map(|it| format!("`{}`", it.name.replace('`', "``")));
         let names = names.collect::<Vec<_>>().join(",");
         let by_file = home.capabilities().contains(Capabilities::LOCAL_FILES);
         let mut target = Self {

@@ -140,8 +140,14 @@ fn known_table(table: &crate::catalogue::Table, topology: &Topology) -> Option<T
 /// # Errors
 /// As [`plan`].
 pub fn plan_over(statement: &[u8], tables: &Tables, facts: &Facts) -> Result<ReadPlan, Refusal> {
-    let hashed: Vec<_> = tables.iter().filter(|(_, table)| table.is_hashed()).collect();
-    let nodes: BTreeSet<u16> = hashed.iter().flat_map(|(_, table)| table.nodes.clone()).collect();
+    let hashed: Vec<_> = tables
+        .iter()
+        .filter(|(_, table)| table.is_hashed())
+        .collect();
+    let nodes: BTreeSet<u16> = hashed
+        .iter()
+        .flat_map(|(_, table)| table.nodes.clone())
+        .collect();
     let nodes: Vec<_> = nodes.into_iter().collect();
     let Some(text) = Text::read(statement, facts.dialect) else {
         // What the server will make of it is not certain, but for the names that stand in it.
@@ -179,7 +185,9 @@ fn check(text: &Text<'_>, tables: &Tables) -> Result<(), Refusal> {
         if has_call(word) {
             return Err(Refusal::new(
                 "session-function",
-                format_args!("{word}() beside a distributed table; ask for it in a statement of its own"),
+                format_args!(
+                    "{word}() beside a distributed table; ask for it in a statement of its own"
+                ),
             ));
         }
     }

@@ -121,7 +121,8 @@ impl Nodes {
         nodes: &[u16],
         in_transaction: bool,
     ) -> Result<(&mut NodeConnection, Vec<(u16, &mut NodeConnection)>), Failure> {
-        let is_read = |node: u16| nodes.contains(&node) && !(in_transaction && node == Topology::HOME);
+        let is_read =
+            |node: u16| nodes.contains(&node) && !(in_transaction && node == Topology::HOME);
         for node in nodes.iter().filter(|node| is_read(**node)) {
             self.open(*node).await?;
         }

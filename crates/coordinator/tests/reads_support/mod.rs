@@ -2,8 +2,8 @@
 
 pub mod random;
 
+use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::prelude::Queryable;
-use mysql_async::consts::ColumnFlags;
 use mysql_async::{Conn, Row, Value};
 
 use super::common::{DATABASE, Pair, World};
@@ -52,7 +52,9 @@ impl<'w> Layout<'w> {
         for statement in [create, fill] {
             plain.query_drop(statement).await.expect(statement);
         }
-        self.world.coordinators().forget_tables(&self.world.route.instance_id);
+        self.world
+            .coordinators()
+            .forget_tables(&self.world.route.instance_id);
     }
 }
 
@@ -81,7 +83,7 @@ impl Result {
     /// Puts rows that come in any order into one.
     pub fn sort(&mut self) {
         if let Self::Rows(_, rows) = self {
-            rows.sort_by_cached_key(|row| format!("{row:?}"));
+            rows.sort_by_cached_key(|row| row.iter().map(|it| it.as_sql(true)).collect::<Vec<_>>());
         }
     }
 
@@ -95,14 +97,17 @@ impl Result {
         }
         let mut rows = our_rows.iter().zip(their_rows);
         match rows.find(|(one, other)| one != other) {
-            Some((one, other)) => format!("{one:?}\n{other:?}"),
+            Some((one, other)) => {
+                let text = |row: &[Value]| row.iter().map(|it| it.as_sql(true)).collect::<Vec<_>>();
+                format!("{:?}\n{:?}", text(one), text(other))
+            }
             None => format!("{} rows, and {}", our_rows.len(), their_rows.len()),
         }
     }
 }
 
 /// What a client sees of a statement.
-pub async fn result(conn: &mut Conn, statement: &str) -> Result {
+pub async fn result(conn: &mut Conn, statement: &str, with_origin: bool) -> Result {
     let mut found = match conn.query_iter(statement).await {
         Ok(found) => found,
         Err(mysql_async::Error::Server(error)) => {
@@ -110,7 +115,11 @@ pub async fn result(conn: &mut Conn, statement: &str) -> Result {
         }
         Err(error) => panic!("{statement}: {error}"),
     };
-    let columns: Vec<_> = found.columns_ref().iter().map(described).collect();
+    let columns: Vec<_> = found
+        .columns_ref()
+        .iter()
+        .map(|it| described(it, with_origin))
+        .collect();
     match found.collect::<Row>().await {
         Ok(rows) => Result::Rows(columns, rows.into_iter().map(Row::unwrap).collect()),
         Err(mysql_async::Error::Server(error)) => Result::Failed(error.code, error.message),
@@ -118,20 +127,42 @@ pub async fn result(conn: &mut Conn, statement: &str) -> Result {
     }
 }
 
-fn described(column: &mysql_async::Column) -> String {
+/// A column as it is described to clients, but for what a server says in several ways, as it finds the
+/// values with a temporary table of its own or without: names and widths of expressions, indexes,
+/// and where columns of derived tables come from.
+fn described(column: &mysql_async::Column, with_origin: bool) -> String {
+    let is_expression = column.org_table_str().is_empty();
+    let kind = column.column_type();
+    let (length, decimals) = match kind.is_numeric_type() {
+        true if is_expression && matches!(column.decimals(), 0 | 31) => (0, column.decimals()),
+        true => (column.column_length(), column.decimals()),
+        false if is_expression && kind == ColumnType::MYSQL_TYPE_BLOB => (0, 0),
+        false if kind.is_character_type() => (column.column_length(), 0),
+        false => (column.column_length(), column.decimals()),
+    };
+    let mut of_plans = OF_PLANS;
+    if !with_origin {
+        // Outer joins become inner ones, or not.
+        of_plans |= ColumnFlags::NOT_NULL_FLAG | ColumnFlags::NO_DEFAULT_VALUE_FLAG;
+    }
+    if kind == ColumnType::MYSQL_TYPE_YEAR {
+        of_plans |= ColumnFlags::ZEROFILL_FLAG;
+    }
+    let origin = match with_origin && !is_expression {
+        true => format!(
+            "{}.{}.{}",
+            column.schema_str(),
+            column.org_table_str(),
+            column.org_name_str()
+        ),
+        false => String::new(),
+    };
     format!(
-        "{}.{}.{} {}.{} {:?} {} {} {:?} {}",
-        column.schema_str(),
+        "{}.{} {origin} {kind:?} {length} {} {:?} {decimals}",
         column.table_str(),
         column.name_str(),
-        column.org_table_str(),
-        column.org_name_str(),
-        column.column_type(),
-        column.column_length(),
         column.character_set(),
-        // Those of a server depend on its plan: a temporary table of its own has no indexes.
-        column.flags().difference(OF_PLANS),
-        column.decimals(),
+        column.flags().difference(of_plans),
     )
 }
 
@@ -146,7 +177,7 @@ const OF_PLANS: ColumnFlags = ColumnFlags::PRI_KEY_FLAG
 
 /// Runs a statement on both, and expects the same.
 pub async fn same(pair: &mut Pair, statement: &str) {
-    let ours = result(&mut pair.ours, statement).await;
-    let plain = result(&mut pair.plain, statement).await;
+    let ours = result(&mut pair.ours, statement, true).await;
+    let plain = result(&mut pair.plain, statement, true).await;
     assert_eq!(ours, plain, "{statement}");
 }

@@ -43,10 +43,26 @@ const COLUMNS: [(&str, &str, Kind); 19] = [
     ("d", "DECIMAL(12,3)", Kind::Number),
     ("f", "DOUBLE", Kind::Number),
     ("fl", "FLOAT", Kind::Number),
-    ("z", "SMALLINT(5) UNSIGNED ZEROFILL NOT NULL DEFAULT 7", Kind::Number),
-    ("s", "VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", Kind::Text),
-    ("b", "VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT ''", Kind::Text),
-    ("l", "CHAR(10) CHARACTER SET latin1 COLLATE latin1_swedish_ci", Kind::Text),
+    (
+        "z",
+        "SMALLINT(5) UNSIGNED ZEROFILL NOT NULL DEFAULT 7",
+        Kind::Number,
+    ),
+    (
+        "s",
+        "VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+        Kind::Text,
+    ),
+    (
+        "b",
+        "VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT ''",
+        Kind::Text,
+    ),
+    (
+        "l",
+        "CHAR(10) CHARACTER SET latin1 COLLATE latin1_swedish_ci",
+        Kind::Text,
+    ),
     ("w", "VARCHAR(10) CHARACTER SET utf16", Kind::Other),
     ("vb", "VARBINARY(16)", Kind::Other),
     ("tx", "TEXT", Kind::Other),
@@ -68,14 +84,21 @@ pub fn create(table: &str, primary: &str) -> String {
     for (name, kind, _) in COLUMNS {
         write!(text, ", {name} {kind}").unwrap();
     }
-    write!(text, ", {REST}, PRIMARY KEY ({primary}), KEY (s), KEY (i, d))").unwrap();
+    write!(
+        text,
+        ", {REST}, PRIMARY KEY ({primary}), KEY (s), KEY (i, d))"
+    )
+    .unwrap();
     text
 }
 
 /// Rows with keys that may repeat where `n` is part of the primary key.
 pub fn rows(random: &mut Random, table: &str, count: u64, repeats: bool) -> String {
     let names: Vec<_> = COLUMNS.iter().map(|(name, ..)| *name).collect();
-    let mut text = format!("INSERT INTO {table} (k, n, {}, st, j, g, id) VALUES ", names.join(", "));
+    let mut text = format!(
+        "INSERT INTO {table} (k, n, {}, st, j, g, id) VALUES ",
+        names.join(", ")
+    );
     for row in 0..count {
         let k = if repeats { row / 3 } else { row };
         let k = k as i64 - 5;
@@ -90,7 +113,11 @@ pub fn rows(random: &mut Random, table: &str, count: u64, repeats: bool) -> Stri
         }
         let st = random.pick(&["''", "'p'", "'p,r'", "NULL"]);
         let j = random.pick(&["'{\"a\": [1, \"ä\\\\n\"]}'", "'null'", "NULL"]);
-        let g = random.pick(&["NULL", "POINT(1, 2.5)", "ST_GeomFromText('POINT(3 4)', 4326)"]);
+        let g = random.pick(&[
+            "NULL",
+            "POINT(1, 2.5)",
+            "ST_GeomFromText('POINT(3 4)', 4326)",
+        ]);
         let id = random.pick(&["NULL", "'123e4567-e89b-12d3-a456-426655440000'"]);
         write!(text, ", {st}, {j}, {g}, {id})").unwrap();
     }
@@ -101,13 +128,24 @@ fn value(random: &mut Random, column: &str) -> String {
     let n = random.below(12) as i64;
     match column {
         "i" => (n * 3 - 10).to_string(),
-        "u" => random.pick(&["0", "1", "18446744073709551615", "42", "7"]).to_string(),
+        "u" => random
+            .pick(&["0", "1", "18446744073709551615", "42", "7"])
+            .to_string(),
         "d" => format!("{}.{:03}", n - 4, random.below(1000)),
         "f" => format!("{}e{}", (n - 6) as f64 / 4.0, random.below(2) * 2),
         "fl" => format!("{}", (n - 6) as f64 / 8.0),
         "z" => n.to_string(),
         "s" | "b" => {
-            let words = ["''", "'apple'", "'birne'", "'ünlü'", "'tab\\t\\n\\\\'", "'😀'", "'it''s'", "'zz'"];
+            let words = [
+                "''",
+                "'apple'",
+                "'birne'",
+                "'ünlü'",
+                "'tab\\t\\n\\\\'",
+                "'😀'",
+                "'it''s'",
+                "'zz'",
+            ];
             (*random.pick(&words)).to_owned()
         }
         "l" => (*random.pick(&["'äöü'", "'abc'", "'q'", "''"])).to_owned(),
@@ -150,7 +188,13 @@ impl Queries<'_> {
     }
 
     fn any_column(&mut self, alias: &str) -> String {
-        let kind = *self.random.pick(&[Kind::Number, Kind::Number, Kind::Text, Kind::Date, Kind::Other]);
+        let kind = *self.random.pick(&[
+            Kind::Number,
+            Kind::Number,
+            Kind::Text,
+            Kind::Date,
+            Kind::Other,
+        ]);
         self.column(alias, kind)
     }
 
@@ -181,7 +225,10 @@ impl Queries<'_> {
 
     /// A column of exact numbers that no arithmetic takes out of their range.
     fn exact(&mut self, alias: &str) -> String {
-        format!("{alias}.{}", self.random.pick(&["k", "n", "i", "d", "f", "fl"]))
+        format!(
+            "{alias}.{}",
+            self.random.pick(&["k", "n", "i", "d", "f", "fl"])
+        )
     }
 
     fn text(&mut self, aliases: &[String], depth: u32) -> String {
@@ -249,7 +296,11 @@ impl Queries<'_> {
                     self.random.pick(&["=", "<", ">="])
                 )
             }
-            _ => format!("{} = {}", self.number(aliases, depth + 1), self.number(aliases, depth + 1)),
+            _ => format!(
+                "{} = {}",
+                self.number(aliases, depth + 1),
+                self.number(aliases, depth + 1)
+            ),
         }
     }
 
@@ -280,7 +331,9 @@ impl Queries<'_> {
             let other = self.random.pick(aliases).clone();
             let mine = *self.random.pick(&["k", "k", "k", "n"]);
             let theirs = *self.random.pick(&["k", "k", "k", "n"]);
-            let join = *self.random.pick(&["JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN"]);
+            let join = *self
+                .random
+                .pick(&["JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN"]);
             let mut on = format!("{alias}.{mine} = {other}.{theirs}");
             if self.random.chance(30) {
                 let both = [alias.clone(), other];
@@ -341,7 +394,10 @@ impl Queries<'_> {
                 items.push(match self.random.below(8) {
                     0 | 1 => self.number(&aliases, 0),
                     2 => self.text(&aliases, 0),
-                    3 => format!("ROW_NUMBER() OVER (PARTITION BY {alias}.i ORDER BY {})", self.total(&aliases)),
+                    3 => format!(
+                        "ROW_NUMBER() OVER (PARTITION BY {alias}.i ORDER BY {})",
+                        self.total(&aliases)
+                    ),
                     _ => self.any_column(&alias),
                 });
             }
@@ -349,7 +405,11 @@ impl Queries<'_> {
                 items = vec!["*".to_owned()];
             }
         }
-        let distinct = if self.random.chance(10) { "DISTINCT " } else { "" };
+        let distinct = if self.random.chance(10) {
+            "DISTINCT "
+        } else {
+            ""
+        };
         let mut condition = String::new();
         if self.random.chance(65) {
             condition = format!(" WHERE {}", self.condition(&aliases, 0));
@@ -367,7 +427,10 @@ impl Queries<'_> {
             .collect();
         let width = if items == ["*"] { 0 } else { items.len() };
         (
-            format!("SELECT {distinct}{} FROM {from}{condition}{tail}", items.join(", ")),
+            format!(
+                "SELECT {distinct}{} FROM {from}{condition}{tail}",
+                items.join(", ")
+            ),
             width,
         )
     }
@@ -383,7 +446,9 @@ impl Queries<'_> {
         let mut is_ordered = false;
         if width > 0 && self.random.chance(12) {
             let (other, _) = self.block(Some(width));
-            let kind = *self.random.pick(&["UNION", "UNION ALL", "EXCEPT", "INTERSECT"]);
+            let kind = *self
+                .random
+                .pick(&["UNION", "UNION ALL", "EXCEPT", "INTERSECT"]);
             text = format!("{text} {kind} {other}");
         }
         if width > 0 && self.random.chance(45) {
@@ -400,7 +465,10 @@ impl Queries<'_> {
             }
         }
         if self.random.chance(8) {
-            text = format!("WITH w AS (SELECT * FROM h1 WHERE n > 3) {}", text.replace("h1", "w"));
+            text = format!(
+                "WITH w AS (SELECT * FROM h1 WHERE n > 3) {}",
+                text.replace("h1", "w")
+            );
         }
         Query { text, is_ordered }
     }

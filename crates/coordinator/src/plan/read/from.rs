@@ -33,10 +33,6 @@ pub struct TableFactor {
     pub may_miss: bool,
     /// The condition of the outer join whose inner table it is.
     pub on: Option<Span>,
-    /// All of it, with its alias and hints.
-    pub span: Span,
-    /// Its name, or its query with the parentheses.
-    pub head: Span,
 }
 
 /// What kind of thing is joined.
@@ -52,7 +48,7 @@ pub enum Factor {
     /// A query.
     Derived(Box<Query>),
     /// `JSON_TABLE (…)`.
-    Function(Span),
+    Function,
 }
 
 impl Reader<'_, '_> {
@@ -148,12 +144,21 @@ impl Reader<'_, '_> {
     fn begins_join(&self) -> bool {
         // LEFT(…) and RIGHT(…) are functions as well.
         let is_function = self.text.is_symbol(self.at + 1, "(");
-        self.text.is_any(self.at, &["JOIN", "INNER", "CROSS", "NATURAL", "STRAIGHT_JOIN", "ON", "USING"])
-            || (!is_function && self.text.is_any(self.at, &["LEFT", "RIGHT"]))
+        self.text.is_any(
+            self.at,
+            &[
+                "JOIN",
+                "INNER",
+                "CROSS",
+                "NATURAL",
+                "STRAIGHT_JOIN",
+                "ON",
+                "USING",
+            ],
+        ) || (!is_function && self.text.is_any(self.at, &["LEFT", "RIGHT"]))
     }
 
     fn factor(&mut self, joins: &mut Joins) -> Option<()> {
-        let start = self.at;
         if self.is_symbol("(") && !begins_query(self.text, self.at + 1) {
             let inner = self.take_parentheses()?;
             let mut reader = Reader {
@@ -178,7 +183,8 @@ impl Reader<'_, '_> {
             Factor::Derived(Box::new(Query::read(self.text, inner)?))
         } else if self.is_word("JSON_TABLE") && self.text.is_symbol(self.at + 1, "(") {
             self.at += 1;
-            Factor::Function(self.take_parentheses()?)
+            self.take_parentheses()?;
+            Factor::Function
         } else {
             let first = self.take_name()?;
             let second = if self.take_symbol(".") {
@@ -197,7 +203,6 @@ impl Reader<'_, '_> {
                 },
             }
         };
-        let head = start..self.at;
         // Neither partitions nor versions of the past are understood.
         if self.is_word("PARTITION") || self.is_word("FOR") {
             return None;
@@ -233,8 +238,6 @@ impl Reader<'_, '_> {
             alias,
             may_miss: false,
             on: None,
-            span: start..self.at,
-            head,
         });
         Some(())
     }
@@ -242,6 +245,24 @@ impl Reader<'_, '_> {
 
 /// Words that stand behind a table, and are no alias.
 const AFTER_TABLE: [&str; 20] = [
-    "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "PROCEDURE", "INTO",
-    "FOR", "LOCK", "UNION", "EXCEPT", "INTERSECT", "USE", "FORCE", "IGNORE", "SET", "AS",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "WINDOW",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "FETCH",
+    "PROCEDURE",
+    "INTO",
+    "FOR",
+    "LOCK",
+    "UNION",
+    "EXCEPT",
+    "INTERSECT",
+    "USE",
+    "FORCE",
+    "IGNORE",
+    "SET",
+    "AS",
 ];

@@ -56,7 +56,7 @@ impl<'p> Known<'p, '_> {
             let locality = match part {
                 Part::Block(block) => self.block_locality(block, ctes.clone(), outer, depth)?,
                 Part::Nested(query) => self.locality(query, &ctes, outer, depth + 1)?,
-                Part::Values(..) => return None,
+                Part::Values(_) => return None,
             };
             found = match (found, locality) {
                 (None, locality) => Some(locality),
@@ -83,7 +83,8 @@ impl<'p> Known<'p, '_> {
         }
         let stars = block.items.iter().filter(|item| item.is_star);
         let stars: Vec<_> = stars.map(|item| item.expression.start).collect();
-        let unknown = |span: &&Span| !stars.contains(&span.start) && !self.knows(span, &scope, true);
+        let unknown =
+            |span: &&Span| !stars.contains(&span.start) && !self.knows(span, &scope, true);
         if block.expressions().any(|span| unknown(&span)) {
             return None;
         }
@@ -208,9 +209,16 @@ impl<'p> Known<'p, '_> {
         }
         // Queries elsewhere are looked at by whoever evaluates them on nodes.
         let on = from.factors.iter().filter_map(|it| it.on.as_ref());
-        let conditions: Vec<_> = from.conditions.iter().chain(&block.condition).chain(on).collect();
+        let conditions: Vec<_> = from
+            .conditions
+            .iter()
+            .chain(&block.condition)
+            .chain(on)
+            .collect();
         for subquery in &block.subqueries {
-            let counts = conditions.iter().any(|it| it.contains(&subquery.span.start));
+            let counts = conditions
+                .iter()
+                .any(|it| it.contains(&subquery.span.start));
             if counts
                 && !self.subquery_is_local(scope, &core, &subquery.span, &subquery.query, depth)
             {
@@ -294,10 +302,10 @@ impl<'p> Known<'p, '_> {
         }
         // `a + k IN (…)` is about something else.
         let before = start.checked_sub(1)?;
-        let is_first = self
-            .text
-            .is_any(before, &["WHERE", "AND", "ON", "NOT", "SELECT", "HAVING", "OR"])
-            || self.text.is_symbol(before, "(");
+        let is_first = self.text.is_any(
+            before,
+            &["WHERE", "AND", "ON", "NOT", "SELECT", "HAVING", "OR"],
+        ) || self.text.is_symbol(before, "(");
         is_first.then_some(start..end)
     }
 
@@ -347,9 +355,10 @@ impl<'p> Known<'p, '_> {
                     return Some("integer".to_owned());
                 }
                 match &table.placement {
-                    Placement::Hash { column: key, domain } if *key == column.column => {
-                        Some(kind_of(domain))
-                    }
+                    Placement::Hash {
+                        column: key,
+                        domain,
+                    } if *key == column.column => Some(kind_of(domain)),
                     _ => None,
                 }
             }
@@ -367,7 +376,13 @@ impl<'p> Known<'p, '_> {
 
     /// Whether an expression without queries can be evaluated on nodes.
     pub(super) fn is_pushable(&self, span: &Span, scope: &Scope<'_, 'p>) -> bool {
-        let inside = |at: usize| scope.block.subqueries.iter().any(|it| it.span.contains(&at));
+        let inside = |at: usize| {
+            scope
+                .block
+                .subqueries
+                .iter()
+                .any(|it| it.span.contains(&at))
+        };
         is_steady(self.text, span)
             && !span.clone().any(inside)
             && self.is_fit(span, scope.block)
@@ -458,5 +473,8 @@ fn kind_of(domain: &str) -> String {
 }
 
 fn is_integer(kind: &str) -> bool {
-    matches!(kind, "tinyint" | "smallint" | "mediumint" | "int" | "bigint")
+    matches!(
+        kind,
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint"
+    )
 }

@@ -41,7 +41,7 @@ impl<'p> Wants<'_, 'p, '_> {
         for part in &query.parts {
             match part {
                 Part::Nested(query) => self.query(query, &ctes),
-                Part::Values(_, queries) => {
+                Part::Values(queries) => {
                     for query in queries {
                         self.query(query, &ctes);
                     }
@@ -75,7 +75,10 @@ impl<'p> Wants<'_, 'p, '_> {
         let Factor::Named { schema, name } = &factor.what else {
             return;
         };
-        let schema = schema.as_deref().or(self.known.database).unwrap_or_default();
+        let schema = schema
+            .as_deref()
+            .or(self.known.database)
+            .unwrap_or_default();
         let text = self.known.text;
         let condition = self.condition(scope, number);
         let key = (schema.to_owned(), name.clone());
@@ -173,7 +176,12 @@ pub(super) fn all_names(text: &Text<'_>) -> BTreeSet<String> {
 }
 
 /// A table that is gathered under its own name.
-pub(super) fn fill(key: &Key, table: &Table, names: Option<&BTreeSet<String>>, wanted: &Wanted) -> Fill {
+pub(super) fn fill(
+    key: &Key,
+    table: &Table,
+    names: Option<&BTreeSet<String>>,
+    wanted: &Wanted,
+) -> Fill {
     let all = wanted.all || names.is_none();
     let is_named = |at: &usize| {
         all || names.is_some_and(|names| names.contains(&table.columns[*at].name.to_lowercase()))
@@ -204,7 +212,9 @@ pub(super) fn fill(key: &Key, table: &Table, names: Option<&BTreeSet<String>>, w
         .collect();
     let mut lines: Vec<String> = Vec::new();
     for (at, column) in table.columns.iter().enumerate() {
-        let is_first = indexes.iter().any(|index| index.columns.first() == Some(&at));
+        let is_first = indexes
+            .iter()
+            .any(|index| index.columns.first() == Some(&at));
         let definition = if is_first {
             column.definition.clone()
         } else {
@@ -223,7 +233,10 @@ pub(super) fn fill(key: &Key, table: &Table, names: Option<&BTreeSet<String>>, w
     let mut behind = format!(" FROM {name}").into_bytes();
     if let Some(conditions) = wanted.conditions.as_ref().filter(|it| !it.is_empty()) {
         behind.extend_from_slice(b" WHERE ");
-        let any: Vec<_> = conditions.iter().map(|it| [b"(", &it[..], b")"].concat()).collect();
+        let any: Vec<_> = conditions
+            .iter()
+            .map(|it| [b"(", &it[..], b")"].concat())
+            .collect();
         behind.extend(any.join(&b" OR "[..]));
     }
     // A limit of the session's own is for the statement alone.
@@ -243,7 +256,11 @@ pub(super) fn fill(key: &Key, table: &Table, names: Option<&BTreeSet<String>>, w
     Fill {
         about: format!(
             "{} of {}, {} of {} columns",
-            if filtered { "rows that can matter" } else { "all rows" },
+            if filtered {
+                "rows that can matter"
+            } else {
+                "all rows"
+            },
             key.1,
             columns.len(),
             table.columns.len()

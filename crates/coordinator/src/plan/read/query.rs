@@ -3,8 +3,12 @@
 //! Expressions are left as tokens. What is not understood makes the whole unreadable, so that
 //! nothing is concluded from a part of it.
 
+mod item;
+
+use item::{item, subqueries};
+
 use super::from::{Factor, Joins};
-use super::text::{Span, Text, begins_query};
+use super::text::{Span, Text};
 
 /// A query: blocks put together by `UNION` and the like, with an order and a limit of its own.
 #[derive(Clone, Debug)]
@@ -17,8 +21,6 @@ pub struct Query {
     pub with: Span,
     /// What is put together, and behind the first each, how.
     pub parts: Vec<Part>,
-    /// The order of the whole, if it is more than one part.
-    pub order: Vec<Span>,
     /// The limit of the whole, if it is more than one part.
     pub limit: Option<Span>,
     /// All of it.
@@ -44,7 +46,7 @@ pub enum Part {
     /// A query in parentheses.
     Nested(Box<Query>),
     /// `VALUES (…), (…)`.
-    Values(Span, Vec<Query>),
+    Values(Vec<Query>),
 }
 
 /// A `SELECT` with its clauses.
@@ -103,8 +105,21 @@ pub struct Item {
 }
 
 const CLAUSES: [&str; 15] = [
-    "FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "PROCEDURE",
-    "INTO", "FOR", "LOCK", "UNION", "EXCEPT",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "WINDOW",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "FETCH",
+    "PROCEDURE",
+    "INTO",
+    "FOR",
+    "LOCK",
+    "UNION",
+    "EXCEPT",
 ];
 
 impl Block {
@@ -127,7 +142,12 @@ impl Block {
             .chain(&self.order)
             .chain(&self.limit)
             .chain(&self.from.conditions)
-            .chain(self.from.factors.iter().filter_map(|factor| factor.on.as_ref()))
+            .chain(
+                self.from
+                    .factors
+                    .iter()
+                    .filter_map(|factor| factor.on.as_ref()),
+            )
     }
 }
 
@@ -152,7 +172,7 @@ impl Query {
         for part in &self.parts {
             match part {
                 Part::Nested(query) => query.each_block(visit),
-                Part::Values(_, queries) => {
+                Part::Values(queries) => {
                     for query in queries {
                         query.each_block(visit);
                     }
@@ -169,20 +189,6 @@ impl Query {
                     }
                 }
             }
-        }
-    }
-
-    /// The one block that it consists of.
-    #[must_use]
-    pub fn single(&self) -> Option<&Block> {
-        match &self.parts[..] {
-            [Part::Block(block)] if self.order.is_empty() && self.limit.is_none() => Some(block),
-            [Part::Nested(query)]
-                if self.order.is_empty() && self.limit.is_none() && query.ctes.is_empty() =>
-            {
-                query.single()
-            }
-            _ => None,
         }
     }
 }
@@ -255,18 +261,17 @@ impl Reader<'_, '_> {
         }
         // Behind several blocks, order and limit of the last are those of the whole.
         let several = parts.len() > 1;
-        let (order, limit) = match parts.last_mut() {
+        let limit = match parts.last_mut() {
             Some(Part::Block(last)) if several => {
                 last.span.end = last.end;
-                (std::mem::take(&mut last.order), last.limit.take())
+                last.order.clear();
+                last.limit.take()
             }
             _ => {
-                let order = if self.is_word("ORDER") {
-                    self.order()?
-                } else {
-                    Vec::new()
-                };
-                (order, self.limit()?)
+                if self.is_word("ORDER") {
+                    self.order()?;
+                }
+                self.limit()?
             }
         };
         Some(Query {
@@ -274,7 +279,6 @@ impl Reader<'_, '_> {
             recursive,
             with,
             parts,
-            order,
             limit,
             span: start..self.at,
         })
@@ -313,7 +317,7 @@ impl Reader<'_, '_> {
             let span = start..self.at;
             let queries = subqueries(self.text, &span)?;
             let queries = queries.into_iter().map(|it| it.query).collect();
-            return Some(Part::Values(span, queries));
+            return Some(Part::Values(queries));
         }
         Some(Part::Block(Box::new(self.block()?)))
     }
@@ -368,7 +372,10 @@ impl Reader<'_, '_> {
             block.order = self.order()?;
         }
         block.limit = self.limit()?;
-        while self.text.is_any(self.at, &["PROCEDURE", "INTO", "FOR", "LOCK"]) && self.at < self.end
+        while self
+            .text
+            .is_any(self.at, &["PROCEDURE", "INTO", "FOR", "LOCK"])
+            && self.at < self.end
         {
             let is_lock = self.text.is_any(self.at, &["FOR", "LOCK"]);
             let span = self.rest_of_clause()?;
@@ -467,96 +474,3 @@ const OPTIONS: [&str; 11] = [
     "SQL_NO_CACHE",
     "SQL_CALC_FOUND_ROWS",
 ];
-
-/// Words that no name without quotes can be, and that may end an expression.
-const ENDS: [&str; 8] = [
-    "END", "NULL", "TRUE", "FALSE", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "UNKNOWN",
-];
-
-fn item(text: &Text<'_>, span: Span) -> Option<Item> {
-    let is_star = text.is_symbol(span.end - 1, "*")
-        && (span.len() == 1 || text.is_symbol(span.end - 2, "."));
-    if is_star {
-        return Some(Item {
-            expression: span,
-            alias: None,
-            is_star,
-        });
-    }
-    let last = span.end - 1;
-    let named = |name: String, end: usize| Item {
-        expression: span.start..end,
-        alias: Some(name),
-        is_star: false,
-    };
-    if span.len() > 2 && text.is_word(last - 1, "AS") {
-        let name = match text.get(last)?.string(&text.dialect) {
-            Some(name) => String::from_utf8(name.into_owned()).ok()?,
-            None => text.name(last)?.into_owned(),
-        };
-        return Some(named(name, last - 1));
-    }
-    if span.len() > 1 && !text.is_behind_point(last) {
-        use openpeta_sql_route::TokenKind as Kind;
-        let before = text.get(last - 1)?;
-        // A name right behind what ends an operand.
-        let is_operand = matches!(
-            before.kind,
-            Kind::QuotedName | Kind::Integer | Kind::Decimal | Kind::Float | Kind::Hex | Kind::Bit
-        ) || before.is_symbol(")")
-            || before.kind == Kind::String
-            || (before.kind == Kind::Word
-                && (ENDS.iter().any(|word| before.is_word(word))
-                    || text.is_behind_point(last - 1)
-                    || last - 1 == span.start));
-        let token = text.get(last)?;
-        let is_name = token.kind == Kind::QuotedName
-            || (token.kind == Kind::Word && !ENDS.iter().any(|word| token.is_word(word)));
-        if is_operand && is_name && !text.is_any(last - 1, &OPERATORS) {
-            return Some(named(text.name(last)?.into_owned(), last));
-        }
-        if is_operand && token.kind == Kind::String && before.kind != Kind::String {
-            // A name in quotes, or `DATE '…'` and `_utf8'…'`.
-            return (before.kind != Kind::Word).then(|| {
-                let name = token.string(&text.dialect).unwrap_or_default();
-                named(String::from_utf8_lossy(&name).into_owned(), last)
-            });
-        }
-        if is_name && before.kind == Kind::Word && !text.is_any(last - 1, &OPERATORS) {
-            // `a b c`: not understood.
-            return None;
-        }
-    }
-    Some(Item {
-        expression: span,
-        alias: None,
-        is_star: false,
-    })
-}
-
-/// Words between operands.
-const OPERATORS: [&str; 24] = [
-    "AND", "OR", "XOR", "NOT", "DIV", "MOD", "LIKE", "RLIKE", "REGEXP", "IN", "IS", "BETWEEN",
-    "BINARY", "COLLATE", "CASE", "WHEN", "THEN", "ELSE", "INTERVAL", "ESCAPE", "EXISTS", "SOUNDS",
-    "DATE", "TIMESTAMP",
-];
-
-/// The queries in an expression, outermost ones alone.
-fn subqueries(text: &Text<'_>, span: &Span) -> Option<Vec<Subquery>> {
-    let mut found = Vec::new();
-    let mut at = span.start;
-    while at < span.end {
-        if text.is_symbol(at, "(") && begins_query(text, at + 1) {
-            let close = text.closing(at, span.end)?;
-            let inner = at + 1..close;
-            let query = Query::read(text, inner.clone())?;
-            found.push(Subquery {
-                span: at..close + 1,
-                query,
-            });
-            at = close;
-        }
-        at += 1;
-    }
-    Some(found)
-}

@@ -28,7 +28,8 @@ pub(super) fn recipes(
     let Some(query) = query else {
         let names = plain::all_names(text);
         // A star may stand anywhere.
-        let has_star = (0..text.len()).any(|at| text.is_symbol(at, "*") || text.is_word(at, "NATURAL"));
+        let has_star =
+            (0..text.len()).any(|at| text.is_symbol(at, "*") || text.is_word(at, "NATURAL"));
         let names = (!has_star).then_some(&names);
         let wanted = Wanted::default();
         let fills = tables
@@ -87,7 +88,11 @@ pub(super) fn recipes(
 }
 
 /// The tables that are gathered under their own names.
-fn plain_fills(known: &Known<'_, '_>, query: &Query, rewritten: BTreeSet<usize>) -> Vec<super::Fill> {
+fn plain_fills(
+    known: &Known<'_, '_>,
+    query: &Query,
+    rewritten: BTreeSet<usize>,
+) -> Vec<super::Fill> {
     let mut wants = Wants {
         known,
         rewritten,
@@ -132,7 +137,7 @@ impl<'p> Work<'_, 'p, '_> {
                     self.query(query, &inner);
                     whole = false;
                 }
-                Part::Values(_, queries) => {
+                Part::Values(queries) => {
                     for query in queries {
                         self.query(query, &inner);
                     }
@@ -188,7 +193,11 @@ impl<'p> Work<'_, 'p, '_> {
             scope: &scope,
             core: &core,
             with,
-            table: format!("{}.{}", quoted(&schema), quoted(&format!("__openpeta_{fill}"))),
+            table: format!(
+                "{}.{}",
+                quoted(&schema),
+                quoted(&format!("__openpeta_{fill}"))
+            ),
             fill,
             nodes,
             parts: self.parts,
@@ -228,7 +237,10 @@ impl<'p> Work<'_, 'p, '_> {
             }
             at = bytes.end;
         }
-        push_text(&mut statement, &text.bytes[at..text.bytes_of(&query.span).end]);
+        push_text(
+            &mut statement,
+            &text.bytes[at..text.bytes_of(&query.span).end],
+        );
         let rewritten = self.replaced.iter().map(|(span, _)| span.start).collect();
         let others = plain_fills(self.known, query, rewritten);
         self.recipe.fills.extend(others);

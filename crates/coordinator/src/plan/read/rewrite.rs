@@ -4,17 +4,21 @@
 //! gives the parts of groups; each node gives the rows that the block's conditions leave, and the rest
 //! of the block runs at home over those.
 
+mod outline;
+
 use std::collections::BTreeMap;
 
 use openpeta_sql_route::TokenKind;
 
-use super::fill::{Fill, FillColumn, Parts, Piece, push_text};
+use outline::Outline;
+
+use super::fill::{Fill, FillColumn, Piece, push_text};
 use super::local::Core;
 use super::query::{Block, Item};
-use super::scope::{ColumnRef, Known, Scope, Source};
+use super::scope::{ColumnRef, Known, Scope};
 use super::tables::same_name;
 use super::text::{Span, quoted};
-use super::words::{Meaning, has_aggregate, may_be_keyword, meaning};
+use super::words::{Meaning, has_aggregate, meaning};
 
 /// What becomes of a block.
 pub(super) struct Rewritten {
@@ -91,16 +95,26 @@ impl<'p> Rewriter<'_, 'p, '_> {
         };
         let is_grouped = !block.group.is_empty()
             || block.having.is_some()
-            || block.items.iter().any(|item| self.aggregates(&item.expression))
+            || block
+                .items
+                .iter()
+                .any(|item| self.aggregates(&item.expression))
             || block.order.iter().any(|span| self.aggregates(span));
         if !is_grouped && let Some(rows) = self.rows() {
             return Some(rows);
         }
         // What is left at home has no rows for queries about these.
-        if block.subqueries.iter().any(|it| !in_conditions(it.span.start)) {
+        if block
+            .subqueries
+            .iter()
+            .any(|it| !in_conditions(it.span.start))
+        {
             return None;
         }
-        if is_grouped && self.parts && let Some(parts) = self.outline(true) {
+        if is_grouped
+            && self.parts
+            && let Some(parts) = self.outline(true)
+        {
             return Some(parts);
         }
         self.outline(false)
@@ -123,7 +137,11 @@ impl<'p> Rewriter<'_, 'p, '_> {
         let mut places: Vec<(&Item, String)> = Vec::new();
         let mut first = true;
         let mut put = |pieces: &mut Vec<Piece>, column: &str, name: &str| {
-            let comma = if std::mem::take(&mut first) { " " } else { ", " };
+            let comma = if std::mem::take(&mut first) {
+                " "
+            } else {
+                ", "
+            };
             push_text(pieces, format!("{comma}{}", quoted(column)).as_bytes());
             if !name.is_empty() {
                 push_text(pieces, format!(" AS {}", quoted(name)).as_bytes());
@@ -139,7 +157,9 @@ impl<'p> Rewriter<'_, 'p, '_> {
             }
             self.is_finished(&item.expression)?;
             let column = columns.add("c", text.slice(&item.expression).to_vec());
-            let name = self.known.item_name(&item.expression, item.alias.as_deref());
+            let name = self
+                .known
+                .item_name(&item.expression, item.alias.as_deref());
             put(&mut pieces, &column, &name);
             places.push((item, column));
         }
@@ -167,7 +187,10 @@ impl<'p> Rewriter<'_, 'p, '_> {
         }
         push_text(&mut pieces, format!(" FROM {}", self.table).as_bytes());
         if !orders.is_empty() {
-            push_text(&mut pieces, format!(" ORDER BY {}", orders.join(", ")).as_bytes());
+            push_text(
+                &mut pieces,
+                format!(" ORDER BY {}", orders.join(", ")).as_bytes(),
+            );
         }
         self.put_limit(&mut pieces);
         let mut behind = self.from();
@@ -180,7 +203,12 @@ impl<'p> Rewriter<'_, 'p, '_> {
         }
         let about = if distinct { "distinct rows" } else { "rows" };
         Some(Rewritten {
-            fill: self.fill(columns, if distinct { b"DISTINCT " } else { b"" }, behind, about),
+            fill: self.fill(
+                columns,
+                if distinct { b"DISTINCT " } else { b"" },
+                behind,
+                about,
+            ),
             pieces,
             has_parts: false,
         })
@@ -196,13 +224,19 @@ impl<'p> Rewriter<'_, 'p, '_> {
                 .text
                 .get(at)
                 .is_some_and(|token| token.kind == TokenKind::Placeholder);
-            let steady = matches!(meaning(self.known.text, at), Meaning::Steady | Meaning::Name);
+            let steady = matches!(
+                meaning(self.known.text, at),
+                Meaning::Steady | Meaning::Name
+            );
             if is_placeholder || !steady {
                 return None;
             }
         }
         let names = self.known.names(span, self.scope);
-        if !names.iter().all(|(_, column)| column.is_some_and(|it| it.depth == 0)) {
+        if !names
+            .iter()
+            .all(|(_, column)| column.is_some_and(|it| it.depth == 0))
+        {
             return None;
         }
         for subquery in &block.subqueries {
@@ -279,7 +313,11 @@ impl<'p> Rewriter<'_, 'p, '_> {
         if self.names_an_alias(span) {
             return None;
         }
-        Some(places.iter().find(|(item, _)| text.is_same(&item.expression, span)))
+        Some(
+            places
+                .iter()
+                .find(|(item, _)| text.is_same(&item.expression, span)),
+        )
     }
 
     /// Whether a name in an expression is that of something selected which is another thing.
@@ -320,7 +358,9 @@ impl<'p> Rewriter<'_, 'p, '_> {
         };
         match limit.len() {
             1 => number(limit.start),
-            3 if text.is_symbol(limit.start + 1, ",") || text.is_word(limit.start + 1, "OFFSET") => {
+            3 if text.is_symbol(limit.start + 1, ",")
+                || text.is_word(limit.start + 1, "OFFSET") =>
+            {
                 number(limit.start)?.checked_add(number(limit.start + 2)?)
             }
             _ => None,
@@ -391,7 +431,9 @@ impl<'p> Rewriter<'_, 'p, '_> {
                 continue;
             }
             out.expression(&item.expression)?;
-            let name = self.known.item_name(&item.expression, item.alias.as_deref());
+            let name = self
+                .known
+                .item_name(&item.expression, item.alias.as_deref());
             if !name.is_empty() {
                 push_text(&mut out.pieces, format!(" AS {}", quoted(&name)).as_bytes());
             }
@@ -399,7 +441,10 @@ impl<'p> Rewriter<'_, 'p, '_> {
         push_text(&mut out.pieces, format!(" FROM {}", self.table).as_bytes());
         let groups = self.groups()?;
         for (number, span) in block.group.iter().enumerate() {
-            push_text(&mut out.pieces, if number > 0 { b", " } else { b" GROUP BY " });
+            push_text(
+                &mut out.pieces,
+                if number > 0 { b", " } else { b" GROUP BY " },
+            );
             out.expression(span)?;
         }
         if block.rollup {
@@ -410,7 +455,10 @@ impl<'p> Rewriter<'_, 'p, '_> {
             out.expression(having)?;
         }
         for (number, span) in block.order.iter().enumerate() {
-            push_text(&mut out.pieces, if number > 0 { b", " } else { b" ORDER BY " });
+            push_text(
+                &mut out.pieces,
+                if number > 0 { b", " } else { b" ORDER BY " },
+            );
             out.expression(span)?;
         }
         self.put_limit(&mut out.pieces);
@@ -440,7 +488,11 @@ impl<'p> Rewriter<'_, 'p, '_> {
             // Only how many rows there are matters.
             columns.add("n", b"1".to_vec());
         }
-        let about = if parts { "parts of groups" } else { "joined rows" };
+        let about = if parts {
+            "parts of groups"
+        } else {
+            "joined rows"
+        };
         Some(Rewritten {
             fill: self.fill(columns, b"", behind, about),
             pieces,
@@ -485,165 +537,4 @@ fn without_limit(behind: &[u8]) -> Vec<u8> {
         .rposition(|window| window == b" LIMIT ")
         .filter(|&at| behind[at + 7..].iter().all(u8::is_ascii_digit));
     behind[..at.unwrap_or(behind.len())].to_vec()
-}
-
-struct Outline<'o, 'r, 'p, 'a> {
-    rewriter: &'o Rewriter<'r, 'p, 'a>,
-    columns: Columns,
-    pieces: Vec<Piece>,
-    parts: bool,
-    /// Columns outside of functions over groups, as they stand.
-    bare: Vec<Span>,
-}
-
-/// Words behind `OVER` and in functions over groups.
-const OF_WINDOWS: [&str; 16] = [
-    "OVER", "PARTITION", "BY", "ORDER", "ROWS", "RANGE", "UNBOUNDED", "PRECEDING", "FOLLOWING",
-    "CURRENT", "ROW", "SEPARATOR", "WITHIN", "GROUP", "LIMIT", "OFFSET",
-];
-
-impl Outline<'_, '_, '_, '_> {
-    fn star(&mut self, star: &Span) -> Option<()> {
-        let rewriter = self.rewriter;
-        let found = rewriter.known.star(rewriter.scope, star)?;
-        let named = rewriter.star(star)?;
-        for (number, ((factor, column), (name, expression))) in
-            found.into_iter().zip(named).enumerate()
-        {
-            if self.parts {
-                return None;
-            }
-            let column = ColumnRef {
-                depth: 0,
-                factor,
-                column,
-            };
-            let column = self.columns.column(column, expression);
-            let comma = if number > 0 { ", " } else { "" };
-            let text = format!("{comma}{} AS {}", quoted(&column), quoted(&name));
-            push_text(&mut self.pieces, text.as_bytes());
-        }
-        Some(())
-    }
-
-    /// An expression over the table at home.
-    fn expression(&mut self, span: &Span) -> Option<()> {
-        let known = self.rewriter.known;
-        let text = known.text;
-        let mut at = span.start;
-        while at < span.end {
-            if at > span.start {
-                let between = text.bytes_of(&(at - 1..at)).end..text.bytes_of(&(at..at + 1)).start;
-                push_text(&mut self.pieces, &text.bytes[between]);
-            }
-            let token = text.get(at)?;
-            match meaning(text, at) {
-                Meaning::Name if !text.is_behind_point(at) => at = self.name(at, span)?,
-                Meaning::Aggregate { splits } if self.parts => {
-                    at = self.whole(at, splits, span)?;
-                }
-                _ => {
-                    let is_placeholder = token.kind == TokenKind::Placeholder;
-                    if is_placeholder || text.is_any(at, &["MATCH", "DEFAULT", "VALUES", "SELECT"]) {
-                        return None;
-                    }
-                    push_text(&mut self.pieces, token.text);
-                    at += 1;
-                }
-            }
-        }
-        Some(())
-    }
-
-    fn name(&mut self, at: usize, _of: &Span) -> Option<usize> {
-        let rewriter = self.rewriter;
-        let known = rewriter.known;
-        let text = known.text;
-        let end = known.name_end(at)?;
-        let span = at..end;
-        if let Some(column) = known.resolve(&span, rewriter.scope) {
-            if column.depth > 0 {
-                return None;
-            }
-            let is_other = end == at + 1 && rewriter.names_an_alias(&span);
-            // Something selected has the name of a column, and is none.
-            if is_other {
-                return None;
-            }
-            let source = rewriter.scope.sources[column.factor];
-            if matches!(source, Source::Unknown) {
-                return None;
-            }
-            self.bare.push(span.clone());
-            let name = self.columns.column(column, text.slice(&span).to_vec());
-            push_text(&mut self.pieces, quoted(&name).as_bytes());
-            return Some(end);
-        }
-        if end != at + 1 {
-            return None;
-        }
-        let name = text.name(at)?;
-        let is_alias = rewriter
-            .block()
-            .items
-            .iter()
-            .any(|item| item.alias.as_ref().is_some_and(|it| same_name(it, &name)));
-        if is_alias || may_be_keyword(text, at) || text.is_any(at, &OF_WINDOWS) {
-            push_text(&mut self.pieces, text.get(at)?.text);
-            return Some(end);
-        }
-        None
-    }
-
-    /// A function over a group, out of parts.
-    fn whole(&mut self, at: usize, splits: bool, of: &Span) -> Option<usize> {
-        let rewriter = self.rewriter;
-        let known = rewriter.known;
-        let text = known.text;
-        let close = text.closing(at + 1, of.end)?;
-        if !splits || text.is_word(close + 1, "OVER") {
-            return None;
-        }
-        let mut argument = at + 2..close;
-        let distinct = text.is_word(argument.start, "DISTINCT");
-        argument.start += usize::from(distinct);
-        let is_count = text.is_word(at, "COUNT");
-        let is_star = argument.len() == 1 && text.is_symbol(argument.start, "*");
-        let extreme = text.is_any(at, &["MIN", "MAX"]);
-        if distinct && !extreme {
-            // Each value is on one node.
-            let arguments = text.between_commas(&argument);
-            let mut columns = arguments.iter();
-            if !columns.any(|it| known.is_key(it, rewriter.scope, rewriter.core)) {
-                return None;
-            }
-        }
-        if !(is_count && is_star) && !known.is_pushable(&argument, rewriter.scope) {
-            return None;
-        }
-        let call = text.slice(&(at..close + 1)).to_vec();
-        let inner = text.slice(&(at + 2..close));
-        let as_function = |name: &str| [name.as_bytes(), b"(", inner, b")"].concat();
-        let fill = rewriter.fill;
-        let parts = if is_count {
-            Parts::Count(self.columns.add("p", call))
-        } else if text.is_word(at, "SUM") {
-            Parts::Sum(self.columns.add("p", call))
-        } else if text.is_word(at, "MIN") {
-            Parts::Min(self.columns.add("p", call))
-        } else if text.is_word(at, "MAX") {
-            Parts::Max(self.columns.add("p", call))
-        } else {
-            let sum = self.columns.add("p", as_function("SUM"));
-            let count = self.columns.add("p", as_function("COUNT"));
-            let typed = format!("__t{}", self.columns.types.len() + 1);
-            self.columns.types.push(FillColumn {
-                name: typed.clone(),
-                expression: call,
-            });
-            Parts::Average { sum, count, typed }
-        };
-        self.pieces.push(Piece::Whole { fill, of: parts });
-        Some(close + 1)
-    }
 }

@@ -76,7 +76,7 @@ impl<'p> Known<'p, '_> {
     pub fn source(&self, factor: &'p TableFactor, ctes: &Ctes<'p>) -> Source<'p> {
         match &factor.what {
             Factor::Derived(query) => Source::Query(query, false),
-            Factor::Function(_) => Source::Unknown,
+            Factor::Function => Source::Unknown,
             Factor::Named { schema, name } => {
                 let of_cte = ctes.iter().rev().find(|(cte, _)| cte == name);
                 if let Some((_, query)) = of_cte.filter(|_| schema.is_none()) {
@@ -131,7 +131,7 @@ impl<'p> Known<'p, '_> {
         let ctes = self.ctes_of(query, ctes);
         match query.parts.first()? {
             Part::Nested(query) => self.output(query, &ctes, depth + 1),
-            Part::Values(..) => None,
+            Part::Values(_) => None,
             Part::Block(block) => {
                 let scope = self.scope(block, ctes, None);
                 let mut names = Vec::new();

@@ -55,12 +55,6 @@ impl<'a> Text<'a> {
         self.tokens.len()
     }
 
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
-
     /// A token.
     #[must_use]
     pub fn get(&self, at: usize) -> Option<&Token<'a>> {
@@ -164,11 +158,15 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn is_same(&self, one: &Span, other: &Span) -> bool {
         one.len() == other.len()
-            && self.tokens(one).iter().zip(self.tokens(other)).all(|(a, b)| {
-                a.kind == b.kind
-                    && (a.text == b.text
-                        || (a.kind == TokenKind::Word && a.text.eq_ignore_ascii_case(b.text)))
-            })
+            && self
+                .tokens(one)
+                .iter()
+                .zip(self.tokens(other))
+                .all(|(a, b)| {
+                    a.kind == b.kind
+                        && (a.text == b.text
+                            || (a.kind == TokenKind::Word && a.text.eq_ignore_ascii_case(b.text)))
+                })
     }
 
     /// The parts of a condition that must all be true. One part if it is no such condition.
