@@ -70,6 +70,7 @@ async fn reads_over_nodes_are_those_of_one_server() {
 }
 
 /// `OPENPETA_READS` says how many, `OPENPETA_SEED` which.
+#[expect(clippy::print_stderr, reason = "how many were refused is of interest")]
 async fn random_queries(layout: &Layout<'_>, pair: &mut common::Pair) {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
