@@ -102,6 +102,18 @@ impl ColumnType {
         self.kind == 7
     }
 
+    /// Whether texts of an expression of that type, as they travel, are what a column of this type takes.
+    #[must_use]
+    pub fn takes(&self, sent: &Self) -> bool {
+        match (self.form(), sent.form()) {
+            (Form::Integer(_), Form::Integer(_))
+            | (Form::Float(_) | Form::Double(_), Form::Double(_))
+            | (Form::Text, Form::Text)
+            | (Form::Time(7, _), Form::Integer(_) | Form::Decimal(_)) => true,
+            (own, sent) => own == sent,
+        }
+    }
+
     /// `DECIMAL (…)` with its digits, if it is that.
     #[must_use]
     pub fn decimal(&self) -> Option<String> {

@@ -62,6 +62,7 @@ impl<'n> Sources<'n> {
     ) -> Result<(), Stop> {
         let types = &types[..fill.columns.len()];
         let question = question(fill, types);
+        let mut fits = true;
         let from_home = self.in_transaction && fill.nodes.contains(&Topology::HOME);
         for (node, connection) in &mut self.others {
             if fill.nodes.contains(node) {
@@ -72,9 +73,9 @@ impl<'n> Sources<'n> {
         let mut error = None;
         let mut own = Vec::new();
         if from_home {
-            let taken = own_rows(self.home, &question, *left).await;
+            let taken = own_rows(self.home, &question, *left, types).await;
             match taken? {
-                Ok(rows) => own = rows,
+                Ok((rows, as_expected)) => (own, fits) = (rows, as_expected),
                 Err(failed) => error = Some(failed),
             }
         }
@@ -84,11 +85,17 @@ impl<'n> Sources<'n> {
         }
         for (node, connection) in &mut self.others {
             if fill.nodes.contains(node) {
-                let failed = read(*node, connection, &mut target, left, error.is_some()).await?;
+                let discard = error.is_some() || !fits;
+                let (failed, as_expected) =
+                    read(*node, connection, &mut target, left, types, discard).await?;
+                fits &= as_expected;
                 error = error.or(failed);
             }
         }
         let loaded = target.end().await?;
+        if error.is_none() && !fits {
+            return Err(Stop::Unfit);
+        }
         if let Some(error) = error.or(loaded) {
             return Err(Failure::from(error).into());
         }
@@ -140,18 +147,34 @@ fn question(fill: &Fill, types: &[ColumnType]) -> Vec<u8> {
     command
 }
 
+/// Whether what a node sends is what the table at home takes.
+fn fits(
+    sent: &[Vec<u8>],
+    types: &[ColumnType],
+    connection: &NodeConnection,
+) -> Result<bool, NodeError> {
+    let capabilities = connection.capabilities();
+    for (sent, own) in sent.iter().zip(types) {
+        if !own.takes(&ColumnType::read(sent, capabilities)?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The rows that home has itself, which must be read before it can be told of others.
 async fn own_rows(
     home: &mut NodeConnection,
     question: &[u8],
     limit: u64,
-) -> Result<Result<Vec<Vec<u8>>, ErrPacket>, Failure> {
+    types: &[ColumnType],
+) -> Result<Result<(Vec<Vec<u8>>, bool), ErrPacket>, Failure> {
     home.send(question).await.map_err(Failure::Home)?;
-    match home.start().await.map_err(Failure::Home)? {
+    let fits = match home.start().await.map_err(Failure::Home)? {
         Started::Done(Reply::Err(error)) => return Ok(Err(error)),
-        Started::Rows(_) => {}
+        Started::Rows(columns) => fits(&columns, types, home).map_err(Failure::Home)?,
         _ => return Err(Failure::Home(NodeError::File)),
-    }
+    };
     let (mut rows, mut size) = (Vec::new(), 0_u64);
     loop {
         match home.next_row().await.map_err(Failure::Home)? {
@@ -164,7 +187,7 @@ async fn own_rows(
             Row::End { .. } if size > limit.min(HOME_ROWS as u64) => {
                 return Ok(Err(too_many().packet().clone()));
             }
-            Row::End { .. } => return Ok(Ok(rows)),
+            Row::End { .. } => return Ok(Ok((rows, fits))),
             Row::Err(error) => return Ok(Err(error)),
         }
     }
@@ -176,20 +199,21 @@ async fn read(
     connection: &mut NodeConnection,
     target: &mut Target<'_>,
     left: &mut u64,
+    types: &[ColumnType],
     discard: bool,
-) -> Result<Option<ErrPacket>, Failure> {
+) -> Result<(Option<ErrPacket>, bool), Failure> {
     let lost = |error| Failure::of_node(node, error);
-    match connection.start().await.map_err(lost)? {
-        Started::Done(Reply::Err(error)) => return Ok(Some(error)),
-        Started::Rows(_) => {}
+    let fits = match connection.start().await.map_err(lost)? {
+        Started::Done(Reply::Err(error)) => return Ok((Some(error), true)),
+        Started::Rows(columns) => fits(&columns, types, connection).map_err(lost)?,
         _ => return Err(lost(NodeError::File)),
-    }
+    };
     loop {
         match connection.next_row().await.map_err(lost)? {
-            Row::Row(_) if discard || *left == 0 => {}
+            Row::Row(_) if discard || !fits || *left == 0 => {}
             Row::Row(row) => target.put(&row, left).await?,
-            Row::End { .. } => return Ok(None),
-            Row::Err(error) => return Ok(Some(error)),
+            Row::End { .. } => return Ok((None, fits)),
+            Row::Err(error) => return Ok((Some(error), fits)),
         }
     }
 }

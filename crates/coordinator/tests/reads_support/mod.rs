@@ -133,10 +133,16 @@ pub async fn result(conn: &mut Conn, statement: &str, with_origin: bool) -> Resu
 fn described(column: &mysql_async::Column, with_origin: bool) -> String {
     let is_expression = column.org_table_str().is_empty();
     let kind = column.column_type();
+    let is_blob = matches!(
+        kind,
+        ColumnType::MYSQL_TYPE_BLOB
+            | ColumnType::MYSQL_TYPE_MEDIUM_BLOB
+            | ColumnType::MYSQL_TYPE_LONG_BLOB
+    );
     let (length, decimals) = match kind.is_numeric_type() {
         true if is_expression && matches!(column.decimals(), 0 | 31) => (0, column.decimals()),
         true => (column.column_length(), column.decimals()),
-        false if is_expression && kind == ColumnType::MYSQL_TYPE_BLOB => (0, 0),
+        false if is_expression && is_blob => (0, 0),
         false if kind.is_character_type() => (column.column_length(), 0),
         false => (column.column_length(), column.decimals()),
     };
@@ -148,6 +154,14 @@ fn described(column: &mysql_async::Column, with_origin: bool) -> String {
     if kind == ColumnType::MYSQL_TYPE_YEAR {
         of_plans |= ColumnFlags::ZEROFILL_FLAG;
     }
+    let shown = match kind {
+        _ if is_expression && is_blob => ColumnType::MYSQL_TYPE_BLOB,
+        ColumnType::MYSQL_TYPE_STRING if is_expression => ColumnType::MYSQL_TYPE_VAR_STRING,
+        kind => kind,
+    };
+    if is_expression {
+        of_plans |= ColumnFlags::ENUM_FLAG | ColumnFlags::SET_FLAG;
+    }
     let origin = match with_origin && !is_expression {
         true => format!(
             "{}.{}.{}",
@@ -158,7 +172,7 @@ fn described(column: &mysql_async::Column, with_origin: bool) -> String {
         false => String::new(),
     };
     format!(
-        "{}.{} {origin} {kind:?} {length} {} {:?} {decimals}",
+        "{}.{} {origin} {shown:?} {length} {} {:?} {decimals}",
         column.table_str(),
         column.name_str(),
         column.character_set(),

@@ -376,6 +376,8 @@ impl Queries<'_> {
                     1 => format!("{alias}.k"),
                     _ => self.any_column(&alias),
                 };
+                // A server says these as bits or as numbers, as it groups them.
+                let group = group.replace(".bits", ".i");
                 items.push(group.clone());
                 groups.push(group);
             }

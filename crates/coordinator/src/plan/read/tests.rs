@@ -142,7 +142,7 @@ fn what_is_not_certain_is_gathered_whole() {
         ),
         (
             "SELECT /*! 1, */ id FROM o",
-            "all rows of o, 4 of 4 columns",
+            "all rows of o, 4 of 4 columns; all rows of p, 3 of 3 columns",
         ),
         (
             "SELECT id FROM o WHERE price = ?",
