@@ -151,16 +151,13 @@ fn described(column: &mysql_async::Column, with_origin: bool) -> String {
         // Outer joins become inner ones, or not.
         of_plans |= ColumnFlags::NOT_NULL_FLAG | ColumnFlags::NO_DEFAULT_VALUE_FLAG;
     }
-    if kind == ColumnType::MYSQL_TYPE_YEAR {
-        of_plans |= ColumnFlags::ZEROFILL_FLAG;
-    }
     let shown = match kind {
         _ if is_expression && is_blob => ColumnType::MYSQL_TYPE_BLOB,
         ColumnType::MYSQL_TYPE_STRING if is_expression => ColumnType::MYSQL_TYPE_VAR_STRING,
         kind => kind,
     };
     if is_expression {
-        of_plans |= ColumnFlags::ENUM_FLAG | ColumnFlags::SET_FLAG;
+        of_plans |= ColumnFlags::ENUM_FLAG | ColumnFlags::SET_FLAG | ColumnFlags::ZEROFILL_FLAG;
     }
     let origin = match with_origin && !is_expression {
         true => format!(
