@@ -1,11 +1,8 @@
 //! Reads over several nodes, compared with one server that has all rows.
 
-mod common;
-mod reads_support;
-
-use common::World;
-use reads_support::random::{self, Queries, Random};
-use reads_support::{Layout, Result, result, same};
+use crate::common::World;
+use crate::reads_support::random::{self, Queries, Random};
+use crate::reads_support::{Layout, Result, result, same};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_over_nodes_are_those_of_one_server() {
@@ -71,7 +68,7 @@ async fn reads_over_nodes_are_those_of_one_server() {
 
 /// `OPENPETA_READS` says how many, `OPENPETA_SEED` which.
 #[expect(clippy::print_stderr, reason = "how many were refused is of interest")]
-async fn random_queries(layout: &Layout<'_>, pair: &mut common::Pair) {
+async fn random_queries(layout: &Layout<'_>, pair: &mut crate::common::Pair) {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
     };

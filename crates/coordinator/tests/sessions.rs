@@ -1,8 +1,6 @@
 //! What touches no distributed table is as on one server.
 
-mod common;
-
-use common::{DATABASE, USER, WHOLE, World, see};
+use crate::common::{DATABASE, USER, WHOLE, World, see};
 use mysql_async::prelude::Queryable;
 use mysql_async::{ChangeUserOpts, Conn};
 
@@ -61,7 +59,7 @@ async fn resets(ours: &mut Conn) {
     assert_eq!(gone, Some(None));
     let opts = ChangeUserOpts::new()
         .with_user(Some(USER.into()))
-        .with_pass(Some(common::PASSWORD.into()))
+        .with_pass(Some(crate::common::PASSWORD.into()))
         .with_db_name(Some(WHOLE.into()));
     ours.change_user(opts).await.expect("changed");
     assert_eq!(number(ours, "SELECT CONNECTION_ID()").await, before);

@@ -61,7 +61,7 @@ pub async fn load(
         let Some(definition) = option_of(&options) else {
             continue;
         };
-        let table = table(home, schema, name, engine, definition).await?;
+        let table = read_table(home, schema, name, engine, definition).await?;
         let (schema, name) = (table.schema.clone(), table.name.clone());
         catalogue.add(&schema, &name, Named::Table(Arc::new(table)));
     }
@@ -71,7 +71,11 @@ pub async fn load(
     Ok(catalogue)
 }
 
-async fn table(
+/// Reads a table that is distributed as `definition` says.
+///
+/// # Errors
+/// [`LoadError`]; [`LoadError::Table`] when it cannot be distributed so.
+pub async fn read_table(
     home: &mut NodeConnection,
     schema: String,
     name: String,

@@ -11,7 +11,7 @@ use openpeta_sql_route::{Dialect, KeyColumn, Lexer, TokenKind};
 
 pub use column::Column;
 pub use definition::{Definition, OPTION, option_of};
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, read_table};
 
 /// A table that is not whole on home alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,8 +33,11 @@ impl<'n> Sources<'n> {
         wanted: &[u16],
         manner: Manner,
     ) -> Result<Self, Failure> {
+        let fence = nodes.instance().fence();
         let (home, mut others) = nodes.readers(wanted, manner.in_transaction).await?;
         if !manner.in_transaction {
+            // No transaction over nodes is carried out in the meantime: it is seen on all or on none.
+            let _alone = fence.write_owned().await;
             let statement = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
             told(&mut others, statement).await?;
         }

@@ -17,6 +17,10 @@ const DATE: u8 = 0x0A;
 const TIME: u8 = 0x0B;
 const DATETIME: u8 = 0x0C;
 const YEAR: u8 = 0x0D;
+const DECIMAL: u8 = 0x00;
+const NEWDECIMAL: u8 = 0xF6;
+const TINY_BLOB: u8 = 0xF9;
+const BLOB: u8 = 0xFC;
 
 /// A value that is bound to a placeholder, as it stands in the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,68 @@ impl Parameter {
         Reader::new(self.value.as_deref()?).lenenc_bytes().ok()
     }
 
+    /// Appends it as a literal that means the same.
+    pub fn put_literal(&self, out: &mut Vec<u8>, no_backslash_escapes: bool) {
+        let Some(value) = self.value.as_deref().filter(|_| self.kind[0] != NULL) else {
+            out.extend_from_slice(b"NULL");
+            return;
+        };
+        if let Some(number) = self.integer() {
+            out.extend_from_slice(number.to_string().as_bytes());
+            return;
+        }
+        let float = match (self.kind[0], value) {
+            (FLOAT, bytes) => bytes
+                .try_into()
+                .ok()
+                .map(|bytes| f64::from(f32::from_le_bytes(bytes))),
+            (DOUBLE, bytes) => bytes.try_into().ok().map(f64::from_le_bytes),
+            _ => None,
+        };
+        if let Some(float) = float {
+            let text = if float.is_finite() {
+                format!("{float:e}")
+            } else {
+                "NULL".into()
+            };
+            out.extend_from_slice(text.as_bytes());
+            return;
+        }
+        if is_time(self.kind[0]) {
+            out.push(b'\'');
+            out.extend_from_slice(
+                time_text(self.kind[0], value.get(1..).unwrap_or_default()).as_bytes(),
+            );
+            out.push(b'\'');
+            return;
+        }
+        let text = self.text().unwrap_or_default();
+        let is_decimal = matches!(self.kind[0], DECIMAL | NEWDECIMAL)
+            && !text.is_empty()
+            && text
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+'));
+        if is_decimal {
+            out.extend_from_slice(text);
+            return;
+        }
+        let is_binary =
+            matches!(self.kind[0], TINY_BLOB..=BLOB) || std::str::from_utf8(text).is_err();
+        if is_binary {
+            out.extend_from_slice(b"_binary");
+        }
+        out.push(b'\'');
+        for &byte in text {
+            match byte {
+                b'\'' => out.extend_from_slice(b"\'\'"),
+                b'\\' if !no_backslash_escapes => out.extend_from_slice(b"\\\\"),
+                0 if !no_backslash_escapes => out.extend_from_slice(b"\\0"),
+                byte => out.push(byte),
+            }
+        }
+        out.push(b'\'');
+    }
+
     /// A text.
     #[must_use]
     pub fn of_text(text: &[u8]) -> Self {
@@ -76,6 +142,45 @@ impl Parameter {
             value: Some(value),
         }
     }
+}
+
+/// A date, a time or both, as it is written.
+fn time_text(kind: u8, value: &[u8]) -> String {
+    let byte = |at: usize| value.get(at).copied().unwrap_or(0);
+    let micros = |at: usize| {
+        let bytes = value
+            .get(at..at + 4)
+            .and_then(|bytes| bytes.try_into().ok());
+        let micros = bytes.map_or(0, u32::from_le_bytes);
+        if micros == 0 {
+            String::new()
+        } else {
+            format!(".{micros:06}")
+        }
+    };
+    if kind == TIME {
+        let days = u32::from_le_bytes([byte(1), byte(2), byte(3), byte(4)]);
+        let hours = u64::from(days) * 24 + u64::from(byte(5));
+        let sign = if byte(0) == 1 { "-" } else { "" };
+        return format!(
+            "{sign}{hours:02}:{:02}:{:02}{}",
+            byte(6),
+            byte(7),
+            micros(8)
+        );
+    }
+    let year = u16::from_le_bytes([byte(0), byte(1)]);
+    let date = format!("{year:04}-{:02}-{:02}", byte(2), byte(3));
+    if kind == DATE {
+        return date;
+    }
+    format!(
+        "{date} {:02}:{:02}:{:02}{}",
+        byte(4),
+        byte(5),
+        byte(6),
+        micros(7)
+    )
 }
 
 /// How many bytes a value of that type has, if that is fixed.
@@ -225,6 +330,30 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), count in 0..9_usize) {
             let _ = parameters_of(&bytes, count, &[], &[]);
         }
+    }
+
+    #[test]
+    fn literals_mean_the_same() {
+        let of = |kind: u8, value: &[u8]| {
+            let mut out = Vec::new();
+            let value = Some(value.to_vec());
+            Parameter {
+                kind: [kind, 0],
+                value,
+            }
+            .put_literal(&mut out, false);
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        assert_eq!(of(LONG, &[0xFF; 4]), "-1");
+        assert_eq!(of(DOUBLE, &0.1_f64.to_le_bytes()), "1e-1");
+        assert_eq!(
+            of(DATETIME, &[4, 0xE4, 0x07, 2, 29]),
+            "'2020-02-29 00:00:00'"
+        );
+        assert_eq!(of(TIME, &[8, 1, 1, 0, 0, 0, 2, 3, 4]), "'-26:03:04'");
+        assert_eq!(of(NEWDECIMAL, b"\x041.50"), "1.50");
+        assert_eq!(of(0xFD, b"\x04a'\\b"), "'a''\\\\b'");
+        assert_eq!(of(BLOB, b"\x01a"), "_binary'a'");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a plan depends on besides the statement and the catalogue.
 
-use openpeta_sql_route::Dialect;
+use openpeta_sql_route::{Dialect, KeyValue};
 
 /// What is known of a session when one of its statements is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Facts {
     pub autocommit: bool,
     /// The session's isolation level: `REPEATABLE-READ`.
     pub isolation: String,
+    /// Statements come in UTF-8, as the values of distribution columns are.
+    pub utf8: bool,
 }
 
 impl Facts {
@@ -36,6 +38,17 @@ impl Facts {
             read_only: false,
             autocommit: true,
             isolation: "REPEATABLE-READ".to_owned(),
+            utf8: true,
+        }
+    }
+
+    /// Whether the server stores and compares just this value when it stands in a statement.
+    #[must_use]
+    pub fn is_exact(&self, value: &KeyValue<'_>) -> bool {
+        match value {
+            KeyValue::Text(text) => self.utf8 || text.is_ascii(),
+            KeyValue::Integer(_) => true,
+            KeyValue::Parameter(_) => false,
         }
     }
 

@@ -1,47 +1,306 @@
 //! Where a statement runs: decided out of its text, the catalogue and what is known of the session.
 //! Nothing here knows a socket.
 
+pub mod control;
+pub mod define;
 pub mod facts;
+pub mod insert;
+pub mod modify;
+pub mod portable;
 pub mod read;
 pub mod text;
+
+use std::sync::Arc;
 
 pub use facts::Facts;
 
 use crate::Refusal;
-use crate::catalogue::{Catalogue, Named};
+use crate::catalogue::{Catalogue, Distribution, Indirect, Named, Table};
 use crate::topology::Topology;
+use control::Control;
+use define::Define;
+use insert::InsertPlan;
+use openpeta_sql_route::TokenKind;
+use text::Tokens;
 
 /// Where a statement runs.
 #[derive(Clone, Debug)]
 pub enum Plan {
     /// At home, as it is.
     Home,
+    /// It begins, ends or divides a transaction.
+    Control(Control),
+    /// On one node, as it is.
+    Node {
+        /// The node.
+        node: u16,
+        /// It may write.
+        writes: bool,
+        /// The table.
+        table: Arc<Table>,
+        /// What must be carried there.
+        needs: portable::Needs,
+    },
+    /// `INSERT` or `REPLACE` with rows.
+    Insert(Box<InsertPlan>),
+    /// `UPDATE` or `DELETE` on several nodes.
+    Modify {
+        /// The nodes.
+        nodes: Vec<u16>,
+        /// The table.
+        table: Arc<Table>,
+        /// What must be carried there.
+        needs: portable::Needs,
+        /// It gives back rows.
+        returning: bool,
+    },
+    /// A table's definition.
+    Define(Box<Define>),
+    /// Something that runs at home and may change what leads to distributed tables.
+    DefineAtHome,
+    /// Rights that all nodes must know.
+    Grant,
+    /// `SHOW CREATE TABLE` of a distributed one.
+    ShowCreate(Arc<Table>),
+    /// `PREPARE … FROM` and `EXECUTE IMMEDIATE`: of this text or what this variable holds.
+    Dynamic(Dynamic),
     /// Rows of several nodes are gathered at home, and the statement runs there.
     Read(Box<read::ReadPlan>),
     /// Not at all.
     Refuse(Refusal),
 }
 
+/// Where the text of a statement comes from that is run out of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dynamic {
+    /// A literal.
+    Text(Vec<u8>),
+    /// An expression, as it is written.
+    Expression(Vec<u8>),
+}
+
 /// Decides on a text that is one statement.
 #[must_use]
 pub fn plan(statement: &[u8], catalogue: &Catalogue, topology: &Topology, facts: &Facts) -> Plan {
-    if catalogue.is_empty() || !catalogue.may_be_in(statement) {
-        return Plan::Home;
-    }
-    let mentioned = catalogue.mentioned(statement, facts.database.as_deref(), facts.dialect);
-    if mentioned.is_empty() {
-        return Plan::Home;
-    }
-    decide(statement, &mentioned, catalogue, topology, facts).unwrap_or_else(Plan::Refuse)
+    let tokens = Tokens::of(statement, facts.dialect);
+    decide(&tokens, catalogue, topology, facts).unwrap_or_else(Plan::Refuse)
 }
 
 fn decide(
-    statement: &[u8],
-    _mentioned: &[(String, String, Named)],
+    tokens: &Tokens<'_>,
     catalogue: &Catalogue,
     topology: &Topology,
     facts: &Facts,
 ) -> Result<Plan, Refusal> {
-    let plan = read::plan(statement, catalogue, topology, facts)?;
+    if let Some(control) = control::control(tokens, facts.dialect) {
+        return Ok(Plan::Control(control));
+    }
+    let verb = tokens.verb();
+    let mentioned = catalogue.mentioned(tokens.text, facts.database.as_deref(), facts.dialect);
+    match verb.as_str() {
+        "GRANT" | "REVOKE" => return Ok(Plan::Grant),
+        "PREPARE" | "EXECUTE" => {
+            if let Some(dynamic) = dynamic(tokens, facts) {
+                return Ok(Plan::Dynamic(dynamic));
+            }
+        }
+        "CREATE" | "DROP" | "ALTER" | "TRUNCATE" | "RENAME" => {
+            if facts.read_only && facts.in_transaction {
+                return Err(read_only());
+            }
+            let defines = define::define(tokens, &mentioned, catalogue, topology, facts)?;
+            if let Some(define) = defines {
+                let is_ours = !matches!(&define, Define::Everywhere(it) if it.tables.is_empty());
+                if is_ours {
+                    return Ok(Plan::Define(Box::new(define)));
+                }
+            }
+            return Ok(Plan::DefineAtHome);
+        }
+        _ => {}
+    }
+    if facts.read_only && facts.in_transaction && writes(&verb, tokens) {
+        return Err(read_only());
+    }
+    if mentioned.is_empty() {
+        return Ok(Plan::Home);
+    }
+    about_distributed(tokens, &mentioned, catalogue, topology, facts)
+}
+
+fn writes(verb: &str, tokens: &Tokens<'_>) -> bool {
+    matches!(verb, "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "LOAD")
+        || verb == "WITH" && (tokens.has_word("UPDATE") || tokens.has_word("DELETE"))
+}
+
+fn read_only() -> Refusal {
+    Refusal::error(
+        1792,
+        b"25006",
+        "Cannot execute statement in a READ ONLY transaction",
+    )
+}
+
+fn about_distributed(
+    tokens: &Tokens<'_>,
+    mentioned: &[(String, String, Named)],
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
+) -> Result<Plan, Refusal> {
+    let verb = tokens.verb();
+    for (_, name, named) in mentioned {
+        match named {
+            Named::Indirect(Indirect::Routine) => {
+                return Err(Refusal::new(
+                    "routine",
+                    format!("`{name}` is a stored program that uses distributed tables"),
+                ));
+            }
+            Named::Indirect(Indirect::Trigger) if writes(&verb, tokens) => {
+                return Err(Refusal::new(
+                    "trigger",
+                    format!("triggers of `{name}` use distributed tables"),
+                ));
+            }
+            Named::Indirect(Indirect::View) if writes(&verb, tokens) => {
+                return Err(Refusal::new(
+                    "view-write",
+                    format!(
+                        "the view `{name}` is over distributed tables and cannot be written to"
+                    ),
+                ));
+            }
+            _ => {}
+        }
+    }
+    match verb.as_str() {
+        "SELECT" | "WITH" | "TABLE" | "VALUES" | "" if !writes(&verb, tokens) => {
+            read(tokens, mentioned, catalogue, topology, facts)
+        }
+        "INSERT" | "REPLACE" => match insert::insert(tokens, catalogue, topology, facts)? {
+            Some(insert) => Ok(Plan::Insert(Box::new(insert))),
+            None => Err(Refusal::new(
+                "insert-select",
+                "INSERT … SELECT with distributed tables is not supported",
+            )),
+        },
+        "UPDATE" | "DELETE" => modify(tokens, catalogue, topology, facts),
+        "SHOW" => Ok(show(tokens, catalogue, facts)),
+        "DESC" | "DESCRIBE" | "EXPLAIN" | "USE" | "HELP" | "KILL" => Ok(Plan::Home),
+        _ => Err(Refusal::new(
+            "statement",
+            format!("{verb} is not supported for distributed tables"),
+        )),
+    }
+}
+
+fn read(
+    tokens: &Tokens<'_>,
+    mentioned: &[(String, String, Named)],
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
+) -> Result<Plan, Refusal> {
+    let at_home = mentioned.iter().all(|(_, _, named)| match named {
+        Named::Table(table) => table.distribution == Distribution::Broadcast,
+        Named::Indirect(indirect) => *indirect == Indirect::Trigger,
+    });
+    if at_home {
+        return Ok(Plan::Home);
+    }
+    if let Some(target) = modify::plain_select(tokens, catalogue, topology, facts)
+        && let [node] = target.nodes[..]
+        && let Ok(needs) = portable::needs(tokens)
+        && needs == portable::Needs::default()
+    {
+        let locks = tokens.has_word("FOR") || tokens.has_word("LOCK");
+        return Ok(Plan::Node {
+            node,
+            writes: locks,
+            table: target.table,
+            needs,
+        });
+    }
+    let plan = read::plan(tokens.text, catalogue, topology, facts)?;
     Ok(Plan::Read(Box::new(plan)))
+}
+
+fn modify(
+    tokens: &Tokens<'_>,
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
+) -> Result<Plan, Refusal> {
+    let target = modify::target(tokens, catalogue, topology, facts)?;
+    let needs = portable::needs(tokens)?;
+    let is_broadcast = target.table.distribution == Distribution::Broadcast;
+    if let [node] = target.nodes[..]
+        && !is_broadcast
+    {
+        return Ok(Plan::Node {
+            node,
+            writes: true,
+            table: target.table,
+            needs,
+        });
+    }
+    if target.limited {
+        return Err(Refusal::new(
+            "write-limit",
+            "UPDATE and DELETE with LIMIT must name one value of the distribution column",
+        ));
+    }
+    if is_broadcast && (needs.random || target.returning) {
+        return Err(broadcast_random());
+    }
+    Ok(Plan::Modify {
+        nodes: target.nodes,
+        table: target.table,
+        needs,
+        returning: target.returning,
+    })
+}
+
+/// What would differ from node to node.
+pub(crate) fn broadcast_random() -> Refusal {
+    Refusal::new(
+        "broadcast-write",
+        "a write of a broadcast table must have the same result on each node",
+    )
+}
+
+fn show(tokens: &Tokens<'_>, catalogue: &Catalogue, facts: &Facts) -> Plan {
+    if tokens.word(1) == "CREATE" && tokens.word(2) == "TABLE" {
+        let name = text::table_name(tokens.list.get(3..).unwrap_or_default(), facts.dialect);
+        let table = name.and_then(|(schema, name, _)| {
+            modify::of_name(schema.as_deref(), &name, catalogue, facts)
+        });
+        if let Some(table) = table {
+            return Plan::ShowCreate(table);
+        }
+    }
+    Plan::Home
+}
+
+/// The text that a statement is made of when it runs.
+fn dynamic(tokens: &Tokens<'_>, facts: &Facts) -> Option<Dynamic> {
+    let at = match tokens.verb().as_str() {
+        "PREPARE" if tokens.word(2) == "FROM" => 3,
+        "EXECUTE" if tokens.word(1) == "IMMEDIATE" => 2,
+        _ => return None,
+    };
+    let rest = tokens.list.get(at..)?;
+    if let [only] = rest
+        && only.kind == TokenKind::String
+    {
+        return only
+            .string(&facts.dialect)
+            .map(|text| Dynamic::Text(text.into_owned()));
+    }
+    let end = rest.iter().position(|token| token.is_word("USING"));
+    let rest = &rest[..end.unwrap_or(rest.len())];
+    let (first, last) = (rest.first()?, rest.last()?);
+    let range = tokens.range(first).start..tokens.range(last).end;
+    Some(Dynamic::Expression(tokens.text[range].to_vec()))
 }

@@ -113,3 +113,36 @@ pub fn split(text: &[u8], dialect: Dialect) -> Vec<Range<usize>> {
     }
     statements
 }
+
+/// The index of the token that closes the parenthesis which `tokens` begin with.
+#[must_use]
+pub fn closing(tokens: &[Token<'_>]) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate() {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.checked_sub(1)?;
+            if depth == 0 {
+                return Some(at);
+            }
+        }
+    }
+    None
+}
+
+/// What stands between commas outside of parentheses.
+#[must_use]
+pub fn between_commas<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
+    let mut depth = 0_usize;
+    tokens
+        .split(|token| {
+            if token.is_symbol("(") {
+                depth += 1;
+            } else if token.is_symbol(")") {
+                depth = depth.saturating_sub(1);
+            }
+            depth == 0 && token.is_symbol(",")
+        })
+        .collect()
+}

@@ -1,17 +1,23 @@
 //! What the sessions of an instance share.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openpeta_mysql_wire::ErrPacket;
 use openpeta_sql_route::Dialect;
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{InstanceId, Secret};
+use tokio::sync::{Notify, RwLock};
 
-use super::CoordinatorsConfig;
+use super::ids::Ids;
+use super::intents;
+use super::life::{self, Former, Life, LifeError};
+use super::{CoordinatorsConfig, TableLocks};
 use crate::Topology;
 use crate::catalogue::{self, Catalogue, LoadError};
 use crate::node::{NodeConnection, NodeError, NodeLogin};
+use crate::session::Failure;
 
 /// An instance with several nodes.
 #[derive(Debug)]
@@ -23,6 +29,17 @@ pub struct Instance {
     catalogue: Mutex<Known>,
     /// Only one session reads the catalogue at a time.
     loading: tokio::sync::Mutex<()>,
+    life: Life,
+    former: Vec<Former>,
+    /// Shared by commits over nodes while they are carried out; whoever wants to see all of them or
+    /// none takes it alone.
+    fence: Arc<RwLock<()>>,
+    locks: TableLocks,
+    ids: Ids,
+    /// Something may be in doubt.
+    doubt: Notify,
+    /// Definitions are to be brought to their end before anybody relies on the catalogue.
+    unfinished: AtomicBool,
 }
 
 /// The catalogue, if it is known.
@@ -34,15 +51,37 @@ struct Known {
 }
 
 impl Instance {
-    pub(super) fn new(config: Arc<CoordinatorsConfig>, route: &Arc<InstanceRoute>) -> Self {
-        Self {
+    pub(super) fn open(
+        config: Arc<CoordinatorsConfig>,
+        route: &Arc<InstanceRoute>,
+    ) -> Result<Self, LifeError> {
+        let lives = config.directory.join(route.instance_id.as_str());
+        std::fs::create_dir_all(&lives).map_err(|source| LifeError::Io {
+            action: "create",
+            path: lives.clone(),
+            source,
+        })?;
+        let former = life::former(&lives)?;
+        Ok(Self {
+            life: Life::begin(&lives)?,
+            former,
+            fence: Arc::default(),
+            locks: TableLocks::default(),
+            ids: Ids::default(),
+            doubt: Notify::new(),
+            unfinished: AtomicBool::new(true),
             config,
             id: route.instance_id.clone(),
             topology: Mutex::new(Arc::new(topology(route))),
             route: Mutex::new(Arc::clone(route)),
             catalogue: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
-        }
+        })
+    }
+
+    /// Processes that looked after it before and are over.
+    pub(super) fn former(&self) -> &[Former] {
+        &self.former
     }
 
     pub(super) fn set_route(&self, route: &Arc<InstanceRoute>) {
@@ -52,6 +91,41 @@ impl Instance {
         if before != new {
             self.forget_tables();
         }
+    }
+
+    /// What it writes to disk.
+    #[must_use]
+    pub fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// What holds readers of several nodes and commits over them apart: commits share it while they are
+    /// carried out.
+    #[must_use]
+    pub fn fence(&self) -> Arc<RwLock<()>> {
+        Arc::clone(&self.fence)
+    }
+
+    /// Who uses which table, and who redefines it.
+    #[must_use]
+    pub fn locks(&self) -> &TableLocks {
+        &self.locks
+    }
+
+    /// The ids of `AUTO_INCREMENT` columns.
+    #[must_use]
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Something may be in doubt on a node.
+    pub fn look_after(&self) {
+        self.doubt.notify_one();
+    }
+
+    /// Waits until something may be in doubt.
+    pub(super) async fn in_doubt(&self) {
+        self.doubt.notified().await;
     }
 
     /// Its id.
@@ -111,6 +185,7 @@ impl Instance {
             return Ok(Arc::clone(known));
         }
         let _only_one = self.loading.lock().await;
+        self.finish_definitions().await?;
         let before = {
             let known = lock(&self.catalogue);
             if let Some(catalogue) = &known.catalogue {
@@ -131,6 +206,39 @@ impl Instance {
             known.catalogue = Some(Arc::clone(&catalogue));
         }
         Ok(catalogue)
+    }
+
+    /// A definition was not brought to its end.
+    pub(crate) fn has_intents(&self, why: &Failure) {
+        tracing::warn!(instance = %self.id, %why, "a definition is to be finished later");
+        self.unfinished.store(true, Ordering::Release);
+        self.forget_tables();
+    }
+
+    /// Brings definitions to their end that were cut off, by this process or one before.
+    async fn finish_definitions(&self) -> Result<(), ErrPacket> {
+        if !self.unfinished.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let former = self.former.iter().map(|former| former.directory.as_path());
+        for life in former.chain([self.life.directory.as_path()]) {
+            for (written, intent) in intents::left(life) {
+                if let Some(intent) = intent
+                    && let Err(failure) = intents::finish(self, &intent).await
+                {
+                    self.unfinished.store(true, Ordering::Release);
+                    tracing::warn!(instance = %self.id, ?failure, "a definition cannot be finished");
+                    return Err(ErrPacket::new(
+                        1235,
+                        b"42000",
+                        "OpenPeta: ddl-unfinished: a definition was cut off, and a node that it concerns \
+                         does not answer or refuses it",
+                    ));
+                }
+                written.done();
+            }
+        }
+        Ok(())
     }
 
     async fn load(&self) -> Result<Catalogue, LoadError> {

@@ -1,6 +1,11 @@
 //! The service: a listener for each instance that has several nodes.
 
+mod ids;
 mod instance;
+mod intents;
+mod life;
+mod locks;
+mod recovery;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +18,12 @@ use openpeta_types::{InstanceId, Secret};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+pub use ids::Ids;
 pub use instance::Instance;
+pub use intents::{Intent, Written};
+pub(crate) use intents::{connect, exists, fingerprint, finish, literal, others, run, texts};
+pub use life::{Life, LifeError};
+pub use locks::{TableLocks, Used};
 
 use crate::session;
 
@@ -44,6 +54,9 @@ pub enum CoordinatorError {
         #[source]
         source: io::Error,
     },
+    /// The decisions cannot be kept.
+    #[error(transparent)]
+    Life(#[from] LifeError),
     /// The route names no nodes.
     #[error("the instance {0} has no nodes to coordinate")]
     NotSharded(InstanceId),
@@ -53,6 +66,7 @@ pub enum CoordinatorError {
 #[derive(Debug)]
 pub struct Coordinators {
     config: Arc<CoordinatorsConfig>,
+
     served: Mutex<HashMap<InstanceId, Served>>,
 }
 
@@ -62,11 +76,13 @@ struct Served {
     instance: Arc<Instance>,
     socket: PathBuf,
     listener: JoinHandle<()>,
+    recovery: JoinHandle<()>,
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
         self.listener.abort();
+        self.recovery.abort();
     }
 }
 
@@ -105,9 +121,10 @@ impl Coordinators {
         let listener = listen(&socket)?;
         let instance = match served.remove(id) {
             Some(found) => Arc::clone(&found.instance),
-            None => Arc::new(Instance::new(Arc::clone(&self.config), route)),
+            None => Arc::new(Instance::open(Arc::clone(&self.config), route)?),
         };
         instance.set_route(route);
+        let recovery = tokio::spawn(recovery::look_after(Arc::clone(&instance)));
         let listener = tokio::spawn(accept(listener, Arc::clone(&instance)));
         served.insert(
             id.clone(),
@@ -115,6 +132,7 @@ impl Coordinators {
                 instance,
                 socket,
                 listener,
+                recovery,
             },
         );
         Ok(())

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 
-use openpeta_mysql_wire::{Capabilities, ErrPacket, Packet, put_packet};
+use openpeta_mysql_wire::{Capabilities, ErrPacket, Packet, Status, put_packet};
 
 use super::Failure;
-use crate::node::{NodeError, PacketStream};
+use crate::node::{NodeError, OkReply, PacketStream, ResultSet};
 
 /// A client: commands come from it, replies go to it.
 #[derive(Debug)]
@@ -42,6 +42,11 @@ impl Client {
         Ok(packet)
     }
 
+    /// The reply goes on behind a packet of the client's own.
+    pub(super) fn follow(&mut self, sequence: u8) {
+        self.sequence = sequence.wrapping_add(1);
+    }
+
     /// Sends payloads as the next packets of the reply.
     pub(super) async fn send<'p>(
         &mut self,
@@ -54,11 +59,41 @@ impl Client {
         self.stream.write(&out).await.map_err(|_| Failure::Client)
     }
 
+    /// Sends an OK.
+    pub(super) async fn ok(&mut self, ok: &OkReply) -> Result<(), Failure> {
+        self.send([&ok.payload()[..]]).await
+    }
+
     /// Sends an error.
     pub(super) async fn error(&mut self, error: &ErrPacket) -> Result<(), Failure> {
         let mut payload = Vec::new();
         error.encode(&mut payload);
         self.send([&payload[..]]).await
+    }
+
+    /// Sends rows that a connection with the same capabilities answered.
+    pub(super) async fn rows(&mut self, set: &ResultSet, status: Status) -> Result<(), Failure> {
+        let mut head = Vec::new();
+        openpeta_mysql_wire::put_lenenc_int(&mut head, set.columns.len() as u64);
+        if self
+            .capabilities
+            .contains(Capabilities::MARIADB_CACHE_METADATA)
+        {
+            head.push(1);
+        }
+        let [low, high] = status.0.to_le_bytes();
+        let [few, many] = set.warnings.to_le_bytes();
+        let eof = [0xFE, few, many, low, high];
+        let ok = [0xFE, 0, 0, low, high, few, many];
+        let deprecates = self.capabilities.contains(Capabilities::DEPRECATE_EOF);
+        let mut payloads = vec![&head[..]];
+        payloads.extend(set.columns.iter().map(Vec::as_slice));
+        if !deprecates {
+            payloads.push(&eof);
+        }
+        payloads.extend(set.rows.iter().map(Vec::as_slice));
+        payloads.push(if deprecates { &ok } else { &eof });
+        self.send(payloads).await
     }
 
     /// Does something that takes time, unless the client ends in the meantime.

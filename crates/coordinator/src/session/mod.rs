@@ -1,30 +1,41 @@
 //! A client's session over the nodes of an instance.
 
 mod client;
+mod copy;
+mod define;
 mod failure;
 mod login;
 mod nodes;
+mod prepared;
 mod read;
 mod relay;
+mod show;
+mod statement;
+mod transaction;
 mod variables;
+mod write;
 
 use std::sync::Arc;
 
-use openpeta_mysql_wire::ReplyTracker;
 use openpeta_mysql_wire::command::{
-    COM_CHANGE_USER, COM_INIT_DB, COM_QUERY, COM_QUIT, COM_RESET_CONNECTION,
+    COM_CHANGE_USER, COM_INIT_DB, COM_QUERY, COM_QUIT, COM_RESET_CONNECTION, COM_STMT_BULK_EXECUTE,
+    COM_STMT_CLOSE, COM_STMT_EXECUTE, COM_STMT_PREPARE, COM_STMT_RESET, COM_STMT_SEND_LONG_DATA,
 };
+use openpeta_mysql_wire::{ChangeUser, ReplyTracker};
 use tokio::net::UnixStream;
 
 pub use client::Client;
 pub use failure::Failure;
 pub use nodes::Nodes;
+pub use transaction::Transaction;
 pub use variables::Variables;
 
 use crate::node::{NodeConnection, NodeError, NodeLogin, PacketStream};
-use crate::plan::{self, Facts, Plan};
-use crate::service::Instance;
+use crate::plan::Facts;
+use crate::service::{Instance, Used};
 use crate::topology::Topology;
+use prepared::Statements;
+use show::Diagnostic;
 
 /// A session whose client is logged in.
 struct Session {
@@ -35,6 +46,21 @@ struct Session {
     facts: Facts,
     /// Something may have changed what is known of the session.
     stale: bool,
+    /// The distributed tables that its transaction, or statement, uses.
+    used: Vec<((String, String), Used)>,
+    /// What the last statement had to tell, if home does not know.
+    diagnostics: Option<Vec<Diagnostic>>,
+    /// The `LAST_INSERT_ID()` that home does not know yet.
+    last_insert_id: Option<u64>,
+    /// What `SET TRANSACTION` said of the next transaction: its isolation, and whether it only reads.
+    next_transaction: Option<String>,
+    next_read_only: Option<bool>,
+    /// What `SET timestamp` said, and whether it may have said something new.
+    fixed_timestamp: Option<String>,
+    timestamp_stale: bool,
+    /// The error that the last relayed reply ended with.
+    relayed_error: Option<u16>,
+    prepared: Statements,
 }
 
 /// Serves a connection from the login to its end.
@@ -75,6 +101,15 @@ async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Se
         tracker: ReplyTracker::new(told.capabilities, told.status),
         facts: Facts::new(instance.server_version()),
         stale: true,
+        used: Vec::new(),
+        diagnostics: None,
+        last_insert_id: None,
+        next_transaction: None,
+        next_read_only: None,
+        fixed_timestamp: None,
+        timestamp_stale: false,
+        relayed_error: None,
+        prepared: Statements::default(),
     }))
 }
 
@@ -85,18 +120,23 @@ impl Session {
                 return Ok(());
             };
             let command = packet.payload;
-            let result = match command.split_first() {
-                Some((&COM_QUERY, text)) => self.query(&command, text).await,
-                Some((&COM_QUIT, _)) => {
+            let Some((&byte, rest)) = command.split_first() else {
+                self.relay(&command).await?;
+                continue;
+            };
+            let result = match byte {
+                COM_QUERY => self.query(&command, rest).await,
+                COM_STMT_PREPARE => self.prepare(&command, rest).await,
+                COM_STMT_EXECUTE => self.execute(&command).await,
+                COM_STMT_SEND_LONG_DATA => self.long_data(&command).await,
+                COM_STMT_CLOSE | COM_STMT_RESET => self.forget_statement(&command).await,
+                COM_STMT_BULK_EXECUTE => self.bulk(&command).await,
+                COM_QUIT => {
                     let _ = self.nodes.home().send(&command).await;
                     return Ok(());
                 }
-                Some((&(COM_CHANGE_USER | COM_RESET_CONNECTION), _)) => {
-                    self.nodes.abandon();
-                    self.stale = true;
-                    self.relay(&command).await
-                }
-                Some((&COM_INIT_DB, _)) => {
+                COM_CHANGE_USER | COM_RESET_CONNECTION => self.reset(&command).await,
+                COM_INIT_DB => {
                     self.stale = true;
                     self.relay(&command).await
                 }
@@ -120,22 +160,42 @@ impl Session {
         self.client.error(&packet).await
     }
 
-    async fn query(&mut self, command: &[u8], text: &[u8]) -> Result<(), Failure> {
-        let catalogue = self.instance.catalogue().await?;
-        if catalogue.is_empty() || !catalogue.may_be_in(text) {
-            self.stale = true;
-            return self.relay(command).await;
+    /// The session begins anew, perhaps as another account.
+    async fn reset(&mut self, command: &[u8]) -> Result<(), Failure> {
+        self.nodes.roll_back().await?;
+        self.nodes.abandon();
+        self.used.clear();
+        self.diagnostics = None;
+        self.last_insert_id = None;
+        self.next_transaction = None;
+        self.next_read_only = None;
+        self.fixed_timestamp = None;
+        self.prepared = Statements::default();
+        self.stale = true;
+        if command.first() == Some(&COM_CHANGE_USER) {
+            let change = ChangeUser::parse(command, self.client.capabilities());
+            let login = change.ok().and_then(|change| {
+                let password = self.instance.password_of(&change.user)?;
+                let before = self.nodes.login();
+                Some(NodeLogin {
+                    user: change.user,
+                    password,
+                    database: None,
+                    client: before.and_then(|login| login.client),
+                    capabilities: self.client.capabilities(),
+                    charset: change
+                        .charset
+                        .map_or(crate::node::UTF8MB4, |charset| charset as u8),
+                })
+            });
+            self.nodes.set_login(login);
         }
-        if self.stale {
-            self.nodes.learn_variables().await?;
-            self.nodes.variables().tell(&mut self.facts);
-            self.stale = false;
-        }
-        let topology = self.instance.topology();
-        match plan::plan(text, &catalogue, &topology, &self.facts) {
-            Plan::Home => self.relay(command).await,
-            Plan::Refuse(refusal) => Err(refusal.into()),
-            Plan::Read(plan) => self.read(&plan, text).await,
-        }
+        self.relay(command).await
     }
+}
+
+/// Whether InnoDB undoes the whole transaction with that error.
+fn is_rolled_back(code: u16) -> bool {
+    // A deadlock, and what MariaDB says of a transaction that is only to be undone.
+    matches!(code, 1213 | 1614 | 1402)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Failure;
+use super::transaction::Transaction;
 use super::variables::Variables;
 use crate::node::{NodeConnection, NodeLogin, Reply, kill};
 use crate::service::Instance;
@@ -17,6 +18,7 @@ pub struct Nodes {
     branches: BTreeMap<u16, Branch>,
     login: Option<NodeLogin>,
     variables: Variables,
+    transaction: Option<Transaction>,
 }
 
 /// A connection to a node that is not home.
@@ -41,6 +43,7 @@ impl Nodes {
             branches: BTreeMap::new(),
             login,
             variables: Variables::default(),
+            transaction: None,
         }
     }
 
@@ -74,17 +77,80 @@ impl Nodes {
         Ok(())
     }
 
-    /// The connection to a node, opened if it is not yet, with the session's variables.
+    /// As whom branches are connected to from now on.
+    pub(super) fn set_login(&mut self, login: Option<NodeLogin>) {
+        self.login = login;
+    }
+
+    /// As whom branches are connected to.
+    #[must_use]
+    pub fn login(&self) -> Option<&NodeLogin> {
+        self.login.as_ref()
+    }
+
+    /// The transaction over nodes that is open.
+    #[must_use]
+    pub fn transaction(&self) -> Option<&Transaction> {
+        self.transaction.as_ref()
+    }
+
+    pub(super) fn transaction_mut(&mut self) -> Option<&mut Transaction> {
+        self.transaction.as_mut()
+    }
+
+    pub(super) fn set_transaction(&mut self, transaction: Transaction) {
+        self.transaction = Some(transaction);
+    }
+
+    pub(super) fn take_transaction(&mut self) -> Option<Transaction> {
+        self.transaction.take()
+    }
+
+    /// Notes that a statement may write on a node.
+    pub(super) fn wrote(&mut self, node: u16) {
+        if let Some(wrote) = self
+            .transaction
+            .as_mut()
+            .and_then(|it| it.nodes.get_mut(&node))
+        {
+            *wrote = true;
+        }
+    }
+
+    /// The connection to a node, if there is one.
+    pub(super) fn existing(&mut self, node: u16) -> Option<&mut NodeConnection> {
+        match node {
+            Topology::HOME => Some(&mut self.home),
+            _ => self
+                .branches
+                .get_mut(&node)
+                .map(|branch| &mut branch.connection),
+        }
+    }
+
+    /// The connection to a node that is there for certain.
+    pub(super) fn joined(&mut self, node: u16) -> &mut NodeConnection {
+        self.existing(node).expect("it is part of the transaction")
+    }
+
+    /// The connection to a node, opened if it is not yet, with the session's variables and in its
+    /// transaction.
     ///
     /// # Errors
     /// [`Failure::Branch`] when it is not reached.
     pub async fn node(&mut self, node: u16) -> Result<&mut NodeConnection, Failure> {
-        if node == Topology::HOME {
-            return Ok(&mut self.home);
+        if node != Topology::HOME {
+            self.open(node).await?;
         }
-        self.open(node).await?;
-        let branch = self.branches.get_mut(&node).expect("opened above");
-        Ok(&mut branch.connection)
+        self.join(node).await?;
+        match node {
+            Topology::HOME => Ok(&mut self.home),
+            _ => {
+                let branch = self.branches.get_mut(&node).expect("opened above");
+                branch.busy = true;
+                Ok(&mut branch.connection)
+            }
+        }
     }
 
     /// The connections to several nodes, home among them or not, each opened and made ready.
@@ -95,15 +161,16 @@ impl Nodes {
         &mut self,
         nodes: &[u16],
     ) -> Result<Vec<(u16, &mut NodeConnection)>, Failure> {
-        for node in nodes.iter().filter(|node| **node != Topology::HOME) {
-            self.open(*node).await?;
+        for node in nodes {
+            self.node(*node).await?;
         }
         let mut found = Vec::with_capacity(nodes.len());
         if nodes.contains(&Topology::HOME) {
             found.push((Topology::HOME, &mut self.home));
         }
         for (node, branch) in &mut self.branches {
-            if nodes.contains(node) {
+            // Home's rows may be read over a connection besides the session's.
+            if nodes.contains(node) && *node != Topology::HOME {
                 branch.busy = true;
                 found.push((*node, &mut branch.connection));
             }
@@ -125,6 +192,9 @@ impl Nodes {
             |node: u16| nodes.contains(&node) && !(in_transaction && node == Topology::HOME);
         for node in nodes.iter().filter(|node| is_read(**node)) {
             self.open(*node).await?;
+            if in_transaction {
+                self.join(*node).await?;
+            }
         }
         let mut found = Vec::with_capacity(nodes.len());
         for (node, branch) in &mut self.branches {
@@ -134,6 +204,24 @@ impl Nodes {
             }
         }
         Ok((&mut self.home, found))
+    }
+
+    /// Makes a node part of the transaction, if there is one.
+    pub(super) async fn join(&mut self, node: u16) -> Result<(), Failure> {
+        let start = match &self.transaction {
+            Some(transaction) if !transaction.nodes.contains_key(&node) => transaction.start(node),
+            _ => return Ok(()),
+        };
+        let connection = self.joined(node);
+        let replies = connection.query_all(&start).await;
+        let replies = replies.map_err(|source| Failure::of_node(node, source))?;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.nodes.insert(node, false);
+        }
+        for reply in replies {
+            reply.ok()?;
+        }
+        Ok(())
     }
 
     async fn open(&mut self, node: u16) -> Result<(), Failure> {
@@ -199,8 +287,11 @@ impl Nodes {
         self.branches.remove(&node);
     }
 
-    /// Lets go of all branches; what they run is killed.
+    /// Lets go of all branches and of the transaction; what branches run is killed.
     pub(super) fn abandon(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            self.instance.life().end_transaction(&transaction.id);
+        }
         for (node, branch) in std::mem::take(&mut self.branches) {
             let topology = self.instance.topology();
             let socket = topology.socket(node).map(std::path::Path::to_owned);

@@ -1,52 +1,65 @@
 //! Statements that read rows of several nodes.
 
-use openpeta_mysql_wire::command::COM_QUERY;
-use openpeta_mysql_wire::{Capabilities, put_lenenc_int, put_packet};
+use openpeta_mysql_wire::{Capabilities, put_lenenc_int};
 
+use super::copy::Copied;
 use super::{Failure, Session};
 use crate::gather::{self, Gathered, Manner};
 use crate::node::{Reply, Started};
 use crate::plan::read::ReadPlan;
+use crate::topology::Topology;
 
 /// How many bytes of rows a statement may gather at home.
 const GATHER_LIMIT: u64 = 16 << 30;
 
 impl Session {
     /// Answers a statement over rows that are gathered at home.
-    pub(super) async fn read(&mut self, plan: &ReadPlan, text: &[u8]) -> Result<(), Failure> {
-        let manner = Manner {
-            in_transaction: self.facts.in_transaction || !self.facts.autocommit,
-            limit: GATHER_LIMIT,
-        };
+    pub(super) async fn read(
+        &mut self,
+        plan: &ReadPlan,
+        text: &[u8],
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        let manner = self.manner();
         let mut from = 0;
         loop {
             let work = gather::run(&mut self.nodes, plan, text, from, manner);
             let gathered = self.client.attend(work).await?;
             let answered = match &gathered.definitions {
                 None => {
-                    let command = [&[COM_QUERY][..], &gathered.statement].concat();
-                    self.relay(&command).await.map(|()| true)
+                    let sent = self.nodes.home().send_query(&gathered.statement).await;
+                    sent.map_err(Failure::Home)?;
+                    self.copy_reply(Topology::HOME, more).await.map(Some)
                 }
-                Some(definitions) => self.relay_as(&gathered, definitions).await,
+                Some(definitions) => self.copy_as(&gathered, definitions, more).await,
             };
             gather::clean_up(&mut self.nodes, &gathered).await?;
-            if answered? {
-                return Ok(());
+            if let Some(copied) = answered? {
+                return Ok(copied);
             }
             from = gathered.recipe + 1;
         }
     }
 
-    /// Relays the rows of a statement as those of another one; `false` if they are not of its types, or
-    /// it fails.
-    async fn relay_as(
+    /// How rows are gathered now.
+    pub(super) fn manner(&self) -> Manner {
+        Manner {
+            in_transaction: self.nodes.transaction().is_some(),
+            limit: GATHER_LIMIT,
+        }
+    }
+
+    /// Passes on the rows of a statement as those of another one; `None` if they are not of its types,
+    /// or it fails.
+    async fn copy_as(
         &mut self,
         gathered: &Gathered,
         definitions: &[Vec<u8>],
-    ) -> Result<bool, Failure> {
+        more: bool,
+    ) -> Result<Option<Copied>, Failure> {
         let home = self.nodes.home();
-        let command = [&[COM_QUERY][..], &gathered.statement].concat();
-        home.send(&command).await.map_err(Failure::Home)?;
+        let sent = home.send_query(&gathered.statement).await;
+        sent.map_err(Failure::Home)?;
         let capabilities = home.capabilities();
         let columns = match home.start().await.map_err(Failure::Home)? {
             Started::Rows(columns) => columns,
@@ -56,14 +69,14 @@ impl Session {
                     statement = %String::from_utf8_lossy(&gathered.statement),
                     "a rewritten statement failed"
                 );
-                return Ok(false);
+                return Ok(None);
             }
-            _ => return Ok(false),
+            _ => return Ok(None),
         };
         let told = gather::told_as(&columns, definitions, capabilities);
         let Some(definitions) = told.map_err(Failure::Home)? else {
             while let crate::node::Row::Row(_) = home.next_row().await.map_err(Failure::Home)? {}
-            return Ok(false);
+            return Ok(None);
         };
         let mut count = Vec::new();
         put_lenenc_int(&mut count, columns.len() as u64);
@@ -72,21 +85,14 @@ impl Session {
         }
         let mut payloads: Vec<&[u8]> = vec![&count];
         payloads.extend(definitions.iter().map(Vec::as_slice));
-        let [low, high] = home.status().0.to_le_bytes();
+        let [low, high] = self.status(more).0.to_le_bytes();
         let end = [0xFE, 0, 0, low, high];
         if !capabilities.contains(Capabilities::DEPRECATE_EOF) {
             payloads.push(&end);
         }
-        let mut head = Vec::new();
-        let mut sequence = 1;
-        for payload in payloads {
-            sequence = put_packet(&mut head, sequence, payload);
-        }
-        self.tracker.begin(COM_QUERY);
-        self.tracker.feed(&head);
-        let sent = self.client.stream().write(&head).await;
-        sent.map_err(|_| Failure::Client)?;
-        self.relay_rest().await?;
-        Ok(true)
+        self.client.send(payloads).await?;
+        let mut copied = Copied::default();
+        self.copy_rest(Topology::HOME, more, &mut copied).await?;
+        Ok(Some(copied))
     }
 }

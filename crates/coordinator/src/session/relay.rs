@@ -21,11 +21,7 @@ impl Session {
 
     async fn relay_reply(&mut self, command: u8) -> Result<(), Failure> {
         self.tracker.begin(command);
-        self.relay_rest().await
-    }
-
-    /// Sends the client what is left of a reply.
-    pub(super) async fn relay_rest(&mut self) -> Result<(), Failure> {
+        self.relayed_error = None;
         while !self.tracker.is_idle() {
             let home = self.nodes.home().stream();
             if home.buffered().is_empty() {
@@ -45,8 +41,10 @@ impl Session {
             let sent = client.write(&home.buffered()[..used]).await;
             sent.map_err(|_| Failure::Client)?;
             home.consume(used);
-            if event == Some(ReplyEvent::LocalInfile) {
-                self.relay_file().await?;
+            match event {
+                Some(ReplyEvent::LocalInfile) => self.relay_file().await?,
+                Some(ReplyEvent::Complete { error }) => self.relayed_error = error,
+                _ => {}
             }
         }
         let status = self.tracker.status();

@@ -158,6 +158,8 @@ impl Variables {
         };
         facts.database.clone_from(&self.database);
         facts.autocommit = self.autocommit;
+        let charset = self.get("character_set_client").unwrap_or_default();
+        facts.utf8 = matches!(charset, "utf8mb4" | "utf8mb3" | "utf8");
         facts.isolation = self.get("tx_isolation").unwrap_or_default().to_owned();
     }
 }

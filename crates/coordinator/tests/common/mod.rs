@@ -346,3 +346,43 @@ impl Pair {
         assert!(is_it, "{statement}: {seen:?}");
     }
 }
+
+impl World {
+    /// The rows of a distributed table over all nodes, sorted, as texts; each node's own if `each`.
+    pub async fn rows(&self, table: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        for node in 0..self.nodes.len() {
+            all.extend(texts(&mut self.node(node).await, table).await);
+        }
+        all.sort();
+        all
+    }
+
+    /// The rows of a table on each node.
+    pub async fn rows_by_node(&self, table: &str) -> Vec<Vec<String>> {
+        let mut all = Vec::new();
+        for node in 0..self.nodes.len() {
+            all.push(texts(&mut self.node(node).await, table).await);
+        }
+        all
+    }
+
+    /// Expects that the rows over all nodes are those of the plain server, and on the right nodes.
+    pub async fn same_rows(&self, table: &str) {
+        let plain = texts(&mut self.plain().await, table).await;
+        assert_eq!(self.rows(table).await, plain, "{table}");
+    }
+}
+
+async fn texts(conn: &mut Conn, table: &str) -> Vec<String> {
+    let rows: Vec<Row> = conn
+        .query(format!("SELECT * FROM {table}"))
+        .await
+        .expect(table);
+    let mut rows: Vec<_> = rows
+        .into_iter()
+        .map(|row| format!("{:?}", row.unwrap()))
+        .collect();
+    rows.sort();
+    rows
+}

@@ -6,7 +6,7 @@ use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 
-use super::common::{DATABASE, Pair, World};
+use crate::common::{DATABASE, Pair, World};
 
 /// The nodes' own connections.
 pub struct Layout<'w> {

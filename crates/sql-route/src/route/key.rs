@@ -51,7 +51,8 @@ const EXACT_DIGITS: usize = 15;
 impl KeyColumn {
     /// The value that these tokens write out, if they are one literal whose row is known by it: the
     /// same value is stored, and compared, by the server. `parameters` stand before them.
-    pub(super) fn value<'a>(
+    #[must_use]
+    pub fn value<'a>(
         &self,
         tokens: &[Token<'a>],
         parameters: usize,

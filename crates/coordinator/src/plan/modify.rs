@@ -1,0 +1,354 @@
+//! `UPDATE` and `DELETE` of one distributed table.
+
+use std::sync::Arc;
+
+use openpeta_sql_route::{KeyValue, Token, pinned_by};
+
+use super::Facts;
+use super::text::{Tokens, between_commas, table_name};
+use crate::Refusal;
+use crate::catalogue::{Catalogue, Table};
+use crate::topology::Topology;
+
+/// Which nodes an `UPDATE`, `DELETE` or plain `SELECT` touches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The table.
+    pub table: Arc<Table>,
+    /// The nodes, in order.
+    pub nodes: Vec<u16>,
+    /// It says how many rows at most.
+    pub limited: bool,
+    /// It gives back rows.
+    pub returning: bool,
+}
+
+/// Words that end the part about the table.
+const AFTER_TABLE: [&str; 7] = [
+    "SET",
+    "WHERE",
+    "ORDER",
+    "LIMIT",
+    "RETURNING",
+    "USING",
+    "FROM",
+];
+
+/// Reads an `UPDATE` or a `DELETE` of one table.
+///
+/// # Errors
+/// When it is of several, or cannot be told apart.
+pub fn target(
+    tokens: &Tokens<'_>,
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
+) -> Result<Target, Refusal> {
+    let is_update = tokens.verb() == "UPDATE";
+    refuse_subqueries(tokens)?;
+    let mut at = 1;
+    while matches!(
+        tokens.word(at).as_str(),
+        "LOW_PRIORITY" | "IGNORE" | "QUICK"
+    ) {
+        at += 1;
+    }
+    if !is_update {
+        if tokens.word(at) != "FROM" {
+            return Err(joins());
+        }
+        at += 1;
+    }
+    let (schema, name, taken) =
+        table_name(&tokens.list[at.min(tokens.list.len())..], facts.dialect).ok_or_else(joins)?;
+    at += taken;
+    let table = of_name(schema.as_deref(), &name, catalogue, facts).ok_or_else(joins)?;
+    let (alias, at) = alias(tokens, at, facts).ok_or_else(joins)?;
+    let clauses = Clauses::of(&tokens.list[at..]);
+    if is_update {
+        let Some(set) = clauses.set else {
+            return Err(joins());
+        };
+        refuse_key(&tokens.list[at..][set.0..set.1], &table, facts)?;
+    } else if clauses.set.is_some()
+        || tokens
+            .list
+            .get(at)
+            .is_some_and(|token| !starts_clause(token))
+    {
+        return Err(joins());
+    }
+    let condition = clauses
+        .condition
+        .map(|(from, to)| &tokens.list[at..][from..to]);
+    let qualifiers = match &alias {
+        Some(alias) => vec![alias.as_str()],
+        None => vec![table.name.as_str()],
+    };
+    Ok(Target {
+        nodes: nodes(&table, condition, &qualifiers, topology, facts),
+        limited: clauses.limited,
+        returning: clauses.returning,
+        table,
+    })
+}
+
+/// Reads a `SELECT` of one table and nothing else; `None` if it is more than that.
+#[must_use]
+pub fn plain_select(
+    tokens: &Tokens<'_>,
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
+) -> Option<Target> {
+    let count = |word: &str| {
+        tokens
+            .list
+            .iter()
+            .filter(|token| token.is_word(word))
+            .count()
+    };
+    let is_plain = tokens.verb() == "SELECT"
+        && count("SELECT") == 1
+        && count("FROM") == 1
+        && [
+            "JOIN",
+            "UNION",
+            "INTO",
+            "EXCEPT",
+            "INTERSECT",
+            "WITH",
+            "OF",
+            "PARTITION",
+            "PROCEDURE",
+        ]
+        .iter()
+        .all(|word| count(word) == 0);
+    if !is_plain || tokens.has_executable || tokens.is_broken {
+        return None;
+    }
+    let from = tokens.list.iter().position(|token| token.is_word("FROM"))?;
+    let depth = tokens.list[..from].iter().fold(0_i32, |depth, token| {
+        depth + i32::from(token.is_symbol("(")) - i32::from(token.is_symbol(")"))
+    });
+    if depth != 0 {
+        return None;
+    }
+    let (schema, name, taken) = table_name(&tokens.list[from + 1..], facts.dialect)?;
+    let table = of_name(schema.as_deref(), &name, catalogue, facts)?;
+    let (alias, at) = alias(tokens, from + 1 + taken, facts)?;
+    let rest = &tokens.list[at..];
+    let starts = |token: &Token<'_>| {
+        [
+            "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "FOR", "LOCK", "WINDOW", "OFFSET",
+            "FETCH",
+        ]
+        .iter()
+        .any(|word| token.is_word(word))
+    };
+    if rest.first().is_some_and(|token| !starts(token)) {
+        return None;
+    }
+    let condition = match rest.first() {
+        Some(first) if first.is_word("WHERE") => {
+            let end =
+                top_level(&rest[1..], |token| starts(token)).map_or(rest.len(), |end| end + 1);
+            Some(&rest[1..end])
+        }
+        _ => None,
+    };
+    let qualifiers = match &alias {
+        Some(alias) => vec![alias.as_str()],
+        None => vec![table.name.as_str()],
+    };
+    Some(Target {
+        nodes: nodes(&table, condition, &qualifiers, topology, facts),
+        limited: false,
+        returning: false,
+        table,
+    })
+}
+
+fn joins() -> Refusal {
+    Refusal::new(
+        "write-join",
+        "UPDATE and DELETE of a distributed table must be of that table alone",
+    )
+}
+
+pub(super) fn refuse_subqueries(tokens: &Tokens<'_>) -> Result<(), Refusal> {
+    if tokens.has_executable {
+        return Err(Refusal::new(
+            "executable-comment",
+            "executable comments are not supported in statements about distributed tables",
+        ));
+    }
+    if tokens.has_word("SELECT") || tokens.has_word("TABLE") {
+        return Err(Refusal::new(
+            "write-subquery",
+            "subqueries are not supported in writes of distributed tables",
+        ));
+    }
+    Ok(())
+}
+
+/// The table of that name.
+pub(super) fn of_name(
+    schema: Option<&str>,
+    name: &str,
+    catalogue: &Catalogue,
+    facts: &Facts,
+) -> Option<Arc<Table>> {
+    let schema = schema.or(facts.database.as_deref())?;
+    catalogue.table(schema, name).cloned()
+}
+
+/// An alias, and what stands behind it; `None` if more tables follow.
+fn alias(tokens: &Tokens<'_>, mut at: usize, facts: &Facts) -> Option<(Option<String>, usize)> {
+    let mut alias = None;
+    if tokens.word(at) == "AS" {
+        at += 1;
+        let name = tokens.list.get(at)?.name(&facts.dialect)?;
+        alias = Some(String::from_utf8_lossy(&name).into_owned());
+        at += 1;
+    } else if let Some(token) = tokens.list.get(at) {
+        let is_clause = starts_clause(token)
+            || [
+                "GROUP", "HAVING", "FOR", "LOCK", "WINDOW", "OFFSET", "FETCH", "USE", "FORCE",
+                "IGNORE",
+            ]
+            .iter()
+            .any(|word| token.is_word(word));
+        if let Some(name) = token.name(&facts.dialect).filter(|_| !is_clause) {
+            alias = Some(String::from_utf8_lossy(&name).into_owned());
+            at += 1;
+        }
+    }
+    let more =
+        |token: &Token<'_>| token.is_symbol(",") || token.is_symbol("(") || token.is_symbol(".");
+    (!tokens.list.get(at).is_some_and(more)).then_some((alias, at))
+}
+
+fn starts_clause(token: &Token<'_>) -> bool {
+    AFTER_TABLE.iter().any(|word| token.is_word(word))
+}
+
+/// Where the clauses of a statement are.
+#[derive(Default)]
+struct Clauses {
+    set: Option<(usize, usize)>,
+    condition: Option<(usize, usize)>,
+    limited: bool,
+    returning: bool,
+}
+
+impl Clauses {
+    fn of(tokens: &[Token<'_>]) -> Self {
+        let mut clauses = Self::default();
+        let mut depth = 0_usize;
+        let mut starts: Vec<(String, usize)> = Vec::new();
+        for (at, token) in tokens.iter().enumerate() {
+            if token.is_symbol("(") {
+                depth += 1;
+            } else if token.is_symbol(")") {
+                depth = depth.saturating_sub(1);
+            } else if depth == 0
+                && ["SET", "WHERE", "ORDER", "LIMIT", "RETURNING"]
+                    .iter()
+                    .any(|word| token.is_word(word))
+            {
+                let word = String::from_utf8_lossy(token.text).to_ascii_uppercase();
+                starts.push((word, at));
+            }
+        }
+        for (number, (word, at)) in starts.iter().enumerate() {
+            let end = starts.get(number + 1).map_or(tokens.len(), |next| next.1);
+            match word.as_str() {
+                "SET" => clauses.set = Some((at + 1, end)),
+                "WHERE" => clauses.condition = Some((at + 1, end)),
+                "LIMIT" => clauses.limited = true,
+                "RETURNING" => clauses.returning = true,
+                _ => {}
+            }
+        }
+        clauses
+    }
+}
+
+/// The first token outside of parentheses that is so.
+fn top_level(tokens: &[Token<'_>], is_it: impl Fn(&Token<'_>) -> bool) -> Option<usize> {
+    let mut depth = 0_usize;
+    tokens.iter().position(|token| {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && is_it(token)
+    })
+}
+
+/// The distribution column must stay as it is.
+pub(super) fn refuse_key(
+    assignments: &[Token<'_>],
+    table: &Table,
+    facts: &Facts,
+) -> Result<(), Refusal> {
+    let Some(key) = table.key() else {
+        return Ok(());
+    };
+    for assignment in between_commas(assignments) {
+        let equals = assignment
+            .iter()
+            .position(|token| token.is_symbol("=") || token.is_symbol(":="));
+        let column = equals.and_then(|at| assignment[..at].last());
+        let name = column.and_then(|column| column.name(&facts.dialect));
+        if name.is_none_or(|name| name.eq_ignore_ascii_case(key.name.as_bytes())) {
+            return Err(Refusal::new(
+                "key-update",
+                format!("the distribution column `{}` cannot be updated", key.name),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The nodes that rows meeting a condition can be on.
+fn nodes(
+    table: &Table,
+    condition: Option<&[Token<'_>]>,
+    qualifiers: &[&str],
+    topology: &Topology,
+    facts: &Facts,
+) -> Vec<u16> {
+    let all = topology.nodes_of(&table.schema);
+    let Some(key) = table.key() else { return all };
+    let Some(partitions) = topology.partitions(&table.schema) else {
+        return vec![Topology::HOME];
+    };
+    let values = condition.and_then(|condition| {
+        pinned_by(
+            condition,
+            key,
+            qualifiers,
+            0,
+            facts.dialect,
+            facts.pipes_concat,
+        )
+    });
+    let node = |value: &KeyValue<'_>| {
+        if !facts.is_exact(value) {
+            return None;
+        }
+        topology.node_of(&table.schema, key.partition(value, partitions)?)
+    };
+    let nodes = values.and_then(|values| values.iter().map(node).collect::<Option<Vec<_>>>());
+    match nodes {
+        Some(mut nodes) => {
+            nodes.sort_unstable();
+            nodes.dedup();
+            nodes
+        }
+        None => all,
+    }
+}

@@ -1,0 +1,101 @@
+//! Settles what is in doubt on the nodes: prepared branches that nobody looks after.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openpeta_xa::{Fate, Node, TransactionId};
+
+use super::Instance;
+use crate::node::{NodeConnection, NodeError, Reply};
+
+/// How often nodes are asked when nothing special has happened.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How often they are asked as long as something is in doubt.
+const SHORT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Looks after an instance, for ever.
+pub(super) async fn look_after(instance: Arc<Instance>) {
+    loop {
+        let pause = match settle(&instance).await {
+            true => PAUSE,
+            false => SHORT_PAUSE,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = instance.in_doubt() => {}
+        }
+    }
+}
+
+/// Settles what can be settled; tells whether nothing is left in doubt.
+async fn settle(instance: &Instance) -> bool {
+    // What was decided before the nodes are asked, and is listed by none of them, is over.
+    let decided = instance.life().decided();
+    let mut listed: Vec<TransactionId> = Vec::new();
+    let mut all_reached = true;
+    for node in 0..instance.topology().len() {
+        match settle_node(instance, node).await {
+            Ok(left) => listed.extend(left),
+            Err(error) => {
+                tracing::debug!(node, %error, "a node cannot be asked what is in doubt");
+                all_reached = false;
+            }
+        }
+    }
+    if all_reached {
+        for (id, _) in decided {
+            if !listed.contains(&id) {
+                instance.life().log.end(id);
+            }
+        }
+    }
+    all_reached && listed.is_empty()
+}
+
+/// Settles the branches of a node; those that are left in doubt.
+async fn settle_node(instance: &Instance, node: u16) -> Result<Vec<TransactionId>, NodeError> {
+    let mut connection = instance.connect(node).await?;
+    let mut left = Vec::new();
+    for (id, of) in listed(&mut connection).await? {
+        let fates = instance.former().iter().map(|former| former.fate(&id));
+        let fate = fates
+            .chain([instance.life().fate(&id)])
+            .find(|fate| *fate != Fate::Leave);
+        let verb = match fate {
+            Some(Fate::Commit) => "COMMIT",
+            Some(Fate::Rollback) => "ROLLBACK",
+            _ => continue,
+        };
+        let reply = connection
+            .query(format!("XA {verb} {}", id.xid(of)))
+            .await?;
+        if let Reply::Err(error) = reply {
+            // The server may not have noticed yet that the branch's own connection has ended.
+            tracing::debug!(node, %id, code = error.code, "a branch is still in doubt");
+            left.push(id);
+        } else {
+            tracing::info!(node, %id, verb, "a branch that was in doubt is settled");
+        }
+    }
+    connection.quit().await;
+    Ok(left)
+}
+
+async fn listed(connection: &mut NodeConnection) -> Result<Vec<(TransactionId, Node)>, NodeError> {
+    let Reply::Rows(rows) = connection.query("XA RECOVER").await? else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for row in rows.texts()? {
+        let [Some(format), Some(length), _, Some(data)] = &row[..] else {
+            continue;
+        };
+        let number = |text: &[u8]| String::from_utf8_lossy(text).parse::<i64>().unwrap_or(-1);
+        found.extend(TransactionId::from_recover(
+            number(format),
+            number(length),
+            data,
+        ));
+    }
+    Ok(found)
+}

@@ -1,0 +1,509 @@
+//! Definitions of distributed tables, on all nodes or none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use openpeta_mysql_wire::ErrPacket;
+
+use super::copy::Copied;
+use super::show::Diagnostic;
+use super::{Failure, Session};
+use crate::Refusal;
+use crate::catalogue::{Definition, LoadError, OPTION, Table, read_table};
+use crate::node::{NodeConnection, Reply};
+use crate::plan::define::{Create, Define, Everywhere, Kind, Name, quoted};
+use crate::plan::text::Tokens;
+use crate::service::{
+    Instance, Intent, Written, connect, exists, fingerprint, finish, literal, others, run, texts,
+};
+use crate::topology::Topology;
+
+/// Lets a table have an option that the server does not know.
+const KEEPS_OPTIONS: &str = "SET SESSION sql_mode = 'IGNORE_BAD_TABLE_OPTIONS'";
+
+impl Session {
+    /// Carries a definition out.
+    pub(super) async fn define(
+        &mut self,
+        define: Define,
+        tokens: &Tokens<'_>,
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        self.learn_if_stale().await?;
+        self.refuse_locked_table()?;
+        match define {
+            Define::Create(create) => self.create(create, more).await,
+            Define::CreateSingle => self.create_single(tokens, more).await,
+            Define::Everywhere(everywhere) => self.everywhere(everywhere, tokens, more).await,
+        }
+    }
+
+    fn refuse_locked_table(&self) -> Result<(), Failure> {
+        match self.instance.write_lock() {
+            Some(reason) => Err(ErrPacket::new(1290, b"HY000", reason).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// A table on home alone, which is worth a note: nobody asked for that in so many words.
+    async fn create_single(&mut self, tokens: &Tokens<'_>, more: bool) -> Result<Copied, Failure> {
+        let reply = self
+            .nodes
+            .home()
+            .query(tokens.text)
+            .await
+            .map_err(Failure::Home)?;
+        self.instance.forget_tables();
+        match reply.ok()? {
+            Reply::Ok(ok) if ok.head.warnings == 0 => {
+                self.diagnostics = Some(vec![Diagnostic::note(
+                    1105,
+                    "OpenPeta: the table has no DISTRIBUTE clause, so it is whole on the first node".into(),
+                )]);
+                let info = String::from_utf8_lossy(&ok.info).into_owned();
+                self.done(ok.head.affected_rows, 0, 1, info, more).await
+            }
+            Reply::Ok(ok) => {
+                let info = String::from_utf8_lossy(&ok.info).into_owned();
+                let told = self.warnings_of(Topology::HOME).await?;
+                self.diagnostics = Some(told);
+                self.done(ok.head.affected_rows, 0, ok.head.warnings, info, more)
+                    .await
+            }
+            _ => Err(Refusal::new("ddl-form", "this definition gives rows").into()),
+        }
+    }
+
+    async fn create(&mut self, create: Create, more: bool) -> Result<Copied, Failure> {
+        let instance = Arc::clone(&self.instance);
+        let _redefined = instance
+            .locks()
+            .redefine(std::slice::from_ref(&create.name))
+            .await?;
+        let definition = match (&create.definition, &create.like) {
+            (Some(definition), _) => definition.clone(),
+            (None, Some((schema, name))) => {
+                let catalogue = instance.catalogue().await?;
+                let table = catalogue.table(schema, name);
+                definition_of(table.ok_or_else(|| no_such_table(schema, name))?)
+            }
+            (None, None) => return Err(Refusal::new("ddl-form", "it names no distribution").into()),
+        };
+        let mut home = connect(&instance, Topology::HOME).await?;
+        if exists(&mut home, &create.name).await? {
+            let message = format!("Table '{}' already exists", create.name.1);
+            if !create.if_not_exists {
+                return Err(ErrPacket::new(1050, b"42S01", message).into());
+            }
+            self.diagnostics = Some(vec![Diagnostic::note(1050, message)]);
+            return self.done(0, 0, 1, String::new(), more).await;
+        }
+        let hidden = format!("openpeta_new_{:016x}", instance.life().log.next_id().number);
+        let hidden_name = (create.name.0.clone(), hidden.clone());
+        let intent = Intent::Create {
+            name: create.name.clone(),
+            hidden,
+        };
+        let written = write(&instance, &intent)?;
+        let result = self
+            .make(&instance, &mut home, &create, &hidden_name, &definition)
+            .await;
+        home.quit().await;
+        match result {
+            Ok(warnings) => {
+                written.done();
+                instance.forget_tables();
+                let told = if warnings > 0 {
+                    self.warnings_of(Topology::HOME).await?
+                } else {
+                    Vec::new()
+                };
+                self.diagnostics = Some(told);
+                self.done(0, 0, warnings, String::new(), more).await
+            }
+            Err(failure) => {
+                instance.forget_tables();
+                match finish(&instance, &intent).await {
+                    Ok(()) => written.done(),
+                    // Whoever comes next removes what is left.
+                    Err(error) => instance.has_intents(&error),
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Makes the table under another name at home, then on all other nodes, and gives it its name.
+    async fn make(
+        &mut self,
+        instance: &Instance,
+        home: &mut NodeConnection,
+        create: &Create,
+        hidden: &Name,
+        definition: &Definition,
+    ) -> Result<u16, Failure> {
+        let statement = [
+            format!("CREATE TABLE {}", quoted(hidden)).into_bytes(),
+            create.rest.clone(),
+        ]
+        .concat();
+        let reply = self
+            .nodes
+            .home()
+            .query(&statement)
+            .await
+            .map_err(Failure::Home)?;
+        let warnings = match reply
+            .ok()
+            .map_err(|error| named(error, hidden, &create.name))?
+        {
+            Reply::Ok(ok) => ok.head.warnings,
+            _ => 0,
+        };
+        let table = check(home, hidden, definition).await?;
+        drop(table);
+        run(
+            home,
+            Topology::HOME,
+            &["SET SESSION sql_mode = ''".to_owned()],
+        )
+        .await?;
+        let shown = texts(home, &format!("SHOW CREATE TABLE {}", quoted(hidden))).await?;
+        let shown = shown
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().nth(1));
+        let shown = shown.unwrap_or_default();
+        let old_head = format!("CREATE TABLE `{}`", hidden.1.replace('`', "``"));
+        let Some(body) = shown.strip_prefix(&old_head) else {
+            return Err(
+                Refusal::new("ddl-form", "the definition cannot be given to other nodes").into(),
+            );
+        };
+        let option = format!("{OPTION}={}", literal(&definition.value()));
+        let body = without_option(body);
+        let on_node = format!("CREATE TABLE {}{body} {option}", quoted(&create.name));
+        for node in others(instance, &create.name.0) {
+            let mut connection = connect(instance, node).await?;
+            let statements = [
+                KEEPS_OPTIONS.to_owned(),
+                "SET SESSION foreign_key_checks = 0".to_owned(),
+                on_node.clone(),
+            ];
+            run(&mut connection, node, &statements).await?;
+            connection.quit().await;
+        }
+        let last = [
+            KEEPS_OPTIONS.to_owned(),
+            format!("ALTER TABLE {} {option}", quoted(hidden)),
+            format!(
+                "RENAME TABLE {} TO {}",
+                quoted(hidden),
+                quoted(&create.name)
+            ),
+        ];
+        run(home, Topology::HOME, &last).await?;
+        Ok(warnings)
+    }
+
+    async fn everywhere(
+        &mut self,
+        it: Everywhere,
+        tokens: &Tokens<'_>,
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        let instance = Arc::clone(&self.instance);
+        let names: Vec<Name> = it.tables.iter().chain(&it.renamed).cloned().collect();
+        let _redefined = instance.locks().redefine(&names).await?;
+        let catalogue = instance.catalogue().await?;
+        let is_known =
+            |name: &&Name| catalogue.table(&name.0, &name.1).is_some() || it.renamed.contains(name);
+        if let Some((schema, name)) = it.tables.iter().find(|name| !is_known(name)) {
+            return Err(no_such_table(schema, name).into());
+        }
+        let schema = &it.tables[0].0;
+        let mut setup = self.setup();
+        if it.kind == Kind::Alter {
+            self.try_out(&instance, &it, &setup).await?;
+        }
+        setup.push("SET SESSION foreign_key_checks = 0".into());
+        let mut before = BTreeMap::new();
+        for node in instance.topology().nodes_of(schema) {
+            let mut connection = connect(&instance, node).await?;
+            before.insert(node, fingerprint(&mut connection, &it.tables).await?);
+            connection.quit().await;
+        }
+        let statement = String::from_utf8_lossy(&it.statement).into_owned();
+        let intent = Intent::Everywhere {
+            tables: it.tables.clone(),
+            setup,
+            statement,
+            before,
+        };
+        let written = write(&instance, &intent)?;
+        let reply = self.nodes.home().query(tokens.text).await;
+        instance.forget_tables();
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(source) => {
+                let failure = Failure::Home(source);
+                instance.has_intents(&failure);
+                return Err(failure);
+            }
+        };
+        let told = match &reply {
+            Reply::Ok(ok) if ok.head.warnings > 0 => self.warnings_of(Topology::HOME).await?,
+            _ => Vec::new(),
+        };
+        // A DROP that failed for one table may have dropped others: what home did, all do.
+        match finish(&instance, &intent).await {
+            Ok(()) => written.done(),
+            Err(failure) => {
+                instance.has_intents(&failure);
+                reply.ok()?;
+                return Err(failure);
+            }
+        }
+        if it.kind != Kind::Alter {
+            for (number, name) in it.tables.iter().enumerate() {
+                instance
+                    .ids()
+                    .forget(&instance, name, it.renamed.get(number))
+                    .await?;
+            }
+        }
+        self.diagnostics = Some(told);
+        match reply.ok()? {
+            Reply::Ok(ok) => {
+                let info = String::from_utf8_lossy(&ok.info).into_owned();
+                self.done(ok.head.affected_rows, 0, ok.head.warnings, info, more)
+                    .await
+            }
+            _ => Err(Refusal::new("ddl-form", "this definition gives rows").into()),
+        }
+    }
+
+    /// What makes another connection read a statement as the session does.
+    fn setup(&self) -> Vec<String> {
+        let mut setup: Vec<String> = self.nodes.variables().change(None).into_iter().collect();
+        if let Some(database) = &self.facts.database {
+            setup.push(format!("USE `{}`", database.replace('`', "``")));
+        }
+        setup
+    }
+
+    /// Redefines an empty copy of a table, to see what would become of it.
+    async fn try_out(
+        &mut self,
+        instance: &Instance,
+        it: &Everywhere,
+        setup: &[String],
+    ) -> Result<(), Failure> {
+        let Some((head, tail)) = &it.around else {
+            return Ok(());
+        };
+        let name = &it.tables[0];
+        let catalogue = instance.catalogue().await?;
+        let table = catalogue.table(&name.0, &name.1);
+        let table = table.ok_or_else(|| no_such_table(&name.0, &name.1))?;
+        let hidden = (
+            name.0.clone(),
+            format!("openpeta_new_{:016x}", instance.life().log.next_id().number),
+        );
+        let mut home = connect(instance, Topology::HOME).await?;
+        let drop_it = format!("DROP TABLE IF EXISTS {}", quoted(&hidden));
+        let intent = Intent::Create {
+            name: hidden.clone(),
+            hidden: hidden.1.clone(),
+        };
+        let written = write(instance, &intent)?;
+        let trial = async {
+            let like = format!("CREATE TABLE {} LIKE {}", quoted(&hidden), quoted(name));
+            run(&mut home, Topology::HOME, &[KEEPS_OPTIONS.to_owned(), like]).await?;
+            run(&mut home, Topology::HOME, setup).await?;
+            let statement = [&head[..], quoted(&hidden).as_bytes(), tail].concat();
+            let reply = home.query(&statement).await.map_err(Failure::Home)?;
+            reply.ok().map_err(|error| named(error, &hidden, name))?;
+            run(&mut home, Topology::HOME, &["SET NAMES utf8mb4".to_owned()]).await?;
+            let after = check(&mut home, &hidden, &definition_of(table)).await?;
+            same_key(table, &after)
+        };
+        let result = trial.await;
+        run(&mut home, Topology::HOME, &[drop_it]).await?;
+        written.done();
+        home.quit().await;
+        result
+    }
+}
+
+fn no_such_table(schema: &str, name: &str) -> ErrPacket {
+    ErrPacket::new(
+        1146,
+        b"42S02",
+        format!("Table '{schema}.{name}' doesn't exist"),
+    )
+}
+
+fn definition_of(table: &Table) -> Definition {
+    match table.key() {
+        Some(key) => Definition::Hash(key.name.clone()),
+        None => Definition::Broadcast,
+    }
+}
+
+fn write(instance: &Instance, intent: &Intent) -> Result<Written, Failure> {
+    Written::write(&instance.life().directory, intent).map_err(|error| {
+        tracing::error!(%error, "an intent cannot be written");
+        Refusal::new(
+            "ddl-log",
+            "the definition cannot be written down, so it is not begun",
+        )
+        .into()
+    })
+}
+
+/// An error with the table's own name.
+fn named(mut error: ErrPacket, hidden: &Name, name: &Name) -> ErrPacket {
+    let message = String::from_utf8_lossy(&error.message).replace(&hidden.1, &name.1);
+    error.message = message.into_bytes();
+    error
+}
+
+/// What an option that is copied along looks like in a definition.
+fn without_option(body: &str) -> String {
+    let mark = format!(" /* `{OPTION}`=");
+    match body.find(&mark) {
+        Some(at) => {
+            let end = body[at..].find("*/").map_or(body.len(), |end| at + end + 2);
+            format!("{}{}", &body[..at], &body[end..])
+        }
+        None => body.to_owned(),
+    }
+}
+
+/// The distribution column must stay what it is.
+fn same_key(before: &Table, after: &Table) -> Result<(), Failure> {
+    let Some(key) = before.key() else {
+        return Ok(());
+    };
+    let column = |table: &Table| {
+        let column = table
+            .columns
+            .iter()
+            .find(|column| column.name == key.name)?;
+        Some((column.column_type.clone(), column.collation.clone()))
+    };
+    if column(before) == column(after) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "key-change",
+        format!("the distribution column `{}` cannot be changed", key.name),
+    )
+    .into())
+}
+
+/// Reads a table that is to be distributed, and whether it can be.
+async fn check(
+    home: &mut NodeConnection,
+    name: &Name,
+    definition: &Definition,
+) -> Result<Table, Failure> {
+    let refuse = |code, what: String| Err(Failure::from(Refusal::new(code, what)));
+    let is_it = format!(
+        "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        literal(&name.0),
+        literal(&name.1)
+    );
+    let rows = texts(
+        home,
+        &format!(
+            "SELECT ENGINE, CREATE_OPTIONS, TABLE_TYPE FROM information_schema.TABLES WHERE {is_it}"
+        ),
+    )
+    .await?;
+    let Some([engine, options, kind]) = rows.first().map(Vec::as_slice) else {
+        return Err(no_such_table(&name.0, &name.1).into());
+    };
+    if engine != "InnoDB" {
+        return refuse(
+            "engine",
+            format!("distributed tables are of InnoDB, not {engine}"),
+        );
+    }
+    if options.contains("partitioned") {
+        return refuse(
+            "partitions",
+            "distributed tables cannot have partitions of their own".into(),
+        );
+    }
+    if kind != "BASE TABLE" {
+        return refuse(
+            "versioning",
+            "distributed tables cannot be system-versioned".into(),
+        );
+    }
+    let table = read_table(
+        home,
+        name.0.clone(),
+        name.1.clone(),
+        engine.clone(),
+        definition.clone(),
+    )
+    .await;
+    let table = table.map_err(|error| match error {
+        LoadError::Table { why, .. } => Refusal::new("key-column", why).into(),
+        LoadError::Refused(error) => error.into(),
+        LoadError::Node(source) => Failure::Home(source),
+    })?;
+    if table.has_foreign_keys {
+        return refuse(
+            "foreign-key",
+            "foreign keys of, and to, distributed tables are not supported".into(),
+        );
+    }
+    let random = table.columns.iter().find(|column| {
+        let default = column
+            .default
+            .as_deref()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        ["uuid", "rand", "nextval", "connection_id", "sysdate"]
+            .iter()
+            .any(|word| default.contains(word))
+    });
+    if let (Some(column), None) = (random, table.key()) {
+        return refuse(
+            "broadcast-write",
+            format!(
+                "the default of `{}` would differ from node to node",
+                column.name
+            ),
+        );
+    }
+    let Some(key) = table.key() else {
+        return Ok(table);
+    };
+    let uniques = texts(
+        home,
+        &format!(
+            "SELECT INDEX_NAME, MAX(COLUMN_NAME = {} AND SUB_PART IS NULL) \
+             FROM information_schema.STATISTICS WHERE {is_it} AND NON_UNIQUE = 0 GROUP BY INDEX_NAME",
+            literal(&key.name)
+        ),
+    )
+    .await?;
+    let without = uniques
+        .iter()
+        .find(|row| row.get(1).is_some_and(|has| has != "1"));
+    if let Some(index) = without.and_then(|row| row.first()) {
+        return refuse(
+            "key-unique",
+            format!(
+                "the distribution column `{}` must be a column of each unique key, also of {index}",
+                key.name
+            ),
+        );
+    }
+    Ok(table)
+}

@@ -1,0 +1,336 @@
+//! Statements that the client has prepared: each is prepared at home, which knows their parameters and
+//! columns; where it runs is told each time from the values.
+
+use std::collections::HashMap;
+
+use openpeta_mysql_wire::command::COM_STMT_CLOSE;
+use openpeta_mysql_wire::{ErrPacket, WireError};
+use openpeta_sql_route::{Dialect, Encoding, Lexer, TokenKind};
+
+use super::{Failure, Session};
+use crate::Refusal;
+use crate::gather;
+use crate::node::{NodeError, Parameter, execute_payload, parameters_of};
+use crate::plan::Plan;
+use crate::plan::control;
+use crate::plan::text::Tokens;
+use crate::topology::Topology;
+
+/// The statements of a session by home's number.
+#[derive(Debug, Default)]
+pub(super) struct Statements(HashMap<u32, Statement>);
+
+#[derive(Debug)]
+struct Statement {
+    text: Vec<u8>,
+    parameters: usize,
+    /// The types of the parameters, as they were sent last.
+    types: Vec<[u8; 2]>,
+    /// Values that came ahead.
+    long: Vec<Option<Vec<u8>>>,
+}
+
+/// `UNKNOWN_STMT_HANDLER`.
+fn id_of(command: &[u8]) -> Option<u32> {
+    Some(u32::from_le_bytes(*command.get(1..)?.first_chunk()?))
+}
+
+impl Session {
+    /// COM_STMT_PREPARE.
+    pub(super) async fn prepare(&mut self, command: &[u8], text: &[u8]) -> Result<(), Failure> {
+        self.relay(command).await?;
+        if self.relayed_error.is_some() {
+            return Ok(());
+        }
+        let dialect = self.facts.dialect;
+        let parameters = Lexer::new(text, dialect)
+            .filter(|token| token.kind == TokenKind::Placeholder)
+            .count();
+        let statement = Statement {
+            text: text.to_vec(),
+            parameters,
+            types: Vec::new(),
+            long: Vec::new(),
+        };
+        self.prepared
+            .0
+            .insert(self.tracker.prepared_id(), statement);
+        Ok(())
+    }
+
+    /// COM_STMT_EXECUTE.
+    pub(super) async fn execute(&mut self, command: &[u8]) -> Result<(), Failure> {
+        let id = id_of(command);
+        let Some(statement) = id.and_then(|id| self.prepared.0.get_mut(&id)) else {
+            return self.relay(command).await;
+        };
+        let text = statement.text.clone();
+        let parameters = parameters_of(
+            command,
+            statement.parameters,
+            &statement.types,
+            &statement.long,
+        );
+        let long = std::mem::take(&mut statement.long);
+        if let Ok(parameters) = &parameters {
+            statement.types = parameters.iter().map(|parameter| parameter.kind).collect();
+        }
+        let catalogue = self.instance.catalogue().await?;
+        let tokens = Tokens::of(&text, self.facts.dialect);
+        let is_special = control::control(&tokens, self.facts.dialect).is_some()
+            || control::commits_before(&tokens);
+        if catalogue.is_empty() || !catalogue.may_be_in(&text) && !is_special {
+            self.stale |= matches!(tokens.verb().as_str(), "SET" | "CALL" | "USE");
+            self.send_long_data(id.unwrap_or(0), &long).await?;
+            if !catalogue.is_empty() {
+                if control::uses_tables(&tokens) {
+                    self.begin_if_wanted().await?;
+                }
+                if !control::only_reads(&tokens) {
+                    self.nodes.wrote(Topology::HOME);
+                }
+            }
+            self.diagnostics = None;
+            self.restore_last_insert_id(&text).await?;
+            self.relay(command).await?;
+            return match self.relayed_error {
+                Some(code) => self.after_error(code).await,
+                None => Ok(()),
+            };
+        }
+        let parameters = parameters.map_err(malformed)?;
+        self.execute_over_nodes(command, &text, &parameters).await
+    }
+
+    async fn execute_over_nodes(
+        &mut self,
+        command: &[u8],
+        text: &[u8],
+        parameters: &[Parameter],
+    ) -> Result<(), Failure> {
+        self.learn_if_stale().await?;
+        let literal = with_values(text, parameters, self.facts.dialect)?;
+        let catalogue = self.instance.catalogue().await?;
+        let plan = self.plan(&literal, &catalogue).await?;
+        match plan {
+            Plan::Read(plan) => {
+                self.begin_if_wanted().await?;
+                // Home has prepared the statement as it stands, which the last recipe leaves.
+                let last = plan.recipes.len() - 1;
+                let manner = self.manner();
+                let work = gather::run(&mut self.nodes, &plan, text, last, manner);
+                let done = self.client.attend(work).await;
+                let gathered = self.told(done).await?;
+                let Some(gathered) = gathered else {
+                    return Ok(());
+                };
+                let sent = self
+                    .nodes
+                    .home()
+                    .send(&execute_payload(id_of(command).unwrap_or(0), parameters))
+                    .await;
+                sent.map_err(Failure::Home)?;
+                let copied = self.copy_reply(Topology::HOME, false).await;
+                gather::clean_up(&mut self.nodes, &gathered).await?;
+                self.nodes.rest();
+                copied.map(|_| ())
+            }
+            Plan::Node {
+                node,
+                writes: false,
+                table,
+                ..
+            } => {
+                self.begin_if_wanted().await?;
+                self.use_table(&(table.schema.clone(), table.name.clone()))
+                    .await?;
+                let done = self.read_prepared(node, text, parameters).await;
+                if self.nodes.transaction().is_none() {
+                    self.used.clear();
+                }
+                self.nodes.rest();
+                self.told(done).await.map(|_| ())
+            }
+            Plan::Home => {
+                self.begin_if_wanted().await?;
+                self.diagnostics = None;
+                self.restore_last_insert_id(text).await?;
+                self.relay(&execute_payload(id_of(command).unwrap_or(0), parameters))
+                    .await
+            }
+            Plan::Insert(ref insert) if insert.returning => Err(returning()),
+            Plan::Modify {
+                returning: true, ..
+            } => Err(returning()),
+            // What has no rows is answered alike, prepared or not.
+            Plan::Insert(_)
+            | Plan::Modify { .. }
+            | Plan::Node { .. }
+            | Plan::Control(_)
+            | Plan::Refuse(_)
+            | Plan::Define(_)
+            | Plan::DefineAtHome
+            | Plan::Grant => {
+                if matches!(plan, Plan::Node { .. }) {
+                    let tokens = Tokens::of(&literal, self.facts.dialect);
+                    if tokens.has_word("RETURNING") || tokens.verb() == "SELECT" {
+                        return Err(returning());
+                    }
+                }
+                self.statement(&literal, false).await.map(|_| ())
+            }
+            Plan::ShowCreate(_) | Plan::Dynamic(_) => Err(Refusal::new(
+                "prepared",
+                "this statement cannot be prepared where tables are distributed",
+            )
+            .into()),
+        }
+    }
+
+    /// A `SELECT` that one node runs.
+    async fn read_prepared(
+        &mut self,
+        node: u16,
+        text: &[u8],
+        parameters: &[Parameter],
+    ) -> Result<(), Failure> {
+        let work = async {
+            let connection = self.nodes.node(node).await?;
+            let failed = |source| Failure::of_node(node, source);
+            let prepared = connection.prepare(text).await.map_err(failed)??;
+            let execute = execute_payload(prepared.id, parameters);
+            connection.send(&execute).await.map_err(failed)?;
+            Ok(prepared.id)
+        };
+        let id = self.client.attend(work).await?;
+        self.copy_reply(node, false).await?;
+        let closed = self.nodes.joined(node).close_statement(id).await;
+        closed.map_err(|source| Failure::of_node(node, source))
+    }
+
+    /// Tells the client of a failure; `None` if there was one.
+    async fn told<T>(&mut self, done: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(failure) => {
+                let Some(packet) = failure.packet() else {
+                    return Err(failure);
+                };
+                if let Failure::Branch { node, .. } = &failure {
+                    self.nodes.lose(*node);
+                    self.nodes.roll_back().await?;
+                }
+                self.client.error(&packet).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// COM_STMT_SEND_LONG_DATA: kept until it is known where it is wanted.
+    pub(super) async fn long_data(&mut self, command: &[u8]) -> Result<(), Failure> {
+        let statement = id_of(command).and_then(|id| self.prepared.0.get_mut(&id));
+        let (Some(statement), Some((head, data))) = (statement, command.split_at_checked(7)) else {
+            return self.relay(command).await;
+        };
+        let number = usize::from(u16::from_le_bytes([head[5], head[6]]));
+        if number < statement.parameters {
+            statement.long.resize(statement.parameters, None);
+            statement.long[number]
+                .get_or_insert_default()
+                .extend_from_slice(data);
+        }
+        Ok(())
+    }
+
+    async fn send_long_data(&mut self, id: u32, long: &[Option<Vec<u8>>]) -> Result<(), Failure> {
+        for (number, value) in long.iter().enumerate() {
+            if let Some(value) = value {
+                let mut command = vec![openpeta_mysql_wire::command::COM_STMT_SEND_LONG_DATA];
+                command.extend_from_slice(&id.to_le_bytes());
+                command.extend_from_slice(&(number as u16).to_le_bytes());
+                command.extend_from_slice(value);
+                self.nodes
+                    .home()
+                    .send(&command)
+                    .await
+                    .map_err(Failure::Home)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// COM_STMT_CLOSE and COM_STMT_RESET.
+    pub(super) async fn forget_statement(&mut self, command: &[u8]) -> Result<(), Failure> {
+        if let Some(id) = id_of(command) {
+            if command.first() == Some(&COM_STMT_CLOSE) {
+                self.prepared.0.remove(&id);
+            } else if let Some(statement) = self.prepared.0.get_mut(&id) {
+                statement.long.clear();
+            }
+        }
+        self.relay(command).await
+    }
+
+    /// COM_STMT_BULK_EXECUTE.
+    pub(super) async fn bulk(&mut self, command: &[u8]) -> Result<(), Failure> {
+        let text = id_of(command)
+            .and_then(|id| self.prepared.0.get(&id))
+            .map(|it| it.text.clone());
+        let catalogue = self.instance.catalogue().await?;
+        if text.is_some_and(|text| catalogue.may_be_in(&text)) {
+            return Err(Refusal::new(
+                "bulk",
+                "COM_STMT_BULK_EXECUTE is not supported for distributed tables",
+            )
+            .into());
+        }
+        if !catalogue.is_empty() {
+            self.begin_if_wanted().await?;
+            self.nodes.wrote(Topology::HOME);
+        }
+        self.relay(command).await
+    }
+}
+
+fn malformed(error: WireError) -> Failure {
+    tracing::debug!(%error, "parameters cannot be read");
+    ErrPacket::new(1835, b"HY000", "Malformed communication packet").into()
+}
+
+fn returning() -> Failure {
+    Refusal::new(
+        "returning",
+        "a prepared write cannot give back rows of a distributed table",
+    )
+    .into()
+}
+
+/// A statement with the values in the place of its parameters.
+fn with_values(
+    text: &[u8],
+    parameters: &[Parameter],
+    dialect: Dialect,
+) -> Result<Vec<u8>, Failure> {
+    if dialect.encoding != Encoding::AsciiCompatible {
+        return Err(Refusal::new(
+            "charset",
+            "statements about distributed tables cannot be prepared in this character set",
+        )
+        .into());
+    }
+    let mut out = Vec::with_capacity(text.len() + 16 * parameters.len());
+    let mut values = parameters.iter();
+    for token in Lexer::new(text, dialect) {
+        if token.kind != TokenKind::Placeholder {
+            out.extend_from_slice(token.text);
+            continue;
+        }
+        let value = values
+            .next()
+            .ok_or_else(|| Failure::Home(NodeError::closed()))?;
+        out.push(b' ');
+        value.put_literal(&mut out, dialect.no_backslash_escapes);
+        out.push(b' ');
+    }
+    Ok(out)
+}

@@ -1,0 +1,559 @@
+//! One command of statements after another: each is planned, then carried out.
+
+use std::sync::Arc;
+
+use openpeta_mysql_wire::command::COM_QUERY;
+use openpeta_mysql_wire::{Capabilities, ErrPacket, OkPacket, Status};
+
+use super::copy::Copied;
+use super::{Failure, Session};
+use crate::Refusal;
+use crate::catalogue::Catalogue;
+use crate::node::{OkReply, Reply};
+use crate::plan::control::{self, Control};
+use crate::plan::text::{Tokens, split};
+use crate::plan::{self, Dynamic, Plan};
+use crate::topology::Topology;
+
+impl Session {
+    /// A COM_QUERY.
+    pub(super) async fn query(&mut self, command: &[u8], text: &[u8]) -> Result<(), Failure> {
+        let catalogue = self.instance.catalogue().await?;
+        if catalogue.is_empty() && !may_distribute(text) && !self.knows_transaction() {
+            self.stale = true;
+            self.diagnostics = None;
+            return self.relay(command).await;
+        }
+        let statements = split(text, self.facts.dialect);
+        let several = self
+            .client
+            .capabilities()
+            .contains(Capabilities::MULTI_STATEMENTS);
+        if statements.len() < 2 || !several {
+            let text = match &statements[..] {
+                // Without the semicolon at its end.
+                [only] => &text[only.clone()],
+                _ => text,
+            };
+            return self.statement(text, false).await.map(|_| ());
+        }
+        let last = statements.len() - 1;
+        for (number, range) in statements.into_iter().enumerate() {
+            let statement = text[range].to_vec();
+            if self.statement(&statement, number < last).await? {
+                // It failed, so those behind it are not run.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// One statement. Tells whether it failed, with the client told.
+    pub(super) async fn statement(&mut self, text: &[u8], more: bool) -> Result<bool, Failure> {
+        let done = self.planned(text, more).await;
+        if self.nodes.transaction().is_some_and(|it| it.of_statement) {
+            // Whatever has failed, it must not stay.
+            self.nodes.roll_back().await?;
+        }
+        if self.nodes.transaction().is_none() {
+            self.used.clear();
+        }
+        self.nodes.rest();
+        match done {
+            Ok(copied) => {
+                if let Some(error) = &copied.error {
+                    self.after_error(error.code).await?;
+                }
+                Ok(copied.error.is_some())
+            }
+            Err(failure) => {
+                let Some(packet) = failure.packet() else {
+                    return Err(failure);
+                };
+                let lost = matches!(failure, Failure::Branch { .. });
+                if let Failure::Branch { node, source } = &failure {
+                    tracing::warn!(node, %source, "a node of a session was lost");
+                    self.nodes.lose(*node);
+                }
+                if lost && self.nodes.transaction().is_some() {
+                    self.nodes.roll_back().await?;
+                }
+                self.after_error(packet.code).await?;
+                self.diagnostics = Some(vec![super::show::Diagnostic::error(&packet)]);
+                self.client.error(&packet).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// InnoDB undoes the whole transaction where there is a deadlock: so must the other nodes.
+    pub(super) async fn after_error(&mut self, code: u16) -> Result<(), Failure> {
+        if super::is_rolled_back(code) && self.nodes.transaction().is_some() {
+            self.nodes.roll_back().await?;
+            self.used.clear();
+        }
+        Ok(())
+    }
+
+    async fn planned(&mut self, text: &[u8], more: bool) -> Result<Copied, Failure> {
+        loop {
+            let catalogue = self.instance.catalogue().await?;
+            let plan = self.plan(text, &catalogue).await?;
+            let table = match &plan {
+                Plan::Node { table, .. } | Plan::Modify { table, .. } => Some(Arc::clone(table)),
+                Plan::Insert(insert) => Some(Arc::clone(&insert.table)),
+                _ => None,
+            };
+            if let Some(table) = table {
+                self.use_table(&(table.schema.clone(), table.name.clone()))
+                    .await?;
+                // It may have been redefined while somebody else had it.
+                if !Arc::ptr_eq(&catalogue, &self.instance.catalogue().await?) {
+                    continue;
+                }
+            }
+            return self.carry_out(plan, text, more).await;
+        }
+    }
+
+    pub(super) async fn plan(
+        &mut self,
+        text: &[u8],
+        catalogue: &Catalogue,
+    ) -> Result<Plan, Failure> {
+        if self.stale && (catalogue.may_be_in(text) || may_distribute(text)) {
+            self.learn_if_stale().await?;
+        }
+        let transaction = self.nodes.transaction();
+        self.facts.in_transaction = transaction.is_some();
+        self.facts.read_only = transaction.is_some_and(|it| it.read_only);
+        let topology = self.instance.topology();
+        Ok(plan::plan(text, catalogue, &topology, &self.facts))
+    }
+
+    /// Asks home what the session's variables are, if they may have changed.
+    pub(super) async fn learn_if_stale(&mut self) -> Result<(), Failure> {
+        if !self.stale {
+            return Ok(());
+        }
+        self.nodes.learn_variables().await?;
+        if std::mem::take(&mut self.timestamp_stale) {
+            let first = self.nodes.variables().timestamp.clone();
+            self.nodes.learn_variables().await?;
+            let second = &self.nodes.variables().timestamp;
+            // Where it runs, it is another one each time.
+            self.fixed_timestamp = (first == *second).then_some(first);
+        }
+        self.nodes.variables().tell(&mut self.facts);
+        self.stale = false;
+        Ok(())
+    }
+
+    pub(super) async fn use_table(&mut self, name: &(String, String)) -> Result<(), Failure> {
+        if !self.used.iter().any(|(used, _)| used == name) {
+            let used = self.instance.locks().use_table(name).await?;
+            self.used.push((name.clone(), used));
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, plan: Plan, text: &[u8], more: bool) -> Result<Copied, Failure> {
+        let tokens = Tokens::of(text, self.facts.dialect);
+        if !matches!(plan, Plan::Control(_) | Plan::Refuse(_)) {
+            if control::commits_before(&tokens) {
+                self.nodes.commit().await?;
+                self.used.clear();
+            } else if control::uses_tables(&tokens) {
+                self.begin_if_wanted().await?;
+            }
+        }
+        if !matches!(plan, Plan::Home) {
+            self.diagnostics = None;
+        }
+        let is_plain = self.nodes.transaction().is_none()
+            && self.nodes.home().status().contains(Status::IN_TRANS);
+        if is_plain && !matches!(plan, Plan::Home | Plan::Control(_) | Plan::Refuse(_)) {
+            return Err(Refusal::new(
+                "transaction-before",
+                "the transaction was begun before any table was distributed; end it first",
+            )
+            .into());
+        }
+        match plan {
+            Plan::Refuse(refusal) => Err(refusal.into()),
+            Plan::Control(control) => self.control(control, text, more).await,
+            Plan::Home => self.at_home(&tokens, more).await,
+            Plan::DefineAtHome => {
+                let copied = self.at_home(&tokens, more).await?;
+                self.instance.forget_tables();
+                Ok(copied)
+            }
+            Plan::Grant => self.grant(&tokens, more).await,
+            Plan::Node {
+                node,
+                writes,
+                needs,
+                ..
+            } => {
+                if writes {
+                    self.refuse_locked()?;
+                }
+                self.on_node(node, writes, &needs, text, more).await
+            }
+            Plan::Insert(insert) => {
+                self.refuse_locked()?;
+                self.insert(*insert, more).await
+            }
+            Plan::Modify {
+                nodes,
+                table,
+                needs,
+                returning,
+            } => {
+                self.refuse_locked()?;
+                self.modify(&nodes, &table, &needs, returning, text, more)
+                    .await
+            }
+            Plan::Define(define) => self.define(*define, &tokens, more).await,
+            Plan::ShowCreate(table) => self.show_create(&table, text, more).await,
+            Plan::Dynamic(dynamic) => {
+                self.refuse_dynamic(dynamic).await?;
+                self.at_home(&tokens, more).await
+            }
+            Plan::Read(plan) => self.read(&plan, text, more).await,
+        }
+    }
+
+    /// A statement that runs at home as it is.
+    async fn at_home(&mut self, tokens: &Tokens<'_>, more: bool) -> Result<Copied, Failure> {
+        if let Some(copied) = self.show_diagnostics(tokens, more).await? {
+            return Ok(copied);
+        }
+        self.diagnostics = None;
+        self.restore_last_insert_id(tokens.text).await?;
+        if changes_session(tokens) {
+            self.stale = true;
+            self.timestamp_stale |= tokens.has_word("TIMESTAMP") || tokens.has_executable;
+        }
+        if !control::only_reads(tokens) {
+            self.nodes.wrote(Topology::HOME);
+        }
+        let sent = self.nodes.home().send_query(tokens.text).await;
+        sent.map_err(Failure::Home)?;
+        self.copy_reply(Topology::HOME, more).await
+    }
+
+    /// `LAST_INSERT_ID()` is home's, so home must know of ids that were given for other nodes.
+    pub(super) async fn restore_last_insert_id(&mut self, text: &[u8]) -> Result<(), Failure> {
+        let Some(id) = self.last_insert_id else {
+            return Ok(());
+        };
+        let text = text.to_ascii_uppercase();
+        let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+        if [
+            &b"INSERT_ID"[..],
+            b"IDENTITY",
+            b"CALL",
+            b"INSERT",
+            b"REPLACE",
+            b"EXECUTE",
+        ]
+        .iter()
+        .any(|word| has(word))
+        {
+            let reply = self
+                .nodes
+                .home()
+                .query(format!("SET last_insert_id = {id}"))
+                .await;
+            reply.map_err(Failure::Home)?.ok()?;
+            self.last_insert_id = None;
+        }
+        Ok(())
+    }
+
+    /// Statements out of texts must not reach distributed tables past us.
+    async fn refuse_dynamic(&mut self, dynamic: Dynamic) -> Result<(), Failure> {
+        let text = match dynamic {
+            Dynamic::Text(text) => text,
+            Dynamic::Expression(expression) => {
+                let question = [b"SELECT ", &expression[..]].concat();
+                let reply = self
+                    .nodes
+                    .home()
+                    .query(question)
+                    .await
+                    .map_err(Failure::Home)?;
+                let rows = match reply.ok()? {
+                    Reply::Rows(rows) => rows.texts().unwrap_or_default(),
+                    _ => Vec::new(),
+                };
+                rows.into_iter()
+                    .flatten()
+                    .flatten()
+                    .next()
+                    .unwrap_or_default()
+            }
+        };
+        let catalogue = self.instance.catalogue().await?;
+        if catalogue.may_be_in(&text) || may_distribute(&text) || is_about_transactions(&text) {
+            return Err(Refusal::new(
+                "dynamic-sql",
+                "statements about distributed tables, or about transactions, cannot be run out of a text",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    fn refuse_locked(&self) -> Result<(), Failure> {
+        let Some(reason) = self.instance.write_lock() else {
+            return Ok(());
+        };
+        Err(ErrPacket::new(
+            1290,
+            b"HY000",
+            format!("The MariaDB server is running with the --read-only option so it cannot execute this statement: {reason}"),
+        )
+        .into())
+    }
+
+    /// Whether a transaction of ours is open.
+    fn knows_transaction(&self) -> bool {
+        self.nodes.transaction().is_some()
+            || self.diagnostics.is_some()
+            || self.last_insert_id.is_some()
+    }
+
+    /// The session's status, as a client is told it.
+    pub(super) fn status(&mut self, more: bool) -> Status {
+        let mut status = self.nodes.home().status();
+        let explicit = self.nodes.transaction().filter(|it| !it.of_statement);
+        match explicit {
+            Some(transaction) => {
+                status = status.with(Status::IN_TRANS);
+                if transaction.read_only {
+                    status = status.with(Status::IN_TRANS_READONLY);
+                }
+            }
+            None if self.nodes.transaction().is_some() => {
+                status = Status(status.0 & !Status::IN_TRANS.0);
+            }
+            None => {}
+        }
+        if more {
+            status.with(Status::MORE_RESULTS_EXISTS)
+        } else {
+            status
+        }
+    }
+
+    /// Tells the client that a statement is done.
+    pub(super) async fn done(
+        &mut self,
+        affected_rows: u64,
+        last_insert_id: u64,
+        warnings: u16,
+        info: String,
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        let head = OkPacket {
+            affected_rows,
+            last_insert_id,
+            status: self.status(more),
+            warnings,
+        };
+        let info = info.into_bytes();
+        self.client.ok(&OkReply { head, info }).await?;
+        Ok(Copied {
+            error: None,
+            warnings,
+        })
+    }
+
+    /// A COM_QUERY, made of a statement.
+    pub(super) fn command_of(text: &[u8]) -> Vec<u8> {
+        [&[COM_QUERY][..], text].concat()
+    }
+
+    /// With `autocommit` off, whatever uses tables begins a transaction.
+    pub(super) async fn begin_if_wanted(&mut self) -> Result<(), Failure> {
+        let status = self.nodes.home().status();
+        let off = !status.contains(Status::AUTOCOMMIT);
+        if off && self.nodes.transaction().is_none() && !status.contains(Status::IN_TRANS) {
+            let read_only = self.next_read_only.take().unwrap_or(false);
+            let before = self.next_transaction.take();
+            self.nodes.begin(before, read_only, false).await?;
+        }
+        Ok(())
+    }
+
+    /// A statement about transactions.
+    async fn control(
+        &mut self,
+        control: Control,
+        text: &[u8],
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        match control {
+            Control::Begin {
+                read_only,
+                snapshot,
+            } => {
+                self.nodes.commit().await?;
+                self.used.clear();
+                self.end_plain().await?;
+                if snapshot {
+                    return Err(Refusal::new(
+                        "snapshot",
+                        "START TRANSACTION WITH CONSISTENT SNAPSHOT is not supported over several nodes",
+                    )
+                    .into());
+                }
+                self.learn_if_stale().await?;
+                let next = self.next_read_only.take();
+                let read_only = read_only
+                    .or(next)
+                    .unwrap_or(self.nodes.variables().read_only);
+                let before = self.next_transaction.take();
+                self.nodes.begin(before, read_only, false).await?;
+                self.done(0, 0, 0, String::new(), more).await
+            }
+            Control::Commit(after) | Control::Rollback(after) => {
+                let had = self.nodes.transaction().map(|it| it.read_only);
+                if had.is_none() {
+                    return self.pass(text, more).await;
+                }
+                let ended = match control {
+                    Control::Commit(_) => self.nodes.commit().await,
+                    _ => self.nodes.roll_back().await,
+                };
+                self.used.clear();
+                ended?;
+                if after.chain {
+                    self.nodes.begin(None, had.unwrap_or(false), false).await?;
+                }
+                let copied = self.done(0, 0, 0, String::new(), more).await?;
+                if after.release {
+                    return Err(Failure::Client);
+                }
+                Ok(copied)
+            }
+            Control::Savepoint(name) if self.nodes.transaction().is_some() => {
+                self.nodes.savepoint(&name).await?;
+                self.done(0, 0, 0, String::new(), more).await
+            }
+            Control::RollbackTo(name) if self.nodes.transaction().is_some() => {
+                self.nodes.back_to_savepoint(&name, false).await?;
+                self.done(0, 0, 0, String::new(), more).await
+            }
+            Control::Release(name) if self.nodes.transaction().is_some() => {
+                self.nodes.back_to_savepoint(&name, true).await?;
+                self.done(0, 0, 0, String::new(), more).await
+            }
+            Control::Savepoint(_) | Control::RollbackTo(_) | Control::Release(_) => {
+                self.pass(text, more).await
+            }
+            Control::SetNext { read_only } => {
+                let copied = self.pass(text, more).await?;
+                if copied.error.is_none() {
+                    match read_only {
+                        Some(read_only) => self.next_read_only = Some(read_only),
+                        None => {
+                            self.next_transaction = Some(String::from_utf8_lossy(text).into_owned())
+                        }
+                    }
+                }
+                Ok(copied)
+            }
+            Control::Autocommit(to) => {
+                let is_on = self.nodes.home().status().contains(Status::AUTOCOMMIT);
+                if !is_on && to != Some(false) {
+                    self.nodes.commit().await?;
+                    self.used.clear();
+                }
+                self.stale = true;
+                self.pass(text, more).await
+            }
+            Control::Xa => Err(Refusal::new(
+                "xa",
+                "XA statements are the service's own where tables are distributed",
+            )
+            .into()),
+        }
+    }
+
+    /// A transaction that home began when no table was distributed yet.
+    async fn end_plain(&mut self) -> Result<(), Failure> {
+        if self.nodes.home().status().contains(Status::IN_TRANS) {
+            let reply = self.nodes.home().query("COMMIT").await;
+            reply.map_err(Failure::Home)?.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Home answers.
+    pub(super) async fn pass(&mut self, text: &[u8], more: bool) -> Result<Copied, Failure> {
+        let sent = self.nodes.home().send(&Self::command_of(text)).await;
+        sent.map_err(Failure::Home)?;
+        self.copy_reply(Topology::HOME, more).await
+    }
+
+    /// Rights are given at home, and then on all other nodes.
+    async fn grant(&mut self, tokens: &Tokens<'_>, more: bool) -> Result<Copied, Failure> {
+        let sent = self
+            .nodes
+            .home()
+            .query(tokens.text)
+            .await
+            .map_err(Failure::Home)?;
+        let Reply::Ok(ok) = sent.ok()? else {
+            return Err(Refusal::new("statement", "this statement gives rows").into());
+        };
+        for node in 1..self.instance.topology().len() {
+            let failed = |source| Failure::Branch { node, source };
+            let mut connection = self.instance.connect(node).await.map_err(failed)?;
+            let mut statements = Vec::new();
+            if let Some(database) = &self.facts.database {
+                statements.push(format!("USE `{}`", database.replace('`', "``")).into_bytes());
+            }
+            statements.push(tokens.text.to_vec());
+            for reply in connection.query_all(&statements).await.map_err(failed)? {
+                // What it is about may exist at home alone.
+                if let Reply::Err(error) = reply {
+                    tracing::debug!(node, code = error.code, "rights could not be given");
+                }
+            }
+            connection.quit().await;
+        }
+        self.done(
+            ok.head.affected_rows,
+            0,
+            ok.head.warnings,
+            String::new(),
+            more,
+        )
+        .await
+    }
+}
+
+/// Whether a text may make a distributed table.
+fn may_distribute(text: &[u8]) -> bool {
+    let word = b"DISTRIBUTE";
+    text.windows(word.len())
+        .any(|part| part.eq_ignore_ascii_case(word))
+}
+
+fn is_about_transactions(text: &[u8]) -> bool {
+    let dialect = openpeta_sql_route::Dialect::new(101_100);
+    let tokens = Tokens::of(text, dialect);
+    control::control(&tokens, dialect).is_some() || control::commits_before(&tokens)
+}
+
+/// Whether a statement may change what is known of the session.
+fn changes_session(tokens: &Tokens<'_>) -> bool {
+    matches!(
+        tokens.verb().as_str(),
+        "SET" | "USE" | "CALL" | "DROP" | "EXECUTE" | ""
+    ) || tokens.has_executable
+}

@@ -1,0 +1,511 @@
+//! Writes of distributed tables: on one node as they are, on several all or none.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use openpeta_mysql_wire::ErrPacket;
+
+use super::copy::Copied;
+use super::show::Diagnostic;
+use super::{Failure, Session};
+use crate::Refusal;
+use crate::catalogue::{Distribution, Table};
+use crate::node::{Reply, ResultSet};
+use crate::plan::broadcast_random;
+use crate::plan::insert::InsertPlan;
+use crate::plan::portable::Needs;
+use crate::topology::Topology;
+
+/// What is set before each statement over nodes within a transaction.
+const SAVEPOINT: &str = "`openpeta_statement`";
+
+impl Session {
+    /// A statement that one node runs as it is.
+    pub(super) async fn on_node(
+        &mut self,
+        node: u16,
+        writes: bool,
+        needs: &Needs,
+        text: &[u8],
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        let carried = self.carried(needs, false).await?;
+        let work = async {
+            let connection = self.nodes.node(node).await?;
+            if !carried.before.is_empty() {
+                let replies = connection.query_all(&carried.before).await;
+                for reply in replies.map_err(|source| Failure::of_node(node, source))? {
+                    reply.ok()?;
+                }
+            }
+            let sent = connection.send_query(text).await;
+            sent.map_err(|source| Failure::of_node(node, source))
+        };
+        self.client.attend(work).await?;
+        if writes {
+            self.nodes.wrote(node);
+        }
+        let copied = self.copy_reply(node, more).await?;
+        let has_more_to_tell = copied.warnings > 0 || copied.error.is_some();
+        let told = if has_more_to_tell {
+            self.warnings_of(node).await?
+        } else {
+            Vec::new()
+        };
+        if node != Topology::HOME {
+            self.diagnostics = Some(told);
+        }
+        if !carried.after.is_empty() && node == Topology::HOME {
+            self.run_at_home(&carried.after).await?;
+        }
+        Ok(copied)
+    }
+
+    /// `INSERT` or `REPLACE` with rows.
+    pub(super) async fn insert(&mut self, plan: InsertPlan, more: bool) -> Result<Copied, Failure> {
+        let name = (plan.table.schema.clone(), plan.table.name.clone());
+        let is_broadcast = plan.table.distribution == Distribution::Broadcast;
+        if is_broadcast && plan.needs.random {
+            return Err(broadcast_random().into());
+        }
+        let ids = plan.ids();
+        if ids > 0 && self.nodes.variables().increment != (1, 1) {
+            return Err(Refusal::new(
+                "auto-increment-step",
+                "auto_increment_increment and auto_increment_offset must be 1 for distributed tables",
+            )
+            .into());
+        }
+        let instance = std::sync::Arc::clone(&self.instance);
+        let first = match ids {
+            0 => 0,
+            _ => instance.ids().take(&instance, &name, ids).await?,
+        };
+        let topology = instance.topology();
+        let parts = plan.parts(first, &topology);
+        let several = parts.len() > 1;
+        if plan.returning && (is_broadcast || several && plan.ignore) {
+            return Err(
+                Refusal::new("returning", "RETURNING is not supported for this write").into(),
+            );
+        }
+        if !several && ids == 0 && !is_broadcast {
+            let [part] = &parts[..] else {
+                return Err(Refusal::new("insert-form", "the statement has no rows").into());
+            };
+            let copied = self
+                .on_node(part.node, true, &plan.needs, &part.statement, more)
+                .await;
+            if let Some(greatest) = plan.greatest_id {
+                instance.ids().saw(&name, greatest).await;
+            }
+            return copied;
+        }
+        let statements: Vec<_> = parts
+            .iter()
+            .map(|part| (part.node, part.statement.clone()))
+            .collect();
+        let places: Vec<_> = parts.iter().map(|part| &part.rows[..]).collect();
+        let replies = self
+            .on_nodes(&statements, &plan.needs, is_broadcast, Some(&places))
+            .await;
+        if let Some(greatest) = plan.greatest_id {
+            instance.ids().saw(&name, greatest).await;
+        }
+        let replies = replies?;
+        if plan.returning {
+            if ids > 0 {
+                self.last_insert_id = Some(first);
+            }
+            return self.returned(replies, Some(&places), more).await;
+        }
+        let mut sum = Sum::default();
+        for (reply, part) in replies.iter().zip(&parts) {
+            sum.add_insert(reply, part.rows.len(), &plan);
+            if is_broadcast {
+                break;
+            }
+        }
+        let id = match ids {
+            0 => plan.greatest_id.filter(|_| sum.affected > 0).unwrap_or(0),
+            _ => first,
+        };
+        if ids > 0 && sum.affected > 0 {
+            self.last_insert_id = Some(first);
+        }
+        let records = plan.len() as u64;
+        let duplicates = if plan.updates {
+            sum.duplicates
+        } else if plan.replace {
+            sum.affected.saturating_sub(records)
+        } else if plan.ignore {
+            records.saturating_sub(sum.affected)
+        } else {
+            0
+        };
+        let info = match records {
+            1 => String::new(),
+            _ => format!(
+                "Records: {records}  Duplicates: {duplicates}  Warnings: {}",
+                sum.warnings
+            ),
+        };
+        self.done(sum.affected, id, sum.warnings, info, more).await
+    }
+
+    /// `UPDATE` or `DELETE` on several nodes.
+    pub(super) async fn modify(
+        &mut self,
+        nodes: &[u16],
+        table: &Table,
+        needs: &Needs,
+        returning: bool,
+        text: &[u8],
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        let is_broadcast = table.distribution == Distribution::Broadcast;
+        let statements: Vec<_> = nodes.iter().map(|node| (*node, text.to_vec())).collect();
+        let replies = self
+            .on_nodes(&statements, needs, is_broadcast, None)
+            .await?;
+        if returning {
+            return self.returned(replies, None, more).await;
+        }
+        let mut sum = Sum::default();
+        for reply in &replies {
+            sum.add(reply);
+            if is_broadcast {
+                break;
+            }
+        }
+        let info = match sum.matched {
+            Some((matched, changed)) => format!(
+                "Rows matched: {matched}  Changed: {changed}  Warnings: {}",
+                sum.warnings
+            ),
+            None => String::new(),
+        };
+        self.done(sum.affected, 0, sum.warnings, info, more).await
+    }
+
+    /// Runs statements on nodes, all of them or none: as a transaction of its own, or undone to where
+    /// the session's transaction was.
+    pub(super) async fn on_nodes(
+        &mut self,
+        statements: &[(u16, Vec<u8>)],
+        needs: &Needs,
+        is_broadcast: bool,
+        places: Option<&[&[usize]]>,
+    ) -> Result<Vec<Reply>, Failure> {
+        let own = self.nodes.transaction().is_none();
+        let carried = self.carried(needs, true).await?;
+        if own {
+            let before = self.next_transaction.take();
+            self.nodes.begin(before, false, true).await?;
+        }
+        let savepoint = (!own).then(|| format!("SAVEPOINT {SAVEPOINT}"));
+        let nodes = &mut self.nodes;
+        let work = async {
+            for (node, _) in statements {
+                nodes.node(*node).await?;
+                nodes.wrote(*node);
+            }
+            for (node, statement) in statements {
+                let connection = nodes.node(*node).await?;
+                let failed = |source| Failure::of_node(*node, source);
+                for before in carried.before.iter().chain(&savepoint) {
+                    connection.send_query(before).await.map_err(failed)?;
+                }
+                connection.send_query(statement).await.map_err(failed)?;
+            }
+            let mut replies = Vec::new();
+            for (node, _) in statements {
+                let connection = nodes.joined(*node);
+                let failed = |source| Failure::of_node(*node, source);
+                let mut failure = None;
+                for _ in carried.before.iter().chain(&savepoint) {
+                    if let Reply::Err(error) = connection.read_reply().await.map_err(failed)? {
+                        failure.get_or_insert(error);
+                    }
+                }
+                let reply = connection.read_reply().await.map_err(failed)?;
+                replies.push(failure.map_or(reply, Reply::Err));
+            }
+            Ok(replies)
+        };
+        let replies = self.client.attend(work).await?;
+        let result = self.judge(statements, replies, is_broadcast, places).await;
+        if !carried.after.is_empty() {
+            self.clear(statements, &carried.after).await?;
+        }
+        match result {
+            Ok(replies) => {
+                if own {
+                    self.nodes.commit().await?;
+                }
+                Ok(replies)
+            }
+            Err(failure) => {
+                // The caller rolls back what is a transaction of its own.
+                let undone = failure
+                    .packet()
+                    .is_some_and(|error| super::is_rolled_back(error.code));
+                if !own && !undone {
+                    let back = vec![format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}")];
+                    self.clear(statements, &back).await?;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether all nodes have done what they were asked for.
+    async fn judge(
+        &mut self,
+        statements: &[(u16, Vec<u8>)],
+        replies: Vec<Reply>,
+        is_broadcast: bool,
+        places: Option<&[&[usize]]>,
+    ) -> Result<Vec<Reply>, Failure> {
+        let mut told = Vec::new();
+        let mut failures = Vec::new();
+        for (at, ((node, _), reply)) in statements.iter().zip(&replies).enumerate() {
+            let rows = places.and_then(|places| places.get(at).copied());
+            let warnings = match reply {
+                Reply::Ok(ok) => ok.head.warnings,
+                Reply::Rows(rows) => rows.warnings,
+                Reply::Err(error) => {
+                    failures.push(renumbered(error.clone(), rows));
+                    continue;
+                }
+            };
+            if warnings > 0 && failures.is_empty() && (!is_broadcast || told.is_empty()) {
+                for mut diagnostic in self.warnings_of(*node).await? {
+                    let row = diagnostic.renumber(rows);
+                    told.push((row, diagnostic));
+                }
+            }
+        }
+        // What has undone the transaction tells more than anything else; then the first row counts.
+        failures.sort_by_key(|(row, error)| (!super::is_rolled_back(error.code), *row));
+        if let Some((_, error)) = failures.into_iter().next() {
+            return Err(error.into());
+        }
+        told.sort_by_key(|(row, _)| *row);
+        let told = told.into_iter().map(|(_, diagnostic)| diagnostic).collect();
+        if is_broadcast {
+            let counts = |reply: &Reply| match reply {
+                Reply::Ok(ok) => Some((ok.head.affected_rows, ok.info.clone())),
+                _ => None,
+            };
+            let first = replies.first().map(counts);
+            if replies.iter().any(|reply| Some(counts(reply)) != first) {
+                return Err(broadcast_random().into());
+            }
+        }
+        self.diagnostics = Some(told);
+        Ok(replies)
+    }
+
+    /// Runs statements on the nodes that others ran on; they must not fail.
+    async fn clear(
+        &mut self,
+        statements: &[(u16, Vec<u8>)],
+        wanted: &[String],
+    ) -> Result<(), Failure> {
+        for (node, _) in statements {
+            let connection = self.nodes.joined(*node);
+            let replies = connection.query_all(wanted).await;
+            for reply in replies.map_err(|source| Failure::of_node(*node, source))? {
+                reply.ok()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_at_home(&mut self, statements: &[String]) -> Result<(), Failure> {
+        let replies = self.nodes.home().query_all(statements).await;
+        for reply in replies.map_err(Failure::Home)? {
+            reply.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Sends the rows that a write gave back; in the order of its rows, if that is known.
+    async fn returned(
+        &mut self,
+        replies: Vec<Reply>,
+        places: Option<&[&[usize]]>,
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        let mut all = ResultSet::default();
+        let mut rows: Vec<(usize, Vec<u8>)> = Vec::new();
+        for (number, reply) in replies.into_iter().enumerate() {
+            let Some(set) = reply.rows() else { continue };
+            all.columns = set.columns;
+            all.warnings = all.warnings.saturating_add(set.warnings);
+            for (at, row) in set.rows.into_iter().enumerate() {
+                let place = places.and_then(|places| places[number].get(at).copied());
+                rows.push((place.unwrap_or(0), row));
+            }
+        }
+        rows.sort_by_key(|(place, _)| *place);
+        all.rows = rows.into_iter().map(|(_, row)| row).collect();
+        let status = self.status(more);
+        self.client.rows(&all, status).await?;
+        Ok(Copied {
+            error: None,
+            warnings: all.warnings,
+        })
+    }
+
+    /// What a node has to tell of its last statement.
+    pub(super) async fn warnings_of(&mut self, node: u16) -> Result<Vec<Diagnostic>, Failure> {
+        let reply = self.nodes.joined(node).query("SHOW WARNINGS").await;
+        let reply = reply.map_err(|source| Failure::of_node(node, source))?;
+        let rows = reply.rows().map(|rows| rows.texts().unwrap_or_default());
+        Ok(rows
+            .into_iter()
+            .flatten()
+            .filter_map(Diagnostic::of_row)
+            .collect())
+    }
+
+    /// What must be set on nodes before a statement runs there, and behind it.
+    async fn carried(&mut self, needs: &Needs, several: bool) -> Result<Carried, Failure> {
+        let mut carried = Carried::default();
+        if let Some(fixed) = &self.fixed_timestamp {
+            carried.before.push(format!("SET timestamp = {fixed}"));
+        } else if several {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            let now = format!("{}.{:06}", now.as_secs(), now.subsec_micros());
+            carried.before.push(format!("SET timestamp = {now}"));
+            carried.after.push("SET timestamp = DEFAULT".to_owned());
+        }
+        if needs.last_insert_id {
+            let id = match self.last_insert_id {
+                Some(id) => id.to_string(),
+                None => self
+                    .value_at_home("SELECT LAST_INSERT_ID()")
+                    .await?
+                    .unwrap_or_default(),
+            };
+            carried.before.push(format!("SET last_insert_id = {id}"));
+        }
+        for variable in &needs.variables {
+            let name = String::from_utf8_lossy(variable).into_owned();
+            // What is neither a whole number nor a decimal is a text; NULL is NULL.
+            let question = format!(
+                "SELECT IF({name} IS NULL, 'NULL', IF(COERCIBILITY({name}) = 5, {name}, QUOTE({name})))"
+            );
+            let value = self
+                .value_at_home(&question)
+                .await?
+                .unwrap_or_else(|| "NULL".into());
+            let is_float =
+                value.contains(['e', 'E']) && !value.starts_with('\'') && value != "NULL";
+            if is_float || self.facts.has_mode("NO_BACKSLASH_ESCAPES") {
+                return Err(Refusal::new(
+                    "user-variable",
+                    format!("the value of {name} cannot be carried to other nodes"),
+                )
+                .into());
+            }
+            carried.before.push(format!("SET {name} = {value}"));
+        }
+        Ok(carried)
+    }
+
+    async fn value_at_home(&mut self, question: &str) -> Result<Option<String>, Failure> {
+        let reply = self
+            .nodes
+            .home()
+            .query(question)
+            .await
+            .map_err(Failure::Home)?;
+        let rows = reply
+            .ok()?
+            .rows()
+            .map(|rows| rows.texts().unwrap_or_default());
+        let value = rows.into_iter().flatten().flatten().next().flatten();
+        Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+    }
+}
+
+/// What goes before and behind a statement on a node.
+#[derive(Debug, Default)]
+struct Carried {
+    before: Vec<String>,
+    after: Vec<String>,
+}
+
+/// What nodes have done together.
+#[derive(Debug, Default)]
+struct Sum {
+    affected: u64,
+    warnings: u16,
+    duplicates: u64,
+    /// Rows matched and changed.
+    matched: Option<(u64, u64)>,
+}
+
+impl Sum {
+    fn add(&mut self, reply: &Reply) {
+        let Reply::Ok(ok) = reply else { return };
+        self.affected += ok.head.affected_rows;
+        self.warnings = self.warnings.saturating_add(ok.head.warnings);
+        let info = String::from_utf8_lossy(&ok.info);
+        if let (Some(matched), Some(changed)) =
+            (number(&info, "Rows matched: "), number(&info, "Changed: "))
+        {
+            let (had_matched, had_changed) = self.matched.unwrap_or_default();
+            self.matched = Some((had_matched + matched, had_changed + changed));
+        }
+        self.duplicates += number(&info, "Duplicates: ").unwrap_or(0);
+    }
+
+    fn add_insert(&mut self, reply: &Reply, rows: usize, plan: &InsertPlan) {
+        self.add(reply);
+        if let Reply::Ok(ok) = reply
+            && rows == 1
+            && plan.updates
+        {
+            // A node says nothing of duplicates among one row.
+            self.duplicates += u64::from(ok.head.affected_rows > 1);
+        }
+    }
+}
+
+/// An error with the row's number in the whole statement, and that number.
+fn renumbered(mut error: ErrPacket, rows: Option<&[usize]>) -> (usize, ErrPacket) {
+    let mut message = String::from_utf8_lossy(&error.message).into_owned();
+    let row = renumber(&mut message, rows);
+    if row > 0 {
+        error.message = message.into_bytes();
+    }
+    (row, error)
+}
+
+/// Puts the row's number in the whole statement into a message that names one; 0 if it names none.
+pub(super) fn renumber(message: &mut String, rows: Option<&[usize]>) -> usize {
+    const AT_ROW: &str = " at row ";
+    let Some(at) = message.rfind(AT_ROW).map(|at| at + AT_ROW.len()) else {
+        return 0;
+    };
+    let digits = message[at..].bytes().take_while(u8::is_ascii_digit).count();
+    let number = message[at..at + digits].parse::<usize>().ok();
+    let row = number.and_then(|number| rows?.get(number.checked_sub(1)?));
+    let Some(row) = row.map(|row| row + 1) else {
+        return 0;
+    };
+    message.replace_range(at..at + digits, &row.to_string());
+    row
+}
+
+/// The number behind a word.
+fn number(info: &str, word: &str) -> Option<u64> {
+    let at = info.find(word)? + word.len();
+    let digits = info[at..].split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}

@@ -1,0 +1,7 @@
+//! All files of tests here are one program: each would take as long to link as all of them do.
+
+mod common;
+mod distributed;
+mod reads;
+mod reads_support;
+mod sessions;
