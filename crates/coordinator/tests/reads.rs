@@ -2,7 +2,7 @@
 
 use crate::common::World;
 use crate::reads_support::random::{self, Queries, Random};
-use crate::reads_support::{Layout, Result, result, same};
+use crate::reads_support::{Layout, Result, result, same, tpch};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_over_nodes_are_those_of_one_server() {
@@ -64,6 +64,60 @@ async fn reads_over_nodes_are_those_of_one_server() {
         same(&mut pair, statement).await;
     }
     random_queries(&layout, &mut pair).await;
+}
+
+/// `OPENPETA_TPCH` is the scale, of which 1000 make the benchmark's own; with it, times are told.
+#[expect(clippy::print_stderr, reason = "how long it took is of interest")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_queries_of_tpch_are_those_of_one_server() {
+    let world = World::new().await;
+    let layout = Layout::new(&world).await;
+    let scale = std::env::var("OPENPETA_TPCH");
+    let is_measured = scale.is_ok();
+    let scale = scale.unwrap_or("1".into());
+    for (table, create, key, fill) in tpch::TABLES {
+        let fill = fill.replace("{s}", &scale);
+        match key {
+            Some(key) => layout.hashed(table, create, key, &fill).await,
+            None => layout.broadcast(table, create, &fill).await,
+        }
+    }
+    let mut pair = world.pair().await;
+    let mut product = 1.0_f64;
+    for (number, query) in tpch::QUERIES.iter().enumerate() {
+        let mut times = [0.0; 2];
+        for round in 0..if is_measured { 3 } else { 1 } {
+            let begin = std::time::Instant::now();
+            let ours = result(&mut pair.ours, query, false).await;
+            let between = std::time::Instant::now();
+            let plain = result(&mut pair.plain, query, false).await;
+            let new = [
+                (between - begin).as_secs_f64(),
+                between.elapsed().as_secs_f64(),
+            ];
+            for (time, new) in times.iter_mut().zip(new) {
+                *time = if round == 0 { new } else { time.min(new) };
+            }
+            assert!(
+                ours == plain,
+                "query {}\n{}",
+                number + 1,
+                ours.against(&plain)
+            );
+        }
+        let [ours, plain] = times;
+        product *= ours / plain;
+        if is_measured {
+            eprintln!(
+                "{}: {ours:.3} s, {plain:.3} s, {:.2}",
+                number + 1,
+                ours / plain
+            );
+        }
+    }
+    if is_measured {
+        eprintln!("geometric mean {:.2}", product.powf(1.0 / 22.0));
+    }
 }
 
 /// `OPENPETA_READS` says how many, `OPENPETA_SEED` which.

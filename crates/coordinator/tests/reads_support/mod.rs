@@ -1,6 +1,7 @@
 //! Tables over nodes, and on the plain server.
 
 pub mod random;
+pub mod tpch;
 
 use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::prelude::Queryable;
@@ -140,7 +141,9 @@ fn described(column: &mysql_async::Column, with_origin: bool) -> String {
             | ColumnType::MYSQL_TYPE_LONG_BLOB
     );
     let (length, decimals) = match kind.is_numeric_type() {
-        true if is_expression && matches!(column.decimals(), 0 | 31) => (0, column.decimals()),
+        true if (is_expression || !with_origin) && matches!(column.decimals(), 0 | 31) => {
+            (0, column.decimals())
+        }
         true => (column.column_length(), column.decimals()),
         false if is_expression && is_blob => (0, 0),
         false if kind.is_character_type() => (column.column_length(), 0),
