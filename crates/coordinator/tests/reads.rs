@@ -67,7 +67,6 @@ async fn reads_over_nodes_are_those_of_one_server() {
 }
 
 /// `OPENPETA_TPCH` is the scale, of which 1000 make the benchmark's own; with it, times are told.
-#[expect(clippy::print_stderr, reason = "how long it took is of interest")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queries_of_tpch_are_those_of_one_server() {
     let world = World::new().await;

@@ -8,6 +8,7 @@
 mod fill;
 mod from;
 mod local;
+mod matter;
 mod plain;
 mod query;
 mod recipe;

@@ -26,6 +26,8 @@ impl<'w> Layout<'w> {
             make(&mut node, table, create, &format!("HASH({key})"), fill).await;
             let others = format!("DELETE FROM {table} WHERE ABS({key} MOD 24) MOD 3 <> {number}");
             node.query_drop(others).await.expect("deleted");
+            let analyze = format!("ANALYZE TABLE {table}");
+            node.query_drop(analyze).await.expect("analyzed");
         }
         self.on_plain(create, fill).await;
     }
@@ -50,7 +52,8 @@ impl<'w> Layout<'w> {
 
     async fn on_plain(&self, create: &str, fill: &str) {
         let mut plain = self.world.plain().await;
-        for statement in [create, fill] {
+        let table = create.split([' ', '(']).nth(2).expect("a name");
+        for statement in [create, fill, &format!("ANALYZE TABLE {table}")] {
             plain.query_drop(statement).await.expect(statement);
         }
         self.world
@@ -68,6 +71,7 @@ async fn make(node: &mut Conn, table: &str, create: &str, by: &str, fill: &str) 
              ALTER TABLE {table} distribute_by='{by}'"
         ),
         fill,
+        &format!("ANALYZE TABLE {table}"),
     ] {
         node.query_drop(statement).await.expect(statement);
     }

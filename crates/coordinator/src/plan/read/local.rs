@@ -374,8 +374,17 @@ impl<'p> Known<'p, '_> {
         }
     }
 
-    /// Whether an expression without queries can be evaluated on nodes.
+    /// Whether an expression without queries can be evaluated on nodes, over its block's tables.
     pub(super) fn is_pushable(&self, span: &Span, scope: &Scope<'_, 'p>) -> bool {
+        self.is_evaluable(span, scope)
+            && self
+                .names(span, scope)
+                .iter()
+                .all(|(_, column)| column.is_some_and(|column| column.depth == 0))
+    }
+
+    /// Whether an expression has no queries in it and says the same everywhere.
+    pub(super) fn is_evaluable(&self, span: &Span, scope: &Scope<'_, 'p>) -> bool {
         let inside = |at: usize| {
             scope
                 .block
@@ -383,13 +392,7 @@ impl<'p> Known<'p, '_> {
                 .iter()
                 .any(|it| it.span.contains(&at))
         };
-        is_steady(self.text, span)
-            && !span.clone().any(inside)
-            && self.is_fit(span, scope.block)
-            && self
-                .names(span, scope)
-                .iter()
-                .all(|(_, column)| column.is_some_and(|column| column.depth == 0))
+        is_steady(self.text, span) && !span.clone().any(inside) && self.is_fit(span, scope.block)
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fill::{Fill, FillColumn};
+use super::from::Factor;
+use super::matter::ROW;
 use super::query::{Block, Part, Query};
 use super::scope::{Ctes, Known, Scope, Source};
 use super::tables::{Placement, Table};
-use super::text::{Span, Text, quoted};
+use super::text::{Text, quoted};
 
 /// A table by its database and its name.
 pub(super) type Key = (String, String);
@@ -33,43 +35,64 @@ pub(super) struct Wants<'k, 'p, 'a> {
 
 impl<'p> Wants<'_, 'p, '_> {
     pub fn query(&mut self, query: &'p Query, ctes: &Ctes<'p>) {
+        self.inside(query, ctes, None, false);
+    }
+
+    /// A query in the scope of another one, if it can be told what is in it. `exists` says that only
+    /// matters whether it has rows.
+    fn inside(
+        &mut self,
+        query: &'p Query,
+        ctes: &Ctes<'p>,
+        outer: Option<&Scope<'_, 'p>>,
+        exists: bool,
+    ) {
         for (number, cte) in query.ctes.iter().enumerate() {
             let before = self.known.ctes_before(query, number, ctes);
-            self.query(&cte.query, &before);
+            self.inside(&cte.query, &before, None, false);
         }
         let ctes = self.known.ctes_of(query, ctes);
+        let exists = exists && query.parts.len() == 1;
         for part in &query.parts {
             match part {
-                Part::Nested(query) => self.query(query, &ctes),
+                Part::Nested(query) => self.inside(query, &ctes, outer, exists),
                 Part::Values(queries) => {
                     for query in queries {
-                        self.query(query, &ctes);
+                        self.inside(query, &ctes, outer, false);
                     }
                 }
-                Part::Block(block) => self.block(block, &ctes),
+                Part::Block(block) => self.block(block, &ctes, outer, exists),
             }
         }
     }
 
-    fn block(&mut self, block: &'p Block, ctes: &Ctes<'p>) {
+    fn block(
+        &mut self,
+        block: &'p Block,
+        ctes: &Ctes<'p>,
+        outer: Option<&Scope<'_, 'p>>,
+        exists: bool,
+    ) {
         if self.rewritten.contains(&block.span.start) {
             return;
         }
-        let scope = self.known.scope(block, ctes.clone(), None);
+        let scope = self.known.scope(block, ctes.clone(), outer);
         for (number, source) in scope.sources.iter().enumerate() {
             match source {
-                Source::Query(query, false) => self.query(query, ctes),
-                Source::Table(table) if table.is_hashed() => self.table(&scope, number),
+                Source::Query(query, false) => self.inside(query, ctes, None, false),
+                Source::Table(table) if table.is_hashed() => self.table(&scope, number, exists),
                 _ => {}
             }
         }
+        let text = self.known.text;
         for subquery in &block.subqueries {
-            self.query(&subquery.query, ctes);
+            let before = subquery.span.start.checked_sub(1);
+            let exists = before.is_some_and(|at| text.is_word(at, "EXISTS"));
+            self.inside(&subquery.query, ctes, Some(&scope), exists);
         }
     }
 
-    fn table(&mut self, scope: &Scope<'_, 'p>, number: usize) {
-        use super::from::Factor;
+    fn table(&mut self, scope: &Scope<'_, 'p>, number: usize, exists: bool) {
         let block = scope.block;
         let factor = &block.from.factors[number];
         let Factor::Named { schema, name } = &factor.what else {
@@ -80,7 +103,7 @@ impl<'p> Wants<'_, 'p, '_> {
             .or(self.known.database)
             .unwrap_or_default();
         let text = self.known.text;
-        let condition = self.condition(scope, number);
+        let condition = self.known.row_condition(scope, number);
         let key = (schema.to_owned(), name.clone());
         let wanted = self.of.entry(key).or_insert_with(|| Wanted {
             conditions: Some(Vec::new()),
@@ -96,75 +119,17 @@ impl<'p> Wants<'_, 'p, '_> {
             _ => wanted.conditions = None,
         }
         let goes_by = factor.goes_by();
-        wanted.all |= block.from.merges_columns
-            || block.items.iter().any(|item| {
-                item.is_star
-                    && (item.expression.len() == 1
-                        || item.expression.len() > 3
-                        || text.name(item.expression.start).as_deref() == goes_by)
-            });
+        let has_star = block.items.iter().any(|item| {
+            item.is_star
+                && (item.expression.len() == 1
+                    || item.expression.len() > 3
+                    || text.name(item.expression.start).as_deref() == goes_by)
+        });
+        wanted.all |= block.from.merges_columns || (has_star && !exists);
         if let Some(lock) = &block.lock {
             wanted.lock = Some(text.slice(lock).to_vec());
         }
     }
-
-    /// What rows of a table must meet to count at one place; `None` if all may count.
-    fn condition(&self, scope: &Scope<'_, 'p>, number: usize) -> Option<Vec<u8>> {
-        let block = scope.block;
-        let from = &block.from;
-        let factor = &from.factors[number];
-        if from.is_nested {
-            return None;
-        }
-        let spans: Vec<&Span> = if factor.may_miss {
-            factor.on.iter().collect()
-        } else {
-            from.conditions.iter().chain(&block.condition).collect()
-        };
-        let mut found: Vec<Vec<u8>> = Vec::new();
-        for span in spans {
-            for part in self.known.text.conjuncts(span, self.known.pipes_concat) {
-                if !self.known.is_pushable(&part, scope) {
-                    continue;
-                }
-                let names = self.known.names(&part, scope);
-                let is_ours = names
-                    .iter()
-                    .all(|(_, column)| column.is_some_and(|column| column.factor == number));
-                if is_ours && !names.is_empty() {
-                    found.push(unqualified(self.known.text, &part, &names));
-                }
-            }
-        }
-        (!found.is_empty()).then(|| found.join(&b" AND "[..]))
-    }
-}
-
-/// A condition with its columns' names alone.
-fn unqualified<C>(text: &Text<'_>, span: &Span, names: &[(Span, C)]) -> Vec<u8> {
-    let mut out = b"(".to_vec();
-    let mut at = span.start;
-    while at < span.end {
-        if at > span.start {
-            let between = text.bytes_of(&(at - 1..at)).end..text.bytes_of(&(at..at + 1)).start;
-            out.extend_from_slice(&text.bytes[between]);
-        }
-        let next = match names.iter().find(|(name, _)| name.start == at) {
-            Some((name, _)) => {
-                let last = text.name(name.end - 1).unwrap_or_default();
-                out.extend_from_slice(quoted(&last).as_bytes());
-                name.end
-            }
-            None => {
-                out.extend_from_slice(text.slice(&(at..at + 1)));
-                at + 1
-            }
-        };
-        at = next;
-    }
-    // A comment to the end of the line ends there.
-    out.extend_from_slice(b"\n)");
-    out
 }
 
 /// The names in a statement, in lower case: a column that has none of them is not needed.
@@ -230,7 +195,7 @@ pub(super) fn fill(
         super::ENGINE,
         table.options
     );
-    let mut behind = format!(" FROM {name}").into_bytes();
+    let mut behind = format!(" FROM {name} AS `{ROW}`").into_bytes();
     if let Some(conditions) = wanted.conditions.as_ref().filter(|it| !it.is_empty()) {
         behind.extend_from_slice(b" WHERE ");
         let any: Vec<_> = conditions
@@ -249,7 +214,7 @@ pub(super) fn fill(
         .iter()
         .map(|&at| FillColumn {
             name: table.columns[at].name.clone(),
-            expression: quoted(&table.columns[at].name).into_bytes(),
+            expression: format!("`{ROW}`.{}", quoted(&table.columns[at].name)).into_bytes(),
         })
         .collect();
     let filtered = wanted.conditions.as_ref().is_some_and(|it| !it.is_empty());

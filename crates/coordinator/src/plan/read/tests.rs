@@ -122,11 +122,11 @@ fn what_is_not_certain_is_gathered_whole() {
         ),
         (
             "SELECT c.id FROM c LEFT JOIN o ON o.cust = c.id",
-            "all rows of o, 2 of 4 columns",
+            "rows that can matter of o, 2 of 4 columns",
         ),
         (
-            "SELECT c.id FROM c WHERE EXISTS (SELECT 1 FROM o WHERE cust = c.id)",
-            "all rows of o, 2 of 4 columns",
+            "SELECT c.id FROM c WHERE EXISTS (SELECT * FROM o WHERE cust = c.id)",
+            "rows that can matter of o, 2 of 4 columns",
         ),
         (
             "SELECT id FROM o WHERE price > (SELECT AVG(price) FROM o)",
@@ -179,7 +179,28 @@ fn every_plan_ends_with_the_statement_as_it_is() {
     );
     assert_eq!(
         String::from_utf8_lossy(&fill.behind),
-        " FROM `shop`.`o` WHERE ((`id` > 7\n)) LIMIT 18446744073709551615"
+        " FROM `shop`.`o` AS `__row` WHERE ((`__row`.`id` > 7\n)) LIMIT 18446744073709551615"
+    );
+}
+
+#[test]
+fn rows_that_join_nothing_do_not_matter() {
+    let semi = " FROM `shop`.`o` AS `__row` WHERE (EXISTS (SELECT 1 FROM `shop`.`c` AS `__other_";
+    let found = behind(
+        "SELECT c.id FROM c WHERE name > 'm' AND NOT EXISTS (SELECT 1 FROM o WHERE cust = c.id)",
+    );
+    let expected =
+        "1_0` WHERE (`__other_1_0`.`name` > 'm'\n) AND `__other_1_0`.`id` = `__row`.`cust`))";
+    assert_eq!(
+        found,
+        format!("{semi}{expected} LIMIT 18446744073709551615")
+    );
+    // The row that is missing matters as well.
+    let found = behind("SELECT 1 FROM c LEFT JOIN o ON o.cust = c.id WHERE o.note IS NULL");
+    let expected = "0_0` WHERE `__other_0_0`.`id` = `__row`.`cust`))";
+    assert_eq!(
+        found,
+        format!("{semi}{expected} LIMIT 18446744073709551615")
     );
 }
 
