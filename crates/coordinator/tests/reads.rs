@@ -1,6 +1,6 @@
 //! Reads over several nodes, compared with one server that has all rows.
 
-use crate::common::World;
+use crate::common::{Pair, World};
 use crate::reads_support::random::{self, Queries, Random};
 use crate::reads_support::{Layout, Result, result, same, tpch};
 
@@ -10,11 +10,11 @@ async fn reads_over_nodes_are_those_of_one_server() {
     let layout = Layout::new(&world).await;
     layout
         .hashed(
-            "orders",
-            "CREATE TABLE orders (id INT NOT NULL, cust INT NOT NULL, price DECIMAL(10,2), \
+            "sales",
+            "CREATE TABLE sales (id INT NOT NULL, cust INT NOT NULL, price DECIMAL(10,2), \
              note VARCHAR(40), made TIMESTAMP NULL, f FLOAT, PRIMARY KEY (id), KEY (cust))",
             "id",
-            "INSERT INTO orders SELECT seq, seq * 7 MOD 20, seq * 13.37, CONCAT('note ', seq MOD 10), \
+            "INSERT INTO sales SELECT seq, seq * 7 MOD 20, seq * 13.37, CONCAT('note ', seq MOD 10), \
              IF(seq MOD 11, '2024-03-31 02:30:00' + INTERVAL seq HOUR, NULL), seq / 3 \
              FROM seq_1_to_300",
         )
@@ -38,39 +38,93 @@ async fn reads_over_nodes_are_those_of_one_server() {
         .await;
     let mut pair = world.pair().await;
     for statement in [
-        "SELECT * FROM orders ORDER BY id",
-        "SELECT id, price FROM orders WHERE price > 1000 ORDER BY price DESC, id LIMIT 7, 5",
-        "SELECT COUNT(*), SUM(price), AVG(price), MIN(note), MAX(made) FROM orders",
-        "SELECT cust, COUNT(*) n, SUM(price) total FROM orders GROUP BY cust HAVING n > 10 \
+        "SELECT * FROM sales ORDER BY id",
+        "SELECT id, price FROM sales WHERE price > 1000 ORDER BY price DESC, id LIMIT 7, 5",
+        "SELECT COUNT(*), SUM(price), AVG(price), MIN(note), MAX(made) FROM sales",
+        "SELECT cust, COUNT(*) n, SUM(price) total FROM sales GROUP BY cust HAVING n > 10 \
          ORDER BY total DESC",
-        "SELECT note, COUNT(DISTINCT id), AVG(price) + 1 FROM orders GROUP BY note ORDER BY note",
-        "SELECT COUNT(DISTINCT cust) FROM orders",
-        "SELECT name, SUM(amount) FROM orders JOIN parts ON order_id = orders.id \
+        "SELECT note, COUNT(DISTINCT id), AVG(price) + 1 FROM sales GROUP BY note ORDER BY note",
+        "SELECT COUNT(DISTINCT cust) FROM sales",
+        "SELECT name, SUM(amount) FROM sales JOIN parts ON order_id = sales.id \
          JOIN customers c ON c.id = cust GROUP BY name ORDER BY name",
-        "SELECT o.id, p.nr FROM orders o LEFT JOIN parts p ON p.order_id = o.id AND p.nr > 1 \
+        "SELECT o.id, p.nr FROM sales o LEFT JOIN parts p ON p.order_id = o.id AND p.nr > 1 \
          WHERE o.id BETWEEN 250 AND 300 ORDER BY 1, 2",
-        "SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM parts WHERE order_id = o.id AND \
+        "SELECT id FROM sales o WHERE EXISTS (SELECT 1 FROM parts WHERE order_id = o.id AND \
          amount > 700) ORDER BY id",
-        "SELECT id FROM orders WHERE price > (SELECT AVG(price) FROM orders) ORDER BY id",
-        "SELECT a.id, b.id FROM orders a, orders b WHERE a.cust = b.id ORDER BY 1, 2",
-        "WITH t AS (SELECT cust, SUM(price) s FROM orders GROUP BY cust) \
+        "SELECT id FROM sales WHERE price > (SELECT AVG(price) FROM sales) ORDER BY id",
+        "SELECT a.id, b.id FROM sales a, sales b WHERE a.cust = b.id ORDER BY 1, 2",
+        "WITH t AS (SELECT cust, SUM(price) s FROM sales GROUP BY cust) \
          SELECT * FROM t WHERE s = (SELECT MAX(s) FROM t)",
-        "SELECT id FROM orders WHERE id < 5 UNION SELECT amount FROM parts WHERE amount < 9 ORDER BY 1",
-        "SELECT DISTINCT note FROM orders ORDER BY note",
-        "SELECT id, RANK() OVER (PARTITION BY cust ORDER BY price) r FROM orders ORDER BY id",
-        "SELECT nothing FROM orders",
-        "SELECT (SELECT 1 UNION SELECT 2) FROM orders",
+        "SELECT id FROM sales WHERE id < 5 UNION SELECT amount FROM parts WHERE amount < 9 ORDER BY 1",
+        "SELECT DISTINCT note FROM sales ORDER BY note",
+        "SELECT id, RANK() OVER (PARTITION BY cust ORDER BY price) r FROM sales ORDER BY id",
+        "SELECT nothing FROM sales",
+        "SELECT (SELECT 1 UNION SELECT 2) FROM sales",
     ] {
         same(&mut pair, statement).await;
     }
     random_queries(&layout, &mut pair).await;
+    in_transactions(&mut pair).await;
+    prepared(&mut pair).await;
+    queries_of_tpch(&layout, &mut pair).await;
+}
+
+/// A transaction sees what it wrote itself, on every node, and nothing of what others wrote since.
+async fn in_transactions(pair: &mut Pair) {
+    let read = "SELECT COUNT(*), SUM(n), MAX(d) FROM h2 WHERE n >= 0";
+    let join =
+        "SELECT a.k, COUNT(b.n) FROM h1 a LEFT JOIN h2 b ON b.n = a.k GROUP BY a.k ORDER BY 1";
+    for statement in [
+        "BEGIN",
+        read,
+        "UPDATE h2 SET d = 12345.678, n = n + 1000 WHERE k BETWEEN 2 AND 9",
+        read,
+        join,
+        "SELECT k, d FROM h2 WHERE k < 4 ORDER BY k, n FOR UPDATE",
+        "DELETE FROM h2 WHERE k = 3",
+        join,
+        "ROLLBACK",
+        read,
+        join,
+        "SET autocommit = 0",
+        join,
+        "DELETE FROM h2 WHERE n = 7",
+        read,
+        "COMMIT",
+        "SET autocommit = 1",
+        read,
+        "START TRANSACTION READ ONLY",
+        join,
+        "COMMIT",
+    ] {
+        same(pair, statement).await;
+    }
+}
+
+/// The binary protocol, with parameters.
+async fn prepared(pair: &mut Pair) {
+    use mysql_async::prelude::Queryable;
+    for query in [
+        "SELECT * FROM h1 WHERE k > ? AND s <> ? ORDER BY k",
+        "SELECT i, COUNT(*), SUM(d), AVG(f), MAX(ts) FROM h2 WHERE n > ? AND s >= ? GROUP BY i ORDER BY i",
+        "SELECT a.k, b.ts, b.bits FROM h1 a JOIN h2 b ON b.n = a.k WHERE b.n > ? AND a.s <> ? ORDER BY 1, 2",
+    ] {
+        let mut seen = Vec::new();
+        for conn in [&mut pair.ours, &mut pair.plain] {
+            let rows: Vec<mysql_async::Row> = conn.exec(query, (3, "apple")).await.expect(query);
+            seen.push(
+                rows.into_iter()
+                    .map(mysql_async::Row::unwrap)
+                    .collect::<Vec<_>>(),
+            );
+        }
+        assert!(seen[0] == seen[1] && !seen[0].is_empty(), "{query}");
+    }
 }
 
 /// `OPENPETA_TPCH` is the scale, of which 1000 make the benchmark's own; with it, times are told.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_queries_of_tpch_are_those_of_one_server() {
-    let world = World::new().await;
-    let layout = Layout::new(&world).await;
+#[expect(clippy::print_stderr, reason = "how long it took is of interest")]
+async fn queries_of_tpch(layout: &Layout<'_>, pair: &mut Pair) {
     let scale = std::env::var("OPENPETA_TPCH");
     let is_measured = scale.is_ok();
     let scale = scale.unwrap_or("1".into());
@@ -81,7 +135,6 @@ async fn the_queries_of_tpch_are_those_of_one_server() {
             None => layout.broadcast(table, create, &fill).await,
         }
     }
-    let mut pair = world.pair().await;
     let mut product = 1.0_f64;
     for (number, query) in tpch::QUERIES.iter().enumerate() {
         let mut times = [0.0; 2];
@@ -121,7 +174,7 @@ async fn the_queries_of_tpch_are_those_of_one_server() {
 
 /// `OPENPETA_READS` says how many, `OPENPETA_SEED` which.
 #[expect(clippy::print_stderr, reason = "how many were refused is of interest")]
-async fn random_queries(layout: &Layout<'_>, pair: &mut crate::common::Pair) {
+async fn random_queries(layout: &Layout<'_>, pair: &mut Pair) {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
     };

@@ -8,7 +8,7 @@ mod columns;
 mod rows;
 mod source;
 
-use openpeta_mysql_wire::Capabilities;
+use openpeta_mysql_wire::{Capabilities, ErrPacket};
 
 pub use columns::{ColumnType, Form};
 use source::Sources;
@@ -142,31 +142,50 @@ async fn follow(
     manner: Manner,
 ) -> Result<Option<Vec<u8>>, Stop> {
     let may_give_up = recipe.statement.is_some();
+    let failed = |error| match may_give_up {
+        true => Stop::Unfit,
+        false => Stop::Failed(Failure::from(error)),
+    };
+    let (home, _) = nodes.readers(&plan.nodes, manner.in_transaction).await?;
+    // A table that is made hides the one whose name it has, so rows that are read over the session's own
+    // connection come first.
+    let is_early = |fill: &Fill| !(manner.in_transaction && fill.hides);
     let mut types = Vec::new();
     for fill in &recipe.fills {
-        let made = make(nodes.home(), fill, manner.in_transaction).await;
-        match made.map_err(Failure::Home)? {
-            // What a function makes of bits is written as a number, though it is said to be bits.
-            Ok(of) if may_give_up && makes_bits(fill, &of) => {
-                gathered.tables.push(fill.table.clone());
-                return Err(Stop::Unfit);
-            }
-            Ok(of) => types.push(of),
-            Err(_) if may_give_up => return Err(Stop::Unfit),
-            Err(error) => return Err(Failure::from(error).into()),
+        if is_early(fill) {
+            let made = make(home, fill, manner.in_transaction).await?;
+            made.map_err(failed)?;
+            gathered.tables.push(fill.table.clone());
         }
-        gathered.tables.push(fill.table.clone());
+        let of = types_of(home, fill).await?.map_err(failed)?;
+        // What a function makes of bits is written as a number, though it is said to be bits.
+        if may_give_up && makes_bits(fill, &of) {
+            return Err(Stop::Unfit);
+        }
+        types.push(of);
     }
     let pieces = recipe.statement.as_ref();
     let statement = pieces.map(|pieces| written(pieces, &recipe.fills, &types));
     if statement == Some(None) {
         return Err(Stop::Unfit);
     }
-    let mut sources = Sources::open(nodes, &plan.nodes, manner).await?;
     let mut left = manner.limit;
-    let mut result = Ok(());
+    let mut own = Vec::new();
     for (fill, types) in recipe.fills.iter().zip(&types) {
-        result = sources.fill(fill, types, &mut left).await;
+        own.push(match manner.in_transaction {
+            true => source::own_rows(home, fill, types, left).await?,
+            false => Vec::new(),
+        });
+    }
+    for fill in recipe.fills.iter().filter(|fill| !is_early(fill)) {
+        let made = make(home, fill, manner.in_transaction).await?;
+        made.map_err(failed)?;
+        gathered.tables.push(fill.table.clone());
+    }
+    let mut sources = Sources::open(nodes, &plan.nodes, manner).await?;
+    let mut result = Ok(());
+    for ((fill, types), own) in recipe.fills.iter().zip(&types).zip(own) {
+        result = sources.fill(fill, types, own, &mut left).await;
         if result.is_err() {
             break;
         }
@@ -177,28 +196,33 @@ async fn follow(
     Ok(statement.flatten())
 }
 
-/// Makes a table, and tells the types of its columns: those with values, then those without.
+/// Makes a table; an error of home is inside.
 async fn make(
     home: &mut NodeConnection,
     fill: &Fill,
     in_transaction: bool,
-) -> Result<Result<Vec<ColumnType>, openpeta_mysql_wire::ErrPacket>, NodeError> {
+) -> Result<Result<(), ErrPacket>, Failure> {
     // A rollback would warn of rows that stay in a table of another engine.
     let engines: &[&str] = match in_transaction {
         true => &["InnoDB"],
         false => &["Aria", "InnoDB"],
     };
-    let mut made = None;
+    let mut error = None;
     for engine in engines {
         let create = in_engine(&fill.create, engine);
-        made = Some(home.query(create).await?);
-        if !matches!(made, Some(Reply::Err(_))) {
-            break;
+        match home.query(create).await.map_err(Failure::Home)? {
+            Reply::Err(failed) => error = Some(failed),
+            _ => return Ok(Ok(())),
         }
     }
-    if let Some(Reply::Err(error)) = made {
-        return Ok(Err(error));
-    }
+    Ok(error.map_or(Ok(()), Err))
+}
+
+/// The types of a table's columns: those with values, then those without.
+async fn types_of(
+    home: &mut NodeConnection,
+    fill: &Fill,
+) -> Result<Result<Vec<ColumnType>, ErrPacket>, Failure> {
     let names = fill.columns.iter().map(|column| &column.name);
     let names: Vec<_> = names
         .chain(&fill.types)
@@ -206,17 +230,17 @@ async fn make(
         .collect();
     let question = format!("SELECT {} FROM {} LIMIT 0", names.join(","), fill.table);
     let capabilities = home.capabilities();
-    match home.query(question).await? {
-        Reply::Rows(rows) => {
-            let types = rows
-                .columns
-                .iter()
-                .map(|it| ColumnType::read(it, capabilities));
-            Ok(Ok(types.collect::<Result<_, _>>()?))
-        }
-        Reply::Err(error) => Ok(Err(error)),
-        Reply::Ok(_) => Ok(Ok(Vec::new())),
-    }
+    let rows = match home.query(question).await.map_err(Failure::Home)? {
+        Reply::Rows(rows) => rows,
+        Reply::Err(error) => return Ok(Err(error)),
+        Reply::Ok(_) => return Ok(Ok(Vec::new())),
+    };
+    let types = rows
+        .columns
+        .iter()
+        .map(|it| ColumnType::read(it, capabilities));
+    let types = types.collect::<Result<_, _>>();
+    Ok(Ok(types.map_err(|error| Failure::Home(error.into()))?))
 }
 
 /// Whether an expression that is no column has bits for a value.

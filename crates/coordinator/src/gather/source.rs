@@ -13,7 +13,7 @@ use crate::topology::Topology;
 /// Bytes that are sent to home at once.
 const PIECE: usize = 256 << 10;
 /// Rows of home's own that are kept in memory while home is asked and told by turns.
-const HOME_ROWS: usize = 64 << 20;
+const HOME_ROWS: u64 = 256 << 20;
 
 /// The session's mode would change values on their way.
 const EXACT: &str = "SET STATEMENT sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES',\
@@ -61,12 +61,12 @@ impl<'n> Sources<'n> {
         &mut self,
         fill: &Fill,
         types: &[ColumnType],
+        own: Vec<Vec<u8>>,
         left: &mut u64,
     ) -> Result<(), Stop> {
         let types = &types[..fill.columns.len()];
         let question = question(fill, types);
         let mut fits = true;
-        let from_home = self.in_transaction && fill.nodes.contains(&Topology::HOME);
         for (node, connection) in &mut self.others {
             if fill.nodes.contains(node) {
                 let sent = connection.send(&question).await;
@@ -74,14 +74,6 @@ impl<'n> Sources<'n> {
             }
         }
         let mut error = None;
-        let mut own = Vec::new();
-        if from_home {
-            let taken = own_rows(self.home, &question, *left, types).await;
-            match taken? {
-                Ok((rows, as_expected)) => (own, fits) = (rows, as_expected),
-                Err(failed) => error = Some(failed),
-            }
-        }
         let mut target = Target::begin(self.home, fill, types).await?;
         for row in own {
             target.put(&row, left).await?;
@@ -166,32 +158,37 @@ fn fits(
 }
 
 /// The rows that home has itself, which must be read before it can be told of others.
-async fn own_rows(
+pub(super) async fn own_rows(
     home: &mut NodeConnection,
-    question: &[u8],
-    limit: u64,
+    fill: &Fill,
     types: &[ColumnType],
-) -> Result<Result<(Vec<Vec<u8>>, bool), ErrPacket>, Failure> {
-    home.send(question).await.map_err(Failure::Home)?;
+    limit: u64,
+) -> Result<Vec<Vec<u8>>, Stop> {
+    if !fill.nodes.contains(&Topology::HOME) {
+        return Ok(Vec::new());
+    }
+    let types = &types[..fill.columns.len()];
+    let sent = home.send(&question(fill, types)).await;
+    sent.map_err(Failure::Home)?;
     let fits = match home.start().await.map_err(Failure::Home)? {
-        Started::Done(Reply::Err(error)) => return Ok(Err(error)),
+        Started::Done(Reply::Err(error)) => return Err(Failure::from(error).into()),
         Started::Rows(columns) => fits(&columns, types, home).map_err(Failure::Home)?,
-        _ => return Err(Failure::Home(NodeError::File)),
+        _ => return Err(Failure::Home(NodeError::File).into()),
     };
+    let limit = limit.min(HOME_ROWS);
     let (mut rows, mut size) = (Vec::new(), 0_u64);
     loop {
         match home.next_row().await.map_err(Failure::Home)? {
             Row::Row(row) => {
                 size += row.len() as u64;
-                if size <= limit.min(HOME_ROWS as u64) {
+                if size <= limit {
                     rows.push(row);
                 }
             }
-            Row::End { .. } if size > limit.min(HOME_ROWS as u64) => {
-                return Ok(Err(too_many().packet().clone()));
-            }
-            Row::End { .. } => return Ok(Ok((rows, fits))),
-            Row::Err(error) => return Ok(Err(error)),
+            Row::End { .. } if size > limit => return Err(Failure::from(too_many()).into()),
+            Row::End { .. } if !fits => return Err(Stop::Unfit),
+            Row::End { .. } => return Ok(rows),
+            Row::Err(error) => return Err(Failure::from(error).into()),
         }
     }
 }

@@ -190,6 +190,9 @@ impl Nodes {
     ) -> Result<(&mut NodeConnection, Vec<(u16, &mut NodeConnection)>), Failure> {
         let is_read =
             |node: u16| nodes.contains(&node) && !(in_transaction && node == Topology::HOME);
+        if in_transaction && nodes.contains(&Topology::HOME) {
+            self.join(Topology::HOME).await?;
+        }
         for node in nodes.iter().filter(|node| is_read(**node)) {
             self.open(*node).await?;
             if in_transaction {

@@ -17,6 +17,8 @@ pub struct Fill {
     pub nodes: Vec<u16>,
     /// Columns that are there for their types alone.
     pub types: Vec<String>,
+    /// It has the name of the table whose rows it takes.
+    pub hides: bool,
     /// For people.
     pub about: String,
 }

@@ -237,6 +237,7 @@ pub(super) fn fill(
         behind,
         nodes: table.nodes.clone(),
         types: Vec::new(),
+        hides: true,
     }
 }
 

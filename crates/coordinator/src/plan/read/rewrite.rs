@@ -407,6 +407,7 @@ impl<'p> Rewriter<'_, 'p, '_> {
             behind,
             nodes: self.nodes.clone(),
             types: columns.types.into_iter().map(|it| it.name).collect(),
+            hides: false,
             about: about.to_owned(),
         }
     }
