@@ -66,7 +66,31 @@ async fn reads_over_nodes_are_those_of_one_server() {
     random_queries(&layout, &mut pair).await;
     in_transactions(&mut pair).await;
     prepared(&mut pair).await;
+    views(&mut pair).await;
     queries_of_tpch(&layout, &mut pair).await;
+}
+
+async fn views(pair: &mut Pair) {
+    for statement in [
+        "CREATE VIEW plain_view AS SELECT k, n, d, ts, s FROM h2 WHERE n > 5",
+        "CREATE VIEW groups (the_key, many, total) AS SELECT k, COUNT(*), SUM(d) FROM h2 GROUP BY k",
+        "CREATE VIEW over_views AS SELECT g.*, p.n FROM groups g JOIN plain_view p ON p.k = the_key",
+    ] {
+        pair.same(statement).await;
+    }
+    for statement in [
+        "SELECT * FROM plain_view ORDER BY n",
+        "SELECT COUNT(*), SUM(d) FROM plain_view",
+        "SELECT a.many, h1.s FROM groups AS a JOIN h1 ON h1.k = a.the_key ORDER BY the_key",
+        "SELECT * FROM shop.over_views WHERE many > 1 ORDER BY n",
+        "WITH groups AS (SELECT 1 AS one) SELECT * FROM groups, h1 ORDER BY k",
+        "SELECT k FROM h1 WHERE EXISTS (SELECT 1 FROM plain_view WHERE k = h1.k) ORDER BY k",
+        "SELECT nothing FROM plain_view",
+    ] {
+        let ours = result(&mut pair.ours, statement, false).await;
+        let plain = result(&mut pair.plain, statement, false).await;
+        assert!(ours == plain, "{statement}\n{}", ours.against(&plain));
+    }
 }
 
 /// A transaction sees what it wrote itself, on every node, and nothing of what others wrote since.

@@ -259,6 +259,10 @@ async fn indirect(
                     .is_empty();
             if leads {
                 catalogue.add(schema, name, Named::Indirect(*kind));
+                if *kind == Indirect::View {
+                    let key = (schema.clone(), name.clone());
+                    catalogue.views.insert(key, body.clone());
+                }
                 again = true;
             }
         }

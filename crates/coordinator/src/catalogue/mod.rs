@@ -89,6 +89,8 @@ pub enum Named {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     named: BTreeMap<String, BTreeMap<String, Named>>,
+    /// The queries of views that lead to distributed tables.
+    views: BTreeMap<(String, String), String>,
     /// The names alone, of whatever database.
     names: BTreeSet<String>,
     /// A routine runs statements that are put together when it runs.
@@ -132,6 +134,13 @@ impl Catalogue {
             Named::Table(table) => Some(table),
             Named::Indirect(_) => None,
         }
+    }
+
+    /// The query of a view that leads to a distributed table, each name in it with its database.
+    #[must_use]
+    pub fn view(&self, schema: &str, name: &str) -> Option<&str> {
+        let key = (schema.to_owned(), name.to_owned());
+        self.views.get(&key).map(String::as_str)
     }
 
     /// All distributed tables.

@@ -117,6 +117,13 @@ impl Session {
                 self.begin_if_wanted().await?;
                 // Home has prepared the statement as it stands, which the last recipe leaves.
                 let last = plan.recipes.len() - 1;
+                if plan.plain().statement.is_some() {
+                    return Err(Refusal::new(
+                        "view-prepared",
+                        "a statement that reads a view of distributed tables cannot be prepared",
+                    )
+                    .into());
+                }
                 let manner = self.manner();
                 let work = gather::run(&mut self.nodes, &plan, text, last, manner);
                 let done = self.client.attend(work).await;

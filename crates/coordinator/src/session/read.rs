@@ -31,7 +31,10 @@ impl Session {
                     sent.map_err(Failure::Home)?;
                     self.copy_reply(Topology::HOME, more).await.map(Some)
                 }
-                Some(definitions) => self.copy_as(&gathered, definitions, more).await,
+                Some(definitions) => {
+                    let is_last = gathered.recipe + 1 == plan.recipes.len();
+                    self.copy_as(&gathered, definitions, is_last, more).await
+                }
             };
             gather::clean_up(&mut self.nodes, &gathered).await?;
             if let Some(copied) = answered? {
@@ -55,6 +58,7 @@ impl Session {
         &mut self,
         gathered: &Gathered,
         definitions: &[Vec<u8>],
+        is_last: bool,
         more: bool,
     ) -> Result<Option<Copied>, Failure> {
         let home = self.nodes.home();
@@ -63,6 +67,7 @@ impl Session {
         let capabilities = home.capabilities();
         let columns = match home.start().await.map_err(Failure::Home)? {
             Started::Rows(columns) => columns,
+            Started::Done(Reply::Err(error)) if is_last => return Err(error.into()),
             Started::Done(Reply::Err(error)) => {
                 tracing::debug!(
                     error = %String::from_utf8_lossy(&error.message),
@@ -76,6 +81,10 @@ impl Session {
         let told = gather::told_as(&columns, definitions, capabilities);
         let Some(definitions) = told.map_err(Failure::Home)? else {
             while let crate::node::Row::Row(_) = home.next_row().await.map_err(Failure::Home)? {}
+            if is_last {
+                let what = "columns of a view are of other types than those of its query";
+                return Err(crate::Refusal::new("types", what).into());
+            }
             return Ok(None);
         };
         let mut count = Vec::new();

@@ -33,6 +33,8 @@ pub struct TableFactor {
     pub may_miss: bool,
     /// The condition of the outer join whose inner table it is.
     pub on: Option<Span>,
+    /// Its name, or its query with the parentheses.
+    pub head: Span,
 }
 
 /// What kind of thing is joined.
@@ -158,8 +160,22 @@ impl Reader<'_, '_> {
         ) || (!is_function && self.text.is_any(self.at, &["LEFT", "RIGHT"]))
     }
 
+    /// Whether a query stands in the parentheses that begin there, and not a join.
+    fn is_query(&self, open: usize) -> bool {
+        let inner = open + 1;
+        if !self.text.is_symbol(inner, "(") {
+            return begins_query(self.text, inner);
+        }
+        let Some(close) = self.text.closing(inner, self.end) else {
+            return false;
+        };
+        let goes_on = ["UNION", "EXCEPT", "INTERSECT", "ORDER", "LIMIT"];
+        self.is_query(inner)
+            && (self.text.is_symbol(close + 1, ")") || self.text.is_any(close + 1, &goes_on))
+    }
+
     fn factor(&mut self, joins: &mut Joins) -> Option<()> {
-        if self.is_symbol("(") && !begins_query(self.text, self.at + 1) {
+        if self.is_symbol("(") && !self.is_query(self.at) {
             let inner = self.take_parentheses()?;
             let mut reader = Reader {
                 text: self.text,
@@ -178,6 +194,7 @@ impl Reader<'_, '_> {
             return Some(());
         }
         self.take_word("LATERAL");
+        let start = self.at;
         let what = if self.is_symbol("(") {
             let inner = self.take_parentheses()?;
             Factor::Derived(Box::new(Query::read(self.text, inner)?))
@@ -203,6 +220,7 @@ impl Reader<'_, '_> {
                 },
             }
         };
+        let head = start..self.at;
         // Neither partitions nor versions of the past are understood.
         if self.is_word("PARTITION") || self.is_word("FOR") {
             return None;
@@ -238,6 +256,7 @@ impl Reader<'_, '_> {
             alias,
             may_miss: false,
             on: None,
+            head,
         });
         Some(())
     }

@@ -275,14 +275,18 @@ impl<'p> Known<'p, '_> {
         let Some(column) = self.text.name(name.end - 1) else {
             return Found::Doubt;
         };
-        let qualifier = match name.len() {
-            1 => None,
-            3 => match self.text.name(name.start) {
-                Some(qualifier) => Some(qualifier),
-                None => return Found::Doubt,
-            },
-            // With the database.
+        let (schema, qualifier) = match name.len() {
+            1 => (None, None),
+            3 => (None, Some(name.start)),
+            5 => (Some(name.start), Some(name.start + 2)),
             _ => return Found::Doubt,
+        };
+        let named = |at: Option<usize>| match at {
+            None => Some(None),
+            Some(at) => self.text.name(at).map(Some),
+        };
+        let (Some(schema), Some(qualifier)) = (named(schema), named(qualifier)) else {
+            return Found::Doubt;
         };
         let mut found = Found::None;
         for (number, factor) in scope.block.from.factors.iter().enumerate() {
@@ -291,6 +295,15 @@ impl<'p> Known<'p, '_> {
                 .is_some_and(|name| factor.goes_by() != Some(&**name))
             {
                 continue;
+            }
+            if let Some(schema) = &schema {
+                let its = match (&factor.alias, &factor.what) {
+                    (None, Factor::Named { schema, .. }) => schema.as_deref().or(self.database),
+                    _ => None,
+                };
+                if its != Some(&**schema) {
+                    continue;
+                }
             }
             let Some(columns) = &scope.columns[number] else {
                 return Found::Doubt;
