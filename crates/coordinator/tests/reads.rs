@@ -120,9 +120,17 @@ async fn in_transactions(pair: &mut Pair) {
         "START TRANSACTION READ ONLY",
         join,
         "COMMIT",
+        "INSERT INTO si (k, n, d) SELECT 100 + k, SUM(n), AVG(d) FROM h2 WHERE k > 3 GROUP BY k",
+        "SELECT * FROM si ORDER BY k",
+        "BEGIN",
+        "REPLACE si (k, n) (SELECT k, n FROM h1 WHERE k = 5)",
+        "ROLLBACK",
+        "SELECT COUNT(*) FROM si",
     ] {
         same(pair, statement).await;
     }
+    pair.refused("INSERT INTO h1 SELECT * FROM h2", "insert-select")
+        .await;
 }
 
 /// The binary protocol, with parameters.

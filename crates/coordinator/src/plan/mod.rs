@@ -180,10 +180,7 @@ fn about_distributed(
         }
         "INSERT" | "REPLACE" => match insert::insert(tokens, catalogue, topology, facts)? {
             Some(insert) => Ok(Plan::Insert(Box::new(insert))),
-            None => Err(Refusal::new(
-                "insert-select",
-                "INSERT … SELECT with distributed tables is not supported",
-            )),
+            None => into_single(tokens, catalogue, topology, facts),
         },
         "UPDATE" | "DELETE" => modify(tokens, catalogue, topology, facts),
         "SHOW" => Ok(show(tokens, catalogue, facts)),
@@ -223,6 +220,39 @@ fn read(
         });
     }
     let plan = read::plan(tokens.text, catalogue, topology, facts)?;
+    Ok(Plan::Read(Box::new(plan)))
+}
+
+/// `INSERT … SELECT` into a table that home has alone: it runs there, over gathered rows.
+fn into_single(
+    tokens: &Tokens<'_>,
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
+) -> Result<Plan, Refusal> {
+    let unsupported = || {
+        Refusal::new(
+            "insert-select",
+            "INSERT … SELECT into a distributed table is not supported",
+        )
+    };
+    let mut at = 1;
+    while matches!(
+        tokens.word(at).as_str(),
+        "LOW_PRIORITY" | "HIGH_PRIORITY" | "IGNORE" | "INTO"
+    ) {
+        at += 1;
+    }
+    let rest = tokens.list.get(at..).unwrap_or_default();
+    let (schema, name, _) = text::table_name(rest, facts.dialect).ok_or_else(unsupported)?;
+    let schema = schema
+        .or_else(|| facts.database.clone())
+        .ok_or_else(unsupported)?;
+    if catalogue.get(&schema, &name).is_some() {
+        return Err(unsupported());
+    }
+    let mut plan = read::plan(tokens.text, catalogue, topology, facts)?;
+    plan.writes = true;
     Ok(Plan::Read(Box::new(plan)))
 }
 

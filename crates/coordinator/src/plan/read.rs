@@ -46,6 +46,8 @@ pub struct ReadPlan {
     pub nodes: Vec<u16>,
     /// Rows are locked: each node must be read in the session's own transaction.
     pub locks: bool,
+    /// The statement writes at home.
+    pub writes: bool,
 }
 
 impl ReadPlan {
@@ -166,6 +168,7 @@ pub fn plan_over(statement: &[u8], tables: &Tables, facts: &Facts) -> Result<Rea
             recipes: vec![recipe],
             nodes,
             locks: false,
+            writes: false,
         });
     };
     check(&text, tables)?;

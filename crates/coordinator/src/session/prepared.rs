@@ -115,6 +115,11 @@ impl Session {
         match plan {
             Plan::Read(plan) => {
                 self.begin_if_wanted().await?;
+                if plan.writes {
+                    self.refuse_locked()?;
+                    self.restore_last_insert_id(text).await?;
+                    self.nodes.wrote(Topology::HOME);
+                }
                 // Home has prepared the statement as it stands, which the last recipe leaves.
                 let last = plan.recipes.len() - 1;
                 if plan.plain().statement.is_some() {

@@ -20,6 +20,11 @@ impl Session {
         text: &[u8],
         more: bool,
     ) -> Result<Copied, Failure> {
+        if plan.writes {
+            self.refuse_locked()?;
+            self.restore_last_insert_id(text).await?;
+            self.nodes.wrote(Topology::HOME);
+        }
         let manner = self.manner();
         let mut from = 0;
         loop {

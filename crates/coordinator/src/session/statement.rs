@@ -306,7 +306,7 @@ impl Session {
         Ok(())
     }
 
-    fn refuse_locked(&self) -> Result<(), Failure> {
+    pub(super) fn refuse_locked(&self) -> Result<(), Failure> {
         let Some(reason) = self.instance.write_lock() else {
             return Ok(());
         };

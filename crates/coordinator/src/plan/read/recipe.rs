@@ -8,7 +8,7 @@ use super::query::{Block, Part, Query};
 use super::rewrite::Rewriter;
 use super::scope::{Ctes, Known, Source};
 use super::tables::{Placement, Tables};
-use super::text::{Span, Text, quoted};
+use super::text::{Span, Text, begins_query, quoted};
 use super::{Facts, ReadPlan};
 
 /// The ways to answer a statement, the fastest first.
@@ -24,8 +24,14 @@ pub(super) fn recipes(
         database: facts.database.as_deref(),
         pipes_concat: facts.pipes_concat,
     };
-    let query = Query::read(text, 0..text.len());
-    let Some(query) = query else {
+    let Some(query) = Query::read(text, 0..text.len()) else {
+        if let Some(recipe) = into_table(&known) {
+            return ReadPlan {
+                recipes: vec![recipe],
+                nodes,
+                ..ReadPlan::default()
+            };
+        }
         let names = plain::all_names(text);
         // A star may stand anywhere.
         let has_star =
@@ -45,6 +51,7 @@ pub(super) fn recipes(
             }],
             nodes,
             locks,
+            writes: false,
         };
     };
     let mut locks = false;
@@ -84,7 +91,25 @@ pub(super) fn recipes(
         recipes,
         nodes,
         locks,
+        writes: false,
     }
+}
+
+/// What the query of an `INSERT … SELECT` wants, which runs as it stands.
+fn into_table(known: &Known<'_, '_>) -> Option<Recipe> {
+    let text = known.text;
+    if !text.is_any(0, &["INSERT", "REPLACE"]) {
+        return None;
+    }
+    let start = (1..text.len()).find(|&at| begins_query(text, at))?;
+    // The names of columns before it are in parentheses of their own.
+    let query = Query::read(text, start..text.len())?;
+    let mut locks = false;
+    query.each_block(&mut |block| locks |= block.lock.is_some() || block.into.is_some());
+    (!locks).then(|| Recipe {
+        fills: plain_fills(known, &query, BTreeSet::new()),
+        statement: None,
+    })
 }
 
 /// The tables that are gathered under their own names.
