@@ -37,6 +37,7 @@ async fn definitions_and_writes_are_as_on_one_server() {
     definitions(&mut pair).await;
     writes(&world, &mut pair).await;
     refusals(&mut pair).await;
+    collected(&world, &mut pair).await;
     prepared(&world, &mut pair).await;
     transactions(&world, &mut pair).await;
     redefined(&world, &mut pair).await;
@@ -223,9 +224,6 @@ async fn refusals(pair: &mut Pair) {
             "DELETE FROM orders WHERE id IN (SELECT a FROM single)",
             "write-subquery",
         ),
-        ("INSERT INTO orders (id) VALUES (1 + 1)", "insert-key"),
-        ("INSERT INTO orders (customer) VALUES (1)", "insert-key"),
-        ("INSERT INTO kinds VALUES (9, RAND())", "broadcast-write"),
         ("UPDATE orders SET note = @@hostname", "system-variable"),
         (
             "UPDATE orders SET note = CONNECTION_ID()",
@@ -240,6 +238,79 @@ async fn refusals(pair: &mut Pair) {
     ] {
         pair.refused(statement, code).await;
     }
+}
+
+/// Rows that are made at home.
+async fn collected(world: &World, pair: &mut Pair) {
+    for statement in [
+        "CREATE TABLE odd (id INT AUTO_INCREMENT PRIMARY KEY, f FLOAT, d DOUBLE, b BIT(5), x VARBINARY(9), \
+         t TIMESTAMP NULL, j TEXT CHARACTER SET latin1, e ENUM('a', 'b''c'), g INT AS (id + 1) VIRTUAL, \
+         n DECIMAL(20, 6))",
+        "INSERT INTO orders (id, customer) VALUES (1 + 600, 1), (CONNECTION_ID() * 0 + 602, 2)",
+        "INSERT INTO orders (customer) VALUES (1)",
+        "INSERT INTO orders (id, customer) SELECT id + 1000, customer + 1 FROM orders WHERE id < 10 ORDER BY id",
+        "INSERT INTO orders (id, customer) SELECT id + 1000, customer FROM orders WHERE id = 2",
+        "INSERT IGNORE INTO orders (id, customer) SELECT id + 1001, customer FROM orders WHERE id < 5",
+        "SHOW WARNINGS",
+        "REPLACE INTO orders (id, customer) SELECT id + 1000, 5 FROM orders WHERE id < 3",
+        "INSERT INTO orders (id, customer) SELECT 1001, 6 ON DUPLICATE KEY UPDATE customer = 66",
+        "INSERT INTO orders (id, note) SELECT 3000, REPEAT('x', 100)",
+        "INSERT INTO ids (v) SELECT note FROM orders WHERE id < 3 ORDER BY id",
+        "SELECT LAST_INSERT_ID()",
+        "INSERT INTO kinds SELECT id, note FROM orders WHERE id IN (2, 3)",
+        "DELETE FROM kinds WHERE k IN (2, 3)",
+        "INSERT INTO odd (f, d, b, x, t, j, e, n) SELECT 0.1, 1e-7, 5, 'a\\0\\'b', '2024-03-31 02:30:00', 'ä\\\\', 'b''c', 1.5 \
+         UNION ALL SELECT 1 / 3, PI(), 31, X'FF00', NULL, '', NULL, -0.000001",
+        "SELECT a.customer, COUNT(*) FROM orders a GROUP BY a.customer ORDER BY 1",
+    ] {
+        if let Some(create) = statement.strip_prefix("CREATE") {
+            pair.both(&format!("CREATE{create} DISTRIBUTE BY HASH(id)"), statement)
+                .await;
+            continue;
+        }
+        pair.same(statement).await;
+    }
+    world
+        .same_rows("(SELECT id, customer, note FROM orders) o")
+        .await;
+    world.same_rows("odd").await;
+    pair.same("DROP TABLE odd").await;
+    let path = world.dir.path().join("orders.csv");
+    let rows: String = (5000..9000)
+        .map(|id| format!("{id},{},note {id}\n", id % 7))
+        .chain(["5000,1,again\n".to_owned(), "x,1\n".to_owned()])
+        .collect();
+    std::fs::write(&path, rows).expect("written");
+    let handler = || mysql_async::WhiteListFsHandler::new(vec![path.clone()]);
+    let load = format!(
+        "LOAD DATA LOCAL INFILE '{}' INTO TABLE orders FIELDS TERMINATED BY ',' (id, customer, note)",
+        path.display()
+    );
+    let mut files = Pair {
+        ours: world
+            .client_with(|it| it.local_infile_handler(Some(handler())))
+            .await,
+        plain: world
+            .plain_with(|it| it.local_infile_handler(Some(handler())))
+            .await,
+    };
+    let replace = load.replace("INTO TABLE", "REPLACE INTO TABLE");
+    let more = "INSERT INTO orders (id, customer) SELECT id + 5000, 1 FROM orders WHERE id BETWEEN 5000 AND 5010";
+    for (statement, fails) in [
+        (&*load, false),
+        ("BEGIN", false),
+        (&*replace, true),
+        (more, false),
+        ("COMMIT", false),
+        ("SELECT COUNT(*) FROM orders", false),
+    ] {
+        let seen = files.same(statement).await;
+        assert_eq!(matches!(seen[..], [Seen::Failed(..)]), fails, "{seen:?}");
+    }
+    world
+        .same_rows("(SELECT id, customer, note FROM orders) o")
+        .await;
+    pair.same("DELETE FROM orders WHERE id >= 5000").await;
 }
 
 async fn prepared(world: &World, pair: &mut Pair) {

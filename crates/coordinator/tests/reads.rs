@@ -129,8 +129,6 @@ async fn in_transactions(pair: &mut Pair) {
     ] {
         same(pair, statement).await;
     }
-    pair.refused("INSERT INTO h1 SELECT * FROM h2", "insert-select")
-        .await;
 }
 
 /// The binary protocol, with parameters.

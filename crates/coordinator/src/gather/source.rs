@@ -1,5 +1,7 @@
 //! Where rows come from, and how they get to home.
 
+use std::sync::Arc;
+
 use openpeta_mysql_wire::{Capabilities, ErrPacket};
 
 use super::columns::{ColumnType, Form};
@@ -33,11 +35,11 @@ impl<'n> Sources<'n> {
         wanted: &[u16],
         manner: Manner,
     ) -> Result<Self, Failure> {
-        let fence = nodes.instance().fence();
+        let instance = Arc::clone(nodes.instance());
         let (home, mut others) = nodes.readers(wanted, manner.in_transaction).await?;
         if !manner.in_transaction {
             // No transaction over nodes is carried out in the meantime: it is seen on all or on none.
-            let _alone = fence.write_owned().await;
+            let _alone = instance.alone(wanted).await?;
             let statement = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
             told(&mut others, statement).await?;
         }
@@ -81,8 +83,15 @@ impl<'n> Sources<'n> {
         for (node, connection) in &mut self.others {
             if fill.nodes.contains(node) {
                 let discard = error.is_some() || !fits;
-                let (failed, as_expected) =
-                    read(*node, connection, &mut target, left, types, discard).await?;
+                let taken = read(*node, connection, &mut target, left, types, discard).await;
+                let (failed, as_expected) = match taken {
+                    Ok(taken) => taken,
+                    Err(failure) => {
+                        // Home must not wait for rows that do not come.
+                        target.end().await?;
+                        return Err(failure.into());
+                    }
+                };
                 fits &= as_expected;
                 error = error.or(failed);
             }

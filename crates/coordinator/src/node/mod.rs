@@ -8,7 +8,7 @@ mod stream;
 use std::io;
 use std::path::Path;
 
-use openpeta_mysql_wire::command::{COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE};
+use openpeta_mysql_wire::command::{COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE, ReplyShape};
 use openpeta_mysql_wire::{Capabilities, ErrPacket, Packet, Reader, Status, WireError, put_packet};
 
 pub use login::{NodeLogin, UTF8MB4};
@@ -58,6 +58,8 @@ pub struct NodeConnection {
     capabilities: Capabilities,
     status: Status,
     thread_id: u32,
+    /// Replies that are still to come.
+    due: usize,
 }
 
 /// The begin of a reply that is read row by row.
@@ -99,7 +101,30 @@ impl NodeConnection {
             capabilities,
             status,
             thread_id,
+            due: 0,
         }
+    }
+
+    /// How many replies are still to come.
+    #[must_use]
+    pub fn due(&self) -> usize {
+        self.due
+    }
+
+    /// A reply was read to its end by somebody else, packet by packet.
+    pub fn replied(&mut self) {
+        self.due = self.due.saturating_sub(1);
+    }
+
+    /// Reads what is still to come, and forgets it: whoever asked does not wait any more.
+    ///
+    /// # Errors
+    /// When the connection is lost, or of no use any more.
+    pub async fn drain(&mut self) -> Result<(), NodeError> {
+        while self.due > 0 {
+            self.read_reply().await?;
+        }
+        Ok(())
     }
 
     /// What both sides have agreed upon.
@@ -135,6 +160,10 @@ impl NodeConnection {
     /// # Errors
     /// When the connection is lost.
     pub async fn send(&mut self, command: &[u8]) -> Result<(), NodeError> {
+        let byte = command.first().copied().unwrap_or_default();
+        if ReplyShape::of(byte) != ReplyShape::None {
+            self.due += 1;
+        }
         self.stream.write_packet(0, command).await?;
         Ok(())
     }
@@ -180,6 +209,7 @@ impl NodeConnection {
             command.extend_from_slice(statement.as_ref());
             put_packet(&mut out, 0, &command);
         }
+        self.due += statements.len();
         self.stream.write(&out).await?;
         let mut replies = Vec::with_capacity(statements.len());
         for _ in statements {
@@ -242,9 +272,13 @@ impl NodeConnection {
         match found {
             First::Ok(ok) => {
                 self.status = ok.head.status;
+                self.ended(self.status);
                 Ok(Started::Done(Reply::Ok(ok)))
             }
-            First::Err(error) => Ok(Started::Done(Reply::Err(error))),
+            First::Err(error) => {
+                self.replied();
+                Ok(Started::Done(Reply::Err(error)))
+            }
             First::File => Ok(Started::File {
                 sequence: packet.sequence.wrapping_add(1),
             }),
@@ -268,6 +302,13 @@ impl NodeConnection {
         Ok(columns)
     }
 
+    /// A result has come to its end, and the reply with it unless others follow.
+    fn ended(&mut self, status: Status) {
+        if !status.contains(Status::MORE_RESULTS_EXISTS) {
+            self.replied();
+        }
+    }
+
     /// The next row of a reply that was started.
     ///
     /// # Errors
@@ -275,11 +316,13 @@ impl NodeConnection {
     pub async fn next_row(&mut self) -> Result<Row, NodeError> {
         let payload = self.next_packet().await?.payload;
         if ErrPacket::is(&payload) {
+            self.replied();
             return Ok(Row::Err(ErrPacket::parse(&payload)?));
         }
         Ok(match end_of_rows(&payload, self.capabilities)? {
             Some((status, warnings)) => {
                 self.status = status;
+                self.ended(status);
                 Row::End { status, warnings }
             }
             None => Row::Row(payload),
@@ -305,6 +348,7 @@ impl NodeConnection {
         self.send(&command).await?;
         let payload = self.next_packet().await?.payload;
         if ErrPacket::is(&payload) {
+            self.replied();
             return Ok(Err(ErrPacket::parse(&payload)?));
         }
         let mut reader = Reader::new(&payload);
@@ -317,6 +361,7 @@ impl NodeConnection {
             0 => Vec::new(),
             _ => self.definitions(columns.into()).await?,
         };
+        self.replied();
         Ok(Ok(Prepared {
             id,
             parameters,

@@ -511,6 +511,12 @@ impl InsertPlan {
         self.rows.iter().filter(|row| row.id).count() as u64
     }
 
+    /// Whether each node that it runs on makes the same of it, where all nodes must.
+    #[must_use]
+    pub fn is_same_everywhere(&self) -> bool {
+        self.table.key().is_some() || !self.needs.random
+    }
+
     /// How many rows it has.
     #[must_use]
     pub fn len(&self) -> usize {

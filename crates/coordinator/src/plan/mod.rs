@@ -1,6 +1,7 @@
 //! Where a statement runs: decided out of its text, the catalogue and what is known of the session.
 //! Nothing here knows a socket.
 
+pub mod collect;
 pub mod control;
 pub mod define;
 pub mod facts;
@@ -43,6 +44,8 @@ pub enum Plan {
     },
     /// `INSERT` or `REPLACE` with rows.
     Insert(Box<InsertPlan>),
+    /// A write whose rows are made at home.
+    Collect(Box<collect::CollectPlan>),
     /// `UPDATE` or `DELETE` on several nodes.
     Modify {
         /// The nodes.
@@ -178,10 +181,20 @@ fn about_distributed(
         "SELECT" | "WITH" | "TABLE" | "VALUES" | "" if !writes(&verb, tokens) => {
             read(tokens, mentioned, catalogue, topology, facts)
         }
-        "INSERT" | "REPLACE" => match insert::insert(tokens, catalogue, topology, facts)? {
-            Some(insert) => Ok(Plan::Insert(Box::new(insert))),
-            None => into_single(tokens, catalogue, topology, facts),
+        "INSERT" | "REPLACE" => match insert::insert(tokens, catalogue, topology, facts) {
+            Ok(Some(insert)) if insert.is_same_everywhere() => Ok(Plan::Insert(Box::new(insert))),
+            Err(refusal) if refusal.packet().code != 1235 => Err(refusal),
+            Err(refusal) if refusal.to_string().contains("key-update") => Err(refusal),
+            // Its rows are not written out so that their places can be told.
+            _ => match collect::collect(tokens, catalogue, topology, facts)? {
+                Some(collect) => Ok(Plan::Collect(Box::new(collect))),
+                None => into_single(tokens, catalogue, topology, facts),
+            },
         },
+        "LOAD" => {
+            let plan = collect::load(tokens, catalogue, facts)?;
+            Ok(Plan::Collect(Box::new(plan)))
+        }
         "UPDATE" | "DELETE" => modify(tokens, catalogue, topology, facts),
         "SHOW" => Ok(show(tokens, catalogue, facts)),
         "DESC" | "DESCRIBE" | "EXPLAIN" | "USE" | "HELP" | "KILL" => Ok(Plan::Home),

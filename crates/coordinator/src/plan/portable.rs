@@ -14,6 +14,8 @@ pub struct Needs {
     pub last_insert_id: bool,
     /// It may give another result each time it is asked for.
     pub random: bool,
+    /// Times in it are those of UTC.
+    pub utc: bool,
 }
 
 /// Functions whose results belong to a connection or a server.

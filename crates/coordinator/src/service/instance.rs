@@ -8,8 +8,9 @@ use openpeta_mysql_wire::ErrPacket;
 use openpeta_sql_route::Dialect;
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{InstanceId, Secret};
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
+use super::doubt::Doubt;
 use super::ids::Ids;
 use super::intents;
 use super::life::{self, Former, Life, LifeError};
@@ -36,8 +37,7 @@ pub struct Instance {
     fence: Arc<RwLock<()>>,
     locks: TableLocks,
     ids: Ids,
-    /// Something may be in doubt.
-    doubt: Notify,
+    doubt: Doubt,
     /// Definitions are to be brought to their end before anybody relies on the catalogue.
     unfinished: AtomicBool,
 }
@@ -68,7 +68,7 @@ impl Instance {
             fence: Arc::default(),
             locks: TableLocks::default(),
             ids: Ids::default(),
-            doubt: Notify::new(),
+            doubt: Doubt::new(),
             unfinished: AtomicBool::new(true),
             config,
             id: route.instance_id.clone(),
@@ -106,6 +106,20 @@ impl Instance {
         Arc::clone(&self.fence)
     }
 
+    /// As long as this is held, no transaction over nodes is carried out, and none is in part on these.
+    ///
+    /// # Errors
+    /// When one that is in part cannot be settled.
+    pub async fn alone(&self, nodes: &[u16]) -> Result<OwnedRwLockWriteGuard<()>, ErrPacket> {
+        loop {
+            self.doubt.wait(nodes).await?;
+            let alone = Arc::clone(&self.fence).write_owned().await;
+            if self.doubt.is_settled(nodes) {
+                return Ok(alone);
+            }
+        }
+    }
+
     /// Who uses which table, and who redefines it.
     #[must_use]
     pub fn locks(&self) -> &TableLocks {
@@ -118,14 +132,10 @@ impl Instance {
         &self.ids
     }
 
-    /// Something may be in doubt on a node.
-    pub fn look_after(&self) {
-        self.doubt.notify_one();
-    }
-
-    /// Waits until something may be in doubt.
-    pub(super) async fn in_doubt(&self) {
-        self.doubt.notified().await;
+    /// What may be in doubt on the nodes.
+    #[must_use]
+    pub fn doubt(&self) -> &Doubt {
+        &self.doubt
     }
 
     /// Its id.

@@ -1,5 +1,6 @@
 //! The service: a listener for each instance that has several nodes.
 
+mod doubt;
 mod ids;
 mod instance;
 mod intents;
@@ -18,6 +19,7 @@ use openpeta_types::{InstanceId, Secret};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+pub use doubt::Doubt;
 pub use ids::Ids;
 pub use instance::Instance;
 pub use intents::{Intent, Written};

@@ -22,7 +22,7 @@ pub(super) async fn look_after(instance: Arc<Instance>) {
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = instance.in_doubt() => {}
+            () = instance.doubt().raised() => {}
         }
     }
 }
@@ -34,8 +34,14 @@ async fn settle(instance: &Instance) -> bool {
     let mut listed: Vec<TransactionId> = Vec::new();
     let mut all_reached = true;
     for node in 0..instance.topology().len() {
+        let count = instance.doubt().count();
         match settle_node(instance, node).await {
-            Ok(left) => listed.extend(left),
+            Ok(left) => {
+                if left.is_empty() {
+                    instance.doubt().settle(node, count);
+                }
+                listed.extend(left);
+            }
             Err(error) => {
                 tracing::debug!(node, %error, "a node cannot be asked what is in doubt");
                 all_reached = false;

@@ -23,6 +23,12 @@ impl Session {
     /// Passes on the whole reply to a command that was sent to a node. `more` says that others of the
     /// same command follow.
     pub(super) async fn copy_reply(&mut self, node: u16, more: bool) -> Result<Copied, Failure> {
+        let copied = self.copy_results(node, more).await?;
+        self.nodes.joined(node).replied();
+        Ok(copied)
+    }
+
+    async fn copy_results(&mut self, node: u16, more: bool) -> Result<Copied, Failure> {
         let mut copied = Copied::default();
         loop {
             let first = self.next_of(node).await?;

@@ -1,6 +1,7 @@
 //! A client's session over the nodes of an instance.
 
 mod client;
+mod collect;
 mod copy;
 mod define;
 mod failure;
@@ -85,6 +86,9 @@ async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Se
     let Some(told) = login::relay_login(&mut client, &mut home).await? else {
         return Ok(None);
     };
+    if instance.doubt().wait(&[Topology::HOME]).await.is_err() {
+        tracing::warn!("a session begins while a transaction is not carried out at home");
+    }
     let login = instance.password_of(&told.user).map(|password| NodeLogin {
         user: told.user.clone(),
         password,
@@ -153,9 +157,17 @@ impl Session {
         let Some(packet) = failure.packet() else {
             return Err(failure);
         };
+        self.nodes.drain().await?;
         if let Failure::Branch { node, source } = &failure {
             tracing::warn!(node, %source, "a node of a session was lost");
             self.nodes.lose(*node);
+        }
+        if self
+            .nodes
+            .transaction()
+            .is_some_and(|it| it.broken || it.of_statement)
+        {
+            self.nodes.roll_back().await?;
         }
         self.client.error(&packet).await
     }

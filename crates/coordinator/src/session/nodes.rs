@@ -211,6 +211,9 @@ impl Nodes {
 
     /// Makes a node part of the transaction, if there is one.
     pub(super) async fn join(&mut self, node: u16) -> Result<(), Failure> {
+        if self.transaction.as_ref().is_some_and(|it| it.broken) {
+            return Err(Failure::of_node(node, crate::node::NodeError::closed()));
+        }
         let start = match &self.transaction {
             Some(transaction) if !transaction.nodes.contains_key(&node) => transaction.start(node),
             _ => return Ok(()),
@@ -239,6 +242,8 @@ impl Nodes {
             let topology = self.instance.topology();
             let socket = topology.socket(node).map(std::path::Path::to_owned);
             let socket = socket.ok_or_else(|| failed(crate::node::NodeError::closed()))?;
+            // Where it was lost, it may not have all yet that was acknowledged.
+            self.instance.doubt().wait(&[node]).await?;
             let connection = NodeConnection::connect(&socket, &login).await;
             let branch = Branch {
                 connection: connection.map_err(failed)?,
@@ -285,9 +290,30 @@ impl Nodes {
         }
     }
 
+    /// Reads replies that nobody waits for any more: what is asked next must not be answered by them.
+    ///
+    /// # Errors
+    /// [`Failure::Home`].
+    pub(super) async fn drain(&mut self) -> Result<(), Failure> {
+        let mut lost = Vec::new();
+        for (node, branch) in &mut self.branches {
+            if branch.connection.drain().await.is_err() {
+                lost.push(*node);
+            }
+        }
+        for node in lost {
+            self.lose(node);
+        }
+        self.home.drain().await.map_err(Failure::Home)
+    }
+
     /// Lets go of a branch, whatever it does.
     pub(super) fn lose(&mut self, node: u16) {
+        self.instance.doubt().look();
         self.branches.remove(&node);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.broken |= transaction.nodes.contains_key(&node);
+        }
     }
 
     /// Lets go of all branches and of the transaction; what branches run is killed.

@@ -176,6 +176,7 @@ impl Session {
             } => Err(returning()),
             // What has no rows is answered alike, prepared or not.
             Plan::Insert(_)
+            | Plan::Collect(_)
             | Plan::Modify { .. }
             | Plan::Node { .. }
             | Plan::Control(_)
@@ -228,8 +229,11 @@ impl Session {
                 let Some(packet) = failure.packet() else {
                     return Err(failure);
                 };
+                self.nodes.drain().await?;
                 if let Failure::Branch { node, .. } = &failure {
                     self.nodes.lose(*node);
+                }
+                if self.nodes.transaction().is_some_and(|it| it.broken) {
                     self.nodes.roll_back().await?;
                 }
                 self.client.error(&packet).await?;

@@ -107,6 +107,7 @@ impl Session {
         self.client.send(payloads).await?;
         let mut copied = Copied::default();
         self.copy_rest(Topology::HOME, more, &mut copied).await?;
+        self.nodes.home().replied();
         Ok(Some(copied))
     }
 }

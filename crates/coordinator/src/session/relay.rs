@@ -13,10 +13,12 @@ impl Session {
         let home = self.nodes.home();
         home.send(command).await.map_err(Failure::Home)?;
         match command.first() {
-            Some(&COM_CHANGE_USER) => self.relay_change_of_user().await,
-            Some(&byte) => self.relay_reply(byte).await,
-            None => self.relay_reply(0).await,
+            Some(&COM_CHANGE_USER) => self.relay_change_of_user().await?,
+            Some(&byte) => self.relay_reply(byte).await?,
+            None => self.relay_reply(0).await?,
         }
+        self.nodes.home().replied();
+        Ok(())
     }
 
     async fn relay_reply(&mut self, command: u8) -> Result<(), Failure> {

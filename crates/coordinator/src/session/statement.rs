@@ -51,6 +51,12 @@ impl Session {
     /// One statement. Tells whether it failed, with the client told.
     pub(super) async fn statement(&mut self, text: &[u8], more: bool) -> Result<bool, Failure> {
         let done = self.planned(text, more).await;
+        if let Err(failure) = &done {
+            if failure.packet().is_none() {
+                return done.map(|_| true);
+            }
+            self.nodes.drain().await?;
+        }
         if self.nodes.transaction().is_some_and(|it| it.of_statement) {
             // Whatever has failed, it must not stay.
             self.nodes.roll_back().await?;
@@ -70,12 +76,11 @@ impl Session {
                 let Some(packet) = failure.packet() else {
                     return Err(failure);
                 };
-                let lost = matches!(failure, Failure::Branch { .. });
                 if let Failure::Branch { node, source } = &failure {
                     tracing::warn!(node, %source, "a node of a session was lost");
                     self.nodes.lose(*node);
                 }
-                if lost && self.nodes.transaction().is_some() {
+                if self.nodes.transaction().is_some_and(|it| it.broken) {
                     self.nodes.roll_back().await?;
                 }
                 self.after_error(packet.code).await?;
@@ -102,6 +107,7 @@ impl Session {
             let table = match &plan {
                 Plan::Node { table, .. } | Plan::Modify { table, .. } => Some(Arc::clone(table)),
                 Plan::Insert(insert) => Some(Arc::clone(&insert.table)),
+                Plan::Collect(collect) => Some(Arc::clone(&collect.table)),
                 _ => None,
             };
             if let Some(table) = table {
@@ -203,6 +209,10 @@ impl Session {
             Plan::Insert(insert) => {
                 self.refuse_locked()?;
                 self.insert(*insert, more).await
+            }
+            Plan::Collect(collect) => {
+                self.refuse_locked()?;
+                self.collect(*collect, more).await
             }
             Plan::Modify {
                 nodes,

@@ -21,6 +21,8 @@ pub struct Transaction {
     pub(super) nodes: BTreeMap<u16, bool>,
     /// Nothing may be written.
     pub read_only: bool,
+    /// A node of it is lost, and what was written there: it can only be undone.
+    pub(super) broken: bool,
     /// It is one statement's own.
     pub(super) of_statement: bool,
     /// What is run on each node before it begins there.
@@ -56,6 +58,7 @@ impl Nodes {
             id,
             nodes: BTreeMap::new(),
             read_only,
+            broken: false,
             of_statement,
             before,
             savepoints: Vec::new(),
@@ -143,9 +146,11 @@ impl Nodes {
         let result = self.carry_out(&transaction).await;
         self.instance().life().end_transaction(&id);
         if let Ok(Outcome::Committed { pending }) = &result {
-            match pending.is_empty() {
-                true => self.instance().life().log.end(id),
-                false => self.instance().look_after(),
+            if pending.is_empty() {
+                self.instance().life().log.end(id);
+            } else {
+                // It can be settled only now that nobody may still decide.
+                self.instance().doubt().look();
             }
         }
         result.map(|_| ())
@@ -179,6 +184,10 @@ impl Nodes {
                         next.extend(commit.decided(is_on_disk));
                     }
                     Action::Finish(outcome) => {
+                        if matches!(&outcome, Outcome::Committed { pending } if !pending.is_empty())
+                        {
+                            self.instance().doubt().raise();
+                        }
                         drop(fence);
                         return finished(outcome, failures);
                     }

@@ -37,7 +37,8 @@ impl Session {
                     reply.ok()?;
                 }
             }
-            let sent = connection.send_query(text).await;
+            let statement = [carried.prefix.as_bytes(), text].concat();
+            let sent = connection.send_query(statement).await;
             sent.map_err(|source| Failure::of_node(node, source))
         };
         self.client.attend(work).await?;
@@ -53,9 +54,6 @@ impl Session {
         };
         if node != Topology::HOME {
             self.diagnostics = Some(told);
-        }
-        if !carried.after.is_empty() && node == Topology::HOME {
-            self.run_at_home(&carried.after).await?;
         }
         Ok(copied)
     }
@@ -106,7 +104,7 @@ impl Session {
             .collect();
         let places: Vec<_> = parts.iter().map(|part| &part.rows[..]).collect();
         let replies = self
-            .on_nodes(&statements, &plan.needs, is_broadcast, Some(&places))
+            .on_nodes(statements, &plan.needs, is_broadcast, Some(&places))
             .await;
         if let Some(greatest) = plan.greatest_id {
             instance.ids().saw(&name, greatest).await;
@@ -164,9 +162,7 @@ impl Session {
     ) -> Result<Copied, Failure> {
         let is_broadcast = table.distribution == Distribution::Broadcast;
         let statements: Vec<_> = nodes.iter().map(|node| (*node, text.to_vec())).collect();
-        let replies = self
-            .on_nodes(&statements, needs, is_broadcast, None)
-            .await?;
+        let replies = self.on_nodes(statements, needs, is_broadcast, None).await?;
         if returning {
             return self.returned(replies, None, more).await;
         }
@@ -191,7 +187,19 @@ impl Session {
     /// the session's transaction was.
     pub(super) async fn on_nodes(
         &mut self,
-        statements: &[(u16, Vec<u8>)],
+        statements: Vec<(u16, Vec<u8>)>,
+        needs: &Needs,
+        is_broadcast: bool,
+        places: Option<&[&[usize]]>,
+    ) -> Result<Vec<Reply>, Failure> {
+        self.in_batches(vec![statements], needs, is_broadcast, places)
+            .await
+    }
+
+    /// As [`Self::on_nodes`], one batch of statements after another.
+    pub(super) async fn in_batches(
+        &mut self,
+        batches: Vec<Vec<(u16, Vec<u8>)>>,
         needs: &Needs,
         is_broadcast: bool,
         places: Option<&[&[usize]]>,
@@ -202,8 +210,54 @@ impl Session {
             let before = self.next_transaction.take();
             self.nodes.begin(before, false, true).await?;
         }
-        let savepoint = (!own).then(|| format!("SAVEPOINT {SAVEPOINT}"));
+        let mut touched: Vec<u16> = Vec::new();
+        let mut all = Vec::new();
+        let mut told = Vec::new();
+        for batch in batches {
+            let new: Vec<u16> = batch.iter().map(|(node, _)| *node).collect();
+            let savepoint = |node: &u16| !own && !touched.contains(node);
+            let with_savepoint: Vec<u16> = new.iter().copied().filter(savepoint).collect();
+            let replies = self.batch(&batch, &carried, &with_savepoint).await?;
+            for node in new {
+                if !touched.contains(&node) {
+                    touched.push(node);
+                }
+            }
+            match self.judge(&batch, replies, is_broadcast, places).await {
+                Ok((replies, diagnostics)) => {
+                    all.extend(replies);
+                    told.extend(diagnostics);
+                }
+                Err(failure) => {
+                    // The caller rolls back what is a transaction of its own.
+                    let code = failure.packet().map_or(0, |error| error.code);
+                    if !own && !super::is_rolled_back(code) {
+                        self.undo_statement(&touched).await?;
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        self.diagnostics = Some(told);
+        if own {
+            self.nodes.commit().await?;
+        }
+        Ok(all)
+    }
+
+    /// Sends statements to nodes at once, and reads the reply to each.
+    async fn batch(
+        &mut self,
+        statements: &[(u16, Vec<u8>)],
+        carried: &Carried,
+        with_savepoint: &[u16],
+    ) -> Result<Vec<Reply>, Failure> {
         let nodes = &mut self.nodes;
+        let savepoint = format!("SAVEPOINT {SAVEPOINT}");
+        let ahead = |node: &u16| {
+            let savepoint = with_savepoint.contains(node).then_some(&savepoint);
+            carried.before.iter().chain(savepoint)
+        };
         let work = async {
             for (node, _) in statements {
                 nodes.node(*node).await?;
@@ -212,9 +266,10 @@ impl Session {
             for (node, statement) in statements {
                 let connection = nodes.node(*node).await?;
                 let failed = |source| Failure::of_node(*node, source);
-                for before in carried.before.iter().chain(&savepoint) {
+                for before in ahead(node) {
                     connection.send_query(before).await.map_err(failed)?;
                 }
+                let statement = [carried.prefix.as_bytes(), statement].concat();
                 connection.send_query(statement).await.map_err(failed)?;
             }
             let mut replies = Vec::new();
@@ -222,7 +277,7 @@ impl Session {
                 let connection = nodes.joined(*node);
                 let failed = |source| Failure::of_node(*node, source);
                 let mut failure = None;
-                for _ in carried.before.iter().chain(&savepoint) {
+                for _ in ahead(node) {
                     if let Reply::Err(error) = connection.read_reply().await.map_err(failed)? {
                         failure.get_or_insert(error);
                     }
@@ -232,30 +287,18 @@ impl Session {
             }
             Ok(replies)
         };
-        let replies = self.client.attend(work).await?;
-        let result = self.judge(statements, replies, is_broadcast, places).await;
-        if !carried.after.is_empty() {
-            self.clear(statements, &carried.after).await?;
+        self.client.attend(work).await
+    }
+
+    /// Undoes what the statement has done on these nodes, within the session's transaction.
+    async fn undo_statement(&mut self, nodes: &[u16]) -> Result<(), Failure> {
+        for node in nodes {
+            let failed = |source| Failure::of_node(*node, source);
+            let back = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
+            let reply = self.nodes.joined(*node).query(back).await;
+            reply.map_err(failed)?.ok()?;
         }
-        match result {
-            Ok(replies) => {
-                if own {
-                    self.nodes.commit().await?;
-                }
-                Ok(replies)
-            }
-            Err(failure) => {
-                // The caller rolls back what is a transaction of its own.
-                let undone = failure
-                    .packet()
-                    .is_some_and(|error| super::is_rolled_back(error.code));
-                if !own && !undone {
-                    let back = vec![format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}")];
-                    self.clear(statements, &back).await?;
-                }
-                Err(failure)
-            }
-        }
+        Ok(())
     }
 
     /// Whether all nodes have done what they were asked for.
@@ -265,7 +308,7 @@ impl Session {
         replies: Vec<Reply>,
         is_broadcast: bool,
         places: Option<&[&[usize]]>,
-    ) -> Result<Vec<Reply>, Failure> {
+    ) -> Result<(Vec<Reply>, Vec<Diagnostic>), Failure> {
         let mut told = Vec::new();
         let mut failures = Vec::new();
         for (at, ((node, _), reply)) in statements.iter().zip(&replies).enumerate() {
@@ -291,7 +334,7 @@ impl Session {
             return Err(error.into());
         }
         told.sort_by_key(|(row, _)| *row);
-        let told = told.into_iter().map(|(_, diagnostic)| diagnostic).collect();
+        let told: Vec<_> = told.into_iter().map(|(_, diagnostic)| diagnostic).collect();
         if is_broadcast {
             let counts = |reply: &Reply| match reply {
                 Reply::Ok(ok) => Some((ok.head.affected_rows, ok.info.clone())),
@@ -302,32 +345,7 @@ impl Session {
                 return Err(broadcast_random().into());
             }
         }
-        self.diagnostics = Some(told);
-        Ok(replies)
-    }
-
-    /// Runs statements on the nodes that others ran on; they must not fail.
-    async fn clear(
-        &mut self,
-        statements: &[(u16, Vec<u8>)],
-        wanted: &[String],
-    ) -> Result<(), Failure> {
-        for (node, _) in statements {
-            let connection = self.nodes.joined(*node);
-            let replies = connection.query_all(wanted).await;
-            for reply in replies.map_err(|source| Failure::of_node(*node, source))? {
-                reply.ok()?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn run_at_home(&mut self, statements: &[String]) -> Result<(), Failure> {
-        let replies = self.nodes.home().query_all(statements).await;
-        for reply in replies.map_err(Failure::Home)? {
-            reply.ok()?;
-        }
-        Ok(())
+        Ok((replies, told))
     }
 
     /// Sends the rows that a write gave back; in the order of its rows, if that is known.
@@ -373,15 +391,18 @@ impl Session {
     /// What must be set on nodes before a statement runs there, and behind it.
     async fn carried(&mut self, needs: &Needs, several: bool) -> Result<Carried, Failure> {
         let mut carried = Carried::default();
+        let mut set = Vec::new();
         if let Some(fixed) = &self.fixed_timestamp {
-            carried.before.push(format!("SET timestamp = {fixed}"));
+            set.push(format!("timestamp={fixed}"));
         } else if several {
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
-            let now = format!("{}.{:06}", now.as_secs(), now.subsec_micros());
-            carried.before.push(format!("SET timestamp = {now}"));
-            carried.after.push("SET timestamp = DEFAULT".to_owned());
+            set.push(format!(
+                "timestamp={}.{:06}",
+                now.as_secs(),
+                now.subsec_micros()
+            ));
         }
         if needs.last_insert_id {
             let id = match self.last_insert_id {
@@ -391,7 +412,13 @@ impl Session {
                     .await?
                     .unwrap_or_default(),
             };
-            carried.before.push(format!("SET last_insert_id = {id}"));
+            set.push(format!("last_insert_id={id}"));
+        }
+        if needs.utc {
+            set.push("time_zone='+00:00'".to_owned());
+        }
+        if !set.is_empty() {
+            carried.prefix = format!("SET STATEMENT {} FOR ", set.join(","));
         }
         for variable in &needs.variables {
             let name = String::from_utf8_lossy(variable).into_owned();
@@ -433,25 +460,27 @@ impl Session {
     }
 }
 
-/// What goes before and behind a statement on a node.
+/// What goes before a statement on a node.
 #[derive(Debug, Default)]
 struct Carried {
+    /// Statements of their own.
     before: Vec<String>,
-    after: Vec<String>,
+    /// What the statement begins with.
+    prefix: String,
 }
 
 /// What nodes have done together.
 #[derive(Debug, Default)]
-struct Sum {
-    affected: u64,
-    warnings: u16,
-    duplicates: u64,
+pub(super) struct Sum {
+    pub affected: u64,
+    pub warnings: u16,
+    pub duplicates: u64,
     /// Rows matched and changed.
     matched: Option<(u64, u64)>,
 }
 
 impl Sum {
-    fn add(&mut self, reply: &Reply) {
+    pub fn add(&mut self, reply: &Reply) {
         let Reply::Ok(ok) = reply else { return };
         self.affected += ok.head.affected_rows;
         self.warnings = self.warnings.saturating_add(ok.head.warnings);

@@ -38,6 +38,8 @@ pub struct World {
     pub plain: NodeId,
     pub route: Arc<InstanceRoute>,
     pub coordinators: Option<Coordinators>,
+    /// What its sessions run on; ends with it.
+    runtime: Option<tokio::runtime::Runtime>,
     pub config: CoordinatorsConfig,
     // Dropped last, after the processes in it.
     pub dir: tempfile::TempDir,
@@ -82,6 +84,7 @@ impl World {
             plain,
             route,
             coordinators: None,
+            runtime: None,
             config,
             dir,
         };
@@ -91,18 +94,54 @@ impl World {
 
     /// Begins a life of the coordinator.
     pub fn open(&mut self) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let coordinators = Coordinators::open(self.config.clone()).expect("open");
+        let entered = runtime.enter();
         coordinators.publish(&self.route).expect("served");
+        drop(entered);
         self.coordinators = Some(coordinators);
+        self.runtime = Some(runtime);
+    }
+
+    /// Ends the life of the coordinator in the midst of everything, as if its process were killed.
+    pub fn close(&mut self) {
+        self.coordinators = None;
+        if let Some(runtime) = self.runtime.take() {
+            // Not from within another runtime's worker.
+            let ended =
+                std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(10)));
+            ended.join().expect("it ends");
+        }
     }
 
     pub fn coordinators(&self) -> &Coordinators {
         self.coordinators.as_ref().expect("open")
     }
 
-    fn coordinator_socket(&self) -> PathBuf {
+    pub fn coordinator_socket(&self) -> PathBuf {
         let sharding = self.route.sharding.as_ref();
         sharding.expect("sharded").coordinator_socket.clone()
+    }
+
+    /// Kills a node and lets it come back.
+    pub async fn kill_node(&self, number: usize) {
+        let node = &self.nodes[number];
+        let process = self.engine.running(node).expect("look").expect("it runs");
+        let ended = self.engine.wait_exit(node);
+        kill("KILL", process.pid);
+        ended.await.expect("the exit is noticed");
+    }
+
+    /// Starts a node again.
+    pub async fn start_node(&self, number: usize) {
+        self.engine
+            .start_node(&self.nodes[number])
+            .await
+            .expect("it comes back");
     }
 
     /// A client of the coordinator.
@@ -149,7 +188,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.coordinators = None;
+        self.close();
         for found in self.engine.list_processes().unwrap_or_default() {
             kill("KILL", found.process.pid);
             let deadline = Instant::now() + Duration::from_secs(10);
@@ -230,13 +269,25 @@ async fn connect(
     password: &str,
     change: impl FnOnce(OptsBuilder) -> OptsBuilder,
 ) -> Conn {
+    try_connect(socket, user, password, change)
+        .await
+        .expect("let in")
+}
+
+/// A connection, if it can be made.
+pub async fn try_connect(
+    socket: &Path,
+    user: &str,
+    password: &str,
+    change: impl FnOnce(OptsBuilder) -> OptsBuilder,
+) -> mysql_async::Result<Conn> {
     let options = OptsBuilder::default()
         .socket(Some(socket.to_string_lossy()))
         .user(Some(user))
         .pass(Some(password))
         .db_name(Some(DATABASE))
         .stmt_cache_size(0);
-    Conn::new(change(options)).await.expect("let in")
+    Conn::new(change(options)).await
 }
 
 /// A template for all tests, in cargo's target directory, if the node user gets there. Each test

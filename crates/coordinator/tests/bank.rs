@@ -1,0 +1,280 @@
+//! Money is moved between accounts on several nodes while nodes, and the coordinator, are killed: none
+//! comes or goes, nobody ever sees half of a transfer, and nothing stays in doubt.
+//!
+//! `OPENPETA_BANK_KILLS` says how often something is killed, `OPENPETA_SEED` makes the order.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use tokio::sync::mpsc;
+
+use crate::common::{PASSWORD, USER, World, try_connect};
+
+const ACCOUNTS: u64 = 30;
+const EACH: i64 = 1000;
+const WRITERS: u64 = 4;
+const READERS: u64 = 2;
+
+/// What happened to a transfer, or what a reader saw.
+enum Event {
+    Acknowledged(u64),
+    Refused,
+    Sum(i64),
+}
+
+struct Bank {
+    socket: PathBuf,
+    next: AtomicU64,
+    stop: AtomicBool,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl Bank {
+    async fn connect(&self) -> mysql_async::Result<Conn> {
+        let mut conn = try_connect(&self.socket, USER, PASSWORD, |it| it).await?;
+        conn.query_drop("SET innodb_lock_wait_timeout = 1").await?;
+        Ok(conn)
+    }
+
+    /// Moves money until it is told to stop.
+    async fn write(self: Arc<Self>, mut random: Random) {
+        let mut conn = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            let id = self.next.fetch_add(1, Ordering::Relaxed);
+            let done = match &mut conn {
+                Some(conn) => transfer(conn, id, &mut random).await,
+                None => match self.connect().await {
+                    Ok(connected) => {
+                        conn = Some(connected);
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            match done {
+                Ok(()) => {
+                    let _ = self.events.send(Event::Acknowledged(id));
+                    continue;
+                }
+                Err(mysql_async::Error::Server(_)) if conn.is_some() => {
+                    let rolled_back = match &mut conn {
+                        Some(conn) => conn.query_drop("ROLLBACK").await.is_ok(),
+                        None => false,
+                    };
+                    if !rolled_back {
+                        conn = None;
+                    }
+                }
+                Err(_) => conn = None,
+            }
+            let _ = self.events.send(Event::Refused);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sums up until it is told to stop.
+    async fn read(self: Arc<Self>) {
+        let mut conn = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            let Some(connected) = &mut conn else {
+                conn = self.connect().await.ok();
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let sum = connected
+                .query_first("SELECT SUM(money) FROM account")
+                .await;
+            match sum {
+                Ok(Some(sum)) => {
+                    let _ = self.events.send(Event::Sum(sum));
+                }
+                Ok(None) => panic!("a sum is a row"),
+                Err(mysql_async::Error::Server(_)) => {}
+                Err(_) => conn = None,
+            }
+        }
+    }
+}
+
+/// A transfer: within a transaction of several statements, or by one statement over nodes.
+async fn transfer(conn: &mut Conn, id: u64, random: &mut Random) -> mysql_async::Result<()> {
+    let from = random.below(ACCOUNTS);
+    let to = (from + 1 + random.below(ACCOUNTS - 1)) % ACCOUNTS;
+    let amount = 1 + random.below(9);
+    let rows: Vec<_> = (0..3)
+        .map(|part| format!("({id}, {part}, {from}, {to}, {amount})"))
+        .collect();
+    let ledger = format!("INSERT INTO ledger VALUES {}", rows.join(", "));
+    if random.below(4) < 1 {
+        conn.query_drop(format!(
+            "UPDATE account SET money = money + IF(id = {from}, -{amount}, {amount}) \
+             WHERE id IN ({from}, {to})"
+        ))
+        .await?;
+        return conn.query_drop(ledger).await;
+    }
+    for statement in [
+        "BEGIN".to_owned(),
+        format!("UPDATE account SET money = money - {amount} WHERE id = {from}"),
+        ledger,
+        format!("UPDATE account SET money = money + {amount} WHERE id = {to}"),
+        "COMMIT".to_owned(),
+    ] {
+        conn.query_drop(statement).await?;
+    }
+    Ok(())
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    let value = std::env::var(name).ok();
+    value.map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_is_moved_whole_or_not_at_all() {
+    let mut world = World::new().await;
+    let mut conn = world.client().await;
+    let rows: Vec<_> = (0..ACCOUNTS).map(|id| format!("({id}, {EACH})")).collect();
+    for statement in [
+        "CREATE TABLE account (id INT PRIMARY KEY, money BIGINT NOT NULL) DISTRIBUTE BY HASH(id)",
+        "CREATE TABLE ledger (id BIGINT, part INT, source INT, target INT, amount INT, \
+         PRIMARY KEY (id, part)) DISTRIBUTE BY HASH(part)",
+        &format!("INSERT INTO account VALUES {}", rows.join(", ")),
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    let mut random = Random(setting("OPENPETA_SEED", 7));
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let bank = Arc::new(Bank {
+        socket: world.coordinator_socket(),
+        next: AtomicU64::new(1),
+        stop: AtomicBool::new(false),
+        events: sender,
+    });
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..WRITERS {
+        workers.spawn(Arc::clone(&bank).write(Random(random.below(u64::MAX))));
+    }
+    for _ in 0..READERS {
+        workers.spawn(Arc::clone(&bank).read());
+    }
+    let mut acknowledged = BTreeSet::new();
+    let mut sums = 0_u64;
+    let mut take = async |count: u64| {
+        let mut taken = 0;
+        while taken < count {
+            match events.recv().await.expect("they go on") {
+                Event::Acknowledged(id) => {
+                    acknowledged.insert(id);
+                    taken += 1;
+                }
+                Event::Refused => taken += 1,
+                Event::Sum(sum) => {
+                    sums += 1;
+                    assert_eq!(
+                        sum,
+                        ACCOUNTS as i64 * EACH,
+                        "a reader saw half of a transfer"
+                    );
+                }
+            }
+        }
+    };
+    for _ in 0..setting("OPENPETA_BANK_KILLS", 4) {
+        take(10 + random.below(30)).await;
+        match random.below(4) as usize {
+            3 => {
+                world.close();
+                world.open();
+            }
+            node => {
+                world.kill_node(node).await;
+                take(3).await;
+                world.start_node(node).await;
+            }
+        }
+        take(5).await;
+        settled(&world).await;
+    }
+    take(20).await;
+    bank.stop.store(true, Ordering::Relaxed);
+    while workers.join_next().await.is_some_and(|ended| ended.is_ok()) {}
+    while let Ok(event) = events.try_recv() {
+        if let Event::Acknowledged(id) = event {
+            acknowledged.insert(id);
+        }
+    }
+    check(&world, &acknowledged, sums).await;
+}
+
+/// Soon after all nodes are there, nothing is in doubt any more that was in doubt before.
+async fn settled(world: &World) {
+    let end = Instant::now() + Duration::from_secs(30);
+    let mut before: Option<BTreeSet<Vec<u8>>> = None;
+    loop {
+        let mut now = BTreeSet::new();
+        for node in 0..3 {
+            let rows: Vec<(i64, i64, i64, Vec<u8>)> = world
+                .node(node)
+                .await
+                .query("XA RECOVER")
+                .await
+                .expect("listed");
+            now.extend(rows.into_iter().map(|row| row.3));
+        }
+        let left = match &before {
+            None => now.clone(),
+            Some(before) => before.intersection(&now).cloned().collect(),
+        };
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "something stays in doubt: {left:?}");
+        before = Some(left);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn check(world: &World, acknowledged: &BTreeSet<u64>, sums: u64) {
+    settled(world).await;
+    let mut conn = world.client().await;
+    let sum: Option<(i64, u64)> = conn
+        .query_first("SELECT SUM(money), COUNT(*) FROM account")
+        .await
+        .expect("read");
+    assert_eq!(sum, Some((ACCOUNTS as i64 * EACH, ACCOUNTS)));
+    let torn: Vec<(u64, u64)> = conn
+        .query("SELECT id, COUNT(*) FROM ledger GROUP BY id HAVING COUNT(*) <> 3")
+        .await
+        .expect("read");
+    assert!(torn.is_empty(), "committed in part: {torn:?}");
+    let entered: Vec<u64> = conn
+        .query("SELECT DISTINCT id FROM ledger")
+        .await
+        .expect("read");
+    let entered: BTreeSet<u64> = entered.into_iter().collect();
+    let lost: Vec<_> = acknowledged.difference(&entered).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    assert!(
+        !acknowledged.is_empty() && sums > 0,
+        "{} {sums}",
+        acknowledged.len()
+    );
+}
