@@ -3,6 +3,7 @@
 mod bank;
 mod common;
 mod distributed;
+mod documented;
 mod reads;
 mod reads_support;
 mod sessions;
