@@ -67,7 +67,40 @@ async fn reads_over_nodes_are_those_of_one_server() {
     in_transactions(&mut pair).await;
     prepared(&mut pair).await;
     views(&mut pair).await;
+    routes(&mut pair).await;
     queries_of_tpch(&layout, &mut pair).await;
+}
+
+/// What is told of a statement's route, without what the plan alone decides.
+async fn routes(pair: &mut Pair) {
+    for (statement, expected) in [
+        ("SELECT 1", "single-partition statement 0"),
+        ("SELECT * FROM h1 WHERE k = 7", "single-partition read 1"),
+        (
+            "SELECT COUNT(*) FROM h1",
+            "multi-partition read 0, 1, 2; multi-partition read 0",
+        ),
+        ("INSERT INTO h1 (k, n) VALUES (1, 1)", "write 0, 1, 2"),
+        ("DELETE FROM h1", "multi-partition write 0, 1, 2"),
+    ] {
+        let Result::Rows(_, rows) =
+            result(&mut pair.ours, &format!("EXPLAIN ROUTE {statement}"), false).await
+        else {
+            panic!("{statement} is not explained");
+        };
+        let told = rows.into_iter().map(|row| {
+            let text =
+                |value: &mysql_async::Value| -> String { mysql_async::from_value(value.clone()) };
+            format!("{} {}", text(&row[0]), text(&row[2]))
+        });
+        assert_eq!(told.collect::<Vec<_>>().join("; "), expected, "{statement}");
+    }
+    let refused = result(
+        &mut pair.ours,
+        "EXPLAIN ROUTE INSERT INTO h1 SELECT * FROM h2",
+        false,
+    );
+    assert!(matches!(refused.await, Result::Failed(1235, _)));
 }
 
 async fn views(pair: &mut Pair) {

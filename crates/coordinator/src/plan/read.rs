@@ -57,22 +57,33 @@ impl ReadPlan {
         self.recipes.last().expect("there is always one")
     }
 
-    /// What it does, for people: a line each.
+    /// What it does, for people: on which nodes, and what.
     #[must_use]
-    pub fn explain(&self) -> Vec<String> {
-        let recipe = self.recipes.first();
-        let fills = recipe.into_iter().flat_map(|recipe| &recipe.fills);
-        let lines = fills.map(|fill| {
-            let nodes: Vec<_> = fill.nodes.iter().map(u16::to_string).collect();
-            let query = [&fill.before[..], b"...", &fill.behind].concat();
-            format!(
-                "gather {} from nodes {}: {}",
-                fill.about,
-                nodes.join(", "),
-                String::from_utf8_lossy(query.trim_ascii())
-            )
+    pub fn explain(&self) -> Vec<(Vec<u16>, String)> {
+        let Some(recipe) = self.recipes.first() else {
+            return Vec::new();
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
+        let gathers = recipe.fills.iter().map(|fill| {
+            let columns = fill.columns.iter().map(|column| &column.expression[..]);
+            let columns = columns.collect::<Vec<_>>().join(&b", "[..]);
+            let query = [&fill.before[..], &columns, &fill.behind].concat();
+            let told = format!("{} for {}: {}", fill.about, fill.table, text(&query));
+            (fill.nodes.clone(), told)
         });
-        lines.collect()
+        let mut lines: Vec<_> = gathers.collect();
+        let last = match &recipe.statement {
+            None => "the statement itself, over these".to_owned(),
+            Some(pieces) => {
+                let pieces = pieces.iter().map(|piece| match piece {
+                    Piece::Text(bytes) => bytes.clone(),
+                    Piece::Whole { of, .. } => of.to_string().into_bytes(),
+                });
+                text(&pieces.collect::<Vec<_>>().concat())
+            }
+        };
+        lines.push((vec![Topology::HOME], last));
+        lines
     }
 }
 

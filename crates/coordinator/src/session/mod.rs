@@ -4,6 +4,7 @@ mod client;
 mod collect;
 mod copy;
 mod define;
+mod explain;
 mod failure;
 mod login;
 mod nodes;

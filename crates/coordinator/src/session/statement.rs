@@ -6,6 +6,7 @@ use openpeta_mysql_wire::command::COM_QUERY;
 use openpeta_mysql_wire::{Capabilities, ErrPacket, OkPacket, Status};
 
 use super::copy::Copied;
+use super::explain::explained;
 use super::{Failure, Session};
 use crate::Refusal;
 use crate::catalogue::Catalogue;
@@ -19,7 +20,11 @@ impl Session {
     /// A COM_QUERY.
     pub(super) async fn query(&mut self, command: &[u8], text: &[u8]) -> Result<(), Failure> {
         let catalogue = self.instance.catalogue().await?;
-        if catalogue.is_empty() && !may_distribute(text) && !self.knows_transaction() {
+        if catalogue.is_empty()
+            && !may_distribute(text)
+            && !self.knows_transaction()
+            && explained(text).is_none()
+        {
             self.stale = true;
             self.diagnostics = None;
             return self.relay(command).await;
@@ -101,6 +106,9 @@ impl Session {
     }
 
     async fn planned(&mut self, text: &[u8], more: bool) -> Result<Copied, Failure> {
+        if let Some(statement) = explained(text) {
+            return self.explain_route(statement, more).await;
+        }
         loop {
             let catalogue = self.instance.catalogue().await?;
             let plan = self.plan(text, &catalogue).await?;

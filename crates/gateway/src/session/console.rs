@@ -36,6 +36,13 @@ pub(super) fn begins(data: &[u8]) -> Begins {
     }
 }
 
+/// Whether the statement that begins `data` is one that the coordinator of an instance with several nodes
+/// answers: only it knows where rows are.
+#[cold]
+pub(super) fn is_about_routes(data: &[u8]) -> bool {
+    matches!(data, [_, _, _, _, COM_QUERY, b'E' | b'e', ..])
+}
+
 #[cold]
 fn begins_with(data: &[u8]) -> Begins {
     let [a, b, c, _, _, text @ ..] = data else {

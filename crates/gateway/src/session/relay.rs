@@ -305,6 +305,7 @@ impl Relay {
         }
         match console::begins(data) {
             Begins::No => false,
+            _ if shared.params.route.sharding.is_some() && console::is_about_routes(data) => false,
             Begins::Perhaps => true,
             Begins::Yes => {
                 self.change_due = true;

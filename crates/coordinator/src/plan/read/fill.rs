@@ -1,5 +1,7 @@
 //! What is made at home for a read, and the statement that reads it.
 
+use std::fmt;
+
 /// A temporary table at home, and the rows that nodes have for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fill {
@@ -66,6 +68,17 @@ pub enum Parts {
         /// A column of the type that it has.
         typed: String,
     },
+}
+
+impl fmt::Display for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(column) | Self::Sum(column) => write!(f, "SUM(`{column}`)"),
+            Self::Min(column) => write!(f, "MIN(`{column}`)"),
+            Self::Max(column) => write!(f, "MAX(`{column}`)"),
+            Self::Average { sum, count, .. } => write!(f, "SUM(`{sum}`)/SUM(`{count}`)"),
+        }
+    }
 }
 
 /// The tables that are filled in their order, and what is run then.
