@@ -235,7 +235,7 @@ async fn queries_of_tpch(layout: &Layout<'_>, pair: &mut Pair) {
     }
 }
 
-/// `OPENPETA_READS` says how many, `OPENPETA_SEED` which.
+/// `OPENPETA_READS` says how many, `OPENPETA_SEED` which; `OPENPETA_QUERY` is run over the same rows instead.
 #[expect(clippy::print_stderr, reason = "how many were refused is of interest")]
 async fn random_queries(layout: &Layout<'_>, pair: &mut Pair) {
     let number = |name: &str, default: u64| {
@@ -254,6 +254,14 @@ async fn random_queries(layout: &Layout<'_>, pair: &mut Pair) {
         .await;
     let fill = random::rows(&mut random, "si", 9, false);
     layout.single(&random::create("si", "k"), &fill).await;
+    if let Ok(query) = std::env::var("OPENPETA_QUERY") {
+        for query in [&format!("EXPLAIN ROUTE {query}"), &query] {
+            let ours = result(&mut pair.ours, query, false).await;
+            let plain = result(&mut pair.plain, query, false).await;
+            eprintln!("{query}\nours {ours:#?}\nplain {plain:#?}");
+        }
+        return;
+    }
     let (mut refused, mut failed) = (0, 0);
     for number in 0..count {
         let query = Queries {

@@ -163,6 +163,9 @@ fn described(column: &mysql_async::Column, with_origin: bool) -> String {
         ColumnType::MYSQL_TYPE_STRING if is_expression => ColumnType::MYSQL_TYPE_VAR_STRING,
         kind => kind,
     };
+    if kind == ColumnType::MYSQL_TYPE_TIMESTAMP {
+        of_plans |= ColumnFlags::UNSIGNED_FLAG;
+    }
     if is_expression {
         of_plans |= ColumnFlags::ENUM_FLAG | ColumnFlags::SET_FLAG | ColumnFlags::ZEROFILL_FLAG;
     }

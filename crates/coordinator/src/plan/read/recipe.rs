@@ -71,6 +71,10 @@ pub(super) fn recipes(
                 recipe: Recipe::default(),
                 replaced: Vec::new(),
                 has_parts: false,
+                whole: match &query.parts[..] {
+                    [Part::Block(block)] => block.span.clone(),
+                    _ => 0..0,
+                },
             };
             work.query(&query, &Vec::new());
             if work.replaced.is_empty() {
@@ -142,6 +146,8 @@ struct Work<'w, 'p, 'a> {
     /// What stands in the place of which blocks.
     replaced: Vec<(Span, Vec<Piece>)>,
     has_parts: bool,
+    /// Where the statement's only block stands.
+    whole: Span,
 }
 
 impl<'p> Work<'_, 'p, '_> {
@@ -226,6 +232,7 @@ impl<'p> Work<'_, 'p, '_> {
             fill,
             nodes,
             parts: self.parts,
+            is_whole: block.span == self.whole,
             full_group_by: self.facts.has_mode("ONLY_FULL_GROUP_BY"),
         };
         let Some(rewritten) = rewriter.rewrite() else {

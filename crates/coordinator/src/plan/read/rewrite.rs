@@ -44,6 +44,9 @@ pub(super) struct Rewriter<'r, 'p, 'a> {
     pub parts: bool,
     /// `sql_mode` has `ONLY_FULL_GROUP_BY`.
     pub full_group_by: bool,
+    /// The block is the whole statement: its values go to the client, and into no other expression,
+    /// where they could be taken for something else than the type of a column holds.
+    pub is_whole: bool,
 }
 
 /// The columns of the table at home.
@@ -154,6 +157,10 @@ impl<'p> Rewriter<'_, 'p, '_> {
                     put(&mut pieces, &column, &name);
                 }
                 continue;
+            }
+            let is_column = self.known.name_end(item.expression.start) == Some(item.expression.end);
+            if !(self.is_whole || is_column) {
+                return None;
             }
             self.is_finished(&item.expression)?;
             let column = columns.add("c", text.slice(&item.expression).to_vec());
