@@ -66,17 +66,15 @@ pub fn target(
     let (alias, at) = alias(tokens, at, facts).ok_or_else(joins)?;
     let clauses = Clauses::of(&tokens.list[at..]);
     if is_update {
-        let Some(set) = clauses.set else {
-            return Err(joins());
-        };
+        // What stands in between joins other tables.
+        let set = clauses.set.filter(|_| tokens.word(at) == "SET");
+        let set = set.ok_or_else(joins)?;
         refuse_key(&tokens.list[at..][set.0..set.1], &table, facts)?;
-    } else if clauses.set.is_some()
-        || tokens
-            .list
-            .get(at)
-            .is_some_and(|token| !starts_clause(token))
-    {
-        return Err(joins());
+    } else {
+        let follows = ["WHERE", "ORDER", "LIMIT", "RETURNING"].contains(&tokens.word(at).as_str());
+        if clauses.set.is_some() || at < tokens.list.len() && !follows {
+            return Err(joins());
+        }
     }
     let condition = clauses
         .condition

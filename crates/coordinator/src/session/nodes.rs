@@ -321,11 +321,18 @@ impl Nodes {
         if let Some(transaction) = self.transaction.take() {
             self.instance.life().end_transaction(&transaction.id);
         }
-        for (node, branch) in std::mem::take(&mut self.branches) {
+        let mut running: Vec<(u16, u32)> = std::mem::take(&mut self.branches)
+            .into_iter()
+            .filter(|(_, branch)| branch.busy || branch.connection.due() > 0)
+            .map(|(node, branch)| (node, branch.connection.thread_id()))
+            .collect();
+        if self.home.due() > 0 {
+            running.push((Topology::HOME, self.home.thread_id()));
+        }
+        for (node, thread) in running {
             let topology = self.instance.topology();
             let socket = topology.socket(node).map(std::path::Path::to_owned);
-            if let (true, Some(socket), Some(login)) = (branch.busy, socket, self.login.clone()) {
-                let thread = branch.connection.thread_id();
+            if let (Some(socket), Some(login)) = (socket, self.login.clone()) {
                 tokio::spawn(async move {
                     if let Err(error) = kill(&socket, &login, thread).await {
                         tracing::debug!(node, %error, "a branch could not be killed");

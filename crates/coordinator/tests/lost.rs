@@ -1,0 +1,162 @@
+//! Clients, homes and branches that go away in the midst of something.
+
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+
+use crate::common::{Seen, World, see};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_cut_off_leaves_nothing() {
+    let mut world = World::new().await;
+    let mut conn = world.client().await;
+    for statement in [
+        "CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(40)) DISTRIBUTE BY HASH(id)",
+        "INSERT INTO orders VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    clients_that_go(&world).await;
+    branches_that_go(&world).await;
+    definitions_that_are_cut_off(&mut world).await;
+}
+
+/// How many statements with that text run, or transactions are open, on all nodes.
+async fn left(world: &World, text: &str) -> u64 {
+    let mut count = 0;
+    for node in 0..3 {
+        let mut conn = world.node(node).await;
+        let found: Option<u64> = conn
+            .query_first(format!(
+                "SELECT (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '{text}%' \
+                 AND ID <> CONNECTION_ID()) + (SELECT COUNT(*) FROM information_schema.INNODB_TRX)"
+            ))
+            .await
+            .expect("read");
+        count += found.expect("a row");
+    }
+    count
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !is_so().await {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn clients_that_go(world: &World) {
+    let statement = "UPDATE orders SET note = SLEEP(1000)";
+    for begins in [false, true] {
+        let mut conn = world.client().await;
+        if begins {
+            conn.query_drop("BEGIN").await.expect("begun");
+            conn.query_drop("DELETE FROM orders WHERE id = 1")
+                .await
+                .expect("deleted");
+        }
+        let task = tokio::spawn(async move { conn.query_drop(statement).await });
+        until("it runs", async || left(world, "SET STATEMENT").await >= 3).await;
+        task.abort();
+        until("nothing runs", async || {
+            left(world, "SET STATEMENT").await == 0
+        })
+        .await;
+    }
+    // Nobody holds what they had locked, and what they did is undone.
+    let mut conn = world.client().await;
+    let seen = see(&mut conn, "UPDATE orders SET note = 'new'").await;
+    assert!(
+        matches!(seen[..], [Seen::Done { affected: 4, .. }]),
+        "{seen:?}"
+    );
+}
+
+async fn branches_that_go(world: &World) {
+    let mut conn = world.client().await;
+    conn.query_drop("BEGIN").await.expect("begun");
+    conn.query_drop("UPDATE orders SET note = 'half'")
+        .await
+        .expect("updated");
+    world.kill_node(2).await;
+    let seen = see(&mut conn, "UPDATE orders SET note = 'more'").await;
+    assert!(
+        matches!(&seen[..], [Seen::Failed(1429, message)] if message.contains("node-lost")),
+        "{seen:?}"
+    );
+    // What touches no other node goes on.
+    assert_eq!(see(&mut conn, "SELECT 1 + 1").await.len(), 1);
+    world.start_node(2).await;
+    let seen = see(
+        &mut conn,
+        "UPDATE orders SET note = 'whole' WHERE note = 'new'",
+    )
+    .await;
+    assert!(
+        matches!(seen[..], [Seen::Done { affected: 4, .. }]),
+        "{seen:?}"
+    );
+}
+
+/// A definition that the coordinator did not live to finish is finished by the next one.
+async fn definitions_that_are_cut_off(world: &mut World) {
+    let mut blocker = world.node(2).await;
+    blocker
+        .query_drop("LOCK TABLES shop.orders READ")
+        .await
+        .expect("locked");
+    let mut conn = world.client().await;
+    let task = tokio::spawn(async move {
+        conn.query_drop("ALTER TABLE orders ADD COLUMN extra INT DEFAULT 5")
+            .await
+    });
+    let has_it = "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_NAME = 'orders' AND COLUMN_NAME = 'extra'";
+    for node in [0, 1] {
+        let mut conn = world.node(node).await;
+        until("it is there", async || {
+            conn.query_first::<u64, _>(has_it).await.expect("read") == Some(1)
+        })
+        .await;
+    }
+    world.close();
+    assert!(task.await.expect("it ends").is_err());
+    blocker.query_drop("UNLOCK TABLES").await.expect("unlocked");
+    drop(blocker);
+    world.open();
+    let mut conn = world.client().await;
+    let seen = see(
+        &mut conn,
+        "UPDATE orders SET extra = 6 WHERE note = 'whole'",
+    )
+    .await;
+    assert!(
+        matches!(seen[..], [Seen::Done { affected: 4, .. }]),
+        "{seen:?}"
+    );
+    // One that fails on a node leaves nothing on the others.
+    world
+        .node(1)
+        .await
+        .query_drop("CREATE TABLE shop.taken (a INT)")
+        .await
+        .expect("created");
+    let create = "CREATE TABLE taken (a INT NOT NULL) DISTRIBUTE BY HASH(a)";
+    assert!(matches!(
+        see(&mut conn, create).await[..],
+        [Seen::Failed(1050, _)]
+    ));
+    for node in 0..3 {
+        let tables: Vec<String> = world
+            .node(node)
+            .await
+            .query("SHOW TABLES")
+            .await
+            .expect("shown");
+        assert_eq!(tables, ["orders"], "node {node}");
+    }
+    assert!(matches!(
+        see(&mut conn, create).await[..],
+        [Seen::Done { .. }]
+    ));
+}
