@@ -154,6 +154,9 @@ async fn writes(world: &World, pair: &mut Pair) {
         "SELECT id, customer, note FROM orders WHERE id = 1",
         "SELECT COUNT(*), MAX(note) FROM orders WHERE id = 2 AND customer = 10",
         "SELECT id FROM orders WHERE id = 3 FOR UPDATE",
+        "CREATE FUNCTION twice(n INT) RETURNS INT DETERMINISTIC RETURN 2 * n",
+        "SELECT twice(id), NOW() > '2020-01-01' FROM orders WHERE id = 3",
+        "DROP FUNCTION twice",
         "SET @c = 3, @n = 'x''y'",
         "UPDATE orders SET note = @n WHERE customer = @c",
         "INSERT INTO names VALUES ('Anna', 1), ('anna', 2), ('Bert', 1), ('Ådne', 3)",
@@ -220,6 +223,12 @@ async fn refusals(pair: &mut Pair) {
         ("DELETE FROM orders ORDER BY id LIMIT 2", "write-limit"),
         ("UPDATE orders, single SET note = 'x'", "write-join"),
         ("DELETE orders FROM orders JOIN single", "write-join"),
+        ("UPDATE orders JOIN names SET note = 'x'", "write-join"),
+        (
+            "UPDATE orders NATURAL JOIN kinds SET note = 'x'",
+            "write-join",
+        ),
+        ("DELETE FROM orders USING orders JOIN kinds", "write-join"),
         (
             "DELETE FROM orders WHERE id IN (SELECT a FROM single)",
             "write-subquery",

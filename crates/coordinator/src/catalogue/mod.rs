@@ -161,12 +161,21 @@ impl Catalogue {
     /// Whether one of the names may stand in a text, whatever the text means.
     #[must_use]
     pub fn may_be_in(&self, text: &[u8]) -> bool {
-        let has = |name: &String| {
-            let name = name.as_bytes();
-            text.windows(name.len())
-                .any(|part| part.eq_ignore_ascii_case(name))
+        let mut begins = [false; 256];
+        for name in &self.names {
+            if let Some(&first) = name.as_bytes().first() {
+                begins[usize::from(first.to_ascii_lowercase())] = true;
+                begins[usize::from(first.to_ascii_uppercase())] = true;
+            }
+        }
+        let stands_at = |at: usize| {
+            self.names.iter().any(|name| {
+                let part = text.get(at..at + name.len());
+                part.is_some_and(|part| part.eq_ignore_ascii_case(name.as_bytes()))
+            })
         };
-        self.names.iter().any(has)
+        let mut places = text.iter().enumerate();
+        places.any(|(at, byte)| begins[usize::from(*byte)] && stands_at(at))
     }
 
     /// What the names in a text stand for when they are names of tables, views or routines: with the

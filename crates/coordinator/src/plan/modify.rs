@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use openpeta_sql_route::{KeyValue, Token, pinned_by};
+use openpeta_sql_route::{KeyValue, Token, TokenKind, pinned_by};
 
 use super::Facts;
 use super::text::{Tokens, between_commas, table_name};
@@ -122,7 +122,7 @@ pub fn plain_select(
         ]
         .iter()
         .all(|word| count(word) == 0);
-    if !is_plain || tokens.has_executable || tokens.is_broken {
+    if !is_plain || tokens.has_executable || tokens.is_broken || calls_stored(tokens) {
         return None;
     }
     let from = tokens.list.iter().position(|token| token.is_word("FROM"))?;
@@ -164,6 +164,14 @@ pub fn plain_select(
         limited: false,
         returning: false,
         table,
+    })
+}
+
+/// Whether a statement may call functions that home alone has.
+fn calls_stored(tokens: &Tokens<'_>) -> bool {
+    tokens.list.windows(2).any(|pair| {
+        let is_name = matches!(pair[0].kind, TokenKind::Word | TokenKind::QuotedName);
+        is_name && pair[1].is_symbol("(") && !super::read::is_builtin(pair[0].text)
     })
 }
 

@@ -26,6 +26,8 @@ use std::collections::BTreeSet;
 pub use fill::{Fill, FillColumn, Parts, Piece, Recipe};
 pub use tables::{Column, Index, Placement, Table, Tables};
 
+pub(super) use words::is_builtin;
+
 use super::Facts;
 use crate::Refusal;
 use crate::catalogue::{Catalogue, Distribution, Indirect, Named};

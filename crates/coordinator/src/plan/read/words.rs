@@ -310,6 +310,44 @@ fn is_in(word: &[u8], words: &[&str]) -> bool {
         .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }
 
+/// Functions that depend on more, and give the same on each node of a session.
+const OF_SESSION: &[&str] = &[
+    "CURDATE",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "CURRENT_TIMESTAMP",
+    "CURRENT_USER",
+    "CURTIME",
+    "DATABASE",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "NOW",
+    "RAND",
+    "SCHEMA",
+    "SLEEP",
+    "SYSDATE",
+    "UNIX_TIMESTAMP",
+    "USER",
+    "UTC_DATE",
+    "UTC_TIME",
+    "UTC_TIMESTAMP",
+    "UUID",
+    "VERSION",
+];
+
+/// Whether a word before a parenthesis is the server's own on each node, rather than a stored function of home.
+pub(in crate::plan) fn is_builtin(word: &[u8]) -> bool {
+    let lists = [
+        FUNCTIONS,
+        BEFORE_PARENTHESES,
+        AGGREGATES,
+        OTHER_AGGREGATES,
+        OF_SESSION,
+    ];
+    let mut all = lists.into_iter().flatten();
+    all.any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// What a word in an expression is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
