@@ -66,12 +66,14 @@ pub fn put_values(
         } else if value.is_empty() {
             out.extend_from_slice(b"''");
         } else {
-            out.extend_from_slice(b"0x");
+            // A string everywhere, where `0x…` is a number to columns of numbers.
+            out.extend_from_slice(b"X'");
             for byte in value {
                 const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
                 out.push(DIGITS[usize::from(byte >> 4)]);
                 out.push(DIGITS[usize::from(byte & 15)]);
             }
+            out.push(b'\'');
         }
     }
     out.push(b')');
@@ -181,6 +183,6 @@ mod tests {
         let timestamps = [false, false, false, true, false];
         let numbers = [false, false, false, false, true];
         put_values(&mut out, &row, &timestamps, &numbers).unwrap();
-        assert_eq!(out, b"(0x61275C,NULL,'','2038-01-19 03:14:07',-1.5)");
+        assert_eq!(out, b"(X'61275C',NULL,'','2038-01-19 03:14:07',-1.5)");
     }
 }

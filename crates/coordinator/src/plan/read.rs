@@ -167,7 +167,8 @@ pub fn plan_over(statement: &[u8], tables: &Tables, facts: &Facts) -> Result<Rea
         .flat_map(|(_, table)| table.nodes.clone())
         .collect();
     let nodes: Vec<_> = nodes.into_iter().collect();
-    let Some(text) = Text::read(statement, facts.dialect) else {
+    let text = Text::read(statement, facts.dialect).filter(|text| text.has_clear_names(facts.utf8));
+    let Some(text) = text else {
         // What the server will make of it is not certain, but for the names that stand in it.
         let fill = |(key, table): &(&plain::Key, &Table)| {
             plain::fill(key, table, None, &plain::Wanted::everything())

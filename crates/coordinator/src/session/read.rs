@@ -3,6 +3,7 @@
 use openpeta_mysql_wire::{Capabilities, put_lenenc_int};
 
 use super::copy::Copied;
+use super::show::Diagnostic;
 use super::{Failure, Session};
 use crate::gather::{self, Gathered, Manner};
 use crate::node::{Reply, Started};
@@ -41,12 +42,27 @@ impl Session {
                     self.copy_as(&gathered, definitions, is_last, more).await
                 }
             };
+            if let Ok(Some(copied)) = &answered
+                && copied.warnings > 0
+            {
+                self.keep_warnings().await?;
+            }
             gather::clean_up(&mut self.nodes, &gathered).await?;
             if let Some(copied) = answered? {
                 return Ok(copied);
             }
             from = gathered.recipe + 1;
         }
+    }
+
+    /// Notes what home warned of, before it forgets.
+    async fn keep_warnings(&mut self) -> Result<(), Failure> {
+        let reply = self.nodes.home().query("SHOW WARNINGS").await;
+        if let Reply::Rows(rows) = reply.map_err(Failure::Home)? {
+            let rows = rows.texts().map_err(|error| Failure::Home(error.into()))?;
+            self.diagnostics = Some(rows.into_iter().filter_map(Diagnostic::of_row).collect());
+        }
+        Ok(())
     }
 
     /// How rows are gathered now.

@@ -353,8 +353,12 @@ impl Queries<'_> {
             2 => format!("COUNT({})", self.any_column(&alias)),
             3 => format!("SUM({})", self.exact(&alias)),
             4 => format!("AVG({})", self.exact(&alias)),
-            5 => format!("MIN({})", self.any_column(&alias)).replace(".bits", ".i"),
-            6 => format!("MAX({})", self.any_column(&alias)).replace(".bits", ".i"),
+            5 => format!("MIN({})", self.any_column(&alias))
+                .replace(".bits", ".i")
+                .replace(".z", ".i"),
+            6 => format!("MAX({})", self.any_column(&alias))
+                .replace(".bits", ".i")
+                .replace(".z", ".i"),
             7 => format!("COUNT(DISTINCT {})", self.any_column(&alias)),
             8 => format!("SUM({alias}.d) / COUNT(*) + 1"),
             _ => format!("GROUP_CONCAT(DISTINCT {alias}.n ORDER BY {alias}.n)"),

@@ -242,3 +242,28 @@ pub const QUERIES: [&str; 22] = [
      and not exists (select * from orders where o_custkey = c_custkey)) as custsale group by cntrycode \
      order by cntrycode",
 ];
+
+/// Statements beside the benchmark's own, with the greatest ratio to one server that is wanted.
+pub const OTHERS: [(&str, f64, &str); 4] = [
+    (
+        "count of all rows",
+        1.1,
+        "SELECT COUNT(*) FROM lineitem WHERE l_quantity > 3",
+    ),
+    (
+        "sums of all rows",
+        1.1,
+        "SELECT SUM(l_quantity), SUM(l_extendedprice), MAX(l_shipdate) FROM lineitem",
+    ),
+    (
+        "groups of all rows",
+        1.1,
+        "SELECT l_shipmode, COUNT(*), SUM(l_quantity) FROM lineitem GROUP BY l_shipmode ORDER BY 1",
+    ),
+    (
+        "join by the key",
+        1.5,
+        "SELECT o_orderpriority, COUNT(*), SUM(l_quantity) FROM orders JOIN lineitem \
+         ON l_orderkey = o_orderkey WHERE o_totalprice > 2000 GROUP BY o_orderpriority ORDER BY 1",
+    ),
+];

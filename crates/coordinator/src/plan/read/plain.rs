@@ -7,7 +7,7 @@ use super::from::Factor;
 use super::matter::ROW;
 use super::query::{Block, Part, Query};
 use super::scope::{Ctes, Known, Scope, Source};
-use super::tables::{Placement, Table};
+use super::tables::{Index, Placement, Table};
 use super::text::{Text, quoted};
 
 /// A table by its database and its name.
@@ -152,6 +152,11 @@ pub(super) fn fill(
         all || names.is_some_and(|names| names.contains(&table.columns[*at].name.to_lowercase()))
     };
     let mut needed: BTreeSet<usize> = (0..table.columns.len()).filter(is_named).collect();
+    // A statement may name an index itself.
+    let is_hinted = |index: &&Index| names.is_some_and(|names| names.contains(&index.name));
+    for index in table.indexes.iter().filter(is_hinted) {
+        needed.extend(&index.columns);
+    }
     // An index that forbids equal rows needs all of its columns.
     loop {
         let before = needed.len();

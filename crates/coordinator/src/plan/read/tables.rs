@@ -41,6 +41,8 @@ pub struct Column {
 pub struct Index {
     /// Its columns, by their places.
     pub columns: Vec<usize>,
+    /// Its name, in lower case.
+    pub name: String,
     /// Whether it forbids equal rows.
     pub is_unique: bool,
     /// Its definition, as a table definition has it.
@@ -129,10 +131,12 @@ impl Table {
     }
 
     fn add_index(&mut self, line: &str, is_unique: bool) -> Option<()> {
+        let mut index_name = "primary".to_owned();
         let mut rest = line.get(line.find('(')?..)?;
         // The name may have a parenthesis in it.
         if let Some(at) = line.find('`').filter(|_| !line.starts_with("PRIMARY")) {
-            let (_, after) = take_name(&line[at..])?;
+            let (name, after) = take_name(&line[at..])?;
+            index_name = name.to_lowercase();
             rest = after.trim_start();
         }
         let mut rest = rest.strip_prefix('(')?;
@@ -155,6 +159,7 @@ impl Table {
             rest = &after[end + 1..];
         }
         self.indexes.push(Index {
+            name: index_name,
             columns,
             is_unique,
             definition: line.to_owned(),

@@ -49,6 +49,17 @@ impl<'a> Text<'a> {
         })
     }
 
+    /// Whether its names can be told: those beyond ASCII only where it is in UTF-8.
+    #[must_use]
+    pub fn has_clear_names(&self, utf8: bool) -> bool {
+        let is_name =
+            |token: &&Token<'_>| matches!(token.kind, TokenKind::Word | TokenKind::QuotedName);
+        let is_clear = |token: &Token<'_>| {
+            token.text.is_ascii() || (utf8 && std::str::from_utf8(token.text).is_ok())
+        };
+        self.tokens.iter().filter(is_name).all(is_clear)
+    }
+
     /// How many tokens there are.
     #[must_use]
     pub fn len(&self) -> usize {
