@@ -40,6 +40,7 @@ async fn definitions_and_writes_are_as_on_one_server() {
     collected(&world, &mut pair).await;
     prepared(&world, &mut pair).await;
     transactions(&world, &mut pair).await;
+    single_tables(&mut pair).await;
     redefined(&world, &mut pair).await;
 }
 
@@ -411,12 +412,47 @@ async fn transactions(world: &World, pair: &mut Pair) {
     }
 }
 
+/// Single tables beside distributed ones are as ever.
+async fn single_tables(pair: &mut Pair) {
+    pair.both(
+        "CREATE TABLE beside (id INT PRIMARY KEY, v INT)",
+        "CREATE TABLE beside (id INT PRIMARY KEY, v INT)",
+    )
+    .await;
+    for statement in [
+        "ALTER TABLE beside ADD COLUMN w INT DEFAULT 3, ADD INDEX (v)",
+        "CREATE INDEX by_w ON beside (w)",
+        "INSERT INTO beside (id, v) VALUES (1, 2), (2, 3)",
+        "CREATE TEMPORARY TABLE scratch AS SELECT * FROM beside",
+        "SELECT * FROM scratch",
+        "RENAME TABLE beside TO besides",
+        "CREATE VIEW shown AS SELECT id FROM besides",
+        "SELECT * FROM shown",
+        "TRUNCATE besides",
+        "BEGIN",
+        "INSERT INTO besides VALUES (5, 6, 7)",
+        "DROP TEMPORARY TABLE scratch",
+        "SELECT * FROM shown",
+        "DROP VIEW shown",
+        "ROLLBACK",
+        "SELECT * FROM besides",
+        "DROP TABLE besides",
+        "PREPARE p FROM 'SELECT 1 + ?'",
+        "SET @a = 5",
+        "EXECUTE p USING @a",
+        "DEALLOCATE PREPARE p",
+    ] {
+        pair.same(statement).await;
+    }
+}
+
 async fn redefined(world: &World, pair: &mut Pair) {
     for statement in [
         "ALTER TABLE orders ADD COLUMN extra INT NOT NULL DEFAULT 7, ADD INDEX (note)",
         "CREATE INDEX by_extra ON orders (extra)",
         "INSERT INTO orders (id, extra) VALUES (301, 1), (302, 2), (303, 3)",
         "DROP INDEX by_extra ON orders",
+        "ANALYZE TABLE orders",
         "RENAME TABLE orders TO purchases",
         "SELECT id, extra FROM purchases WHERE id = 302",
         "SELECT id FROM orders WHERE id = 302",

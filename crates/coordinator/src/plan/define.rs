@@ -117,15 +117,22 @@ pub fn define(
             ));
         }
     }
+    let makes_table = verb == "CREATE" && about_tables && !defines_index;
+    let touches = mentioned
+        .iter()
+        .any(|(_, _, named)| matches!(named, Named::Table(_)));
+    if !makes_table && !touches {
+        return Ok(None);
+    }
     match verb.as_str() {
         "CREATE" if about_tables && !defines_index => {
             create(tokens, mentioned, catalogue, topology, facts)
         }
-        "DROP" if about_tables && !defines_index => drop_tables(tokens, catalogue, facts).map(Some),
-        "TRUNCATE" => truncate(tokens, catalogue, facts).map(Some),
-        "RENAME" if about_tables => rename(tokens, catalogue, topology, facts).map(Some),
-        "ALTER" if about_tables => alter(tokens, catalogue, facts).map(Some),
-        "CREATE" | "DROP" if defines_index => alter(tokens, catalogue, facts).map(Some),
+        "DROP" if about_tables && !defines_index => drop_tables(tokens, catalogue, facts),
+        "TRUNCATE" => truncate(tokens, catalogue, facts),
+        "RENAME" if about_tables => rename(tokens, catalogue, topology, facts),
+        "ALTER" if about_tables => alter(tokens, catalogue, facts),
+        "CREATE" | "DROP" if defines_index => alter(tokens, catalogue, facts),
         "CREATE"
             if tokens
                 .list
@@ -204,21 +211,22 @@ fn create(
                 "a temporary table cannot be distributed",
             ));
         }
-        let takes_name = catalogue.get(&name.0, &name.1).is_some();
-        return Err(if takes_name {
-            Refusal::new(
+        if catalogue.get(&name.0, &name.1).is_some() {
+            return Err(Refusal::new(
                 "temporary-name",
                 "a temporary table cannot have the name of a distributed one",
-            )
-        } else if like.is_some() {
-            // Its definition is home's, and it is a table of the session alone.
-            return Ok(None);
-        } else {
-            Refusal::new(
+            ));
+        }
+        let is_hashed =
+            |named: &Named| matches!(named, Named::Table(table) if table.key().is_some());
+        if tokens.has_word("SELECT") && mentioned.iter().any(|(_, _, named)| is_hashed(named)) {
+            return Err(Refusal::new(
                 "create-select",
                 "CREATE TABLE … SELECT from distributed tables is not supported; create the table first",
-            )
-        });
+            ));
+        }
+        // It is the session's alone, like a distributed table or not.
+        return Ok(None);
     }
     if !has_clause && like.is_none() {
         let from_distributed = mentioned.iter().any(|(schema, table, named)| {
@@ -351,7 +359,7 @@ fn drop_tables(
     tokens: &Tokens<'_>,
     catalogue: &Catalogue,
     facts: &Facts,
-) -> Result<Define, Refusal> {
+) -> Result<Option<Define>, Refusal> {
     let at = tokens
         .list
         .iter()
@@ -388,31 +396,38 @@ fn drop_tables(
         }
         at += 1;
     }
+    if tables.is_empty() {
+        return Ok(None);
+    }
     let list: Vec<_> = tables.iter().map(quoted).collect();
     let statement = format!("DROP TABLE IF EXISTS {}", list.join(", "));
-    Ok(everywhere(
+    Ok(Some(everywhere(
         Kind::Drop,
         tables,
         others,
         statement.into_bytes(),
-    ))
+    )))
 }
 
-fn truncate(tokens: &Tokens<'_>, catalogue: &Catalogue, facts: &Facts) -> Result<Define, Refusal> {
+fn truncate(
+    tokens: &Tokens<'_>,
+    catalogue: &Catalogue,
+    facts: &Facts,
+) -> Result<Option<Define>, Refusal> {
     let at = if tokens.word(1) == "TABLE" { 2 } else { 1 };
     let name = table_name(tokens.list.get(at..).unwrap_or_default(), facts.dialect);
     let (schema, name, _) = name.ok_or_else(unreadable)?;
     let name = full(schema, name, facts)?;
     if catalogue.table(&name.0, &name.1).is_none() {
-        return Err(unreadable());
+        return Ok(None);
     }
     let statement = format!("TRUNCATE TABLE {}", quoted(&name));
-    Ok(everywhere(
+    Ok(Some(everywhere(
         Kind::Truncate,
         vec![name],
         Vec::new(),
         statement.into_bytes(),
-    ))
+    )))
 }
 
 fn rename(
@@ -420,12 +435,13 @@ fn rename(
     catalogue: &Catalogue,
     topology: &Topology,
     facts: &Facts,
-) -> Result<Define, Refusal> {
+) -> Result<Option<Define>, Refusal> {
     let mut at = 2;
     if tokens.word(at) == "IF" {
         at += 2;
     }
     let (mut tables, mut renamed, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+    let mut has_others = false;
     loop {
         let rest = tokens.list.get(at..).unwrap_or_default();
         let (schema, name, taken) = table_name(rest, facts.dialect).ok_or_else(unreadable)?;
@@ -438,14 +454,20 @@ fn rename(
         let (schema, name, taken) = table_name(rest, facts.dialect).ok_or_else(unreadable)?;
         let to = full(schema, name, facts)?;
         at += 1 + taken;
-        plain_name(&to.1)?;
         let is_ours = catalogue.table(&from.0, &from.1).is_some() || renamed.contains(&from);
         if !is_ours {
-            return Err(Refusal::new(
-                "rename-mixed",
-                "distributed and other tables cannot be renamed in one statement",
-            ));
+            has_others = true;
+            if !tokens
+                .list
+                .get(at)
+                .is_some_and(|token| token.is_symbol(","))
+            {
+                break;
+            }
+            at += 1;
+            continue;
         }
+        plain_name(&to.1)?;
         if from.0 != to.0 || topology.partitions(&to.0).is_none() {
             return Err(Refusal::new(
                 "rename-database",
@@ -464,7 +486,14 @@ fn rename(
         }
         at += 1;
     }
-    if at != tokens.list.len() {
+    if tables.is_empty() {
+        return Ok(None);
+    } else if has_others {
+        return Err(Refusal::new(
+            "rename-mixed",
+            "distributed and other tables cannot be renamed in one statement",
+        ));
+    } else if at != tokens.list.len() {
         return Err(unreadable());
     }
     let statement = format!("RENAME TABLE {}", pairs.join(", "));
@@ -472,10 +501,14 @@ fn rename(
     if let Define::Everywhere(everywhere) = &mut define {
         everywhere.renamed = renamed;
     }
-    Ok(define)
+    Ok(Some(define))
 }
 
-fn alter(tokens: &Tokens<'_>, catalogue: &Catalogue, facts: &Facts) -> Result<Define, Refusal> {
+fn alter(
+    tokens: &Tokens<'_>,
+    catalogue: &Catalogue,
+    facts: &Facts,
+) -> Result<Option<Define>, Refusal> {
     let text = std::str::from_utf8(tokens.text).map_err(|_| unreadable())?;
     let ddl = parse_ddl(text, facts.dialect).map_err(|_| unreadable())?;
     let name = full(ddl.schema.map(Into::into), ddl.table.into_owned(), facts)?;
@@ -487,10 +520,10 @@ fn alter(tokens: &Tokens<'_>, catalogue: &Catalogue, facts: &Facts) -> Result<De
     }
     if catalogue.table(&name.0, &name.1).is_none() {
         // A distributed table stands somewhere else in it.
-        return Err(match tokens.has_word("REFERENCES") {
-            true => foreign_key(),
-            false => unreadable(),
-        });
+        return match tokens.has_word("REFERENCES") {
+            true => Err(foreign_key()),
+            false => Ok(None),
+        };
     }
     for (word, code, what) in [
         (
@@ -563,7 +596,7 @@ fn alter(tokens: &Tokens<'_>, catalogue: &Catalogue, facts: &Facts) -> Result<De
     if let Define::Everywhere(everywhere) = &mut define {
         everywhere.around = Some(around);
     }
-    Ok(define)
+    Ok(Some(define))
 }
 
 /// From where to where the table's name stands.

@@ -9,6 +9,8 @@ pub mod insert;
 pub mod modify;
 pub mod portable;
 pub mod read;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 use std::sync::Arc;
@@ -63,6 +65,8 @@ pub enum Plan {
     DefineAtHome,
     /// Rights that all nodes must know.
     Grant,
+    /// `ANALYZE TABLE` and its likes: each node does it.
+    Maintain,
     /// `SHOW CREATE TABLE` of a distributed one.
     ShowCreate(Arc<Table>),
     /// `PREPARE … FROM` and `EXECUTE IMMEDIATE`: of this text or what this variable holds.
@@ -118,7 +122,11 @@ fn decide(
                     return Ok(Plan::Define(Box::new(define)));
                 }
             }
-            return Ok(Plan::DefineAtHome);
+            // A temporary table is the session's alone.
+            return Ok(match control::commits_before(tokens) {
+                true => Plan::DefineAtHome,
+                false => Plan::Home,
+            });
         }
         _ => {}
     }
@@ -196,6 +204,9 @@ fn about_distributed(
             Ok(Plan::Collect(Box::new(plan)))
         }
         "UPDATE" | "DELETE" => modify(tokens, catalogue, topology, facts),
+        "ANALYZE" | "CHECK" | "OPTIMIZE" | "REPAIR" if control::commits_before(tokens) => {
+            Ok(Plan::Maintain)
+        }
         "SHOW" => Ok(show(tokens, catalogue, facts)),
         "DESC" | "DESCRIBE" | "EXPLAIN" | "USE" | "HELP" | "KILL" => Ok(Plan::Home),
         _ => Err(Refusal::new(

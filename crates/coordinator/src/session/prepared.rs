@@ -192,7 +192,7 @@ impl Session {
                 }
                 self.statement(&literal, false).await.map(|_| ())
             }
-            Plan::ShowCreate(_) | Plan::Dynamic(_) => Err(Refusal::new(
+            Plan::Maintain | Plan::ShowCreate(_) | Plan::Dynamic(_) => Err(Refusal::new(
                 "prepared",
                 "this statement cannot be prepared where tables are distributed",
             )

@@ -6,7 +6,7 @@ use super::copy::Copied;
 use super::{Failure, Session};
 use crate::Refusal;
 use crate::catalogue::{Definition, Distribution, OPTION, Table};
-use crate::node::{Reply, text_row};
+use crate::node::{Reply, ResultSet, text_row};
 use crate::plan::text::Tokens;
 
 /// A warning, a note or an error.
@@ -158,6 +158,46 @@ impl Session {
         }
         let status = self.status(more);
         self.client.rows(&rows, status).await?;
+        Ok(Copied::default())
+    }
+}
+
+impl Session {
+    /// What each node does for itself: home's answer, and what others have to tell besides that all is well.
+    pub(super) async fn maintain(&mut self, text: &[u8], more: bool) -> Result<Copied, Failure> {
+        let nodes: Vec<u16> = (0..self.instance.topology().len()).collect();
+        let mut all: Option<ResultSet> = None;
+        for node in nodes {
+            let sent = self.nodes.node(node).await?.send_query(text).await;
+            sent.map_err(|source| Failure::of_node(node, source))?;
+            let connection = self.nodes.joined(node);
+            let reply = self
+                .client
+                .attend(async {
+                    let reply = connection.read_reply().await;
+                    reply.map_err(|source| Failure::of_node(node, source))
+                })
+                .await?;
+            let Reply::Rows(set) = reply.ok()? else {
+                continue;
+            };
+            let Some(all) = &mut all else {
+                all = Some(set);
+                continue;
+            };
+            for (row, values) in set.rows.iter().zip(set.texts().unwrap_or_default()) {
+                // Tables that are home's alone are not there.
+                let kind = values.get(2).cloned().flatten().unwrap_or_default();
+                let message = values.get(3).cloned().flatten().unwrap_or_default();
+                let is_absent =
+                    message.ends_with(b"doesn't exist") || message == b"Operation failed";
+                if kind != b"status" && !is_absent {
+                    all.rows.push(row.clone());
+                }
+            }
+        }
+        let status = self.status(more);
+        self.client.rows(&all.unwrap_or_default(), status).await?;
         Ok(Copied::default())
     }
 }

@@ -233,6 +233,7 @@ impl Session {
                     .await
             }
             Plan::Define(define) => self.define(*define, &tokens, more).await,
+            Plan::Maintain => self.maintain(text, more).await,
             Plan::ShowCreate(table) => self.show_create(&table, text, more).await,
             Plan::Dynamic(dynamic) => {
                 self.refuse_dynamic(dynamic).await?;
