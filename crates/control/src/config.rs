@@ -100,6 +100,9 @@ pub struct BackupConfig {
     /// Days for which a deleted database can be brought back: it is backed up once more before
     /// it goes. 0 keeps nothing.
     pub recycle_days: u32,
+    /// Days for which what an instance served before a restore in place is kept; 0 keeps it until
+    /// somebody deletes it.
+    pub replaced_days: u32,
     /// Seconds for which links to sets lead there, 60 to 604,800.
     pub download_seconds: u32,
     /// How sets are taken unless a call says otherwise: as SQL text or as data files.
@@ -125,6 +128,7 @@ impl Default for BackupConfig {
             control_plane_hours: 24,
             control_plane_keep: 7,
             recycle_days: 7,
+            replaced_days: 7,
             download_seconds: 3_600,
             method: TakenAs::Logical,
             incrementals: 0,
@@ -300,6 +304,11 @@ impl ControlConfig {
         if self.backup.recycle_days > MOST_RECYCLE_DAYS {
             return Err(format!(
                 "backup.recycle_days must not be above {MOST_RECYCLE_DAYS}"
+            ));
+        }
+        if self.backup.replaced_days > MOST_RECYCLE_DAYS {
+            return Err(format!(
+                "backup.replaced_days must not be above {MOST_RECYCLE_DAYS}"
             ));
         }
         let history = &self.history;

@@ -46,7 +46,7 @@ pub fn run(
     if shown.json {
         return output::result(&switched.to_json(&answer.text));
     }
-    output::result(&places.to_text())
+    output::result(&places.to_text(places.release_time(client).as_deref()))
 }
 
 /// The instances and the database that are switched.
@@ -62,6 +62,7 @@ impl Places<'_> {
         parameters.set("SourceInstanceId", self.source);
         parameters.set("NewInstanceId", self.new);
         parameters.set("DBName", self.db_name);
+        parameters.set("ReleaseReplaced", "true");
         let call = Invocation::new("SwitchBackupDatabase", parameters);
         let watch = Watch::prepare(client, &call, timeout)?;
         let answer = client.call(&call)?;
@@ -76,10 +77,21 @@ impl Places<'_> {
         )
     }
 
-    fn to_text(&self) -> String {
+    /// When what was replaced goes by itself, if it does.
+    fn release_time(&self, client: &Client) -> Option<String> {
+        let mut parameters = Parameters::default();
+        parameters.set("InstanceId", self.new);
+        let answer = client.call(&Invocation::new("DescribeInstanceInfo", parameters));
+        // All is done; what cannot be told now can be asked later.
+        Some(answer.ok()?.node.text("ReleaseTime")?.to_owned())
+    }
+
+    fn to_text(&self, release_time: Option<&str>) -> String {
         let Self { source, new, .. } = self;
+        let until = release_time.map(|time| format!(", until {time}"));
         format!(
-            "{source} serves the restored content; {new} has what it served before\nBack again with  {}\nWhen all is well  openpeta delete-instance {new}",
+            "{source} serves the restored content; {new} has what it served before{}\nBack again with  {}\nWhen all is well  openpeta delete-instance {new}",
+            until.unwrap_or_default(),
             self.command()
         )
     }
@@ -96,7 +108,10 @@ mod tests {
             new: "pd-b",
             db_name: "shop",
         };
-        let text = places.to_text();
+        let text = places.to_text(Some("2026-12-06T12:00:00Z"));
+        let until = "has what it served before, until 2026-12-06T12:00:00Z\n";
+        assert!(text.contains(until), "{text}");
+        let text = places.to_text(None);
         assert!(
             text.starts_with("pd-a serves the restored content; pd-b has"),
             "{text}"

@@ -100,6 +100,11 @@ fn a_backup_is_listed_and_goes_with_its_instance() {
             .expect("a table")
     };
     assert_eq!((rows(&instance), rows(new)), ("0".into(), "1".into()));
+    let release = |instance: &str| {
+        let answer = api.call("DescribeInstanceInfo", &[("InstanceId", instance)]);
+        answer.expect("it is there")["ReleaseTime"].clone()
+    };
+    assert!(release(new).is_string() && release(&instance).is_null());
     api.delete(new);
     api.delete(&instance);
     service.assert_nothing_left();

@@ -50,6 +50,10 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     ("RestoreDatabase", "InvalidRestoreBeforeGtid.Malformed"),
     ("RestoreDatabase", "InvalidWithAccounts.ValueNotSupported"),
     (
+        "SwitchBackupDatabase",
+        "InvalidReleaseReplaced.ValueNotSupported",
+    ),
+    (
         "RestoreDatabase",
         "InvalidWithBackupPolicy.ValueNotSupported",
     ),
@@ -231,6 +235,9 @@ const ADDED_FIELDS: &[(&str, &str)] = &[
         "DescribeInstanceInfoByConnection.NetworkInfoItems",
         "ExpiredTime",
     ),
+    // Nor when an instance goes by itself.
+    ("DescribeInstanceInfo", "ReleaseTime"),
+    ("DescribeInstanceInfoByConnection", "ReleaseTime"),
     // What else is to be known of a table without a database account.
     ("DescribeTableInfo", "Engine"),
     ("DescribeTableInfo", "TableRows"),
@@ -240,7 +247,7 @@ const ADDED_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// Parameters that an action takes although the description lacks them, at the end of its list.
-const ADDED_PARAMETERS: [(&str, &str); 10] = [
+const ADDED_PARAMETERS: [(&str, &str); 11] = [
     // As the vendor's relational service filters its listings.
     ("DescribeInstances", "Tag.N.Key"),
     ("DescribeInstances", "Tag.N.Value"),
@@ -255,6 +262,8 @@ const ADDED_PARAMETERS: [(&str, &str); 10] = [
     // What the new instance is like beside its content.
     ("RestoreDatabase", "WithAccounts"),
     ("RestoreDatabase", "WithBackupPolicy"),
+    // What a restore in place has replaced need not be kept for ever.
+    ("SwitchBackupDatabase", "ReleaseReplaced"),
 ];
 
 /// Parameters marked as required that have a default or can be told without: clients of the

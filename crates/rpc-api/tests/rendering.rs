@@ -221,6 +221,7 @@ fn instance_info() -> DescribeInstanceInfoResponse {
             expired_time: None,
         }],
         databases: databases(),
+        release_time: None,
     }
 }
 

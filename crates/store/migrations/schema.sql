@@ -236,6 +236,13 @@ CREATE TABLE recycle_bin (
     -- What else a restore needs: the instance's attributes, accounts, grants, whitelist, policy.
     content_sealed   BLOB    NOT NULL
 ) STRICT;
+CREATE TABLE replaced_content (
+    instance_id  TEXT    NOT NULL PRIMARY KEY REFERENCES instances (instance_id) ON DELETE CASCADE,
+    -- The instance that served it.
+    served_by    TEXT    NOT NULL,
+    replaced_at  INTEGER NOT NULL,
+    release_at   INTEGER NOT NULL
+) STRICT;
 CREATE TABLE tags (
     instance_id  TEXT NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,
     tag_key      TEXT NOT NULL,
@@ -362,6 +369,7 @@ CREATE INDEX nodes_instance ON nodes (instance_id);
 CREATE INDEX orders_account ON orders (account_id);
 CREATE INDEX orders_instance ON orders (instance_id);
 CREATE INDEX recycle_bin_purge ON recycle_bin (purge_at);
+CREATE INDEX replaced_content_release ON replaced_content (release_at);
 CREATE INDEX tags_key ON tags (tag_key, tag_value);
 CREATE INDEX tasks_instance ON tasks (instance_id);
 CREATE INDEX tasks_unfinished ON tasks (task_id) WHERE status IN ('0', '1');

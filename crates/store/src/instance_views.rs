@@ -7,7 +7,8 @@ use openpeta_types::{
 use std::sync::Arc;
 
 use crate::{
-    Database, Endpoint, EndpointState, Instance, Reader, Store, StoreError, VisibleInstances,
+    Database, Endpoint, EndpointState, Instance, Reader, ReplacedContent, Store, StoreError,
+    VisibleInstances,
 };
 
 /// An instance with all that belongs to its description.
@@ -22,6 +23,8 @@ pub struct InstanceDetail {
     pub databases: Vec<Database>,
     /// Its tags, by key.
     pub tags: Vec<Tag>,
+    /// That it holds what another one served before, if it does.
+    pub replaced: Option<ReplacedContent>,
 }
 
 impl InstanceDetail {
@@ -176,6 +179,7 @@ impl Reader<'_> {
             endpoints,
             databases: self.databases(instance_id)?,
             tags: self.tags(instance_id)?,
+            replaced: self.replaced_content(instance_id)?,
         }))
     }
 }

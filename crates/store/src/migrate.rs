@@ -55,6 +55,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "backup-bases",
         sql: include_str!("../migrations/0009_backup_bases.sql"),
     },
+    Migration {
+        name: "replaced-content",
+        sql: include_str!("../migrations/0010_replaced_content.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

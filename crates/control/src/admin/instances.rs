@@ -87,6 +87,22 @@ impl Control {
         })
     }
 
+    /// Keeps what a restore in place has replaced until somebody deletes it.
+    pub(super) fn instance_keep(
+        &self,
+        change: &AdminChange,
+        id: &InstanceId,
+    ) -> Result<Value, ControlError> {
+        self.parts.store.write(|writer| {
+            let instance = writer
+                .instance(id)?
+                .ok_or_else(ApiError::instance_not_found)?;
+            writer.keep_replaced_content(id)?;
+            change.record(writer, Some(instance.account_id), Some(id))?;
+            row(writer, &instance)
+        })
+    }
+
     pub(super) async fn instance_renew(
         &self,
         change: &AdminChange,
@@ -215,6 +231,10 @@ fn months_later(from: Timestamp, months: u32) -> Result<Timestamp, ControlError>
 fn row(reader: &Reader<'_>, instance: &Instance) -> Result<Value, ControlError> {
     let endpoint = |endpoint: &Endpoint| format!("{}:{}", endpoint.address, endpoint.port);
     let endpoints = reader.endpoints_of(&instance.instance_id)?;
+    let replaced = reader.replaced_content(&instance.instance_id)?;
+    let release_at = replaced.as_ref().map(|it| it.release_at);
+    // Whichever comes first.
+    let release_at = release_at.into_iter().chain(instance.release_at).min();
     Ok(json!({
         "instance_id": instance.instance_id.as_str(),
         "account_id": instance.account_id.to_string(),
@@ -227,6 +247,7 @@ fn row(reader: &Reader<'_>, instance: &Instance) -> Result<Value, ControlError> 
         "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
         "created_at": format_time(instance.created_at),
         "expires_at": format_time(instance.expires_at),
-        "release_at": instance.release_at.map(format_time),
+        "release_at": release_at.map(format_time),
+        "replaced_in": replaced.as_ref().map(|it| it.served_by.as_str()),
     }))
 }

@@ -183,6 +183,7 @@ impl Control {
                 };
                 self.instance_delete(&change, &instance_id, on_delete)
             }
+            C::InstanceKeep { instance_id } => self.instance_keep(&change, &instance_id),
             C::InstanceRenew {
                 instance_id,
                 months,

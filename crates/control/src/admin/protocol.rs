@@ -188,6 +188,11 @@ pub enum AdminCommand {
         #[serde(default)]
         without_final_backup: bool,
     },
+    /// Keeps an instance that would be released since its content was replaced.
+    InstanceKeep {
+        /// The instance.
+        instance_id: InstanceId,
+    },
     /// Prolongs an instance by some months, from today if it has expired; a lock for that
     /// reason goes. It is an order, taken from the tenant's balance where orders are.
     InstanceRenew {

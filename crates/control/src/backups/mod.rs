@@ -10,6 +10,7 @@ mod files;
 mod logs;
 mod policy;
 mod remote;
+mod replaced;
 mod restore;
 mod schedule;
 mod switch;

@@ -1,7 +1,7 @@
 //! SwitchBackupDatabase: an instance and a restored copy of it serve each other's content.
 
 use openpeta_rpc_api::backups::SwitchBackupDatabaseRequest;
-use openpeta_rpc_api::{ApiError, EmptyResponse};
+use openpeta_rpc_api::{Action, ApiError, EmptyResponse};
 use openpeta_store::{Instance, Reader};
 use openpeta_types::{DbName, InstanceId, ObjectStatus};
 
@@ -27,11 +27,15 @@ impl Control {
             source_instance_id: source,
             new_instance_id: new,
             db_name,
+            releases_replaced,
         } = request;
         self.parts.store.write(|writer| {
             // Both are asked for before anything is told of either.
             for id in [source, new] {
                 self.instance(writer, &call.caller, call.action, id)?;
+            }
+            if *releases_replaced {
+                self.instance(writer, &call.caller, Action::DeleteInstance, new)?;
             }
             if source == new {
                 return Err(ControlError::from(ApiError::same_instance()));
@@ -43,6 +47,7 @@ impl Control {
                 source: side(source_side)?,
                 new: side(new_side)?,
                 db_name: db_name.clone(),
+                releases_replaced: *releases_replaced,
             };
             for id in [source, new] {
                 writer.set_instance_status(id, ObjectStatus::Modify)?;

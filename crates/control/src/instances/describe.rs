@@ -80,6 +80,7 @@ pub(super) fn info(detail: &InstanceDetail) -> DescribeInstanceInfoResponse {
         instance_status: instance.status,
         network_info_items: detail.endpoints.iter().map(network_info).collect(),
         databases: detail.databases.iter().map(database).collect(),
+        release_time: detail.replaced.as_ref().map(|it| it.release_at),
     }
 }
 

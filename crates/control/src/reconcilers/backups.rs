@@ -60,6 +60,7 @@ impl Backups {
         if is_proven && !parts.is_recovering() {
             parts.expire_backups(now).await?;
             parts.purge_recycled(now).await?;
+            parts.release_replaced(now)?;
         }
         Ok(())
     }

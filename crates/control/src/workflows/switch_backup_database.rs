@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use openpeta_engine::HeldByAccount;
-use openpeta_store::{Database, Instance, Node, Writer};
+use openpeta_store::{Database, Instance, Node, ReplacedContent, Writer};
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, forward, undoable};
 use openpeta_types::{AccountName, DbName, InstanceId, NodeId, ObjectStatus};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub(crate) struct SwitchBackupDatabaseParams {
     pub(crate) source: SwitchedInstance,
     pub(crate) new: SwitchedInstance,
     pub(crate) db_name: DbName,
+    /// The new instance goes by itself once its days are over.
+    #[serde(default)]
+    pub(crate) releases_replaced: bool,
 }
 
 /// An instance with the node that served it when the switch was decided.
@@ -65,7 +69,9 @@ impl Workflow for SwitchBackupDatabase {
         writer: &Writer<'_>,
         task: &TaskContext<'_, Self>,
     ) -> Result<(), StepError> {
-        set_status(&self.0, writer, task.params(), ObjectStatus::Active)
+        let params = task.params();
+        note_replaced(&self.0, writer, params)?;
+        set_status(&self.0, writer, params, ObjectStatus::Active)
     }
 
     fn on_unwound(
@@ -76,6 +82,29 @@ impl Workflow for SwitchBackupDatabase {
     ) -> Result<(), StepError> {
         set_status(&self.0, writer, task.params(), ObjectStatus::Active)
     }
+}
+
+/// Writes for how long the content is kept that was replaced. What was known of either instance
+/// is about the content that the other one has now.
+fn note_replaced(
+    parts: &Parts,
+    writer: &Writer<'_>,
+    params: &SwitchBackupDatabaseParams,
+) -> Result<(), StepError> {
+    for id in params.instances() {
+        writer.keep_replaced_content(id)?;
+    }
+    let days = parts.config.backup.replaced_days;
+    if params.releases_replaced && days > 0 {
+        let now = Timestamp::now();
+        writer.put_replaced_content(&ReplacedContent {
+            instance_id: params.new.instance_id.clone(),
+            served_by: params.source.instance_id.clone(),
+            replaced_at: now,
+            release_at: now + SignedDuration::from_hours(24 * i64::from(days)),
+        })?;
+    }
+    Ok(())
 }
 
 /// Sets the status of both instances and has the gateway follow: in MIGRATE nobody gets in. Once

@@ -356,6 +356,12 @@ pub(super) enum Instance {
     },
     /// Bring an instance back whose data is lost: on a new node, out of its backup sets
     Recover(Recover),
+    /// Keep an instance that would be released since its content was replaced by a restore in place
+    Keep {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+    },
     /// Prolong a PrePaid instance, from today if it has expired
     Renew {
         /// The instance

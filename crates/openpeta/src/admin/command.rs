@@ -249,6 +249,9 @@ impl AdminArguments {
                 },
                 FIELDS,
             ),
+            Subject::Instance(Instance::Keep { instance_id }) => {
+                (C::InstanceKeep { instance_id }, FIELDS)
+            }
             Subject::Instance(Instance::Renew {
                 instance_id,
                 months,

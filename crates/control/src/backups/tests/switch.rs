@@ -1,18 +1,28 @@
 //! What SwitchBackupDatabase refuses, and what it holds. What it does is told by the tests of
 //! the workflow.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use openpeta_rpc_api::backups::SwitchBackupDatabaseRequest;
 use openpeta_rpc_api::{Action, ApiRequest, Params};
-use openpeta_store::{Database, StoreError, Writer};
+use openpeta_store::{Database, ReplacedContent, StoreError, Writer};
 use openpeta_types::{ChargeType, DbName, InstanceId, LockMode, ObjectStatus, POSTPAID_EXPIRY};
 
 use super::{backed_up, create, restore};
+use crate::admin::protocol::{AdminCommand, AdminReply};
 use crate::testing::{TestEngine, World};
 
 /// Asks for a switch of the database `shop`; the code of the refusal if there is one.
 pub(crate) fn switch(world: &World, source: &InstanceId, new: &InstanceId) -> Result<(), String> {
-    switch_database(world, source, new, "shop")
+    switch_database(world, source, new, "shop", "false")
+}
+
+/// Asks for a switch after which the new instance goes by itself.
+pub(crate) fn switch_and_release(
+    world: &World,
+    source: &InstanceId,
+    new: &InstanceId,
+) -> Result<(), String> {
+    switch_database(world, source, new, "shop", "true")
 }
 
 fn switch_database(
@@ -20,11 +30,13 @@ fn switch_database(
     source: &InstanceId,
     new: &InstanceId,
     db_name: &str,
+    releases: &str,
 ) -> Result<(), String> {
     let pairs = [
         ("SourceInstanceId", source.as_str()),
         ("NewInstanceId", new.as_str()),
         ("DBName", db_name),
+        ("ReleaseReplaced", releases),
     ];
     let params = Params::from_pairs(pairs).expect("unique names");
     let request = SwitchBackupDatabaseRequest::from_params(&params).expect("well formed");
@@ -70,7 +82,7 @@ async fn switches_are_refused_with_their_code() {
         assert_eq!(refused(&source, none), "InvalidDBInstanceId.NotFound");
     }
     assert_eq!(refused(&source, &source), "OperationDenied.DBInstanceId");
-    let other = switch_database(&world, &source, &new, "other");
+    let other = switch_database(&world, &source, &new, "other", "false");
     assert_eq!(other, Err("InvalidDBName.NotFound".into()));
     assert_eq!(refused(&source, &new), "OperationDenied.NotFoundBackup");
 
@@ -156,4 +168,62 @@ async fn nothing_else_is_done_to_either_instance_meanwhile() {
         assert_eq!(detail.instance.status, ObjectStatus::Active);
         assert_eq!(detail.databases[0].status, ObjectStatus::Active);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_replaced_goes_when_its_days_are_over() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let now = Timestamp::now();
+    let own = world.tenant.account_id;
+    let seed = |id| world.seed(own, id, ChargeType::PostPaid, now, POSTPAID_EXPIRY);
+    let [first, kept, busy] = [
+        "pd-first000000000",
+        "pd-kept0000000000",
+        "pd-busy0000000000",
+    ]
+    .map(seed);
+    let day = SignedDuration::from_hours(24);
+    write(&world, |writer| {
+        for id in [&first, &kept, &busy] {
+            writer.put_replaced_content(&ReplacedContent {
+                instance_id: id.clone(),
+                served_by: InstanceId::parse("pd-gone0000000000").expect("an id"),
+                replaced_at: now,
+                release_at: now + day,
+            })?;
+        }
+        writer.set_instance_status(&busy, ObjectStatus::Modify)
+    });
+    let told = world
+        .detail(&first)
+        .replaced
+        .clone()
+        .map(|it| it.release_at);
+    let second = |time: Timestamp| time.as_second();
+    assert_eq!(told.map(second), Some(second(now + day)));
+    let keep = AdminCommand::InstanceKeep {
+        instance_id: kept.clone(),
+    };
+    let reply = world.control.admin(keep, now).await;
+    assert!(matches!(reply, AdminReply::Ok(_)), "{reply:?}");
+    let release = |at| world.parts.release_replaced(at).expect("the store works");
+    assert_eq!(release(now + day / 2), 0, "not before its time");
+    assert_eq!(release(now + day * 2), 1);
+    assert_eq!(release(now + day * 2), 0, "once");
+    let status = |id| world.detail(id).instance.status;
+    assert_eq!(status(&first), ObjectStatus::Delete);
+    assert_eq!(status(&kept), ObjectStatus::Active);
+    assert_eq!(status(&busy), ObjectStatus::Modify);
+    let audit = openpeta_store::AuditFilter {
+        action: Some("backup:release-replaced".into()),
+        ..Default::default()
+    };
+    let audit = world.parts.store.read(|reader| reader.audit(&audit, 10));
+    assert_eq!(audit.expect("the store works").len(), 1);
+    // What was in its way is over.
+    write(&world, |writer| {
+        writer.set_instance_status(&busy, ObjectStatus::Active)
+    });
+    assert_eq!(release(now + day * 2), 1);
 }

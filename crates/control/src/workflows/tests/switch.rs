@@ -3,7 +3,7 @@
 use mysql_async::prelude::Queryable;
 
 use super::*;
-use crate::backups::tests::switch::switch;
+use crate::backups::tests::switch::{switch, switch_and_release};
 use crate::backups::tests::{create, restore};
 use crate::testing::connect;
 use crate::workflows::switch_backup_database::SwitchBackupDatabase;
@@ -184,13 +184,20 @@ async fn a_second_switch_brings_everything_back() {
     let engine = TestEngine::new().await;
     let world = world_with_copy(&engine).await;
     let [source, copy] = both(&world);
-    switch(&world, &source, &copy).expect("all is at rest");
+    switch_and_release(&world, &source, &copy).expect("all is at rest");
     world.run_tasks().await;
     assert_served(&world, ["2", "0"]).await;
+    let replaced = |id| world.detail(id).replaced.clone();
+    let its = replaced(&copy).expect("it goes by itself");
+    assert_eq!((&its.served_by, replaced(&source)), (&source, None));
+    let week = jiff::SignedDuration::from_hours(7 * 24);
+    assert_eq!(its.release_at, its.replaced_at + week);
     // What is written after the switch stays with what it was written to.
     run(&world, &source, "INSERT INTO orders VALUES (3)").await;
     switch_back(&world).await;
     assert_served(&world, ["0", "3"]).await;
+    // What it holds now is the restored content, which nobody wants to lose.
+    assert_eq!(replaced(&copy), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,13 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("SourceInstanceId", "Instance that holds the original.").required(),
         ParameterSpec::text("NewInstanceId", "Instance that holds the restored copy.").required(),
         ParameterSpec::text("DBName", "Database name.").required(),
+        ParameterSpec::boolean(
+            "ReleaseReplaced",
+            "Extension: whether the new instance, with what the source instance served until \
+             then, is released by itself some days later, as the service is configured. Needs \
+             the permission to delete it.",
+        )
+        .default("false"),
     ],
     response: &[REQUEST_ID],
     errors: &[
@@ -64,6 +71,11 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             403,
             "a backup of one of the databases is under way",
         ),
+        ErrorSpec::new(
+            "InvalidReleaseReplaced.ValueNotSupported",
+            400,
+            "neither true nor false",
+        ),
         FORBIDDEN_RAM,
     ],
     example: &[
@@ -82,6 +94,8 @@ pub struct SwitchBackupDatabaseRequest {
     pub new_instance_id: InstanceId,
     /// The database, in both.
     pub db_name: DbName,
+    /// Whether the new instance goes by itself once its days are over.
+    pub releases_replaced: bool,
 }
 
 impl ApiRequest for SwitchBackupDatabaseRequest {
@@ -94,6 +108,7 @@ impl ApiRequest for SwitchBackupDatabaseRequest {
             source_instance_id: params.named_instance("SourceInstanceId")?,
             new_instance_id: params.named_instance("NewInstanceId")?,
             db_name: db_name(params, "DBName")?,
+            releases_replaced: params.boolean("ReleaseReplaced")?.unwrap_or_default(),
         })
     }
 }

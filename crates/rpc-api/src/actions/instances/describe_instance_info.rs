@@ -18,6 +18,13 @@ pub(super) const EXPIRED_TIME: FieldSpec = FieldSpec::time(
 )
 .optional();
 
+/// An extension.
+pub(super) const RELEASE_TIME: FieldSpec = FieldSpec::time(
+    "ReleaseTime",
+    "When the instance goes by itself; only for one that holds what a restore in place replaced.",
+)
+.optional();
+
 /// The action in the table.
 pub(crate) const SPEC: ActionSpec = ActionSpec {
     action: Action::DescribeInstanceInfo,
@@ -65,6 +72,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             ],
             "Databases of the instance (short form).",
         ),
+        RELEASE_TIME,
     ],
     errors: &[MISSING_PARAMETER, INSTANCE_NOT_FOUND, FORBIDDEN_RAM],
     example: &[("InstanceId", "{InstanceId}")],
@@ -105,6 +113,8 @@ pub struct DescribeInstanceInfoResponse {
     pub network_info_items: Vec<NetworkInfoItem>,
     /// Its databases.
     pub databases: Vec<DatabaseSummary>,
+    /// When it is released, if it holds content that was replaced.
+    pub release_time: Option<Timestamp>,
 }
 
 /// An endpoint of an instance.
@@ -138,6 +148,7 @@ impl ApiResponse for DescribeInstanceInfoResponse {
         writer.text("InstanceStatus", self.instance_status.as_str());
         write_network_info(writer, &self.network_info_items);
         write_databases(writer, &self.databases);
+        writer.optional_time("ReleaseTime", self.release_time);
     }
 }
 

@@ -4,7 +4,9 @@ use openpeta_types::InstanceName;
 
 use crate::actions::common::{FORBIDDEN_RAM, INSTANCE_NOT_FOUND, MISSING_PARAMETER, REQUEST_ID};
 use crate::actions::instances::DescribeInstanceInfoResponse;
-use crate::actions::instances::describe_instance_info::{EXPIRED_TIME, write_network_info};
+use crate::actions::instances::describe_instance_info::{
+    EXPIRED_TIME, RELEASE_TIME, write_network_info,
+};
 use crate::actions::instances::describe_instances::write_databases;
 use crate::checks::check_required;
 use crate::spec::{
@@ -61,6 +63,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             ],
             "Databases of the instance (short form).",
         ),
+        RELEASE_TIME,
     ],
     errors: &[
         MISSING_PARAMETER,
@@ -109,5 +112,6 @@ impl ApiResponse for DescribeInstanceInfoByConnectionResponse {
         writer.text("InstanceStatus", info.instance_status.as_str());
         write_network_info(writer, &info.network_info_items);
         write_databases(writer, &info.databases);
+        writer.optional_time("ReleaseTime", info.release_time);
     }
 }
