@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Password of administration on the nodes of tests.
-const ADMIN_PASSWORD: &str = "admin-password";
+pub(crate) const ADMIN_PASSWORD: &str = "admin-password";
 
 /// An engine with its own directory; what it left running is destroyed with it.
 pub(crate) struct TestEngine {

@@ -41,15 +41,18 @@ pub use backup::{
     MANIFEST, Manifest, Physical, Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
 };
 pub use binlog::{
-    ArchivedLog, ChangedRows, LogCopy, LogQuery, Logged, LoggedTransaction, ReplayRange,
-    ReplayUntil, Replayed, open_file, seal_file,
+    ArchivedLog, ChangedRows, Followed, LogCopy, LogPiece, LogQuery, Logged, LoggedTransaction,
+    ReplayRange, ReplayUntil, Replayed, open_file, seal_file,
 };
 pub use config::EngineConfig;
 pub use definitions::{Defined, Refusal};
 pub use disk::{DiskUsage, NodeDisk};
 pub use engine::{Applied, Engine, StopOutcome};
 pub use error::EngineError;
-pub use import::{ImportOptions, ImportPlace, ImportSource, Imported, ImportedTable, Loaded};
+pub use import::{
+    Expected, ImportOptions, ImportPlace, ImportSource, Imported, ImportedTable, Loaded,
+    SourcePosition, TableSum,
+};
 pub use node_dir::{NodeEntry, NodeEntryState};
 pub use process::{NodeProcess, ProcessFigures, RunningNode};
 pub use sealed::BackupKeys;

@@ -5,6 +5,7 @@ mod binlog;
 mod common;
 mod databases;
 mod ddl;
+mod follow;
 mod import;
 mod lexing;
 mod lifecycle;

@@ -36,6 +36,7 @@ use serde_json::Value;
 
 pub(crate) use self::events::row as event_row;
 use self::explain::Question;
+use self::imports::ImportOrigin;
 use self::protocol::{AdminCommand, AdminReply, Compare, WithoutData};
 use self::webhooks::WebhookOrder;
 use crate::recycle_bin::{OnDelete, RestoreOrder};
@@ -285,6 +286,7 @@ impl Control {
                 map_collations,
                 definer,
                 keep_definers,
+                follow,
             } => {
                 let options = ImportOptions {
                     source_database: source_db,
@@ -293,9 +295,15 @@ impl Control {
                     keeps_definers: keep_definers,
                 };
                 let place = (instance_id, db_name);
-                let origin = (from, ca_file, defaults_file);
+                let origin = ImportOrigin {
+                    from,
+                    ca_file,
+                    defaults_file,
+                    follows: follow,
+                };
                 self.import_start(&change, place, origin, options).await
             }
+            C::ImportCutOver { task_id } => self.import_cut_over(&change, task_id),
             C::ImportShow { task_id } => self.import_show(task_id),
             C::ExportStart {
                 instance_id,

@@ -377,6 +377,14 @@ pub enum AdminCommand {
         definer: Option<AccountName>,
         /// Whether definers that do not exist stay.
         keep_definers: bool,
+        /// Whether a live server is followed until the cut-over.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// Has an import that follows a live server take that one's place.
+    ImportCutOver {
+        /// The task.
+        task_id: TaskId,
     },
     /// Shows an import or export: its task, and what it has moved.
     ImportShow {

@@ -2,6 +2,7 @@
 //! a dump comes from.
 
 mod download;
+mod live;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use openpeta_engine::ImportOptions;
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{Instance, Writer};
-use openpeta_tasks::{NewTask, Tasks};
+use openpeta_tasks::{NewTask, Tasks, Workflow};
 use openpeta_types::{DbName, InstanceId, ObjectStatus, TaskId};
 
 use crate::ControlError;
@@ -18,8 +19,10 @@ use crate::authorize::{require_active_database, require_unlocked};
 use crate::parts::Parts;
 use crate::workflows::export_database::{ExportDatabase, ExportDatabaseParams};
 use crate::workflows::import_database::{ImportDatabase, ImportDatabaseParams, is_import};
+use crate::workflows::migrate_database::MigrateDatabase;
 
 pub(crate) use download::download;
+pub(crate) use live::{Snapshot, SourceLog};
 pub(crate) use server::LiveDatabase;
 use server::{SCHEME, check_options};
 
@@ -37,6 +40,8 @@ pub(crate) struct ImportOrder {
     pub(crate) ca_file: Option<PathBuf>,
     /// How to log in to a live server.
     pub(crate) defaults_file: Option<PathBuf>,
+    /// The server is followed until the import is told to take its place.
+    pub(crate) follows: bool,
     pub(crate) options: ImportOptions,
 }
 
@@ -98,22 +103,19 @@ impl Parts {
                 .with_detail(&detail)
                 .into());
         }
-        let task = NewTask::<ImportDatabase> {
-            account_id: instance.account_id,
-            instance_id: Some(id.clone()),
-            db_name: Some(order.db_name.clone()),
-            action: IMPORT,
-            params: ImportDatabaseParams {
-                instance_id: id.clone(),
-                db_name: order.db_name,
-                from: order.from,
-                ca_file: order.ca_file,
-                defaults_file: order.defaults_file,
-                options: order.options,
-            },
-            trace: None,
+        let params = ImportDatabaseParams {
+            instance_id: id.clone(),
+            db_name: order.db_name,
+            from: order.from,
+            ca_file: order.ca_file,
+            defaults_file: order.defaults_file,
+            options: order.options,
         };
-        Ok((Tasks::enqueue(writer, &task)?, instance))
+        let task = match order.follows {
+            true => enqueue::<MigrateDatabase>(writer, &instance, params)?,
+            false => enqueue::<ImportDatabase>(writer, &instance, params)?,
+        };
+        Ok((task, instance))
     }
 
     /// Has a database exported into a directory, which does not exist yet.
@@ -145,6 +147,22 @@ impl Parts {
         };
         Ok((Tasks::enqueue(writer, &task)?, instance))
     }
+}
+
+fn enqueue<W: Workflow<Params = ImportDatabaseParams>>(
+    writer: &Writer<'_>,
+    instance: &Instance,
+    params: ImportDatabaseParams,
+) -> Result<TaskId, ControlError> {
+    let task = NewTask::<W> {
+        account_id: instance.account_id,
+        instance_id: Some(params.instance_id.clone()),
+        db_name: Some(params.db_name.clone()),
+        action: IMPORT,
+        params,
+        trace: None,
+    };
+    Ok(Tasks::enqueue(writer, &task)?)
 }
 
 fn usable(

@@ -18,13 +18,13 @@ const MOST_COMPLAINTS: u64 = 4096;
 /// A database of a live server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LiveDatabase {
-    host: String,
-    port: u16,
+    /// Address and port; without, those of the option file, or its socket.
+    address: Option<(String, u16)>,
     database: String,
 }
 
 impl LiveDatabase {
-    /// Reads `mysql://HOST[:PORT]/DATABASE`.
+    /// Reads `mysql://HOST[:PORT]/DATABASE`, or `mysql:///DATABASE` of the server that the option file names.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -43,28 +43,44 @@ impl LiveDatabase {
             _ => (place, 3306),
         };
         let host = host.trim_matches(['[', ']']);
-        if host.is_empty() || host.starts_with('-') {
+        if (host.is_empty() && !place.is_empty()) || host.starts_with('-') {
             return Err("it names no host");
         }
         if database.is_empty() || database.contains('/') || database.starts_with('-') {
             return Err("it names no database");
         }
         Ok(Self {
-            host: host.to_owned(),
-            port,
+            address: (!host.is_empty()).then(|| (host.to_owned(), port)),
             database: database.to_owned(),
         })
     }
 
+    /// The database's name there.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// What tells a client where the server is, and how to log in.
+    pub(super) fn place(&self, options: &Path) -> Vec<String> {
+        let mut place = vec![format!("--defaults-file={}", options.display())];
+        if let Some((host, port)) = &self.address {
+            place.push(format!("--host={host}"));
+            place.push(format!("--port={port}"));
+            place.push("--protocol=tcp".to_owned());
+        }
+        place
+    }
+
     /// Has it dumped; user, password and settings of TLS are in an option file of the operator's.
-    pub(crate) fn dump(&self, options: &Path) -> ImportSource {
+    /// If it `tells_position`, the dump says where the server's log was at its moment.
+    pub(crate) fn dump(&self, options: &Path, tells_position: bool) -> ImportSource {
         let mut command = Command::new(PROGRAM);
+        command.args(self.place(options));
+        if tells_position {
+            command.arg("--master-data=2");
+        }
         command
-            .arg(format!("--defaults-file={}", options.display()))
-            .arg(format!("--host={}", self.host))
-            .arg(format!("--port={}", self.port))
             .args([
-                "--protocol=tcp",
                 "--single-transaction",
                 "--quick",
                 "--routines",
@@ -81,8 +97,13 @@ impl LiveDatabase {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let name = format!("{}:{}/{}", self.host, self.port, self.database);
+        let name = match &self.address {
+            Some((host, port)) => format!("{host}:{port}/{}", self.database),
+            None => self.database.clone(),
+        };
+        // What views say of tables may have the database's name in it.
         ImportSource::stream(name, None, move || Ok(Box::new(Dump::begin(command)?)))
+            .of_database(&self.database)
     }
 }
 
@@ -152,9 +173,11 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_wrong_ones_refused() {
-        let read = |text| LiveDatabase::parse(text).map(|it| (it.host, it.port, it.database));
-        let found =
-            |host: &str, port, database: &str| Ok((host.to_owned(), port, database.to_owned()));
+        let read = |text| LiveDatabase::parse(text).map(|it| (it.address, it.database));
+        let found = |host: &str, port, database: &str| {
+            Ok((Some((host.to_owned(), port)), database.to_owned()))
+        };
+        assert_eq!(read("mysql:///shop"), Ok((None, "shop".to_owned())));
         assert_eq!(
             read("mysql://db.example.com/shop"),
             found("db.example.com", 3306, "shop")
@@ -169,7 +192,7 @@ mod tests {
             "mysql://",
             "mysql://host",
             "mysql://host/",
-            "mysql:///shop",
+            "mysql://:3306/shop",
             "mysql://host:x/shop",
             "mysql://bob:secret@host/shop",
             "mysql://--host/shop",

@@ -1,11 +1,14 @@
 //! An import: a dump is loaded beside the database that it is for, compared, and put in its place.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use openpeta_engine::{
-    EngineError, ImportOptions, ImportPlace, ImportSource, Imported, Loaded, Manifest,
+    EngineError, Expected, ImportOptions, ImportPlace, ImportSource, Imported, Loaded, Manifest,
+    TableSum,
 };
 use openpeta_store::{Task, TaskStep, Writer};
 use openpeta_tasks::{
@@ -16,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::loading::{self, RETRY};
 use super::meter::Meter;
+use super::migrate_database::is_migration;
 use super::{FAILED_INSIDE, engine_error, instance};
 use crate::imports::{Origin, download};
 use crate::parts::Parts;
@@ -37,15 +41,33 @@ pub(crate) struct ImportDatabaseParams {
 }
 
 impl ImportDatabaseParams {
-    fn origin(&self) -> Result<Origin, StepError> {
+    pub(super) fn origin(&self) -> Result<Origin, StepError> {
         let origin = Origin::of(&self.from, self.defaults_file.as_deref());
         origin.map_err(|what| StepError::permanent(&what, &what))
     }
 }
 
+/// A workflow that imports. Its steps are those of this file, and what it has besides.
+pub(super) trait Imports: Workflow<Params = ImportDatabaseParams> {
+    /// What it acts on.
+    fn parts(&self) -> &Arc<Parts>;
+
+    /// Whether the dump has to say where the server's log was.
+    const FOLLOWS: bool;
+
+    /// What the source has of each table, if it was asked since the dump.
+    ///
+    /// # Errors
+    /// When a step has not given it yet.
+    fn sums(task: &TaskContext<'_, Self>) -> Result<Option<SourceSums>, StepError>;
+}
+
+/// What a source has of each table.
+pub(super) type SourceSums = BTreeMap<String, TableSum>;
+
 /// Whether a task imports.
 pub(crate) fn is_import(task: &Task) -> bool {
-    task.workflow == ImportDatabase::NAME
+    task.workflow == ImportDatabase::NAME || is_migration(task)
 }
 
 /// What such a task has imported, once it was compared.
@@ -56,7 +78,7 @@ pub(crate) fn imported_by(steps: &[TaskStep]) -> Option<Imported> {
 }
 
 /// The database in which an import is prepared.
-fn staging(task: TaskId) -> Result<DbName, StepError> {
+pub(super) fn staging(task: TaskId) -> Result<DbName, StepError> {
     let name = DbName::parse(&format!("openpeta_import_{task}"));
     name.map_err(|error| StepError::permanent(FAILED_INSIDE, error))
 }
@@ -77,15 +99,40 @@ impl Workflow for ImportDatabase {
 
     fn on_success(
         &self,
-        _writer: &Writer<'_>,
-        _task: &TaskContext<'_, Self>,
+        writer: &Writer<'_>,
+        task: &TaskContext<'_, Self>,
     ) -> Result<(), StepError> {
-        Ok(())
+        back_up(&self.0, writer, task.params())
     }
 }
 
+impl Imports for ImportDatabase {
+    const FOLLOWS: bool = false;
+
+    fn parts(&self) -> &Arc<Parts> {
+        &self.0
+    }
+
+    fn sums(_task: &TaskContext<'_, Self>) -> Result<Option<SourceSums>, StepError> {
+        Ok(None)
+    }
+}
+
+/// Has a set taken that a point in time after the import can begin with.
+pub(super) fn back_up(
+    parts: &Parts,
+    writer: &Writer<'_>,
+    params: &ImportDatabaseParams,
+) -> Result<(), StepError> {
+    let (id, name) = (&params.instance_id, &params.db_name);
+    Ok(parts.begin_backup_after_import(writer, id, name, Timestamp::now())?)
+}
+
 /// The node of the instance, which runs.
-async fn node(parts: &Parts, params: &ImportDatabaseParams) -> Result<NodeId, StepError> {
+pub(super) async fn node(
+    parts: &Parts,
+    params: &ImportDatabaseParams,
+) -> Result<NodeId, StepError> {
     let instance = instance(parts, &params.instance_id)?;
     if instance.status == ObjectStatus::Delete {
         let message = "The instance is being deleted.";
@@ -98,10 +145,10 @@ async fn node(parts: &Parts, params: &ImportDatabaseParams) -> Result<NodeId, St
 }
 
 /// The dump is in a database of its own.
-struct LoadDump;
+pub(super) struct LoadDump;
 
 #[async_trait]
-impl Step<ImportDatabase> for LoadDump {
+impl<W: Imports> Step<W> for LoadDump {
     const NAME: &'static str = "load-dump";
     const TITLE: &'static str = "Loading the dump";
     const WEIGHT: u32 = 20;
@@ -109,12 +156,8 @@ impl Step<ImportDatabase> for LoadDump {
     const RETRY: Option<RetryPolicy> = Some(RETRY);
     type Output = Loaded;
 
-    async fn run(
-        &self,
-        workflow: &ImportDatabase,
-        task: &TaskContext<'_, ImportDatabase>,
-    ) -> Result<Loaded, StepError> {
-        let (parts, params) = (&workflow.0, task.params());
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<Loaded, StepError> {
+        let (parts, params) = (workflow.parts(), task.params());
         let node = node(parts, params).await?;
         let staging = staging(task.task_id())?;
         let mut sql = parts.engine.sql(&node).await.map_err(engine_error)?;
@@ -123,11 +166,6 @@ impl Step<ImportDatabase> for LoadDump {
         if let Some(object) = found.map_err(engine_error)? {
             return Err(engine_error(EngineError::NotEmpty { object }));
         }
-        let source = match params.origin()? {
-            Origin::Path(path) => on_host(path, params).await?,
-            Origin::Url => download(&params.from, params.ca_file.as_deref()).await?,
-            Origin::Server(database, options) => database.dump(&options),
-        };
         let meter = Meter::new();
         let progress = |done: u64, total: u64, what: &str| {
             meter.tell(task, (done, total), &format!("Loading {what}"));
@@ -137,6 +175,18 @@ impl Step<ImportDatabase> for LoadDump {
             staging: &staging,
             target: &params.db_name,
         };
+        let source = match params.origin()? {
+            Origin::Path(path) if is_copy(path.clone()).await? => {
+                let loaded = parts
+                    .engine
+                    .load_copy(place, &path, &params.options, &progress)
+                    .await;
+                return loaded.map_err(engine_error);
+            }
+            Origin::Path(path) => on_host(path, params).await?,
+            Origin::Url => download(&params.from, params.ca_file.as_deref()).await?,
+            Origin::Server(database, options) => database.dump(&options, W::FOLLOWS),
+        };
         let loaded = parts
             .engine
             .load_import(place, source, &params.options, &progress)
@@ -144,12 +194,8 @@ impl Step<ImportDatabase> for LoadDump {
         loaded.map_err(engine_error)
     }
 
-    async fn undo(
-        &self,
-        workflow: &ImportDatabase,
-        task: &TaskContext<'_, ImportDatabase>,
-    ) -> Result<(), StepError> {
-        let (parts, params) = (&workflow.0, task.params());
+    async fn undo(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let (parts, params) = (workflow.parts(), task.params());
         let id = &params.instance_id;
         let found = parts.store.read(|reader| reader.instance(id))?;
         // What goes with the node need not be removed before.
@@ -171,26 +217,37 @@ impl Step<ImportDatabase> for LoadDump {
     }
 }
 
+/// Whether a copy of data files lies there.
+async fn is_copy(path: PathBuf) -> Result<bool, StepError> {
+    let found = tokio::task::spawn_blocking(move || ImportSource::is_copy(&path)).await;
+    let found = found.map_err(|error| StepError::permanent(FAILED_INSIDE, error))?;
+    found.map_err(unreadable)
+}
+
+fn unreadable(error: EngineError) -> StepError {
+    match error {
+        EngineError::Io { source, path, .. } => {
+            let message = format!("{} cannot be read: {source}.", path.display());
+            StepError::permanent(&message, &message)
+        }
+        error => engine_error(error),
+    }
+}
+
 /// A dump that lies on the host.
 async fn on_host(path: PathBuf, params: &ImportDatabaseParams) -> Result<ImportSource, StepError> {
     let database = params.options.source_database.clone();
     let opened =
         tokio::task::spawn_blocking(move || ImportSource::path(&path, database.as_deref())).await;
     let opened = opened.map_err(|error| StepError::permanent(FAILED_INSIDE, error))?;
-    opened.map_err(|error| match error {
-        EngineError::Io { source, path, .. } => {
-            let message = format!("{} cannot be read: {source}.", path.display());
-            StepError::permanent(&message, &message)
-        }
-        error => engine_error(error),
-    })
+    opened.map_err(unreadable)
 }
 
 /// What was loaded is what the dump says, and its views and programs can be made.
-struct CheckImport;
+pub(super) struct CheckImport;
 
 #[async_trait]
-impl Step<ImportDatabase> for CheckImport {
+impl<W: Imports> Step<W> for CheckImport {
     const NAME: &'static str = "check-import";
     const TITLE: &'static str = "Comparing what was loaded with the dump";
     const WEIGHT: u32 = 10;
@@ -198,18 +255,24 @@ impl Step<ImportDatabase> for CheckImport {
     const RETRY: Option<RetryPolicy> = Some(RETRY);
     type Output = Imported;
 
-    async fn run(
-        &self,
-        workflow: &ImportDatabase,
-        task: &TaskContext<'_, ImportDatabase>,
-    ) -> Result<Imported, StepError> {
-        let (parts, params) = (&workflow.0, task.params());
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<Imported, StepError> {
+        let (parts, params) = (workflow.parts(), task.params());
         let node = node(parts, params).await?;
         let staging = staging(task.task_id())?;
         let id = &params.instance_id;
         let accounts = parts.store.read(|reader| reader.accounts(id))?;
         let accounts: Vec<_> = accounts.into_iter().map(|account| account.name).collect();
-        let manifest = manifest(parts, params).await?;
+        let loaded = task.output::<LoadDump>()?;
+        let manifest = match &loaded.manifest {
+            Some(manifest) => Some(manifest.clone()),
+            None => manifest(parts, params).await?,
+        };
+        let sums = W::sums(task)?;
+        let expected = match (&manifest, &sums) {
+            (_, Some(sums)) => Expected::Source(sums),
+            (Some(manifest), None) => Expected::Manifest(manifest),
+            (None, None) => Expected::Dump,
+        };
         let meter = Meter::new();
         let progress = |done: u64, total: u64, what: &str| {
             meter.tell(task, (done, total), &format!("Comparing table {what}"));
@@ -219,12 +282,16 @@ impl Step<ImportDatabase> for CheckImport {
             staging: &staging,
             target: &params.db_name,
         };
+        if W::FOLLOWS {
+            let ended = parts.engine.end_following(place).await;
+            ended.map_err(engine_error)?;
+        }
         let checked = parts
             .engine
             .check_import(
                 place,
-                task.output::<LoadDump>()?,
-                manifest.as_ref(),
+                loaded,
+                expected,
                 &params.options,
                 &accounts,
                 &progress,
@@ -250,20 +317,16 @@ async fn manifest(
 }
 
 /// What was loaded is in its place.
-struct PublishImport;
+pub(super) struct PublishImport;
 
 #[async_trait]
-impl Step<ImportDatabase> for PublishImport {
+impl<W: Imports> Step<W> for PublishImport {
     const NAME: &'static str = "publish-import";
     const TITLE: &'static str = "Putting what was imported in its place";
     type Output = ();
 
-    async fn run(
-        &self,
-        workflow: &ImportDatabase,
-        task: &TaskContext<'_, ImportDatabase>,
-    ) -> Result<(), StepError> {
-        let (parts, params) = (&workflow.0, task.params());
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let (parts, params) = (workflow.parts(), task.params());
         let node = node(parts, params).await?;
         let imported = task.output::<CheckImport>()?;
         let place = ImportPlace {

@@ -19,6 +19,7 @@ pub(crate) mod grant_account_privilege;
 pub(crate) mod import_database;
 mod loading;
 mod meter;
+pub(crate) mod migrate_database;
 pub(crate) mod new_instance;
 mod opening;
 pub(crate) mod public_connection;
@@ -85,6 +86,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         )))
         .with(change_table::ChangeTable(Arc::clone(parts)))
         .with(import_database::ImportDatabase(Arc::clone(parts)))
+        .with(migrate_database::MigrateDatabase(Arc::clone(parts)))
         .with(export_database::ExportDatabase(Arc::clone(parts)))
 }
 

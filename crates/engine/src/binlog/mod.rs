@@ -7,6 +7,8 @@
 
 mod archive;
 mod event;
+mod follow;
+mod following;
 mod reader;
 mod relay;
 mod replay;
@@ -22,9 +24,12 @@ use jiff::Timestamp;
 use openpeta_types::{DbName, Gtid, NodeId};
 
 pub use archive::ArchivedLog;
+pub use following::{Followed, LogPiece};
 pub use search::{ChangedRows, LogQuery, Logged, LoggedTransaction};
 pub use shipping::{LogCopy, open_file, seal_file};
 
+pub(crate) use self::follow::Todo;
+pub(crate) use self::following::{Item, read as read_piece};
 use self::select::{LogPosition, Until, UntilSecond};
 use crate::backup::{BinlogPosition, Progress};
 use crate::engine::{Engine, blocking};

@@ -55,6 +55,11 @@ impl<'a> LogReader<'a> {
         Ok((log, first))
     }
 
+    /// How its events end.
+    pub(super) const fn checksums(&self) -> Checksums {
+        self.checksums
+    }
+
     /// What is in an event, if its checksum is right.
     pub(super) fn content<'e>(&self, event: &'e RawEvent) -> Result<&'e [u8]> {
         let content = self.checksums.content(&event.bytes);

@@ -12,10 +12,11 @@ use openpeta_sql_route::Dialect;
 use serde::{Deserialize, Serialize};
 
 use super::collations;
+use super::follow::SourcePosition;
 use super::judge::{self, Verdict};
 use super::source::{self, ImportSource};
 use super::splitter::{Piece, Quoting, Splitter};
-use crate::backup::{MAX_PACKET, Progress, Session};
+use crate::backup::{MAX_PACKET, Manifest, Progress, Session};
 use crate::error::{EngineError, Result};
 use crate::sealed::BackupKeys;
 
@@ -47,6 +48,12 @@ pub struct Loaded {
     pub notes: Vec<String>,
     /// What is made when all rows are there.
     pub(crate) programs: Vec<Program>,
+    /// Where the log of the server was, of which the dump is, if the dump tells.
+    #[serde(default)]
+    pub position: Option<SourcePosition>,
+    /// What it has to be, if that was read beside the text.
+    #[serde(default)]
+    pub manifest: Option<Manifest>,
 }
 
 /// A view or program of the dump, or its removal, and what its text means depends on.
@@ -83,7 +90,7 @@ const MOST_PROGRAM_BYTES: usize = 64 << 20;
 const EXAMPLES: usize = 3;
 
 /// MariaDB's codes that say nothing about the statement: it may go better another time.
-const PASSING: [u16; 10] = [
+pub(super) const PASSING: [u16; 10] = [
     1021, // disk full
     1053, // shutdown
     1152, 1159, 1160, 1161, // connection
@@ -165,6 +172,7 @@ pub(super) async fn load(
             let what = "the file ends without its last line (\"Dump completed\"): it is cut off";
             return Err(load.refused(0, b"", what));
         }
+        load.loaded.position = frame.position.or(load.loaded.position);
     }
     load.session.run("end a transaction", b"COMMIT").await?;
     load.loaded.bytes = read.load(Ordering::Relaxed);
@@ -177,6 +185,7 @@ pub(super) async fn load(
 struct Frame {
     begins: bool,
     ends: bool,
+    position: Option<SourcePosition>,
 }
 
 impl Frame {
@@ -185,6 +194,9 @@ impl Frame {
         const ENDS: [&[u8]; 2] = [b"Dump completed", b"End of the dump"];
         self.begins |= BEGINS.iter().any(|word| remark.starts_with(word));
         self.ends |= ENDS.iter().any(|word| remark.starts_with(word));
+        if let Some(position) = SourcePosition::of_remark(remark) {
+            self.position = Some(position);
+        }
     }
 }
 
@@ -457,7 +469,7 @@ impl Load<'_> {
 }
 
 /// The beginning of a statement, on one line.
-pub(super) fn beginning(text: &[u8]) -> String {
+pub(crate) fn beginning(text: &[u8]) -> String {
     const LENGTH: usize = 80;
     let text = String::from_utf8_lossy(&text[..text.len().min(4 * LENGTH)]);
     let words: Vec<&str> = text.split_whitespace().collect();

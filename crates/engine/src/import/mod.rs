@@ -7,6 +7,7 @@
 
 mod collations;
 mod definers;
+mod follow;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
@@ -22,9 +23,12 @@ use std::path::Path;
 use openpeta_types::{AccountName, DbName, NodeId};
 use serde::{Deserialize, Serialize};
 
+pub use self::follow::{SourcePosition, TableSum};
+pub(crate) use self::load::beginning;
 pub use self::load::{ImportOptions, Loaded};
 use self::programs::{Making, Moves};
 pub use self::source::ImportSource;
+pub(crate) use self::source::decompressed;
 use crate::backup::{Manifest, Progress, Schema, Session, checksum, read_set};
 use crate::engine::{Engine, blocking};
 use crate::error::{EngineError, Result};
@@ -76,6 +80,17 @@ pub struct ImportedTable {
     pub compared_with: String,
 }
 
+/// Against what an import is compared.
+#[derive(Clone, Copy, Debug)]
+pub enum Expected<'a> {
+    /// The dump alone: the number of rows of each table.
+    Dump,
+    /// The manifest beside the dump.
+    Manifest(&'a Manifest),
+    /// What the source has of each table, which was followed since the dump.
+    Source(&'a BTreeMap<String, TableSum>),
+}
+
 impl Engine {
     /// Loads a dump into the staging, which is made anew.
     ///
@@ -113,7 +128,33 @@ impl Engine {
         Ok(loaded)
     }
 
-    /// Compares what was loaded with the dump, or the manifest beside it, and tries whether its views
+    /// As [`load_import`](Self::load_import), out of a copy of a server's data files.
+    ///
+    /// # Errors
+    /// The same, [`EngineError::BackupToolFailed`] and [`EngineError::NoRoom`].
+    pub async fn load_copy(
+        &self,
+        place: ImportPlace<'_>,
+        copy: &Path,
+        options: &ImportOptions,
+        progress: Progress<'_>,
+    ) -> Result<Loaded> {
+        let database = options.source_database.as_deref();
+        let taken = self.take_down_copy(place.node, copy, database, progress);
+        let taken = taken.await?;
+        let source = ImportSource::path(&taken.text, None)?;
+        let options = ImportOptions {
+            source_database: None,
+            ..options.clone()
+        };
+        let loaded = self.load_import(place, source, &options, progress).await?;
+        Ok(Loaded {
+            manifest: Some(taken.manifest),
+            ..loaded
+        })
+    }
+
+    /// Compares what was loaded with what is expected, and tries whether its views
     /// and programs can be made, of definers `accounts` there are.
     ///
     /// # Errors
@@ -122,14 +163,14 @@ impl Engine {
         &self,
         place: ImportPlace<'_>,
         loaded: Loaded,
-        manifest: Option<&Manifest>,
+        expected: Expected<'_>,
         options: &ImportOptions,
         accounts: &[AccountName],
         progress: Progress<'_>,
     ) -> Result<Imported> {
         let mut admin = self.session(place.node, place.staging).await?;
         programs::clear(&mut admin, place.staging, true).await?;
-        let mut imported = compare(&mut admin, place, &loaded, manifest, progress).await?;
+        let mut imported = compare(&mut admin, place, &loaded, expected, progress).await?;
         let definers = definers::Definers {
             accounts: accounts.iter().map(|it| it.as_str().to_owned()).collect(),
             instead: options.definer.clone(),
@@ -259,7 +300,8 @@ impl Engine {
         let mut sql = self.sql(place.node).await?;
         sql.drop_import_account(place.staging).await?;
         sql.close().await;
-        self.drop_database(place.node, place.staging).await
+        self.drop_database(place.node, place.staging).await?;
+        self.discard_pieces(place).await
     }
 
     /// The manifest of a set that is to be imported, after a check of its files.
@@ -307,7 +349,7 @@ async fn compare(
     admin: &mut Session,
     place: ImportPlace<'_>,
     loaded: &Loaded,
-    manifest: Option<&Manifest>,
+    expected: Expected<'_>,
     progress: Progress<'_>,
 ) -> Result<Imported> {
     let differs = |what: String| EngineError::NotImported { what };
@@ -329,26 +371,37 @@ async fn compare(
         }
         let found = checksum(admin, table).await?;
         let rows = loaded.rows.get(name).copied().unwrap_or(0);
-        // Tables that show the rows of others are not read.
-        if !table.columns.is_empty() && found.rows != rows {
+        // Tables that show the rows of others are not read; what was followed is no more the dump.
+        let is_counted = !table.columns.is_empty() && !matches!(expected, Expected::Source(_));
+        if is_counted && found.rows != rows {
             let what = format!("table {name} has {} rows, the dump {rows}", found.rows);
             return Err(differs(what));
         }
-        let mut compared_with = "the number of rows in the dump";
-        if let Some(manifest) = manifest {
-            let Some(entry) = manifest.tables.get(name) else {
-                return Err(differs(format!("table {name} is not in the manifest")));
-            };
-            if (entry.rows, &entry.checksum) != (found.rows, &found.sum.to_string()) {
-                return Err(differs(format!(
-                    "the content of table {name} is not what the manifest says"
-                )));
+        let sum = found.sum.to_string();
+        let (said, compared_with, who) = match expected {
+            Expected::Dump => (None, "the number of rows in the dump", ""),
+            Expected::Manifest(manifest) => {
+                let entry = manifest.tables.get(name);
+                let said = entry.map(|entry| (entry.rows, entry.checksum.as_str()));
+                (Some(said), "the checksum in the manifest", "the manifest")
             }
-            compared_with = "the checksum in the manifest";
+            Expected::Source(sums) => {
+                let said = sums.get(name).map(|its| (its.rows, its.checksum.as_str()));
+                (Some(said), "the checksum of the source", "the source")
+            }
+        };
+        match said {
+            None => {}
+            Some(None) => return Err(differs(format!("table {name} is not in {who}"))),
+            Some(Some(said)) if said == (found.rows, sum.as_str()) => {}
+            Some(Some(_)) => {
+                let what = format!("the content of table {name} is not what {who} says");
+                return Err(differs(what));
+            }
         }
         let entry = ImportedTable {
             rows: found.rows,
-            checksum: found.sum.to_string(),
+            checksum: sum,
             compared_with: compared_with.to_owned(),
         };
         imported.tables.insert(name.clone(), entry);
@@ -356,8 +409,12 @@ async fn compare(
     }
     let has_table = |name: &&String| schema.tables.contains_key(*name);
     let lost = loaded.rows.keys().find(|name| !has_table(name));
-    let expected = manifest.and_then(|it| it.tables.keys().find(|name| !has_table(name)));
-    match lost.or(expected) {
+    let said = match expected {
+        Expected::Dump => None,
+        Expected::Manifest(it) => it.tables.keys().find(|name| !has_table(name)),
+        Expected::Source(sums) => sums.keys().find(|name| !has_table(name)),
+    };
+    match lost.or(said) {
         None => Ok(imported),
         Some(name) => Err(differs(format!("table {name} is missing"))),
     }

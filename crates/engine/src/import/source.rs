@@ -13,6 +13,9 @@ use crate::backup::MANIFEST;
 use crate::error::{AtPath, EngineError, Result};
 use crate::sealed::{BackupKeys, OpeningReader};
 
+/// What a stream of `mariadb-backup` begins with.
+const STREAM: &[u8] = b"XBSTCK01";
+
 /// What is read at once.
 const CHUNK: usize = 256 << 10;
 /// Chunks that may wait.
@@ -69,6 +72,15 @@ impl ImportSource {
         }
     }
 
+    /// The same, of a database whose name the text need not tell.
+    #[must_use]
+    pub fn of_database(self, name: &str) -> Self {
+        Self {
+            database: Some(name.to_owned()),
+            ..self
+        }
+    }
+
     /// A file, or a directory that is a set of ours or was written by mydumper; of the latter the
     /// files of that database, if it is named.
     ///
@@ -89,12 +101,31 @@ impl ImportSource {
         if names.contains(MANIFEST) {
             return Self::set(path, &names);
         }
-        let is_physical = ["xtrabackup_info", "mariadb_backup_info", "ibdata1"];
-        if is_physical.iter().any(|name| names.contains(*name)) {
-            let what = "it is a physical backup (mariadb-backup), which cannot be imported yet";
-            return Err(refused(path, what));
-        }
         Self::mydumper(path, &names, database)
+    }
+
+    /// Whether there is a copy of a server's data files, as `mariadb-backup` makes it: a directory, or a
+    /// stream in a file, compressed or not.
+    ///
+    /// # Errors
+    /// A file error.
+    pub fn is_copy(path: &Path) -> Result<bool> {
+        if fs::metadata(path).at("open", path)?.is_dir() {
+            let has = |name: &str| path.join(name).exists();
+            let marks = ["xtrabackup_checkpoints", "mariadb_backup_checkpoints"];
+            return Ok(marks.into_iter().any(has) && !has(MANIFEST));
+        }
+        let file = Box::new(File::open(path).at("open", path)?);
+        // What cannot be decompressed is told by whoever reads it.
+        let Ok(mut plain) = decompressed(file) else {
+            return Ok(false);
+        };
+        let mut head = Vec::new();
+        let read = plain
+            .by_ref()
+            .take(STREAM.len() as u64)
+            .read_to_end(&mut head);
+        Ok(read.is_ok() && head == STREAM)
     }
 
     /// Whether it is a set of ours, which has a manifest.
@@ -306,12 +337,12 @@ fn pump(
 }
 
 /// The text of what may be compressed by gzip or Zstandard, which its first bytes tell.
-fn decompressed(mut file: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
+pub(crate) fn decompressed(mut file: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
     let mut head = Vec::new();
     (&mut file).take(4).read_to_end(&mut head)?;
     let is = |magic: &[u8]| head.starts_with(magic);
     let (is_gzip, is_zstd) = (is(&[0x1f, 0x8b]), is(&[0x28, 0xb5, 0x2f, 0xfd]));
-    let is_other = is(b"BZh") || is(b"PK\x03\x04") || is(b"\xfd7zX") || is(b"XBST");
+    let is_other = is(b"BZh") || is(b"PK\x03\x04") || is(b"\xfd7zX");
     let whole = Cursor::new(head).chain(file);
     if is_other {
         let what = "it is in a form that is not known here: plain text, gzip and Zstandard are";

@@ -43,6 +43,16 @@ pub(super) enum Import {
         /// Keep definers that do not exist: what is theirs fails until there are such accounts
         #[arg(long, conflicts_with = "definer")]
         keep_definers: bool,
+        /// Follow the live server after that: what is written there since is applied from its binary log,
+        /// until `import cut-over`
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Have an import that follows a live server take its place. Stop writing there first
+    CutOver {
+        /// The task
+        #[arg(value_parser = TaskId::parse)]
+        task_id: TaskId,
     },
     /// Show how far an import is, and what came of it: tables, rows, checksums, notes
     Show {
@@ -93,6 +103,7 @@ impl Import {
                 map_collations,
                 definer,
                 keep_definers,
+                follow,
             } => (
                 AdminCommand::ImportStart {
                     instance_id,
@@ -111,9 +122,11 @@ impl Import {
                     map_collations,
                     definer,
                     keep_definers,
+                    follow,
                 },
                 FIELDS,
             ),
+            Self::CutOver { task_id } => (AdminCommand::ImportCutOver { task_id }, FIELDS),
             Self::Show { task_id } => (AdminCommand::ImportShow { task_id }, SHOWN),
         })
     }

@@ -4,14 +4,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use mysql_async::prelude::Queryable;
-use openpeta_engine::ImportOptions;
+use openpeta_engine::{ADMIN_ACCOUNT, ImportOptions};
 
 use super::backups::run;
 use super::*;
 use crate::imports::ImportOrder;
-use crate::testing::connect;
+use crate::testing::{ADMIN_PASSWORD, connect};
 use crate::workflows::export_database::ExportDatabase;
 use crate::workflows::import_database::ImportDatabase;
+use crate::workflows::migrate_database::MigrateDatabase;
 
 const DUMP: &str = "CREATE TABLE orders (id INT PRIMARY KEY);\n\
     INSERT INTO orders VALUES (1),(2);\n\
@@ -81,6 +82,7 @@ impl Scenario for Importing {
             from: from.display().to_string(),
             ca_file: None,
             defaults_file: None,
+            follows: false,
             options: ImportOptions::default(),
         };
         let parts = &world.parts;
@@ -117,6 +119,98 @@ checks!(import_database: Importing {
     is_stuck_when_an_undo_fails: check_failed_undos;
     leaves_nothing_when_cancelled: check_cancels;
     ends_well_whatever_happens: async |its: &_| check_random_schedules(its, 0..2).await;
+});
+
+/// A database of the instance's own node is taken over, as if it were another server's.
+struct Migrating(TestEngine);
+
+#[async_trait]
+impl Scenario for Migrating {
+    type Workflow = MigrateDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        let world = world_with_instance(&self.0).await;
+        let id = only_instance(&world);
+        run(&world, &id, "CREATE DATABASE origin").await;
+        for statement in DUMP.split(";\n").filter(|text| !text.is_empty()) {
+            let mut conn = connect(&world, &id).await;
+            conn.query_drop("USE origin").await.expect("it is there");
+            conn.query_drop(statement).await.expect(statement);
+        }
+        world
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
+    }
+
+    async fn next_world_after_success(&self, used: World) -> World {
+        let id = only_instance(&used);
+        run(&used, &id, "DROP VIEW v").await;
+        run(&used, &id, "DROP TABLE orders").await;
+        used
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> MigrateDatabase {
+        MigrateDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let id = only_instance(world);
+        let parts = &world.parts;
+        let instance = parts.store.read(|reader| reader.instance(&id));
+        let node = instance
+            .expect("the store works")
+            .expect("it exists")
+            .node_id;
+        let socket = parts.engine.socket_path(&node.expect("it has one"));
+        let socket = socket.expect("short enough");
+        let options = file(world, "client.cnf");
+        let text = format!(
+            "[client]\nuser={ADMIN_ACCOUNT}\npassword={ADMIN_PASSWORD}\nsocket={}\n",
+            socket.display()
+        );
+        fs::write(&options, text).expect("our own directory");
+        let order = || ImportOrder {
+            instance_id: id.clone(),
+            db_name: DbName::parse("shop").expect("a name"),
+            from: "mysql:///origin".to_owned(),
+            ca_file: None,
+            defaults_file: Some(options.clone()),
+            follows: true,
+            options: ImportOptions::default(),
+        };
+        let begun = parts.store.write(|writer| {
+            let (task, _) = parts.begin_import(writer, order())?;
+            writer.ask_cut_over(task, jiff::Timestamp::now())?;
+            Ok::<_, crate::ControlError>(task)
+        });
+        begun.expect("it is ACTIVE")
+    }
+
+    async fn assert_done(&self, world: &World) {
+        let (databases, tables) = content(world).await;
+        assert_eq!(databases, ["origin", "shop"]);
+        assert_eq!(tables, ["orders", "v"]);
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        let (databases, tables) = content(world).await;
+        assert_eq!(databases, ["origin", "shop"]);
+        assert!(tables.is_empty(), "{tables:?}");
+    }
+}
+
+checks!(migrate_database: Migrating {
+    succeeds: check_success;
+    bears_each_step_twice: check_repeated_steps;
+    leaves_nothing_when_a_step_fails: check_failed_steps;
+    leaves_nothing_when_cancelled: check_cancels;
 });
 
 struct Exporting(TestEngine);
