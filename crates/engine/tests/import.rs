@@ -9,7 +9,9 @@ use std::process::Command;
 use crate::common::beds::Beds;
 use crate::common::{ADMIN_PASSWORD, db};
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{EngineError, ImportOptions, ImportPlace, ImportSource, Imported, Manifest};
+use openpeta_engine::{
+    EngineError, Expected, ImportOptions, ImportPlace, ImportSource, Imported, Manifest,
+};
 use openpeta_types::{AccountName, DbName};
 
 /// What dump programs can dump, of everything one.
@@ -117,7 +119,7 @@ async fn import(
             .check_import(
                 place,
                 loaded,
-                manifest.as_ref(),
+                manifest.as_ref().map_or(Expected::Dump, Expected::Manifest),
                 options,
                 &bob(),
                 &|_, _, _| {},
@@ -229,7 +231,14 @@ async fn what_programs_dump_comes_out_as_it_went_in() {
             .await;
         let loaded = loaded.expect("it can be loaded");
         let checked = engine
-            .check_import(place, loaded, None, &options, &bob(), &|_, _, _| {})
+            .check_import(
+                place,
+                loaded,
+                Expected::Dump,
+                &options,
+                &bob(),
+                &|_, _, _| {},
+            )
             .await
             .expect("it can be checked");
         let refused = engine.publish_import(place, &checked).await;
@@ -406,4 +415,80 @@ async fn what_is_changed_or_left_out_is_told() {
     let query = "SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA='shop'";
     let definer: Vec<String> = conn.query(query).await.expect("a view");
     assert_eq!(definer, ["bob@%"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_data_files_come_out_as_they_went_in() {
+    let (beds, _) = filled().await;
+    // The program itself does not read such names.
+    beds.script(&beds.from, b"DROP TABLE `we``ird; na'me`");
+    let manifest = beds.take("2").await.manifest;
+    let options = ImportOptions {
+        source_database: Some("shop".to_owned()),
+        ..ImportOptions::default()
+    };
+    let data = beds
+        .bed
+        .engine
+        .nodes_dir()
+        .join(beds.from.as_str())
+        .join("data");
+    let data = format!("--datadir={}", data.display());
+    let whole = beds.bed.dir.path().join("copy");
+    let to = format!("--target-dir={}", whole.display());
+    // As somebody makes it who knows nothing of us: of all that the server has.
+    run(&beds, "mariadb-backup", &["--backup", &data, &to]);
+    let stream = run(
+        &beds,
+        "mariadb-backup",
+        &["--backup", "--stream=mbstream", &data],
+    );
+    let stream = zstd::encode_all(stream.as_slice(), 1).expect("in memory");
+    let stream = file(&beds, "copy.mbstream.zst", &stream);
+    for path in [&whole, &stream] {
+        assert!(ImportSource::is_copy(path).expect("readable"));
+        let imported = import_copy(&beds, path, &options).await.expect("imported");
+        let compared = imported.tables.values().map(|table| &table.compared_with);
+        assert!(
+            compared
+                .clone()
+                .all(|it| it == "the checksum in the manifest")
+        );
+        beds.verify(&manifest).await.expect("it is the same");
+        empty(&beds).await;
+    }
+    let other = ImportOptions {
+        source_database: Some("none".to_owned()),
+        ..ImportOptions::default()
+    };
+    let refused = import_copy(&beds, &whole, &other).await;
+    assert!(
+        matches!(refused, Err(EngineError::NotImported { .. })),
+        "{refused:?}"
+    );
+}
+
+/// Imports a copy into the second node, as the steps of the task do.
+async fn import_copy(
+    beds: &Beds,
+    path: &Path,
+    options: &ImportOptions,
+) -> Result<Imported, EngineError> {
+    let (staging, target) = (staging(), db("shop"));
+    let place = ImportPlace {
+        node: &beds.to,
+        staging: &staging,
+        target: &target,
+    };
+    let engine = &beds.bed.engine;
+    let loaded = engine
+        .load_copy(place, path, options, &|_, _, _| {})
+        .await?;
+    let manifest = loaded.manifest.clone().expect("it was taken down");
+    let expected = Expected::Manifest(&manifest);
+    let checked = engine
+        .check_import(place, loaded, expected, options, &bob(), &|_, _, _| {})
+        .await?;
+    engine.publish_import(place, &checked).await?;
+    Ok(checked)
 }

@@ -37,6 +37,7 @@ pub use manifest::{
 };
 pub use physical::Base;
 
+pub(crate) use self::columns::check_query;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::physical::LOAD_ATTEMPT;
 pub(crate) use self::schema::Schema;

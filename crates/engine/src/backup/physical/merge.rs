@@ -21,7 +21,7 @@ use crate::sealed::BackupKeys;
 use crate::template::{make_for_node, write_for_node};
 
 /// The socket of that server; its name is no longer than a node's.
-const SOCKET: &str = "load.sock";
+pub(super) const SOCKET: &str = "load.sock";
 
 /// Pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -44,7 +44,7 @@ impl Engine {
     ) -> Result<()> {
         let node_dir = self.node_dir(node)?;
         let socket = node_dir.join(SOCKET);
-        let server = self.serve_files(&attempt, &socket)?;
+        let server = self.serve_files(&attempt, &socket, "")?;
         let mut session = self.connect_to_files(&socket, database, &attempt).await?;
         settle(&mut session, database).await?;
         let source = BackupSource {
@@ -70,11 +70,12 @@ impl Engine {
             .await
     }
 
-    fn serve_files(&self, attempt: &Attempt, socket: &Path) -> Result<Tool> {
+    /// Starts a server on files, with `more` settings.
+    pub(super) fn serve_files(&self, attempt: &Attempt, socket: &Path, more: &str) -> Result<Tool> {
         let dir = attempt.path("");
         let mut text = config_file::render(&dir, &SETTINGS, 1, false);
         text = config_file::with_loading(&text, true);
-        text.push_str(&format!("socket=\"{}\"\n", socket.display()));
+        text.push_str(&format!("socket=\"{}\"\n{more}", socket.display()));
         for name in ["binlog", "relay", "files"] {
             make_for_node(&attempt.path(name), self.user())?;
         }
@@ -89,7 +90,8 @@ impl Engine {
         Tool::spawn(command, server)
     }
 
-    async fn connect_to_files(
+    /// Connects to such a server once it answers.
+    pub(super) async fn connect_to_files(
         &self,
         socket: &Path,
         database: &DbName,

@@ -4,6 +4,7 @@
 //! them (its system tablespace and redo log), the stored programs, and InnoDB's statistics. No
 //! account is in it. What is restored gets all else that a server needs from the installation.
 
+mod foreign;
 mod merge;
 mod relay;
 mod restore;
@@ -23,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use self::relay::{NO_PASSWORD, Relay};
 pub(crate) use self::restore::ATTEMPT as LOAD_ATTEMPT;
-use self::restore::option;
+use self::restore::{check_room, option};
 use self::tool::{Tool, Tools, tail};
 use self::truth::Truth;
 use super::manifest::{BackupSource, BaseSet, DumpFile, Manifest, PLAIN_FILES, Physical};
@@ -45,6 +46,10 @@ const SOCKET: &str = "backup.sock";
 
 /// Where `mariadb-backup` says how far it came, in the node's directory of temporary files.
 const NOTES: &str = "backup-notes";
+
+/// What Zstandard makes of tables that can be compressed well: a disk with less room than that
+/// has none.
+const LIKELY_COMPRESSION: u64 = 4;
 
 /// What is copied beside the database. All else in the system's schema is the installation's.
 const SYSTEM_TABLES: &str = "mysql.proc mysql.event mysql.innodb_table_stats \
@@ -68,7 +73,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::SchemaChanged`] when a definition was changed before its table was read;
-    /// [`EngineError::UnsupportedEngine`]; [`EngineError::BackupToolFailed`],
+    /// [`EngineError::UnsupportedEngine`]; [`EngineError::NoRoom`]; [`EngineError::BackupToolFailed`],
     /// [`EngineError::BinaryMissing`]; a file error, or one of the connection.
     pub async fn take_physical_set(
         &self,
@@ -80,6 +85,9 @@ impl Engine {
         progress: Progress<'_>,
     ) -> Result<TakenSet> {
         let tools = self.backup_tools().await?;
+        if base.is_none() {
+            self.check_room_for(node, database, set).await?;
+        }
         let mut session = self.session(node, database).await?;
         let one = self.session(node, database).await?;
         let mut locking = [one, self.session(node, database).await?];
@@ -153,6 +161,20 @@ impl Engine {
         .await
     }
 
+    /// Makes sure that a full set has room where it is to be. How well it can be compressed nobody
+    /// knows beforehand: what fills the disk all the same is removed again.
+    async fn check_room_for(&self, node: &NodeId, database: &DbName, set: &Path) -> Result<()> {
+        let data = self.node_dir(node)?.join("data");
+        let (of_database, set) = (data.join(database.as_str()), set.to_owned());
+        blocking(move || {
+            let bytes = bytes_in(&of_database)? + bytes_of(&data.join("ibdata1"));
+            // The directory is not made yet.
+            let there = set.ancestors().find(|dir| dir.is_dir());
+            check_room(there.unwrap_or(Path::new("/")), bytes / LIKELY_COMPRESSION)
+        })
+        .await
+    }
+
     async fn backup_tools(&self) -> Result<Arc<Tools>> {
         let server = self.config().mariadbd.clone();
         let version = self.server_version().to_owned();
@@ -188,6 +210,32 @@ impl Engine {
         }
         Tool::spawn(command, &tools.backup)
     }
+}
+
+/// Bytes of the files in a directory and those below.
+fn bytes_below(dir: &Path) -> Result<u64> {
+    let mut bytes = bytes_in(dir)?;
+    for entry in std::fs::read_dir(dir).at("read", dir)? {
+        let entry = entry.at("read", dir)?;
+        if entry.file_type().at("read", dir)?.is_dir() {
+            bytes += bytes_below(&entry.path())?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Bytes of the files in a directory.
+fn bytes_in(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir).at("read", dir)? {
+        bytes += bytes_of(&entry.at("read", dir)?.path());
+    }
+    Ok(bytes)
+}
+
+/// Bytes of a file; one that is gone meanwhile has none.
+fn bytes_of(path: &Path) -> u64 {
+    std::fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
 }
 
 /// Carries the stream into the file, at the pace of backups but where somebody waits for it.
@@ -318,6 +366,21 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_needs_room() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("a.ibd"), [0; 5000]).expect("ours");
+        std::fs::write(dir.path().join("a.frm"), [0; 7]).expect("ours");
+        assert_eq!(bytes_in(dir.path()).expect("readable"), 5007);
+        assert_eq!(bytes_of(&dir.path().join("gone")), 0);
+        assert!(check_room(dir.path(), 0).is_ok());
+        let refused = check_room(dir.path(), u64::MAX / 2);
+        assert!(
+            matches!(refused, Err(EngineError::NoRoom { .. })),
+            "{refused:?}"
+        );
+    }
 
     #[test]
     fn what_the_program_says_is_understood() {

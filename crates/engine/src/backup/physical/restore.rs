@@ -33,9 +33,9 @@ use crate::{config_file, copy, node_dir, process, quote};
 pub(crate) const ATTEMPT: &str = "load-";
 
 /// Bytes that are handed over at once.
-const CHUNK: usize = 256 << 10;
+pub(super) const CHUNK: usize = 256 << 10;
 /// Pieces that may wait for the program.
-const QUEUE: usize = 4;
+pub(super) const QUEUE: usize = 4;
 
 /// What is left free on the disk.
 const LEFT_FREE: u64 = 256 << 20;
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     /// An empty directory, without what earlier attempts left.
-    async fn begin_attempt(&self, node_dir: &Path) -> Result<Attempt> {
+    pub(super) async fn begin_attempt(&self, node_dir: &Path) -> Result<Attempt> {
         let (node_dir, user) = (node_dir.to_owned(), self.user().clone());
         blocking(move || {
             process::kill_workers(&node_dir.join(ATTEMPT))?;
@@ -214,7 +214,7 @@ impl Engine {
     }
 
     /// Gives the files what else a server needs: system tables, and accounts, which are ours.
-    async fn install_into(&self, attempt: &Attempt, database: &DbName) -> Result<()> {
+    pub(super) async fn install_into(&self, attempt: &Attempt, database: &DbName) -> Result<()> {
         let config = self.config();
         let (options, accounts) = (attempt.path("install.cnf"), attempt.path("accounts.sql"));
         let text = config_file::render_install(&attempt.data(), config.template_redo_log_bytes);
@@ -340,7 +340,7 @@ fn remove_notes(data: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check_room(dir: &Path, bytes: u64) -> Result<()> {
+pub(super) fn check_room(dir: &Path, bytes: u64) -> Result<()> {
     let found = rustix::fs::statvfs(dir).at("look at", dir)?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let needed = bytes.saturating_add(LEFT_FREE);
