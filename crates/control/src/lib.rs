@@ -60,8 +60,7 @@ pub use config::{
 };
 pub use control::{Control, EventRecorder, Prepared};
 pub use control_plane::{
-    ArchiveError, ArchiveManifest, Member, Restored, backups_in_bucket, check, fetch_backup,
-    restore,
+    ArchiveError, ArchiveManifest, Member, Restored, check, fetch_backup, restore,
 };
 pub use error::ControlError;
 pub use figures::{InstanceFigures, NodeFigures, ServiceFigures, WebhookFigures};

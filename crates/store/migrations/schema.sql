@@ -92,8 +92,14 @@ CREATE TABLE backup_sets (
     manifest_sha256  TEXT,
     failure          TEXT,
     started_at       INTEGER NOT NULL,
-    ended_at         INTEGER, is_protected INTEGER NOT NULL DEFAULT 0, verified_at INTEGER, verify_failure TEXT, key_id TEXT, base_id INTEGER,
+    ended_at         INTEGER, is_protected INTEGER NOT NULL DEFAULT 0, verified_at INTEGER, verify_failure TEXT, key_id TEXT, base_id INTEGER, note TEXT,
     FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
+) STRICT;
+CREATE TABLE cut_overs (
+    task_id    INTEGER NOT NULL PRIMARY KEY REFERENCES tasks (task_id) ON DELETE CASCADE,
+    asked_at   INTEGER NOT NULL,
+    -- Why the last attempt came to nothing; it is tried again only when somebody asks again.
+    refused    TEXT
 ) STRICT;
 CREATE TABLE databases (
     instance_id         TEXT    NOT NULL REFERENCES instances (instance_id) ON DELETE CASCADE,

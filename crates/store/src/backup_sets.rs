@@ -17,7 +17,7 @@ macro_rules! columns {
     () => {
         "backup_id, account_id, instance_id, db_name, backup_type, mode, method, base_id, node_spec, \
          node_number, started_at, status, size_bytes, manifest_sha256, failure, ended_at, \
-         key_id, is_protected, verified_at, verify_failure"
+         key_id, is_protected, verified_at, verify_failure, note"
     };
 }
 
@@ -70,6 +70,8 @@ pub struct BackupSet {
     pub is_protected: bool,
     /// When it was last restored and compared for proof.
     pub verification: Option<Verification>,
+    /// Why it is of another kind than it was asked for, if it is.
+    pub note: Option<String>,
 }
 
 /// A restore of a set for the sake of proof.
@@ -155,6 +157,7 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<BackupSet, StoreError> {
             let failure = columns.get()?;
             at.map(|at| Verification { at, failure })
         },
+        note: columns.get()?,
     })
 }
 
@@ -442,6 +445,19 @@ impl Reader<'_> {
 }
 
 impl Writer<'_> {
+    /// Notes that a set that is being taken is a full one in the place of an incremental one, and why.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn make_backup_set_full(&self, backup_id: BackupId, why: &str) -> Result<(), StoreError> {
+        self.change(
+            TABLE,
+            "UPDATE backup_sets SET backup_type = ?2, base_id = NULL, note = ?3
+             WHERE backup_id = ?1",
+            params![P(&backup_id), P(&BackupType::Full), why],
+        )
+    }
+
     /// Adds a set in status Progress; returns its number: decimal digits, never used twice. It
     /// goes with its database.
     ///

@@ -27,6 +27,7 @@ mod backup_sets;
 mod changes;
 mod column;
 mod copy;
+mod cut_overs;
 mod databases;
 mod endpoints;
 mod error;
@@ -72,6 +73,7 @@ pub use backup_sets::{
 };
 pub use changes::Topic;
 pub use copy::schema_version;
+pub use cut_overs::CutOver;
 pub use databases::Database;
 pub use endpoints::{Endpoint, EndpointState};
 pub use error::StoreError;

@@ -59,6 +59,14 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "replaced-content",
         sql: include_str!("../migrations/0010_replaced_content.sql"),
     },
+    Migration {
+        name: "cut-overs",
+        sql: include_str!("../migrations/0011_cut_overs.sql"),
+    },
+    Migration {
+        name: "backup-notes",
+        sql: include_str!("../migrations/0012_backup_notes.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

@@ -214,6 +214,7 @@ fn row(set: &BackupSet, place: &str) -> Value {
         "method": set.set.method.as_str(),
         "type": set.set.backup_type.as_str(),
         "base_id": set.set.base_id.map(|base| base.to_string()),
+        "note": set.note,
         "bytes": set.outcome.size_bytes,
         "started_at": format_time(set.set.started_at),
         "ended_at": set.outcome.ended_at.map(format_time),

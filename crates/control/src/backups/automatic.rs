@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use openpeta_store::{AuditEntry, ScheduledDatabase, Writer};
-use openpeta_types::{BackupId, BackupMode, ObjectStatus, TaskId, format_time};
+use openpeta_types::{BackupId, BackupMode, DbName, InstanceId, ObjectStatus, TaskId, format_time};
 use serde_json::json;
 
 use super::create::{Wanted, begin_backup, require_no_backup};
@@ -12,6 +12,8 @@ use crate::{ControlError, random};
 
 /// Name of such a backup in the audit trail, where the operator's commands are `admin:…`.
 const ACTION: &str = "backup:automatic";
+/// The same of one after an import.
+const AFTER_IMPORT: &str = "backup:after-import";
 
 /// Sets that are begun because of policies before others of their kind have ended: as many as are
 /// taken at the same time. More would only stand in the way of those that somebody asks for.
@@ -92,6 +94,42 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// Begins a backup of a database whose tables were just imported, if its log is archived: the
+    /// log has them under another database's name, so that no restore leads past the import.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the store fails.
+    pub(crate) fn begin_backup_after_import(
+        &self,
+        writer: &Writer<'_>,
+        id: &InstanceId,
+        name: &DbName,
+        now: Timestamp,
+    ) -> Result<(), ControlError> {
+        let policy = writer.backup_policy(id, name)?.unwrap_or_default();
+        let (Some(instance), Some(database)) = (writer.instance(id)?, writer.database(id, name)?)
+        else {
+            return Ok(());
+        };
+        if !policy.is_binlog_enabled || instance.status == ObjectStatus::Delete {
+            return Ok(());
+        }
+        if require_no_backup(writer, id, Some(name)).is_err() {
+            tracing::warn!(instance = %id, database = %name, "a backup was under way when an import was put in its place: a point in time after it needs another one");
+            return Ok(());
+        }
+        let wanted = Wanted {
+            mode: BackupMode::Automated,
+            method: self.config.backup.method(),
+            base_id: None,
+        };
+        let (backup_id, task) = begin_backup(writer, &instance, &database, wanted, now, None)?;
+        let parameters = json!({ "db_name": name.as_str(), "backup_id": backup_id.to_string() });
+        audit(writer, AFTER_IMPORT, id, parameters, task, now)
+    }
+}
+
 /// Whether a backup was begun.
 enum Began {
     Yes,
@@ -115,23 +153,34 @@ fn record(
     task: TaskId,
     now: Timestamp,
 ) -> Result<(), ControlError> {
-    let account_id = writer.instance(&database.instance_id)?;
+    let parameters = json!({
+        "db_name": database.db_name.as_str(),
+        "backup_id": backup_id.to_string(),
+        "due": format_time(due),
+    });
+    audit(writer, ACTION, &database.instance_id, parameters, task, now)
+}
+
+fn audit(
+    writer: &Writer<'_>,
+    action: &str,
+    id: &InstanceId,
+    parameters: serde_json::Value,
+    task: TaskId,
+    now: Timestamp,
+) -> Result<(), ControlError> {
+    let instance = writer.instance(id)?;
     writer.insert_audit(&AuditEntry {
         at: now,
-        account_id: account_id.map(|instance| instance.account_id),
+        account_id: instance.map(|instance| instance.account_id),
         ram_user: None,
         access_key_id: None,
-        action: ACTION.to_owned(),
-        instance_id: Some(database.instance_id.clone()),
+        action: action.to_owned(),
+        instance_id: Some(id.clone()),
         source_ip: None,
         user_agent: None,
         request_id: random::request_id()?.to_string(),
-        parameters: json!({
-            "db_name": database.db_name.as_str(),
-            "backup_id": backup_id.to_string(),
-            "due": format_time(due),
-        })
-        .to_string(),
+        parameters: parameters.to_string(),
         outcome: "OK".to_owned(),
         task_id: Some(task),
     })?;

@@ -143,6 +143,38 @@ impl Parts {
         is_done
     }
 
+    /// Fetches from the bucket what the archive of a node's log lacks since the oldest set that a
+    /// restore could begin with: files that somebody removed here, or a disk that was lost. What
+    /// cannot be fetched is told by whoever needs it.
+    pub(crate) async fn complete_log(&self, node: &NodeId, instance_id: &InstanceId) {
+        if !self.remote_logs.is_used() {
+            return;
+        }
+        let oldest = match self.oldest_position(node, instance_id) {
+            Ok(Some(oldest)) => oldest,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%node, context = error.context, "it is not known which logs a restore needs");
+                return;
+            }
+        };
+        let archive = self.log_archive(node);
+        if matches!(
+            self.engine.archive_goes_on_from(&archive, &oldest),
+            Ok(true)
+        ) {
+            return;
+        }
+        match self.remote_logs.fetch(&self.engine, node, &archive).await {
+            Ok(fetched) => {
+                tracing::info!(%node, files = fetched.files, bytes = fetched.bytes, "what the archive of a binary log lacked is fetched from the backup storage");
+            }
+            Err(error) => {
+                tracing::warn!(%node, %error, "what the archive of a binary log lacks cannot be fetched from the backup storage");
+            }
+        }
+    }
+
     /// How far the archives of logs are, by instance.
     pub(crate) fn log_figures(&self) -> Vec<LogArchiveFigures> {
         let mut figures = self.log_archives.figures();

@@ -225,6 +225,10 @@ impl Control {
         call: &MutatingCall,
         request: &RestoreDatabaseRequest,
     ) -> Result<(), ControlError> {
+        if let RestorePoint::Set(_) = request.point {
+            return Ok(());
+        }
+        self.complete_log_for(call, request).await?;
         let RestorePoint::Transaction { gtid, is_included } = request.point else {
             return Ok(());
         };
@@ -255,6 +259,23 @@ impl Control {
         };
         let detail = format!("The archived binary log {what} transaction {gtid}.");
         Err(ApiError::no_backup().with_detail(&detail).into())
+    }
+
+    /// Has what the archived log lacks fetched, for whoever may restore the source.
+    async fn complete_log_for(
+        &self,
+        call: &MutatingCall,
+        request: &RestoreDatabaseRequest,
+    ) -> Result<(), ControlError> {
+        let id = &request.instance_id;
+        let source = self
+            .parts
+            .store
+            .read(|reader| self.active_instance(reader, &call.caller, call.action, id))?;
+        if let Some(node) = source.node_id {
+            self.parts.complete_log(&node, id).await;
+        }
+        Ok(())
     }
 
     /// The newest set from which the archived log leads to a point.

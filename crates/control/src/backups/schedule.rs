@@ -180,6 +180,7 @@ mod tests {
             },
             is_protected: false,
             verification: None,
+            note: None,
         }
     }
 

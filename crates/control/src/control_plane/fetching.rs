@@ -8,17 +8,7 @@ use crate::backups::{control_planes, fetch_control_plane};
 use crate::parts::Parts;
 use crate::{BackupConfig, ControlError};
 
-/// The backups of control planes in the bucket of a configuration, oldest first. Blocks.
-///
-/// # Errors
-/// What is wrong, for the operator.
-pub fn backups_in_bucket(config: &BackupConfig) -> Result<Vec<String>, String> {
-    let bucket = config.bucket()?.ok_or(NO_BUCKET)?;
-    let listed = wait_for(async { control_planes(&bucket).await })?;
-    listed.map_err(|error| error.to_string())
-}
-
-/// Fetches one of them, the newest when none is named, into a directory, decrypted. Blocks. Returns
+/// Fetches a backup of a control plane, the newest when none is named, into a directory, decrypted. Blocks. Returns
 /// the file.
 ///
 /// # Errors
@@ -34,12 +24,18 @@ pub fn fetch_backup(
         let names = control_planes(&bucket).await;
         let names = names.map_err(|error| error.to_string())?;
         let found = match name {
-            Some(name) => names.into_iter().find(|found| found == name),
-            None => names.into_iter().next_back(),
+            Some(name) => names.iter().find(|found| *found == name),
+            None => names.last(),
         };
-        let found = found.ok_or("there is no such backup of a control plane in the bucket")?;
-        let target = dir.join(&found);
-        let fetched = fetch_control_plane(&bucket, &found, &keys, &target).await;
+        let found = found.ok_or_else(|| match names.is_empty() {
+            true => "there is no backup of a control plane in the bucket".to_owned(),
+            false => format!(
+                "there is no such backup of a control plane in the bucket, but {}",
+                names.join(", ")
+            ),
+        })?;
+        let target = dir.join(found);
+        let fetched = fetch_control_plane(&bucket, found, &keys, &target).await;
         fetched.map_err(|error| error.to_string())?;
         Ok(target)
     })?

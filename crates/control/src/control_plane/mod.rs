@@ -15,6 +15,6 @@ mod take;
 mod tests;
 
 pub use archive::{ArchiveError, ArchiveManifest, Member, check};
-pub use fetching::{backups_in_bucket, fetch_backup};
+pub use fetching::fetch_backup;
 pub(crate) use recover::RecoveryOrder;
 pub use restore::{Restored, restore};

@@ -19,6 +19,9 @@ use crate::parts::Parts;
 /// How often a backup is begun anew when a definition changed while it was taken.
 const ATTEMPTS: u32 = 3;
 
+/// Bytes below which it does not matter how large an incremental set is.
+const SMALL: u64 = 1 << 20;
+
 /// Takes a full backup of a database.
 pub(crate) struct CreateDatabaseBackup(pub(super) Arc<Parts>);
 
@@ -70,6 +73,9 @@ impl Workflow for CreateDatabaseBackup {
             key_id: taken.key_id,
         };
         let backup_id = task.params().backup_id;
+        if let Some(why) = taken.full_since {
+            writer.make_backup_set_full(backup_id, &why)?;
+        }
         Ok(writer.finish_backup_set(backup_id, BackupStatus::Success, &outcome)?)
     }
 
@@ -104,6 +110,9 @@ pub(super) struct Taken {
     /// Which key it is encrypted with.
     #[serde(default)]
     key_id: Option<String>,
+    /// Why it is a full set in the place of an incremental one.
+    #[serde(default)]
+    full_since: Option<String>,
 }
 
 #[async_trait]
@@ -123,11 +132,12 @@ impl Step<CreateDatabaseBackup> for TakeSet {
         workflow: &CreateDatabaseBackup,
         task: &TaskContext<'_, CreateDatabaseBackup>,
     ) -> Result<Taken, StepError> {
-        let taken = take(&workflow.0, task).await?;
+        let (taken, full_since) = take(&workflow.0, task).await?;
         Ok(Taken {
             bytes: taken.bytes,
             manifest_sha256: taken.manifest_sha256,
             key_id: taken.manifest.encryption.map(|it| it.key_id),
+            full_since,
         })
     }
 
@@ -205,11 +215,24 @@ fn base(parts: &Parts, id: &InstanceId, base_id: BackupId) -> Result<Base, StepE
     })
 }
 
-/// Takes the set; anew when somebody changed a definition meanwhile.
+/// Why a set of so many bytes should rather be a full one: that would be no larger, and needs no other.
+fn why_full(parts: &Parts, base_id: BackupId, bytes: u64) -> Result<Option<String>, StepError> {
+    let full = parts.store.read(|reader| {
+        let mut chain = reader.backup_bases(base_id)?;
+        chain.extend(reader.backup_set(base_id)?);
+        Ok::<_, openpeta_store::StoreError>(chain.into_iter().find(|set| set.set.base_id.is_none()))
+    })?;
+    let of_full = full.map_or(u64::MAX, |set| set.outcome.size_bytes.unsigned_abs());
+    Ok((bytes >= SMALL && bytes >= of_full)
+        .then(|| format!("An incremental set took {bytes} bytes, the full one before {of_full}.")))
+}
+
+/// Takes the set; anew when somebody changed a definition meanwhile. Also why it is a full one
+/// although an incremental one was asked for.
 async fn take(
     parts: &Parts,
     task: &TaskContext<'_, CreateDatabaseBackup>,
-) -> Result<TakenSet, StepError> {
+) -> Result<(TakenSet, Option<String>), StepError> {
     let CreateDatabaseBackupParams {
         instance_id,
         db_name,
@@ -231,6 +254,7 @@ async fn take(
         };
         meter.tell(task, (done, total), &doing);
     };
+    let (mut base_id, mut full_since) = (*base_id, None);
     for attempt in 1.. {
         let instance = instance(parts, instance_id)?;
         if instance.status == ObjectStatus::Delete {
@@ -242,7 +266,7 @@ async fn take(
         let engine = &parts.engine;
         let base = match base_id {
             None => None,
-            Some(base_id) => Some(base(parts, instance_id, *base_id)?),
+            Some(base_id) => Some(base(parts, instance_id, base_id)?),
         };
         let taken = match method {
             BackupMethod::Physical => {
@@ -257,7 +281,14 @@ async fn take(
             }
         };
         match taken {
-            Ok(taken) => return Ok(taken),
+            Ok(taken) => {
+                let why = base_id.map(|base_id| why_full(parts, base_id, taken.bytes));
+                let Some(why) = why.transpose()?.flatten() else {
+                    return Ok((taken, full_since));
+                };
+                tracing::info!(instance = %instance_id, backup = %backup_id, why, "a full backup is taken in the place of an incremental one");
+                (base_id, full_since) = (None, Some(why));
+            }
             Err(EngineError::SchemaChanged { object }) if attempt < ATTEMPTS => {
                 tracing::info!(instance = %instance_id, backup = %backup_id, object, "a definition changed during a backup; it begins anew");
             }

@@ -172,6 +172,10 @@ async fn replay(
     if !parts.archive_log(&source, &params.source_instance_id).await {
         return Err(StepError::transient("the binary log cannot be archived"));
     }
+    // Something may have been lost since the call.
+    parts
+        .complete_log(&source, &params.source_instance_id)
+        .await;
     let range = ReplayRange {
         archive: &parts.log_archive(&source),
         from: &manifest.binlog,

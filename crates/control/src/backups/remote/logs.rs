@@ -89,6 +89,8 @@ pub(crate) struct RemoteLogs {
     bucket: Option<Bucket>,
     records: PathBuf,
     states: Mutex<HashMap<NodeId, StoredLog>>,
+    /// Whoever reads a record and writes it again does so alone.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl RemoteLogs {
@@ -102,6 +104,7 @@ impl RemoteLogs {
             bucket,
             records,
             states: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -131,6 +134,7 @@ impl RemoteLogs {
         let Some(bucket) = &self.bucket else {
             return Ok(());
         };
+        let _changing = self.changing.lock().await;
         let mut state = self.states().get(node).cloned().unwrap_or_default();
         let shipping = Shipping {
             logs: self,
@@ -152,6 +156,7 @@ impl RemoteLogs {
 
     /// Removes files before the one with that number.
     pub(crate) async fn purge(&self, node: &NodeId, first_kept: u64) -> Result<()> {
+        let _changing = self.changing.lock().await;
         let Some((bucket, mut record)) = self.known(node)? else {
             return Ok(());
         };
@@ -172,6 +177,7 @@ impl RemoteLogs {
 
     /// Removes all that is there of a node.
     pub(crate) async fn remove(&self, node: &NodeId) -> Result<()> {
+        let _changing = self.changing.lock().await;
         let Some((bucket, record)) = self.known(node)? else {
             return Ok(());
         };
@@ -219,7 +225,7 @@ impl RemoteLogs {
         Ok(nodes)
     }
 
-    /// Fetches what the bucket has of the log of a lost node, and the archive on this host has not.
+    /// Fetches what the bucket has of the log of a node, and the archive on this host has not.
     pub(crate) async fn fetch(
         &self,
         engine: &Engine,
@@ -229,6 +235,7 @@ impl RemoteLogs {
         let Some(bucket) = &self.bucket else {
             return Ok(Fetched::default());
         };
+        let _changing = self.changing.lock().await;
         let place = directory(bucket, node);
         let mut record = self.read(node)?.unwrap_or_default();
         record.url.clone_from(&bucket.url);
@@ -506,7 +513,7 @@ async fn download(bucket: &Bucket, object: &ObjectPath, target: &Path) -> Result
         .map_err(LogError::from)
 }
 
-async fn digest_of(path: &Path) -> Result<String> {
+pub(super) async fn digest_of(path: &Path) -> io::Result<String> {
     let mut file = tokio::fs::File::open(path).await?;
     let (mut digest, mut chunk) = (Context::new(&SHA256), vec![0; 256 << 10]);
     loop {

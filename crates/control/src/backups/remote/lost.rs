@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use openpeta_engine::{BackupKeys, MANIFEST, open_file, seal_file};
 use openpeta_types::{BackupId, InstanceId};
 
+use super::logs::digest_of;
 use super::record::Record;
 use super::transfer::{Told, download};
 use super::{Bucket, RemoteError, RemoteSets, Result, SETS};
@@ -77,9 +78,15 @@ impl RemoteSets {
             let _ = fs::remove_file(&sealed);
             seal_file(file, &sealed, keys).map_err(engine)?;
             let object = control_plane(bucket, file)?;
+            let sha256 = digest_of(&sealed).await?;
             bucket
                 .send(&sealed, &object, &ignore, |_| Ok(()), &|_| {})
-                .await
+                .await?;
+            // What is there is what was sent, or it is sent again.
+            match bucket.digest(&object, &ignore, &|_| {}).await? == sha256 {
+                true => Ok(()),
+                false => Err(RemoteError::Differs(object)),
+            }
         };
         let put = put.await;
         let _ = fs::remove_file(&sealed);

@@ -10,6 +10,7 @@ use openpeta_types::{BackupMode, DbName};
 use super::*;
 use crate::ControlConfig;
 use crate::admin::protocol::{AdminCommand, AdminReply};
+use crate::config::TakenAs;
 use crate::reconcilers::Backups;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -112,6 +113,30 @@ async fn a_policy_has_a_backup_taken_once_in_its_window() {
         .write(|writer| writer.set_instance_lock(&id, LockMode::ManualLock, None));
     locked.expect("the store works");
     assert_eq!(begin(&world, much_later), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incremental_sets_follow_full_ones_by_policy() {
+    let engine = TestEngine::new().await;
+    let mut config = ControlConfig::default();
+    config.backup.method = TakenAs::Physical;
+    config.backup.incrementals = 1;
+    config.backup.recycle_days = 0;
+    let world = World::configured(&engine, config);
+    let id = world.order();
+    world.run_tasks().await;
+    let every_day = "Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday";
+    policy(&world, &id, &[("PreferredBackupPeriod", every_day)]);
+    let now = Timestamp::now() + SignedDuration::from_secs(1);
+    for day in 1..=3 {
+        assert_eq!(begin(&world, now + DAY * day), 1);
+        world.run_tasks().await;
+    }
+    let taken = sets(&world);
+    let status = |set: &BackupSet| set.status == BackupStatus::Success;
+    assert!(taken.iter().all(status), "{taken:?}");
+    let bases: Vec<_> = taken.iter().map(|set| set.set.base_id).collect();
+    assert_eq!(bases, [None, Some(taken[0].backup_id), None]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
