@@ -174,8 +174,8 @@ class Shop:
     def sets(self):
         return self.service.admin("backup", "list")
 
-    def begin(self):
-        answer = self.service.api().call("CreateDatabaseBackup", InstanceId=self.id, DBName="shop")
+    def begin(self, **how):
+        answer = self.service.api().call("CreateDatabaseBackup", InstanceId=self.id, DBName="shop", **how)
         return str(answer["BackupId"])
 
     def ended(self, backup):
@@ -359,6 +359,73 @@ def stored(service, instance):
         return until and time.mktime(time.strptime(until, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone > now
 
     poll(has_all, 30, lambda: f"the log is not in the bucket: {service.admin('backup', 'logs')}")
+
+
+def test_data_files_and_what_goes_on_from_them_live_in_the_bucket(s3, shop):
+    service, api = shop.service, shop.service.api()
+    full = shop.begin(BackupMethod="Physical")
+    assert shop.ended(full)["status"] == "Success"
+    shop.execute(shop.id, "UPDATE blobs SET b = REVERSE(b) WHERE id = 3")
+    more = shop.begin(BackupType="IncrementalBackup")
+    row = shop.ended(more)
+    assert (row["status"], row["base_id"]) == ("Success", full), row
+    names = s3.names()
+    for backup in (full, more):
+        assert f"backups/{shop.id}/{backup}/data.mbstream.zst.enc" in names, names
+        assert [path.name for path in shop.local(backup).iterdir()] == ["manifest.json"]
+    before = shop.sums(shop.id)
+    answer = api.call("RestoreDatabase", SrcInstanceId=shop.id, SrcDBName="shop", BackupId=more, WithAccounts="true")
+    copy = answer["NewInstanceId"]
+    api.wait_active(copy)
+    assert shop.sums(copy) == before
+    api.delete(copy)
+    service.admin("backup", "delete", full, "--with-dependents")
+    assert not [name for name in s3.names() if f"/{full}/" in name or f"/{more}/" in name]
+
+
+def test_a_log_that_is_lost_here_is_fetched_and_what_no_restore_needs_goes(s3, shop):
+    service, api = shop.service, shop.service.api()
+    api.call("ModifyBackupPolicy", InstanceId=shop.id, DBName="shop", EnableBinlogBackup="true")
+    older = shop.begin()
+    assert shop.ended(older)["status"] == "Success"
+    shop.execute(shop.id, "CREATE TABLE steps (id INT PRIMARY KEY)", "INSERT INTO steps VALUES (1)")
+    restart_node(service, shop)
+    shop.execute(shop.id, "INSERT INTO steps VALUES (2)")
+    stored(service, shop.id)
+    (node,) = [row["node_id"] for row in service.admin("instance", "list") if row["instance_id"] == shop.id]
+    finished = [name.rsplit("/", 1)[1] for name in s3.names(f"binlogs/{node}/")]
+    finished = sorted(name for name in finished if name.startswith("bin.") and "-" not in name)
+    assert finished, s3.names("binlogs/")
+    # The disk has lost them: the node's own, and their copies.
+    for name in finished:
+        (service.data_dir / "nodes" / node / "binlog" / name.removesuffix(".zst.enc")).unlink(missing_ok=True)
+        (service.data_dir / "binlogs" / node / name).unlink()
+    now = int(time.time())
+    poll(lambda: int(time.time()) > now, 5, "time stands still")
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    answer = api.call(
+        "RestoreDatabase", SrcInstanceId=shop.id, SrcDBName="shop", RestoreType="1", RestoreTime=until, WithAccounts="true"
+    )
+    copy = answer["NewInstanceId"]
+    api.wait_active(copy)
+    connection = shop.connect(copy)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT GROUP_CONCAT(id) FROM steps")
+        assert cursor.fetchone() == ("1,2",)
+    connection.close()
+    assert "what the archive of a binary log lacked is fetched" in service.log()
+    api.delete(copy)
+
+    # With the oldest set goes what was logged before the next one, here and there.
+    newer = shop.begin()
+    assert shop.ended(newer)["status"] == "Success"
+    service.admin("backup", "delete", older)
+    service.stop()
+    service.start()
+    poll(lambda: not set(finished) & {name.rsplit("/", 1)[1] for name in s3.names(f"binlogs/{node}/")}, 90, lambda: str(s3.names("binlogs/")))
+    poll(lambda: not [name for name in finished if (service.data_dir / "binlogs" / node / name).exists()], 30, "old logs stay here")
+    shop.execute(shop.id, "DROP TABLE steps")
+    service.admin("backup", "delete", newer)
 
 
 FAULTS = [

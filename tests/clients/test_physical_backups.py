@@ -124,3 +124,27 @@ def test_data_files_are_restored_as_they_were(service):
     for id in (copy, instance_id):
         api.delete(id)
     api.close()
+
+
+def test_an_incremental_set_that_is_as_large_as_a_full_one_is_a_full_one(service):
+    api = service.api()
+    instance_id = api.order(AccountPassword=PASSWORD)["InstanceId"]
+    at = endpoint_of(api.wait_active(instance_id))
+    run(at, "CREATE TABLE blobs (id INT PRIMARY KEY, b LONGBLOB)")
+    noise = "CONCAT_WS('', " + ", ".join("RANDOM_BYTES(1024)" for _ in range(64)) + ")"
+    run(at, *[f"INSERT INTO blobs VALUES ({row}, {noise})" for row in range(48)])
+    full = back_up(api, instance_id, BackupMethod="Physical")
+    run(at, "UPDATE blobs SET b = REVERSE(b)", "INSERT INTO blobs SELECT id + 1000, REVERSE(b) FROM blobs")
+    instead = back_up(api, instance_id, BackupType="IncrementalBackup")
+    shown = listed(service, instead)
+    assert shown["base_id"] is None and "the full one before" in shown["note"], shown
+    window = {"StartTime": "2019-01-01T00:00Z", "EndTime": "2999-01-01T00:00Z"}
+    shown = api.call("DescribeDatabaseBackup", InstanceId=instance_id, DBName="shop", BackupId=instead, **window)["BackupItems"]["Backup"][0]
+    assert shown["BackupType"] == "FullBackup"
+    # It needs no other.
+    service.admin("backup", "delete", full)
+    service.admin("backup", "verify", instead)
+    poll(lambda: listed(service, instead)["verified_at"], 60, "the set is not proven")
+    assert listed(service, instead)["verify_failure"] is None
+    api.delete(instance_id)
+    api.close()

@@ -5,7 +5,7 @@ import pymysql
 import pytest
 
 from harness.api import ApiError, endpoint_of, poll
-from harness.service import Service
+from harness.service import Service, end
 from test_aliyun_sdk import Sdk
 from test_disaster import PASSWORD, SCHEMA, back_up, content, run
 
@@ -63,6 +63,39 @@ def test_a_deleted_instance_comes_back(bin_service):
     service.admin("instance", "delete", "--instance-id", new_id, "--without-final-backup")
     api.wait_gone(new_id)
     assert service.admin("recycle", "list") == []
+
+
+def test_what_cannot_be_backed_up_leaves_its_newest_set(bin_service):
+    service, api = bin_service, bin_service.api()
+    instance_id = api.order(AccountPassword=PASSWORD)["InstanceId"]
+    at = endpoint_of(api.wait_active(instance_id))
+    run(at, *SCHEMA)
+    before = content(at)
+    back_up(api, instance_id)
+    newest = back_up(api, instance_id)
+    run(at, "INSERT INTO log VALUES ('lost')")
+    (node,) = [row["node_id"] for row in service.admin("instance", "list") if row["instance_id"] == instance_id]
+    # Its data is gone.
+    directory = service.data_dir / "nodes" / node
+    directory.rename(service.home / "lost")
+    for pid in service.node_pids():
+        end(pid)
+
+    def is_inactive():
+        return next(row["status"] for row in service.admin("instance", "list") if row["instance_id"] == instance_id) == "INACTIVE"
+
+    poll(is_inactive, 60, "nobody notices")
+    service.admin("instance", "delete", "--instance-id", instance_id)
+    api.wait_gone(instance_id)
+    (entry,) = [row for row in service.admin("recycle", "list") if row["instance_id"] == instance_id]
+    assert (entry["backup_id"], entry["final"]) == (newest, False)
+    events = service.admin("event", "list", "--kind", "final-backup-failed")
+    assert [event["instance_id"] for event in events] == [instance_id]
+    new_id = service.admin("recycle", "restore", newest, "--with-accounts")["instance_id"]
+    assert content(endpoint_of(api.wait_active(new_id))) == before
+    service.admin("recycle", "purge", newest)
+    service.admin("instance", "delete", "--instance-id", new_id, "--without-final-backup")
+    api.wait_gone(new_id)
 
 
 def test_a_deleted_database_comes_back_and_a_killed_service_loses_none(bin_service):

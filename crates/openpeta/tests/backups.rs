@@ -161,6 +161,34 @@ fn encrypted_sets_are_read_as_long_as_their_key_is_there() {
         "Zstandard"
     );
 
+    // Whoever has a copy can import it into another instance, if the service has the key.
+    let elsewhere = service.home().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("home is ours");
+    for file in fs::read_dir(&set).expect("it is there") {
+        let file = file.expect("a file").path();
+        let name = file.file_name().expect("a name");
+        fs::copy(&file, elsewhere.join(name)).expect("home is ours");
+    }
+    let other = api.order(&[]).expect("an order is taken");
+    let mut session = api.wait_active(&other).connect().expect("it is ACTIVE");
+    let import = json!({
+        "command": "import-start", "instance_id": other, "db_name": DATABASE, "from": elsewhere, "ca_file": null,
+        "defaults_file": null, "source_db": null, "map_collations": false, "definer": null, "keep_definers": false,
+    });
+    let begun = service.admin(&import).expect("an import begins");
+    let shown = wait_for("the end of the import", || {
+        let task_id: i64 = begun["task_id"].as_str()?.parse().ok()?;
+        let show = json!({"command": "import-show", "task_id": task_id});
+        let shown = service.admin(&show).ok()?;
+        shown["finish_at"].is_string().then_some(shown)
+    });
+    assert_eq!(shown["status"], "2", "{shown}");
+    let compared = &shown["tables"][0]["compared_with"];
+    assert_eq!(*compared, "the checksum in the manifest", "{shown}");
+    let rows = session.value("SELECT COUNT(*) FROM works");
+    assert_eq!(rows.expect("a table"), "0");
+    api.delete(&other);
+
     // With another key alone a proof fails and says which one is missing; nothing is lost.
     let proven = |service: &Service| {
         let backup_id: i64 = backup.parse().expect("a number");
