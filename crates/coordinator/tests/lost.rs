@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 
-use crate::common::{Seen, World, see};
+use crate::common::{PASSWORD, Seen, USER, World, see, try_connect};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_cut_off_leaves_nothing() {
@@ -21,21 +21,22 @@ async fn what_is_cut_off_leaves_nothing() {
     definitions_that_are_cut_off(&mut world).await;
 }
 
-/// How many statements with that text run, or transactions are open, on all nodes.
-async fn left(world: &World, text: &str) -> u64 {
-    let mut count = 0;
+/// How many statements with that text run, and transactions are open, on all nodes.
+async fn running(world: &World, text: &str) -> (u64, u64) {
+    let mut all = (0, 0);
     for node in 0..3 {
         let mut conn = world.node(node).await;
-        let found: Option<u64> = conn
+        let found: Option<(u64, u64)> = conn
             .query_first(format!(
                 "SELECT (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '{text}%' \
-                 AND ID <> CONNECTION_ID()) + (SELECT COUNT(*) FROM information_schema.INNODB_TRX)"
+                 AND ID <> CONNECTION_ID()), (SELECT COUNT(*) FROM information_schema.INNODB_TRX)"
             ))
             .await
             .expect("read");
-        count += found.expect("a row");
+        let (statements, transactions) = found.expect("a row");
+        all = (all.0 + statements, all.1 + transactions);
     }
-    count
+    all
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
@@ -47,22 +48,37 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 async fn clients_that_go(world: &World) {
-    let statement = "UPDATE orders SET note = SLEEP(1000)";
     for begins in [false, true] {
-        let mut conn = world.client().await;
-        if begins {
-            conn.query_drop("BEGIN").await.expect("begun");
-            conn.query_drop("DELETE FROM orders WHERE id = 1")
-                .await
-                .expect("deleted");
-        }
-        let task = tokio::spawn(async move { conn.query_drop(statement).await });
-        until("it runs", async || left(world, "SET STATEMENT").await >= 3).await;
-        task.abort();
-        until("nothing runs", async || {
-            left(world, "SET STATEMENT").await == 0
-        })
-        .await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let socket = world.coordinator_socket();
+        // In a runtime of its own, so that its socket is closed at once, whatever the client still
+        // wants to say.
+        let client = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let conn = try_connect(&socket, USER, PASSWORD, |it| it).await;
+                let mut conn = conn.expect("let in");
+                if begins {
+                    conn.query_drop("BEGIN").await.expect("begun");
+                    let delete = "DELETE FROM orders WHERE id = 1";
+                    conn.query_drop(delete).await.expect("deleted");
+                }
+                let endless = "UPDATE orders SET note = SLEEP(1000)";
+                tokio::select! {
+                    ended = conn.query_drop(endless) => panic!("it ended: {ended:?}"),
+                    _ = stopped => {}
+                }
+            });
+        });
+        let runs = async || running(world, "SET STATEMENT").await.0 == 3;
+        until("it runs on all nodes", runs).await;
+        stop.send(()).expect("it listens");
+        client.join().expect("it ends");
+        let rests = async || running(world, "SET STATEMENT").await == (0, 0);
+        until("nothing runs", rests).await;
     }
     // Nobody holds what they had locked, and what they did is undone.
     let mut conn = world.client().await;
