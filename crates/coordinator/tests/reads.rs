@@ -1,6 +1,6 @@
 //! Reads over several nodes, compared with one server that has all rows.
 
-use crate::common::{Pair, World};
+use crate::common::{Pair, USER, World};
 use crate::reads_support::random::{self, Queries, Random};
 use crate::reads_support::{Layout, Result, result, same, tpch};
 
@@ -68,6 +68,7 @@ async fn reads_over_nodes_are_those_of_one_server() {
     prepared(&mut pair).await;
     views(&mut pair).await;
     routes(&mut pair).await;
+    privileges(&world).await;
     queries_of_tpch(&layout, &mut pair).await;
 }
 
@@ -101,6 +102,24 @@ async fn routes(pair: &mut Pair) {
         false,
     );
     assert!(matches!(refused.await, Result::Failed(1235, _)));
+}
+
+/// Whoever may not make temporary tables is told so.
+async fn privileges(world: &World) {
+    use mysql_async::prelude::Queryable;
+    let mut home = world.node(0).await;
+    for (change, is_refused) in [("REVOKE", true), ("GRANT", false)] {
+        let whom = if is_refused { "FROM" } else { "TO" };
+        let change = format!("{change} CREATE TEMPORARY TABLES ON shop.* {whom} {USER}@'%'");
+        home.query_drop(&change).await.expect(&change);
+        let mut pair = world.pair().await;
+        if is_refused {
+            pair.refused("SELECT COUNT(*) FROM h1", "read-privilege")
+                .await;
+        } else {
+            same(&mut pair, "SELECT COUNT(*) FROM h1").await;
+        }
+    }
 }
 
 async fn views(pair: &mut Pair) {

@@ -144,7 +144,7 @@ async fn follow(
     let may_give_up = recipe.statement.is_some();
     let failed = |error| match may_give_up {
         true => Stop::Unfit,
-        false => Stop::Failed(Failure::from(error)),
+        false => Stop::Failed(told_why(error)),
     };
     let (home, _) = nodes.readers(&plan.nodes, manner.in_transaction).await?;
     // A table that is made hides the one whose name it has, so rows that are read over the session's own
@@ -195,6 +195,18 @@ async fn follow(
     result?;
     Ok(statement.flatten())
 }
+
+/// What the client is told when a table cannot be made for it.
+fn told_why(error: ErrPacket) -> Failure {
+    if error.code != ACCESS_DENIED {
+        return error.into();
+    }
+    let what = "a read over several nodes needs CREATE TEMPORARY TABLES in the database";
+    crate::Refusal::new("read-privilege", what).into()
+}
+
+/// `ER_DBACCESS_DENIED_ERROR`.
+const ACCESS_DENIED: u16 = 1044;
 
 /// Makes a table; an error of home is inside.
 async fn make(
