@@ -1,8 +1,10 @@
 //! Clients, homes and branches that go away in the midst of something.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
+use openpeta_coordinator::Coordinators;
 
 use crate::common::{PASSWORD, Seen, USER, World, see, try_connect};
 
@@ -19,6 +21,7 @@ async fn what_is_cut_off_leaves_nothing() {
     clients_that_go(&world).await;
     branches_that_go(&world).await;
     definitions_that_are_cut_off(&mut world).await;
+    processes_that_end_later(&mut world).await;
 }
 
 /// How many statements with that text run, and transactions are open, on all nodes.
@@ -175,4 +178,53 @@ async fn definitions_that_are_cut_off(world: &mut World) {
         see(&mut conn, create).await[..],
         [Seen::Done { .. }]
     ));
+}
+
+/// After a hand-over the process before goes on for a while: what it leaves is settled by the new one.
+async fn processes_that_end_later(world: &mut World) {
+    let lives = world
+        .config
+        .directory
+        .join(world.route.instance_id.as_str());
+    let names = || -> BTreeSet<String> {
+        let entries = std::fs::read_dir(&lives).expect("lives");
+        entries
+            .map(|it| {
+                it.expect("a life")
+                    .file_name()
+                    .into_string()
+                    .expect("ASCII")
+            })
+            .collect()
+    };
+    let before = names();
+    world.close();
+    world.open();
+    let old: Vec<String> = names().difference(&before).cloned().collect();
+    let new = Coordinators::open(world.config.clone()).expect("open");
+    new.publish(&world.route).expect("served");
+    world.close();
+    let mut node = world.node(1).await;
+    let xid = format!("'{}-00000001-00000000000000ff','1',20304", old[0]);
+    for statement in [
+        format!("XA START {xid}"),
+        "UPDATE shop.orders SET note = 'lost'".to_owned(),
+        format!("XA END {xid}"),
+        format!("XA PREPARE {xid}"),
+    ] {
+        node.query_drop(&statement).await.expect(&statement);
+    }
+    node.disconnect().await.expect("gone");
+    let mut node = world.node(1).await;
+    let settled = async || {
+        let left: Vec<mysql_async::Row> = node.query("XA RECOVER").await.expect("listed");
+        left.is_empty()
+    };
+    until("it is settled", settled).await;
+    let mut conn = world.client().await;
+    let lost: Option<u64> = conn
+        .query_first("SELECT COUNT(*) FROM orders WHERE note = 'lost'")
+        .await
+        .expect("read");
+    assert_eq!(lost, Some(0));
 }

@@ -31,7 +31,7 @@ pub struct Instance {
     /// Only one session reads the catalogue at a time.
     loading: tokio::sync::Mutex<()>,
     life: Life,
-    former: Vec<Former>,
+    former: Mutex<Vec<Arc<Former>>>,
     /// Shared by commits over nodes while they are carried out; whoever wants to see all of them or
     /// none takes it alone.
     fence: Arc<RwLock<()>>,
@@ -61,10 +61,11 @@ impl Instance {
             path: lives.clone(),
             source,
         })?;
-        let former = life::former(&lives)?;
+        let former = life::former(&lives, &[])?;
+        let former = former.into_iter().map(Arc::new).collect();
         Ok(Self {
             life: Life::begin(&lives)?,
-            former,
+            former: Mutex::new(former),
             fence: Arc::default(),
             locks: TableLocks::default(),
             ids: Ids::default(),
@@ -80,8 +81,25 @@ impl Instance {
     }
 
     /// Processes that looked after it before and are over.
-    pub(super) fn former(&self) -> &[Former] {
-        &self.former
+    pub(super) fn former(&self) -> Vec<Arc<Former>> {
+        lock(&self.former).clone()
+    }
+
+    /// Looks for processes that have ended since: after a hand-over one goes on for a while.
+    pub(super) fn look_for_former(&self) {
+        let lives = self.config.directory.join(self.id.as_str());
+        let known = self.former();
+        match life::former(&lives, &known) {
+            Ok(new) if new.is_empty() => {}
+            Ok(new) => {
+                lock(&self.former).extend(new.into_iter().map(Arc::new));
+                self.unfinished.store(true, Ordering::Release);
+                self.forget_tables();
+            }
+            Err(error) => {
+                tracing::warn!(instance = %self.id, %error, "lives that are over cannot be read")
+            }
+        }
     }
 
     pub(super) fn set_route(&self, route: &Arc<InstanceRoute>) {
@@ -230,7 +248,8 @@ impl Instance {
         if !self.unfinished.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let former = self.former.iter().map(|former| former.directory.as_path());
+        let all = self.former();
+        let former = all.iter().map(|former| former.directory.as_path());
         for life in former.chain([self.life.directory.as_path()]) {
             for (written, intent) in intents::left(life) {
                 if let Some(intent) = intent

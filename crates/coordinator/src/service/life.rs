@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openpeta_xa::{DecisionLog, Decisions, Fate, LogError, Node, TransactionId, fate};
 use rustix::fs::{FlockOperation, flock};
@@ -118,11 +118,11 @@ impl Life {
     }
 }
 
-/// The lives of processes that do not run any more.
+/// The lives of processes that do not run any more, but those that are known.
 ///
 /// # Errors
 /// [`LifeError`].
-pub fn former(lives: &Path) -> Result<Vec<Former>, LifeError> {
+pub fn former(lives: &Path, known: &[Arc<Former>]) -> Result<Vec<Former>, LifeError> {
     let mut found = Vec::new();
     let entries = fs::read_dir(lives).map_err(|source| error("read", lives, source))?;
     let mut names = BTreeSet::new();
@@ -138,6 +138,9 @@ pub fn former(lives: &Path) -> Result<Vec<Former>, LifeError> {
         let Some(coordinator) = coordinator else {
             continue;
         };
+        if known.iter().any(|known| known.coordinator == coordinator) {
+            continue;
+        }
         let directory = lives.join(&name);
         let lock = lock_of(&directory)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -156,6 +159,12 @@ pub fn former(lives: &Path) -> Result<Vec<Former>, LifeError> {
 }
 
 impl Former {
+    /// Whose it was.
+    #[must_use]
+    pub fn coordinator(&self) -> u64 {
+        self.coordinator
+    }
+
     /// What becomes of a branch that a node lists.
     #[must_use]
     pub fn fate(&self, id: &TransactionId) -> Fate {

@@ -1,5 +1,6 @@
 //! Settles what is in doubt on the nodes: prepared branches that nobody looks after.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use crate::node::{NodeConnection, NodeError, Reply};
 
 /// How often nodes are asked when nothing special has happened.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How long one may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often they are asked as long as something is in doubt.
 const SHORT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -35,7 +38,10 @@ async fn settle(instance: &Instance) -> bool {
     let mut all_reached = true;
     for node in 0..instance.topology().len() {
         let count = instance.doubt().count();
-        match settle_node(instance, node).await {
+        let settled = tokio::time::timeout(PATIENCE, settle_node(instance, node)).await;
+        // A node that hangs must not keep the others from being settled.
+        let settled = settled.unwrap_or_else(|_| Err(NodeError::Lost(ErrorKind::TimedOut.into())));
+        match settled {
             Ok(left) => {
                 if left.is_empty() {
                     instance.doubt().settle(node, count);
@@ -62,8 +68,19 @@ async fn settle(instance: &Instance) -> bool {
 async fn settle_node(instance: &Instance, node: u16) -> Result<Vec<TransactionId>, NodeError> {
     let mut connection = instance.connect(node).await?;
     let mut left = Vec::new();
-    for (id, of) in listed(&mut connection).await? {
-        let fates = instance.former().iter().map(|former| former.fate(&id));
+    let all = listed(&mut connection).await?;
+    let own = instance.life().log.coordinator();
+    let mut former = instance.former();
+    let is_known = |id: &TransactionId| {
+        let mut known = former.iter().map(|former| former.coordinator());
+        id.coordinator == own || known.any(|it| it == id.coordinator)
+    };
+    if !all.iter().all(|(id, _)| is_known(id)) {
+        instance.look_for_former();
+        former = instance.former();
+    }
+    for (id, of) in all {
+        let fates = former.iter().map(|former| former.fate(&id));
         let fate = fates
             .chain([instance.life().fate(&id)])
             .find(|fate| *fate != Fate::Leave);
