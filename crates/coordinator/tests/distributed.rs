@@ -447,6 +447,18 @@ async fn single_tables(pair: &mut Pair) {
 }
 
 async fn redefined(world: &World, pair: &mut Pair) {
+    // What one node's rows do not allow is done on none.
+    let long = "INSERT INTO orders (id, note) VALUES (400, 'much longer than the others are, far')";
+    pair.same(long).await;
+    let seen = see(&mut pair.ours, "ALTER TABLE orders MODIFY note VARCHAR(39)").await;
+    assert!(matches!(seen[..], [Seen::Done { .. }]), "{seen:?}");
+    let seen = see(&mut pair.ours, "ALTER TABLE orders MODIFY note VARCHAR(30)").await;
+    assert!(
+        matches!(seen[..], [Seen::Failed(1265 | 1406, _)]),
+        "{seen:?}"
+    );
+    let seen = see(&mut pair.ours, "ALTER TABLE orders MODIFY note VARCHAR(40)").await;
+    assert!(matches!(seen[..], [Seen::Done { .. }]), "{seen:?}");
     for statement in [
         "ALTER TABLE orders ADD COLUMN extra INT NOT NULL DEFAULT 7, ADD INDEX (note)",
         "CREATE INDEX by_extra ON orders (extra)",

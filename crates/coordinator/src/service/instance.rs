@@ -255,6 +255,12 @@ impl Instance {
                 if let Some(intent) = intent
                     && let Err(failure) = intents::finish(self, &intent).await
                 {
+                    if let Failure::Statement(_) = failure {
+                        // It would refuse it again; all else must go on.
+                        tracing::error!(instance = %self.id, %failure, "a definition was carried out on some nodes alone");
+                        written.done();
+                        continue;
+                    }
                     self.unfinished.store(true, Ordering::Release);
                     tracing::warn!(instance = %self.id, ?failure, "a definition cannot be finished");
                     return Err(ErrPacket::new(

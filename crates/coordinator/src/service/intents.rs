@@ -105,7 +105,8 @@ pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<(), F
     match intent {
         Intent::Create { name, hidden } => {
             let mut home = connect(instance, Topology::HOME).await?;
-            if exists(&mut home, name).await? {
+            // A trial has no other name.
+            if name.1 != *hidden && exists(&mut home, name).await? {
                 return Ok(());
             }
             let hidden = (name.0.clone(), hidden.clone());
