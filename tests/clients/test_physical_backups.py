@@ -1,7 +1,9 @@
 """Sets of data files: taken while clients write, restored with accounts, proven, damaged."""
 
+import datetime
 import json
 import threading
+import time
 
 import pymysql
 import pytest
@@ -126,13 +128,46 @@ def test_data_files_are_restored_as_they_were(service):
     api.close()
 
 
+def test_a_point_in_time_and_a_switch_begin_with_data_files(service):
+    api = service.api()
+    instance_id = api.order(AccountPassword=PASSWORD)["InstanceId"]
+    at = endpoint_of(api.wait_active(instance_id))
+    api.call("ModifyBackupPolicy", InstanceId=instance_id, DBName="shop", EnableBinlogBackup="true")
+    run(at, *SCHEMA, "CREATE TABLE account (id INT PRIMARY KEY, amount INT)")
+    full = back_up(api, instance_id, BackupMethod="Physical")
+    run(at, "INSERT INTO account SELECT seq, 7 FROM seq_1_to_500", "DELETE FROM item WHERE id % 3 = 0")
+    expected = tables(at)
+    manifest = json.loads((service.data_dir / "backups" / instance_id / full / "manifest.json").read_text())
+    # A second after both, whatever was done to the clock in between.
+    taken = datetime.datetime.fromisoformat(manifest["taken_at"].replace("Z", "+00:00")).timestamp()
+    second = int(max(taken, time.time())) + 1
+    poll(lambda: time.time() >= second, 30, "time stands still")
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+    run(at, "DROP TABLE account")
+    answer = api.call(
+        "RestoreDatabase", SrcInstanceId=instance_id, SrcDBName="shop", RestoreType="1", RestoreTime=until, WithAccounts="true"
+    )
+    copy = answer["NewInstanceId"]
+    assert tables(endpoint_of(api.wait_active(copy, 60))) == expected
+    api.call("SwitchBackupDatabase", SourceInstanceId=instance_id, NewInstanceId=copy, DBName="shop")
+    assert tables(endpoint_of(api.wait_active(instance_id, 60))) == expected
+    # The files before are of another node than the one that serves now.
+    with pytest.raises(ApiError) as refused:
+        back_up(api, instance_id, BackupType="IncrementalBackup")
+    assert refused.value.code == "OperationDenied.NotFoundBackup"
+    for id in (copy, instance_id):
+        api.wait_active(id)
+        api.delete(id)
+    api.close()
+
+
 def test_an_incremental_set_that_is_as_large_as_a_full_one_is_a_full_one(service):
     api = service.api()
     instance_id = api.order(AccountPassword=PASSWORD)["InstanceId"]
     at = endpoint_of(api.wait_active(instance_id))
     run(at, "CREATE TABLE blobs (id INT PRIMARY KEY, b LONGBLOB)")
     noise = "CONCAT_WS('', " + ", ".join("RANDOM_BYTES(1024)" for _ in range(64)) + ")"
-    run(at, *[f"INSERT INTO blobs VALUES ({row}, {noise})" for row in range(48)])
+    run(at, *[f"INSERT INTO blobs VALUES ({row}, {noise})" for row in range(32)])
     full = back_up(api, instance_id, BackupMethod="Physical")
     run(at, "UPDATE blobs SET b = REVERSE(b)", "INSERT INTO blobs SELECT id + 1000, REVERSE(b) FROM blobs")
     instead = back_up(api, instance_id, BackupType="IncrementalBackup")
