@@ -422,7 +422,7 @@ pub struct NodesConfig {
     pub reconcile_seconds: u64,
     /// Seconds between two measurements of the disk space that nodes take.
     pub disk_check_seconds: u64,
-    /// Most instances that this host may carry.
+    /// Most nodes of instances that this host may carry.
     pub capacity: u32,
 }
 
@@ -466,6 +466,8 @@ pub struct QuotaConfig {
     /// Databases of an instance, the first one included, unless its tenant has a quota of its
     /// own.
     pub databases_per_instance: u32,
+    /// Nodes that a database may be spread over.
+    pub nodes_per_database: u32,
     /// Database accounts of an instance, the first one included, unless its tenant has a quota
     /// of its own.
     pub accounts_per_instance: u32,
@@ -478,6 +480,7 @@ impl Default for QuotaConfig {
         Self {
             instances_per_tenant: 5_000,
             databases_per_instance: 100,
+            nodes_per_database: 128,
             accounts_per_instance: 3,
             minimum_balance_cents: 0,
         }

@@ -16,8 +16,8 @@ use crate::parts::Parts;
 use crate::ram::PolicyCache;
 use crate::sampling::Samples;
 use crate::{
-    ControlConfig, ControlError, DataDir, DefaultTenant, Gateway, MutatingCall, bootstrap, events,
-    reconcilers, workflows,
+    ControlConfig, ControlError, DataDir, DefaultTenant, Gateway, MutatingCall, NodeAccess,
+    bootstrap, events, reconcilers, workflows,
 };
 
 /// How long the end of the service waits for steps of tasks.
@@ -91,6 +91,13 @@ impl Control {
         let prices = PriceList::load(&config.billing, &config.node_specs);
         let prices = prices.map_err(ControlError::internal)?;
         let engine = open_engine(&config, data_dir, &store).await?;
+        let access = NodeAccess {
+            account: openpeta_engine::ADMIN_ACCOUNT,
+            password: store.derive_secret("node admin"),
+            server_version: engine.server_version_number(),
+        };
+        let prepared = gateway.prepare_coordinator(access);
+        prepared.map_err(ControlError::internal)?;
         let tenant = bootstrap::bootstrap(&store, &config.network, Timestamp::now())?;
         let samples = Samples::open(&data_dir.samples(), &config.monitoring);
         let remote_sets = Parts::remote_sets(&config.backup, data_dir.path());

@@ -10,6 +10,7 @@ use openpeta_store::{
     StoreError, TaskTotal, WebhookTotal,
 };
 
+use crate::instance_nodes::is_on;
 use crate::{Control, DatabaseFigures, LogArchiveFigures, SamplingFigures};
 
 /// The service in figures.
@@ -127,14 +128,20 @@ impl Control {
             measured.unwrap_or_else(PoisonError::into_inner)
         };
         let instances = instances.iter().filter_map(|instance| {
-            let mut nodes = nodes.iter();
-            let node = nodes.find(|node| Some(&node.node_id) == instance.node_id.as_ref());
+            let home = instance.node_id.as_ref();
+            let node = nodes.iter().find(|node| Some(&node.node_id) == home);
+            let id = Some(&instance.instance_id);
+            let further = nodes
+                .iter()
+                .filter(|node| node.number > 0 && node.instance_id.as_ref() == id);
+            let serving: Vec<_> = node.into_iter().chain(further).collect();
             let detail = parts.store.instance_detail(&instance.instance_id)?;
             let databases = detail.databases.iter().map(|database| {
                 let name = database.db_name.as_str();
-                node.map_or_else(DatabaseFigures::default, |node| {
-                    measured().database(&node.node_id, name)
-                })
+                let there = serving.iter().filter(|node| is_on(database, node.number));
+                let measured = measured();
+                let figures = there.map(|node| measured.database(&node.node_id, name));
+                figures.reduce(DatabaseFigures::plus).unwrap_or_default()
             });
             Some(InstanceFigures {
                 databases: databases.collect(),

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use openpeta_types::route::InstanceRoute;
-use openpeta_types::{EndpointId, InstanceId};
+use openpeta_types::{EndpointId, InstanceId, Secret};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -24,6 +25,17 @@ pub enum OpenEndpointError {
         /// The operating system's reason.
         reason: String,
     },
+}
+
+/// How the service itself logs in to nodes.
+#[derive(Clone, Debug)]
+pub struct NodeAccess {
+    /// The account.
+    pub account: &'static str,
+    /// Its password, the same on every node.
+    pub password: Secret,
+    /// The nodes' version, as executable comments give it.
+    pub server_version: u32,
 }
 
 /// The gateway, as the control plane sees it. All calls are quick and may come from any thread.
@@ -49,6 +61,21 @@ pub trait Gateway: Send + Sync + 'static {
 
     /// Stops listening; sessions that came through the endpoint are closed after `grace`.
     fn close_endpoint(&self, endpoint: &EndpointId, grace: Duration);
+
+    /// Tells how the service itself logs in to nodes, before any route is published.
+    ///
+    /// # Errors
+    /// Why the coordinator cannot work, for the operator.
+    fn prepare_coordinator(&self, _access: NodeAccess) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The directory of the sockets on which a coordinator speaks for instances with several nodes;
+    /// a route names the one of its instance. `None` when there is no coordinator, and then no
+    /// database is spread over nodes.
+    fn coordinator_sockets(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// The endpoints that are open.
     fn endpoints(&self) -> Vec<EndpointId>;

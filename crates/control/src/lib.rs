@@ -26,6 +26,7 @@ mod figures;
 mod gateway;
 mod idempotency;
 mod imports;
+mod instance_nodes;
 mod instances;
 mod locks;
 mod monitoring;
@@ -65,7 +66,7 @@ pub use control_plane::{
 pub use error::ControlError;
 pub use figures::{InstanceFigures, NodeFigures, ServiceFigures, WebhookFigures};
 pub use gateway::{
-    DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic,
+    DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic, NodeAccess,
     OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
 };
 pub use openpeta_tasks::{NoObserver, Observer as TaskObserver, StepOutcome, StepRun};

@@ -14,6 +14,7 @@ use openpeta_rpc_api::{Action, ApiError};
 use openpeta_store::{Database, Instance, InstanceDetail};
 use openpeta_types::DbName;
 
+use crate::instance_nodes::is_on;
 use crate::sampling::{Column, Figure, Steps, of_database, of_instance};
 use crate::{Caller, Control, ControlError};
 
@@ -63,7 +64,7 @@ impl Control {
         Ok(self.performance(&source, &request.keys, &request.window))
     }
 
-    /// DescribeInstanceResourceUsage: what the node takes of its disk quota, now or over time.
+    /// DescribeInstanceResourceUsage: what the nodes take of their disk quotas, now or over time.
     ///
     /// # Errors
     /// `InvalidDBInstanceId.NotFound`, `Forbidden.RAM`.
@@ -179,39 +180,49 @@ impl Control {
 
     /// `None` when there is no node, or its files cannot be measured.
     async fn instance_sizes(&self, instance: &Instance) -> Result<Option<Sizes>, ControlError> {
-        let Some(total) = self.disk_quota(instance)? else {
-            return Ok(None);
-        };
-        let Some(node) = &instance.node_id else {
-            return Ok(None);
-        };
-        let disk = self.parts.engine.disk(node).await.ok();
-        Ok(disk.map(|NodeDisk { usage, .. }| Sizes {
-            data: usage.data_bytes,
-            binlog: usage.binlog_bytes,
-            total,
-        }))
+        let nodes = self
+            .parts
+            .store
+            .read(|reader| reader.serving_nodes(instance))?;
+        let mut sizes = None;
+        for node in nodes {
+            let Ok(NodeDisk { usage, .. }) = self.parts.engine.disk(&node.node_id).await else {
+                return Ok(None);
+            };
+            let sum = sizes.get_or_insert(Sizes {
+                data: 0,
+                binlog: 0,
+                total: 0,
+            });
+            sum.data += usage.data_bytes;
+            sum.binlog += usage.binlog_bytes;
+            sum.total += node.settings.disk_quota_bytes;
+        }
+        Ok(sizes)
     }
 
     /// As above, also `None` when the database is not there. Binary logs are those of the node
     /// and count for the instance; the total is the database's share of the quota.
     async fn database_sizes(&self, instance: &Instance, database: &Database) -> Option<Sizes> {
-        let node = instance.node_id.as_ref()?;
-        let disk = self.parts.engine.disk(node).await.ok();
-        let data = disk.and_then(|disk| disk.databases.get(database.db_name.as_str()).copied());
-        data.map(|data| Sizes {
-            data,
-            binlog: 0,
-            total: database.settings.disk_quota_bytes,
-        })
-    }
-
-    fn disk_quota(&self, instance: &Instance) -> Result<Option<u64>, ControlError> {
-        let Some(node_id) = &instance.node_id else {
-            return Ok(None);
-        };
-        let node = self.parts.store.read(|reader| reader.node(node_id))?;
-        Ok(node.map(|node| node.settings.disk_quota_bytes))
+        let nodes = self
+            .parts
+            .store
+            .read(|reader| reader.serving_nodes(instance));
+        let mut sizes = None;
+        for node in nodes.ok()? {
+            if !is_on(database, node.number) {
+                continue;
+            }
+            let disk = self.parts.engine.disk(&node.node_id).await.ok()?;
+            let sum = sizes.get_or_insert(Sizes {
+                data: 0,
+                binlog: 0,
+                total: 0,
+            });
+            sum.data += disk.databases.get(database.db_name.as_str())?;
+            sum.total += database.settings.disk_quota_bytes;
+        }
+        sizes
     }
 }
 

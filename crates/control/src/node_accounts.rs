@@ -1,27 +1,60 @@
 //! Accounts of the store on the node that serves them.
 
-use openpeta_store::{Account, Grant, Instance};
+use openpeta_store::{Account, Grant, Instance, Node};
 use openpeta_types::{AccountStatus, AccountType, DbName, InstanceId, NodeId, PrivilegeSet};
 
 use crate::ControlError;
+use crate::instance_nodes::is_on;
 use crate::parts::Parts;
 
 impl Parts {
-    /// Makes one account exist on the node with the privileges that the API granted it. May be
-    /// repeated.
+    /// Makes one account exist on the nodes of an instance with the privileges that the API granted
+    /// it. May be repeated.
     ///
     /// # Errors
-    /// [`ControlError`] when the node cannot be told.
+    /// [`ControlError`] when a node cannot be told.
     pub(crate) async fn apply_account(
         &self,
         instance: &Instance,
         account: &Account,
         grants: &[Grant],
     ) -> Result<(), ControlError> {
-        let node = instance.node_id.as_ref();
-        let node = node.ok_or_else(|| ControlError::internal("the instance has no node"))?;
+        let nodes = self.store.read(|reader| reader.serving_nodes(instance))?;
+        if nodes.is_empty() {
+            return Err(ControlError::internal("the instance has no node"));
+        }
+        for node in nodes {
+            self.apply_account_on(&node, instance, account, grants)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// As [`apply_account`](Self::apply_account), on one node: with privileges on the databases that
+    /// are there.
+    pub(crate) async fn apply_account_on(
+        &self,
+        Node {
+            node_id: node,
+            number,
+            ..
+        }: &Node,
+        instance: &Instance,
+        account: &Account,
+        grants: &[Grant],
+    ) -> Result<(), ControlError> {
+        let databases = self
+            .store
+            .read(|reader| reader.databases(&instance.instance_id))?;
+        let is_there = |name: &DbName| {
+            *number == 0
+                || databases
+                    .iter()
+                    .any(|database| database.db_name == *name && is_on(database, *number))
+        };
         let granted: Vec<(DbName, PrivilegeSet)> = grants
             .iter()
+            .filter(|grant| is_there(&grant.db_name))
             .map(|grant| (grant.db_name.clone(), grant.privilege))
             .collect();
         let mut sql = self
@@ -37,21 +70,34 @@ impl Parts {
         applied.map_err(ControlError::unavailable)
     }
 
-    /// Makes accounts that the node lacks, drops those that the store does not know, and sets
+    /// Makes accounts that the nodes of an instance lack, drops those that the store does not know, and sets
     /// right how the others log in. Privileges of accounts that are there are left alone: users
     /// may change them by SQL. Those of Super accounts follow the databases there are, which they
     /// may make by SQL.
     ///
     /// # Errors
-    /// [`ControlError`] when store or node fail.
+    /// [`ControlError`] when store or nodes fail.
     pub(crate) async fn restore_accounts(&self, instance: &Instance) -> Result<(), ControlError> {
-        let Some(node) = &instance.node_id else {
-            return Ok(());
-        };
+        let nodes = self.store.read(|reader| reader.serving_nodes(instance))?;
+        for node in nodes {
+            self.restore_accounts_on(&node, instance).await?;
+        }
+        Ok(())
+    }
+
+    /// As [`restore_accounts`](Self::restore_accounts), on one node.
+    ///
+    /// # Errors
+    /// [`ControlError`] when store or node fail.
+    pub(crate) async fn restore_accounts_on(
+        &self,
+        node: &Node,
+        instance: &Instance,
+    ) -> Result<(), ControlError> {
         self.restore_on_node(node, instance).await?;
         // Instances may have swapped their nodes meanwhile: then what this has brought there is
         // not the other one's.
-        if let Some(successor) = self.successor(node, &instance.instance_id)? {
+        if let Some(successor) = self.successor(&node.node_id, &instance.instance_id)? {
             self.restore_on_node(node, &successor).await?;
         }
         Ok(())
@@ -72,14 +118,10 @@ impl Parts {
         })
     }
 
-    async fn restore_on_node(
-        &self,
-        node: &NodeId,
-        instance: &Instance,
-    ) -> Result<(), ControlError> {
+    async fn restore_on_node(&self, node: &Node, instance: &Instance) -> Result<(), ControlError> {
         let mut sql = self
             .engine
-            .sql(node)
+            .sql(&node.node_id)
             .await
             .map_err(ControlError::unavailable)?;
         // In this order: an account's row is there before the account is.
@@ -117,7 +159,8 @@ impl Parts {
             let is_due = account.status == AccountStatus::Active
                 || (account.status == AccountStatus::Create && dropped.contains(&account.name));
             if is_due && !present.contains(&account.name) {
-                self.apply_account(instance, account, grants).await?;
+                self.apply_account_on(node, instance, account, grants)
+                    .await?;
             }
         }
         Ok(())

@@ -146,7 +146,7 @@ impl Parts {
                 .engine
                 .socket_path(node_id)
                 .map_err(ControlError::internal)?,
-            sharding: None,
+            sharding: self.sharding(reader, &instance)?,
             max_connections: node.settings.max_connections,
             write_lock,
         }))

@@ -15,8 +15,8 @@ use openpeta_store::{Database, Instance, InstanceDetail, Store};
 use openpeta_tasks::{Tasks, TasksConfig};
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{
-    AccountId, ChargeType, DbName, EndpointId, InstanceId, LockMode, NetworkType, ObjectStatus,
-    POSTPAID_EXPIRY, RequestId, Secret,
+    AccountId, ChargeType, DbName, EndpointId, InstanceId, LockMode, NetworkType, NodeId,
+    ObjectStatus, POSTPAID_EXPIRY, RequestId, Secret,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -319,8 +319,12 @@ impl World {
 pub(crate) async fn connect(world: &World, id: &InstanceId) -> mysql_async::Conn {
     let instance = world.parts.store.read(|reader| reader.instance(id));
     let instance = instance.expect("the store works").expect("it exists");
-    let node = instance.node_id.expect("it has a node");
-    let socket = world.parts.engine.socket_path(&node).expect("short enough");
+    connect_to(world, &instance.node_id.expect("it has a node")).await
+}
+
+/// A connection to the database `shop` on a node.
+pub(crate) async fn connect_to(world: &World, node: &NodeId) -> mysql_async::Conn {
+    let socket = world.parts.engine.socket_path(node).expect("short enough");
     let options = mysql_async::OptsBuilder::default()
         .socket(Some(socket.to_string_lossy()))
         .user(Some(openpeta_engine::ADMIN_ACCOUNT))
@@ -392,6 +396,10 @@ impl Gateway for ListeningGateway {
         };
         open.insert(endpoint.clone(), tokio::spawn(greet));
         Ok(())
+    }
+
+    fn coordinator_sockets(&self) -> Option<PathBuf> {
+        Some(PathBuf::from("/run/coordinator"))
     }
 
     fn close_endpoint(&self, endpoint: &EndpointId, _grace: Duration) {

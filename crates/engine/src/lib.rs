@@ -59,6 +59,6 @@ pub use sealed::BackupKeys;
 pub use sql::{
     ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldByAccount,
     HeldPrivileges, IndexFacts, IndexName, LockWait, MetadataWait, NodeSql, OpenTransaction,
-    TableColumn, TableDetail, TableFacts, TableIndex, TableSizes, TableState, TableSummary,
-    native_password_hash,
+    TableColumn, TableDetail, TableDistribution, TableFacts, TableIndex, TableSizes, TableState,
+    TableSummary, native_password_hash,
 };

@@ -203,7 +203,7 @@ CREATE TABLE nodes (
     state        TEXT    NOT NULL,
     restarts     INTEGER NOT NULL,
     created_at   INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, number INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 CREATE TABLE orders (
     order_id     INTEGER PRIMARY KEY AUTOINCREMENT,
     account_id   INTEGER NOT NULL,
@@ -211,6 +211,13 @@ CREATE TABLE orders (
     action       TEXT    NOT NULL,
     created_at   INTEGER NOT NULL
 , db_name TEXT, charge_type TEXT, currency TEXT, amount_cents INTEGER NOT NULL DEFAULT 0, paid_cents INTEGER NOT NULL DEFAULT 0, details TEXT, cancelled_at INTEGER) STRICT;
+CREATE TABLE partitions (
+    instance_id  TEXT NOT NULL,
+    db_name      TEXT NOT NULL,
+    nodes        TEXT NOT NULL,
+    PRIMARY KEY (instance_id, db_name),
+    FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
 CREATE TABLE policy_attachments (
     account_id   INTEGER NOT NULL,
     user_name    TEXT    NOT NULL,

@@ -46,6 +46,7 @@ mod nodes;
 mod nonces;
 mod open;
 mod orders;
+mod partitions;
 mod policies;
 mod ram_users;
 mod recycle_bin;

@@ -67,6 +67,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "backup-notes",
         sql: include_str!("../migrations/0012_backup_notes.sql"),
     },
+    Migration {
+        name: "instance-nodes",
+        sql: include_str!("../migrations/0013_instance_nodes.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

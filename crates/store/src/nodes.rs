@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use crate::changes::Topic;
 use crate::column::{Columns, P};
-use crate::{Reader, StoreError, Writer, spelled};
+use crate::{Instance, Reader, StoreError, Writer, spelled};
 
 const TABLE: &str = "nodes";
 
@@ -33,6 +33,8 @@ pub struct Node {
     pub node_id: NodeId,
     /// The instance that it serves; `None` for a spare one.
     pub instance_id: Option<InstanceId>,
+    /// Which of the instance's nodes it is; 0 is the one that has every database.
+    pub number: u16,
     /// The spec that it was made for; `None` for a spare one.
     pub node_spec: Option<NodeSpec>,
     /// What it gets.
@@ -49,9 +51,10 @@ fn read(columns: &mut Columns<'_, '_>) -> Result<Node, StoreError> {
     Ok(Node {
         node_id: columns.get()?,
         instance_id: columns.get()?,
+        number: columns.get()?,
         node_spec: columns.get()?,
         settings: settings(&columns.get::<String>()?)
-            .ok_or_else(|| StoreError::bad_row(TABLE, 3))?,
+            .ok_or_else(|| StoreError::bad_row(TABLE, 4))?,
         state: columns.get()?,
         restarts: columns.get()?,
         created_at: columns.get()?,
@@ -66,7 +69,8 @@ impl Reader<'_> {
     pub fn node(&self, node_id: &NodeId) -> Result<Option<Node>, StoreError> {
         self.one(
             TABLE,
-            "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
+            "SELECT node_id, instance_id, number, node_spec, settings, state, restarts,
+                    created_at
              FROM nodes WHERE node_id = ?",
             [P(node_id)],
             read,
@@ -80,25 +84,42 @@ impl Reader<'_> {
     pub fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         self.all(
             TABLE,
-            "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
+            "SELECT node_id, instance_id, number, node_spec, settings, state, restarts,
+                    created_at
              FROM nodes ORDER BY created_at, node_id",
             [],
             read,
         )
     }
 
-    /// The nodes of an instance, oldest first.
+    /// The nodes of an instance by number; those of one number, of which only the one that the
+    /// instance's row names serves it, oldest first.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails.
     pub fn nodes_of(&self, instance_id: &InstanceId) -> Result<Vec<Node>, StoreError> {
         self.all(
             TABLE,
-            "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
-             FROM nodes WHERE instance_id = ? ORDER BY created_at, node_id",
+            "SELECT node_id, instance_id, number, node_spec, settings, state, restarts,
+                    created_at
+             FROM nodes WHERE instance_id = ? ORDER BY number, created_at, node_id",
             [P(instance_id)],
             read,
         )
+    }
+
+    /// The nodes that serve an instance, by number: the one that its row names, and those that are
+    /// further and do not go.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn serving_nodes(&self, instance: &Instance) -> Result<Vec<Node>, StoreError> {
+        let mut nodes = self.nodes_of(&instance.instance_id)?;
+        nodes.retain(|node| match node.number {
+            0 => Some(&node.node_id) == instance.node_id.as_ref(),
+            _ => node.state != NodeState::Destroying,
+        });
+        Ok(nodes)
     }
 
     /// The nodes that serve no instance yet and stand ready for one, oldest first.
@@ -108,7 +129,8 @@ impl Reader<'_> {
     pub fn spare_nodes(&self) -> Result<Vec<Node>, StoreError> {
         self.all(
             TABLE,
-            "SELECT node_id, instance_id, node_spec, settings, state, restarts, created_at
+            "SELECT node_id, instance_id, number, node_spec, settings, state, restarts,
+                    created_at
              FROM nodes WHERE instance_id IS NULL AND state <> 'scratch'
              ORDER BY created_at, node_id",
             [],
@@ -125,12 +147,13 @@ impl Writer<'_> {
     pub fn insert_node(&self, node: &Node) -> Result<(), StoreError> {
         self.touch(Topic::Nodes);
         self.execute(
-            "INSERT INTO nodes (node_id, instance_id, node_spec, settings, state, restarts,
-                                created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO nodes (node_id, instance_id, number, node_spec, settings, state,
+                                restarts, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 P(&node.node_id),
                 P(&node.instance_id),
+                P(&node.number),
                 P(&node.node_spec),
                 settings_text(&node.settings),
                 P(&node.state),
@@ -149,12 +172,13 @@ impl Writer<'_> {
         self.touch(Topic::Nodes);
         self.change(
             TABLE,
-            "UPDATE nodes SET instance_id = ?2, node_spec = ?3, settings = ?4, state = ?5,
-                              restarts = ?6
+            "UPDATE nodes SET instance_id = ?2, number = ?3, node_spec = ?4, settings = ?5,
+                              state = ?6, restarts = ?7
              WHERE node_id = ?1",
             params![
                 P(&node.node_id),
                 P(&node.instance_id),
+                P(&node.number),
                 P(&node.node_spec),
                 settings_text(&node.settings),
                 P(&node.state),

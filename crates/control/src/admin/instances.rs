@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::AdminChange;
 use super::protocol::StatisticsOf;
 use crate::billing::{Lot, Purchase, Sale};
-use crate::node_size::spread_disk_quota;
+use crate::instance_nodes::is_on;
+use crate::node_size::{node_settings, spread_disk_quota};
 use crate::recycle_bin::OnDelete;
 use crate::{Control, ControlError};
 
@@ -181,7 +182,12 @@ impl Control {
                 writer.update_database(database)?;
             }
             for mut node in writer.nodes_of(id)? {
-                node.settings.disk_quota_bytes = disk_quota_bytes;
+                // Further nodes have a part of the databases.
+                let there = databases.iter().filter(|its| is_on(its, node.number));
+                node.settings.disk_quota_bytes = match node.number {
+                    0 => disk_quota_bytes,
+                    _ => node_settings(there.map(|its| &its.settings)).disk_quota_bytes,
+                };
                 writer.update_node(&node)?;
             }
             change.record(writer, Some(instance.account_id), Some(id))?;

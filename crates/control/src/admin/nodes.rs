@@ -25,6 +25,7 @@ impl Control {
         json!({
             "node_id": node.node_id.as_str(),
             "instance_id": node.instance_id.as_ref().map(|id| id.as_str()),
+            "number": node.number,
             "node_spec": node.node_spec.as_ref().map(|spec| spec.as_str()),
             "state": node.state.as_str(),
             "pid": process.map(|process| process.pid),

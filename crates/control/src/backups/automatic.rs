@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::create::{Wanted, begin_backup, require_no_backup};
 use super::schedule;
+use crate::instance_nodes::is_spread;
 use crate::parts::Parts;
 use crate::{ControlError, random};
 
@@ -65,6 +66,7 @@ impl Parts {
         let is_active = |status| status == ObjectStatus::Active;
         let instance = writer.instance(id)?.filter(|it| is_active(it.status));
         let database = writer.database(id, name)?.filter(|it| is_active(it.status));
+        let database = database.filter(|it| !is_spread(it));
         let (Some(instance), Some(database)) = (instance, database) else {
             return Ok(Began::NotOwed);
         };

@@ -10,6 +10,7 @@ use openpeta_types::{
 };
 
 use crate::authorize::{require_active_database, require_unlocked};
+use crate::instance_nodes::require_whole;
 use crate::workflows::create_database_backup::{CreateDatabaseBackup, CreateDatabaseBackupParams};
 use crate::{Control, ControlError, MutatingCall, audit};
 
@@ -29,6 +30,7 @@ impl Control {
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
             let database = require_active_database(writer, id, db_name)?;
+            require_whole(&database, "a backup")?;
             require_no_backup(writer, id, Some(db_name))?;
             let (method, base_id) = match (request.backup_type, request.method) {
                 (BackupType::Incremental, None | Some(BackupMethod::Physical)) => {

@@ -10,6 +10,7 @@ use openpeta_types::{AccountStatus, BackupId, BackupStatus, DbName, Gtid, Instan
 use serde::{Deserialize, Serialize};
 
 use crate::authorize::{require_database, require_unlocked};
+use crate::instance_nodes::require_whole;
 use crate::instances::NewInstance;
 use crate::workflows::restore_database::{RestoreDatabase, RestoreDatabaseParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency, random};
@@ -63,6 +64,7 @@ impl Control {
     ) -> Result<Answer, ControlError> {
         let (id, db_name) = (&request.instance_id, &request.db_name);
         let database = require_database(writer, id, db_name)?;
+        require_whole(&database, "a restore")?;
         let (backup_id, until) = match request.point {
             RestorePoint::Set(backup_id) => (backup_id, None),
             RestorePoint::Time(time) if time > call.caller.now => {
@@ -78,7 +80,8 @@ impl Control {
             }
         };
         let manifest_sha256 = whole_set(writer, id, db_name, backup_id)?;
-        self.check_instance_order(writer, &call.buyer())?;
+        let charge_type = database.charge_type;
+        self.check_instance_order(writer, &call.buyer(), charge_type, 1)?;
         let placed = self.place_instance(
             writer,
             &call.buyer(),
@@ -239,7 +242,8 @@ impl Control {
             }
             let id = &request.instance_id;
             let source = self.active_instance(reader, &call.caller, call.action, id)?;
-            require_database(reader, id, &request.db_name)?;
+            let database = require_database(reader, id, &request.db_name)?;
+            require_whole(&database, "a restore")?;
             let end = end_at(gtid, is_included);
             let begin = self.set_before(reader, &source, &request.db_name, end)?;
             Ok(source.node_id.map(|node| (node, begin)))

@@ -7,6 +7,7 @@ use openpeta_types::{DbName, InstanceId, ObjectStatus};
 
 use super::create::require_no_backup;
 use crate::authorize::{require_active_database, require_unlocked};
+use crate::instance_nodes::require_whole;
 use crate::workflows::switch_backup_database::{
     SwitchBackupDatabase, SwitchBackupDatabaseParams, SwitchedInstance,
 };
@@ -71,7 +72,7 @@ impl Control {
     ) -> Result<Instance, ControlError> {
         let instance = self.active_instance(reader, &call.caller, call.action, id)?;
         require_unlocked(&instance)?;
-        require_active_database(reader, id, db_name)?;
+        require_whole(&require_active_database(reader, id, db_name)?, "a switch")?;
         let databases = reader.databases(id)?;
         if let Some(other) = databases.iter().find(|other| other.db_name != *db_name) {
             let name = &other.db_name;

@@ -80,6 +80,7 @@ impl Parts {
         let node = Node {
             node_id: random::node_id()?,
             instance_id: None,
+            number: 0,
             node_spec: None,
             settings: reconcilers::spare_settings(self)?,
             state: NodeState::Scratch,

@@ -8,6 +8,7 @@ use openpeta_tasks::{NewTask, Tasks};
 use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, NodeId, ObjectStatus, TaskId};
 
 use crate::admin::protocol::ReplayedLog;
+use crate::instance_nodes::require_whole;
 use crate::parts::Parts;
 use crate::workflows::recover_instance::{
     RecoverInstance, RecoverInstanceParams, RecoveredDatabase,
@@ -61,6 +62,9 @@ impl Parts {
                 return Err(refused(detail).into());
             }
         };
+        for database in writer.databases(id)? {
+            require_whole(&database, "a recovery of its instance")?;
+        }
         if !matches!(
             instance.status,
             ObjectStatus::Active | ObjectStatus::Inactive
@@ -213,6 +217,7 @@ impl Parts {
         let node = Node {
             node_id: random::node_id()?,
             instance_id: None,
+            number: 0,
             state: NodeState::Scratch,
             restarts: 0,
             created_at: now,

@@ -1,5 +1,7 @@
 //! CreateDatabase: one more database for an instance, and its worth added to the node.
 
+use std::ops::Range;
+
 use openpeta_rpc_api::ApiError;
 use openpeta_rpc_api::databases::{CreateDatabaseRequest, CreateDatabaseResponse};
 use openpeta_store::{Database, Instance, Reader, Writer};
@@ -7,7 +9,9 @@ use openpeta_types::{ChargeType, NodeId, NodeSettings, NodeSpec, ObjectStatus, O
 
 use crate::authorize::require_unlocked;
 use crate::billing::{Lot, Purchase, Sale};
+use crate::instance_nodes::{NodeOrder, is_spread};
 use crate::workflows::create_database::{CreateDatabase, CreateDatabaseParams};
+use crate::workflows::create_spread_database::{CreateSpreadDatabase, CreateSpreadDatabaseParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
 impl Control {
@@ -63,9 +67,11 @@ impl Control {
             }
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
-            let (spec, settings) =
-                self.orderable_spec("NodeSpec", &request.node_spec, request.node_number)?;
+            let (spec, settings) = self.orderable_spec("NodeSpec", &request.node_spec)?;
             self.check_new_database(writer, request, &instance)?;
+            let missing = missing_nodes(writer, request, &instance)?;
+            let added = u32::try_from(missing.len()).map_err(ControlError::internal)?;
+            self.check_nodes(writer, instance.charge_type, request.node_number, added)?;
             if is_on_node {
                 let detail = "It was made by SQL.";
                 return Err(ApiError::db_name_duplicate().with_detail(detail).into());
@@ -130,7 +136,7 @@ impl Control {
                 now: call.caller.now,
             },
         )?;
-        writer.insert_database(&Database {
+        let database = Database {
             instance_id: id.clone(),
             db_name: request.db_name.clone(),
             node_spec,
@@ -141,7 +147,8 @@ impl Control {
             created_at: call.caller.now,
             expires_at: instance.expires_at,
             source_instance_id: None,
-        })?;
+        };
+        writer.insert_database(&database)?;
         let params = CreateDatabaseParams {
             instance_id: id.clone(),
             db_name: request.db_name.clone(),
@@ -151,8 +158,54 @@ impl Control {
                 .map(|token| token.as_str().to_owned()),
         };
         let db_name = Some(request.db_name.clone());
-        let task = self.enqueue::<CreateDatabase>(writer, call, id, db_name, params)?;
+        let task = if is_spread(&database) {
+            let order = NodeOrder {
+                instance,
+                spec: &database.node_spec,
+                settings: &database.settings,
+                now: call.caller.now,
+            };
+            let missing = missing_nodes(writer, request, instance)?;
+            let nodes = missing.map(|number| order.place(writer, number));
+            let params = CreateSpreadDatabaseParams {
+                database: params,
+                nodes: nodes.collect::<Result<_, _>>()?,
+            };
+            self.enqueue::<CreateSpreadDatabase>(writer, call, id, db_name, params)?
+        } else {
+            self.enqueue::<CreateDatabase>(writer, call, id, db_name, params)?
+        };
         audit::record(writer, call, Some(id), Some(task))?;
         Ok(order_id)
     }
+}
+
+/// The numbers of the nodes that the instance lacks for the new database.
+///
+/// # Errors
+/// `OperationDenied.DBInstanceStatus` while it gets nodes or loses some for another one.
+fn missing_nodes(
+    reader: &Reader<'_>,
+    request: &CreateDatabaseRequest,
+    instance: &Instance,
+) -> Result<Range<u16>, ControlError> {
+    let wanted = u16::try_from(request.node_number).map_err(ControlError::internal)?;
+    if wanted < 2 {
+        return Ok(0..0);
+    }
+    let is_changing = |status| matches!(status, ObjectStatus::Create | ObjectStatus::Delete);
+    let mut others = reader.databases(&instance.instance_id)?.into_iter();
+    if let Some(other) = others.find(|other| {
+        is_spread(other) && is_changing(other.status) && other.db_name != request.db_name
+    }) {
+        let name = &other.db_name;
+        let detail = format!(
+            "Nodes are made or removed for database {name} ({}).",
+            other.status
+        );
+        return Err(ApiError::instance_status().with_detail(&detail).into());
+    }
+    let there = reader.serving_nodes(instance)?.len();
+    let there = u16::try_from(there).map_err(ControlError::internal)?;
+    Ok(there..wanted.max(there))
 }

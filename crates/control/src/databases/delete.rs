@@ -7,7 +7,9 @@ use openpeta_types::{DbName, InstanceId, ObjectStatus, TaskId};
 
 use super::room::Measured;
 use crate::backups::cancel_backups;
+use crate::instance_nodes::is_spread;
 use crate::workflows::delete_database::{DeleteDatabase, DeleteDatabaseParams};
+use crate::workflows::delete_spread_database::DeleteSpreadDatabase;
 use crate::workflows::recycle_database::{RecycleDatabase, RecycleDatabaseParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
@@ -67,6 +69,8 @@ impl Control {
         name: &DbName,
     ) -> Result<TaskId, ControlError> {
         let (now, instance) = (call.caller.now, writer.instance(id)?);
+        let database = writer.database(id, name)?;
+        let is_spread = database.is_some_and(|database| is_spread(&database));
         let instance = instance.ok_or_else(ApiError::instance_not_found)?;
         let last_sets = self
             .parts
@@ -80,7 +84,7 @@ impl Control {
         }
         let (instance_id, db_name) = (id.clone(), name.clone());
         let of_database = Some(name.clone());
-        match last_sets {
+        match last_sets.filter(|_| !is_spread) {
             Some(last_sets) => {
                 let params = RecycleDatabaseParams {
                     instance_id,
@@ -94,7 +98,12 @@ impl Control {
                     instance_id,
                     db_name,
                 };
-                self.enqueue::<DeleteDatabase>(writer, call, id, of_database, params)
+                match is_spread {
+                    true => {
+                        self.enqueue::<DeleteSpreadDatabase>(writer, call, id, of_database, params)
+                    }
+                    false => self.enqueue::<DeleteDatabase>(writer, call, id, of_database, params),
+                }
             }
         }
     }

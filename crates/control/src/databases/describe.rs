@@ -1,6 +1,7 @@
 //! DescribeDatabases (API document 8.2) and DescribeDatabasePartitions.
 
-use openpeta_engine::NodeDisk;
+use std::collections::BTreeMap;
+
 use openpeta_rpc_api::Action;
 use openpeta_rpc_api::databases::{
     DatabaseItem, DescribeDatabasePartitionsRequest, DescribeDatabasePartitionsResponse,
@@ -9,6 +10,7 @@ use openpeta_rpc_api::databases::{
 
 use openpeta_types::ObjectStatus;
 
+use crate::instance_nodes::{first_placement, is_on, is_spread};
 use crate::{Caller, Control, ControlError};
 
 impl Control {
@@ -51,8 +53,8 @@ impl Control {
         })
     }
 
-    /// DescribeDatabasePartitions: what a database may take on disk and takes. A database on one
-    /// node is one partition.
+    /// DescribeDatabasePartitions: what the partitions of a database may take on disk and take. A
+    /// database on one node is one partition.
     ///
     /// # Errors
     /// `InvalidDBInstanceId.NotFound`, `Forbidden.RAM`, `InvalidDBName.NotFound`.
@@ -67,23 +69,67 @@ impl Control {
             .parts
             .store
             .read(|reader| self.database(reader, caller, action, id, name))?;
-        let disk = match &instance.node_id {
-            Some(node) => self.parts.engine.disk(node).await,
-            None => Ok(NodeDisk::default()),
-        };
-        let disk_used = match disk {
-            // A database that is being made or dropped need not be there.
-            Ok(disk) => disk.databases.get(name.as_str()).copied().unwrap_or(0),
-            Err(_) if database.status == ObjectStatus::Create => 0,
-            Err(error) => return Err(ControlError::unavailable(error)),
-        };
+        let (nodes, placement) = self.parts.store.read(|reader| {
+            let nodes = reader.serving_nodes(&instance)?;
+            let placement = reader.partitions(id)?.remove(name);
+            Ok::<_, ControlError>((nodes, placement))
+        })?;
+        let mut used = BTreeMap::new();
+        for node in nodes.iter().filter(|node| is_on(&database, node.number)) {
+            let bytes = match self.parts.engine.disk(&node.node_id).await {
+                // A database that is being made or dropped need not be there.
+                Ok(disk) => disk.databases.get(name.as_str()).copied().unwrap_or(0),
+                Err(_) if database.status == ObjectStatus::Create => 0,
+                Err(error) => return Err(ControlError::unavailable(error)),
+            };
+            used.insert(node.number, bytes);
+        }
+        // While it is being made it has the partitions that it will have.
+        let placement = placement.unwrap_or_else(|| match is_spread(&database) {
+            true => first_placement(database.node_number),
+            false => vec![0],
+        });
+        let capacity = database.settings.disk_quota_bytes;
         Ok(DescribeDatabasePartitionsResponse {
             instance_id: id.clone(),
             db_name: name.clone(),
-            partitions: vec![PartitionItem {
-                disk_capacity: database.settings.disk_quota_bytes,
-                disk_used,
-            }],
+            partitions: partitions(&placement, capacity, &used),
         })
+    }
+}
+
+/// The partitions in their order. Files are of a node's partitions together, so each has an equal
+/// share of the node; what the division leaves goes to the first ones.
+fn partitions(placement: &[u16], capacity: u64, used: &BTreeMap<u16, u64>) -> Vec<PartitionItem> {
+    let mut seen: BTreeMap<u16, u64> = BTreeMap::new();
+    let item = |node: &u16| {
+        let together = placement.iter().filter(|its| *its == node).count() as u64;
+        let place = seen.entry(*node).or_default();
+        let share = |bytes: u64| bytes / together + u64::from(*place < bytes % together);
+        let bytes = used.get(node).copied().unwrap_or(0);
+        let item = PartitionItem {
+            disk_capacity: share(capacity),
+            disk_used: share(bytes),
+        };
+        *place += 1;
+        item
+    };
+    placement.iter().map(item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_have_equal_shares_of_their_node() {
+        let used = BTreeMap::from([(0, 101), (1, 7)]);
+        let items = partitions(&[0, 1, 0, 1, 0], 11, &used);
+        let shares: Vec<_> = items
+            .iter()
+            .map(|item| (item.disk_capacity, item.disk_used))
+            .collect();
+        assert_eq!(shares, [(4, 34), (6, 4), (4, 34), (5, 3), (3, 33)]);
+        assert_eq!(partitions(&[0], 11, &used)[0].disk_used, 101);
     }
 }

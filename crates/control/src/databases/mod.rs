@@ -7,6 +7,8 @@ mod list;
 mod resize;
 mod room;
 #[cfg(test)]
+mod spread_tests;
+#[cfg(test)]
 mod tests;
 
 use openpeta_rpc_api::{Action, ApiError};

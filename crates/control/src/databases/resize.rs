@@ -1,15 +1,14 @@
 //! ModifyDatabaseNodesSpec and ModifyDatabaseNodesNumber.
 
-use openpeta_rpc_api::EmptyResponse;
 use openpeta_rpc_api::databases::{
     ModifyDatabaseNodesNumberRequest, ModifyDatabaseNodesSpecRequest,
 };
+use openpeta_rpc_api::{ApiError, EmptyResponse};
 use openpeta_store::{Database, Instance, Writer};
 use openpeta_types::{NodeSettings, NodeSpec, ObjectStatus, TaskId};
 
 use super::room::Measured;
 use crate::billing::{Lot, Purchase, Sale};
-use crate::ordering::several_nodes;
 use crate::workflows::resize_database::{ResizeDatabase, ResizeDatabaseParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
@@ -54,7 +53,7 @@ impl Control {
             let (instance, database) =
                 self.active_database(writer, &call.caller, call.action, id, name)?;
             let new = &request.new_node_spec;
-            let (spec, settings) = self.orderable_spec("NewNodeSpec", new, database.node_number)?;
+            let (spec, settings) = self.orderable_spec("NewNodeSpec", new)?;
             let mut task = None;
             if spec != database.node_spec {
                 self.buyer(writer, instance.account_id)?;
@@ -132,7 +131,12 @@ impl Control {
                 let (_, database) =
                     self.active_database(writer, &call.caller, call.action, id, name)?;
                 if request.node_number != database.node_number {
-                    return Err(ControlError::from(several_nodes()));
+                    let detail = format!(
+                        "Database {name} has {} nodes; moving its rows to another number of nodes is not available yet.",
+                        database.node_number
+                    );
+                    let error = ApiError::value_not_supported("NodeNumber");
+                    return Err(ControlError::from(error.with_detail(&detail)));
                 }
                 idempotency::remember(writer, call, token, &())?;
             }

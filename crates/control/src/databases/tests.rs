@@ -8,8 +8,8 @@ use openpeta_rpc_api::{Action, ApiRequest, Params};
 use openpeta_store::{Database, Node};
 use openpeta_types::{ChargeType, DbName, InstanceId, LockMode, ObjectStatus};
 
-use crate::ControlError;
 use crate::testing::{TestEngine, World};
+use crate::{ControlConfig, ControlError};
 
 fn params(pairs: &[(&str, &str)]) -> Params {
     Params::from_pairs(pairs.iter().copied()).expect("unique names")
@@ -102,7 +102,12 @@ async fn world_with_instance(engine: &TestEngine) -> (World, InstanceId) {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_orders_of_databases_are_refused_with_their_code() {
     let engine = TestEngine::new().await;
-    let (world, id) = world_with_instance(&engine).await;
+    let mut config = ControlConfig::default();
+    config.quotas.nodes_per_database = 3;
+    config.nodes.capacity = 2;
+    let world = World::configured(&engine, config);
+    let id = world.order();
+    world.run_tasks().await;
     let node = world.node(&id).node_id;
     let mut sql = engine.engine.sql(&node).await.expect("the node accepts");
     sql.create_database(&db("by_hand")).await.expect("as Super");
@@ -125,7 +130,8 @@ async fn wrong_orders_of_databases_are_refused_with_their_code() {
             "petadata.c2.xlarge",
             "InvalidDBInstanceClassInRegion.NotAvailable",
         ),
-        ("NodeNumber", "2", "InvalidNodeNumber.ValueNotSupported"),
+        ("NodeNumber", "4", "InvalidNodeNumber.ValueNotSupported"),
+        ("NodeNumber", "3", "OperationDenied"),
     ] {
         assert_eq!(refusal("shop2", &[(parameter, value)]).await, code);
     }

@@ -16,6 +16,7 @@ use openpeta_types::{DbName, InstanceId, ObjectStatus, TaskId};
 
 use crate::ControlError;
 use crate::authorize::{require_active_database, require_unlocked};
+use crate::instance_nodes::require_whole;
 use crate::parts::Parts;
 use crate::workflows::export_database::{ExportDatabase, ExportDatabaseParams};
 use crate::workflows::import_database::{ImportDatabase, ImportDatabaseParams, is_import};
@@ -85,7 +86,7 @@ impl Parts {
         order: ImportOrder,
     ) -> Result<(TaskId, Instance), ControlError> {
         let id = &order.instance_id;
-        let instance = usable(writer, id, &order.db_name)?;
+        let instance = usable(writer, id, &order.db_name, "an import")?;
         require_unlocked(&instance)?;
         let running = writer.unfinished_tasks_of(id)?;
         if let Some(task) = running.iter().find(|task| is_import(task)) {
@@ -130,7 +131,7 @@ impl Parts {
         to: PathBuf,
         now: Timestamp,
     ) -> Result<(TaskId, Instance), ControlError> {
-        let instance = usable(writer, id, &db_name)?;
+        let instance = usable(writer, id, &db_name, "an export")?;
         check_target(&to)?;
         let task = NewTask::<ExportDatabase> {
             account_id: instance.account_id,
@@ -169,6 +170,7 @@ fn usable(
     writer: &Writer<'_>,
     id: &InstanceId,
     db_name: &DbName,
+    what: &str,
 ) -> Result<Instance, ControlError> {
     let instance = writer.instance(id)?;
     let instance = instance.ok_or_else(ApiError::instance_not_found)?;
@@ -176,7 +178,7 @@ fn usable(
         let detail = format!("The instance is {}.", instance.status);
         return Err(ApiError::instance_status().with_detail(&detail).into());
     }
-    require_active_database(writer, id, db_name)?;
+    require_whole(&require_active_database(writer, id, db_name)?, what)?;
     Ok(instance)
 }
 

@@ -68,9 +68,9 @@ impl Control {
         request: &CreateInstanceRequest,
         login: AccountLogin,
     ) -> Result<Answer, ControlError> {
-        let (spec, settings) =
-            self.orderable_spec("NodeSpec", &request.node_spec, request.node_number)?;
-        self.check_instance_order(writer, &call.buyer())?;
+        let (spec, settings) = self.orderable_spec("NodeSpec", &request.node_spec)?;
+        let (charge_type, node_number) = (request.charge_type, request.node_number);
+        self.check_instance_order(writer, &call.buyer(), charge_type, node_number)?;
         let (vpc_id, vswitch_id) = match &request.network {
             NetworkPlacement::Classic => (None, None),
             NetworkPlacement::Vpc { vpc_id, vswitch_id } => {

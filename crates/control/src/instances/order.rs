@@ -3,7 +3,7 @@
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{Account, Database, Endpoint, Instance, Node, NodeState, Reader, Writer};
+use openpeta_store::{Account, Database, Endpoint, Instance, Reader, Writer};
 use openpeta_types::route::AccountLogin;
 use openpeta_types::{
     AccountName, AccountStatus, AccountType, ChargeType, DbName, InstanceId, InstanceName,
@@ -13,6 +13,7 @@ use openpeta_types::{
 
 use crate::billing::{Lot, Purchase, Sale};
 use crate::call::Buyer;
+use crate::instance_nodes::{NodeOrder, OrderedNode, first_placement};
 use crate::node_size::node_settings;
 use crate::workflows::new_instance::NewInstanceParams;
 use crate::{Control, ControlError, random};
@@ -47,15 +48,18 @@ pub(crate) struct PlacedInstance {
 }
 
 impl Control {
-    /// Whether the tenant may order one more instance, and the host can carry it.
+    /// Whether the tenant may order one more instance, with so many nodes, and the host can carry
+    /// it.
     ///
     /// # Errors
     /// `Forbidden.Authentication`, `InsufficientBalance`, `QuotaExceeded.CreateInstance`,
-    /// `OperationDenied`.
+    /// `InvalidNodeNumber.ValueNotSupported`, `OperationDenied`.
     pub(crate) fn check_instance_order(
         &self,
         reader: &Reader<'_>,
         buyer: &Buyer,
+        charge_type: ChargeType,
+        node_number: u32,
     ) -> Result<(), ControlError> {
         let quotas = &self.parts.config.quotas;
         let tenant = self.buyer(reader, buyer.account_id)?;
@@ -63,14 +67,7 @@ impl Control {
         if reader.instance_count(tenant.account_id)? >= quota {
             return Err(ApiError::instance_quota_exceeded().into());
         }
-        let serving = reader
-            .nodes()?
-            .into_iter()
-            .filter(|node| node.instance_id.is_some());
-        if serving.count() >= self.parts.config.nodes.capacity as usize {
-            return Err(ApiError::sold_out().into());
-        }
-        Ok(())
+        self.check_nodes(reader, charge_type, node_number, node_number)
     }
 
     /// Writes everything that an instance consists of, which has passed all checks but those of
@@ -87,19 +84,18 @@ impl Control {
         let instance = new.instance(buyer)?;
         // Checks the VPC, which the instance's row refers to.
         let endpoint = self.default_endpoint(writer, &instance)?;
-        let ChosenNode { node, is_spare } = new.node(writer, &instance)?;
+        let (home, further) = new.place_nodes(writer, &instance)?;
         let instance = Instance {
-            node_id: Some(node.node_id.clone()),
+            node_id: Some(home.node_id.clone()),
             ..instance
         };
         let id = &instance.instance_id;
         writer.insert_instance(&instance)?;
-        if is_spare {
-            writer.update_node(&node)?
-        } else {
-            writer.insert_node(&node)?
-        }
         writer.insert_database(&new.database(&instance))?;
+        if new.node_number > 1 {
+            let placement = first_placement(new.node_number);
+            writer.put_partitions(id, &new.db_name, &placement)?;
+        }
         new.insert_account(writer, &instance)?;
         for group in &new.whitelist {
             writer.put_whitelist_group(id, group)?;
@@ -119,8 +115,9 @@ impl Control {
         Ok(PlacedInstance {
             params: NewInstanceParams {
                 instance_id: id.clone(),
-                node_id: node.node_id,
-                is_spare,
+                node_id: home.node_id,
+                is_spare: home.is_spare,
+                further,
             },
             order_id,
             endpoint,
@@ -180,25 +177,24 @@ impl NewInstance {
         }
     }
 
-    /// A started spare node if there is one, else a new one.
-    fn node(&self, reader: &Reader<'_>, instance: &Instance) -> Result<ChosenNode, ControlError> {
-        let ready = |node: &Node| node.state == NodeState::Running;
-        let spare = reader.spare_nodes()?.into_iter().find(ready);
-        let is_spare = spare.is_some();
-        let node_id = match spare {
-            Some(spare) => spare.node_id,
-            None => random::node_id()?,
+    /// Writes the nodes: the one that has every database, and further ones.
+    fn place_nodes(
+        &self,
+        writer: &Writer<'_>,
+        instance: &Instance,
+    ) -> Result<(OrderedNode, Vec<OrderedNode>), ControlError> {
+        let order = NodeOrder {
+            instance,
+            spec: &self.spec,
+            settings: &node_settings([&self.settings]),
+            now: instance.created_at,
         };
-        let node = Node {
-            node_id,
-            instance_id: Some(instance.instance_id.clone()),
-            node_spec: Some(self.spec.clone()),
-            settings: node_settings([&self.settings]),
-            state: NodeState::Creating,
-            restarts: 0,
-            created_at: instance.created_at,
-        };
-        Ok(ChosenNode { node, is_spare })
+        let home = order.place(writer, 0)?;
+        let mut further = Vec::new();
+        for number in 1..u16::try_from(self.node_number).map_err(ControlError::internal)? {
+            further.push(order.place(writer, number)?);
+        }
+        Ok((home, further))
     }
 
     fn database(&self, instance: &Instance) -> Database {
@@ -233,12 +229,6 @@ impl NewInstance {
         writer.set_grant(&instance.instance_id, name, &self.db_name, granted)?;
         Ok(())
     }
-}
-
-/// The node that an order gets.
-struct ChosenNode {
-    node: Node,
-    is_spare: bool,
 }
 
 /// Months that PrePaid instances are ordered for; the API has no parameter for it.

@@ -3,6 +3,7 @@
 use openpeta_rpc_api::Action;
 use openpeta_types::{ChargeType, LockMode, ObjectStatus};
 
+use crate::ControlConfig;
 use crate::testing::{TestEngine, World, order_request};
 
 /// The code with which an order with these changes is refused.
@@ -27,7 +28,10 @@ fn refusal(world: &World, changes: &[(&str, &str)]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_orders_are_refused_with_their_code() {
     let engine = TestEngine::new().await;
-    let world = World::new(&engine);
+    let mut config = ControlConfig::default();
+    config.quotas.nodes_per_database = 2;
+    config.nodes.capacity = 1;
+    let world = World::configured(&engine, config);
     let vpc = world.tenant.vpc_id.to_string();
     let vswitch = world.tenant.vswitch_id.to_string();
     let in_vpc = |vpc: &str, vswitch: &str| {
@@ -58,7 +62,8 @@ async fn wrong_orders_are_refused_with_their_code() {
             "petadata.c2.xlarge",
             "InvalidDBInstanceClassInRegion.NotAvailable",
         ),
-        ("NodeNumber", "2", "InvalidNodeNumber.ValueNotSupported"),
+        ("NodeNumber", "3", "InvalidNodeNumber.ValueNotSupported"),
+        ("NodeNumber", "2", "OperationDenied"),
     ] {
         assert_eq!(refusal(&world, &[(parameter, value)]), code);
     }

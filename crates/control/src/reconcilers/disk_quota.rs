@@ -23,32 +23,45 @@ const OK_BELOW_PERCENT: u128 = 80;
 /// Binary logs smaller than this are not worth purging.
 const BINLOG_KEPT_BYTES: u64 = 1 << 20;
 
-/// Measures every node that serves an instance.
+/// Measures every node that serves an instance. Of several, the fullest one counts: what it cannot
+/// take makes statements fail that others could carry out.
 pub(super) async fn reconcile(parts: Arc<Parts>) -> Result<(), ControlError> {
-    for node in parts.store.read(|reader| reader.nodes())? {
-        if node.state != NodeState::Running {
-            continue;
-        }
-        let Some(instance_id) = &node.instance_id else {
-            continue;
-        };
-        let Some(instance) = parts.store.read(|reader| reader.instance(instance_id))? else {
-            continue;
-        };
+    for instance in parts.store.read(|reader| reader.instances())? {
         if instance.status != ObjectStatus::Active {
             continue;
         }
-        match measure(&parts, &node).await {
-            Ok(used) => {
-                note_space(&parts, &node, &instance, used)?;
-                apply(&parts, &node, instance, used).await?;
-            }
-            Err(error) => {
-                tracing::warn!(node = %node.node_id, %error, "cannot measure disk space");
-            }
+        let mut nodes = parts.store.read(|reader| reader.serving_nodes(&instance))?;
+        nodes.retain(|node| node.state == NodeState::Running);
+        if let Some((node, used)) = fullest(&parts, nodes).await {
+            note_space(&parts, &node, &instance, used)?;
+            apply(&parts, &node, instance, used).await?;
         }
     }
     Ok(())
+}
+
+/// The node that has least of its quota left, and what it uses; `None` unless all can be measured.
+async fn fullest(parts: &Parts, nodes: Vec<Node>) -> Option<(Node, u64)> {
+    let mut fullest: Option<(Node, u64)> = None;
+    for node in nodes {
+        let used = match measure(parts, &node).await {
+            Ok(used) => used,
+            Err(error) => {
+                tracing::warn!(node = %node.node_id, %error, "cannot measure disk space");
+                return None;
+            }
+        };
+        let share = |node: &Node, used: u64| {
+            u128::from(used) * 1_000_000 / u128::from(node.settings.disk_quota_bytes.max(1))
+        };
+        if fullest
+            .as_ref()
+            .is_none_or(|(other, most)| share(&node, used) > share(other, *most))
+        {
+            fullest = Some((node, used));
+        }
+    }
+    fullest
 }
 
 /// What a node uses, in bytes. Binary logs go before a lock has to come.

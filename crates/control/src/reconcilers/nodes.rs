@@ -220,13 +220,34 @@ async fn recovered(parts: &Parts, node_id: &NodeId, adopted: bool) -> Result<(),
             None => Ok(()),
         })?;
     }
-    if let Some(instance) = instance_of(parts, node_id)? {
-        parts.restore_accounts(&instance).await?;
+    let node = parts.store.read(|reader| reader.node(node_id))?;
+    let instance = instance_of(parts, node_id)?;
+    if let (Some(node), Some(instance)) = (node, instance) {
+        parts.restore_accounts_on(&node, &instance).await?;
         if instance.lock_mode.is_locked() {
             parts.enforce_lock(&instance.instance_id).await?;
         }
     }
-    set_status(parts, node_id, ObjectStatus::Active)
+    // Whichever node of the instance comes last finds the others.
+    match all_run(parts, node_id)? {
+        true => set_status(parts, node_id, ObjectStatus::Active),
+        false => Ok(()),
+    }
+}
+
+/// Whether all nodes run of the instance that a node serves.
+fn all_run(parts: &Parts, node_id: &NodeId) -> Result<bool, ControlError> {
+    let Some(instance) = instance_of(parts, node_id)? else {
+        return Ok(true);
+    };
+    let nodes = parts.store.read(|reader| reader.serving_nodes(&instance))?;
+    for node in nodes.iter().filter(|node| node.state == NodeState::Running) {
+        let process = parts.engine.running(&node.node_id);
+        if process.map_err(ControlError::unavailable)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Moves the node's instance between ACTIVE and INACTIVE; leaves any other status alone.

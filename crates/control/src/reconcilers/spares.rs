@@ -32,6 +32,7 @@ fn plan(parts: &Parts) -> Result<Node, ControlError> {
     let node = Node {
         node_id: random::node_id()?,
         instance_id: None,
+        number: 0,
         node_spec: None,
         settings: settings(parts)?,
         state: NodeState::Creating,

@@ -54,9 +54,9 @@ impl Control {
             action,
             now,
         };
-        self.check_instance_order(writer, &buyer)?;
         let (source, db_name) = (&set.instance_id, &set.db_name);
         let new = content.new_instance(order.name, order.is_classic, source, db_name);
+        self.check_instance_order(writer, &buyer, new.charge_type, new.node_number)?;
         let placed = self.place_instance(writer, &buyer, new)?;
         let id = placed.params.instance_id.clone();
         content.furnish(writer, &id, db_name, now)?;

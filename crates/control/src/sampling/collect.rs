@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use openpeta_engine::{DiskUsage, EngineError, NodeDisk, ProcessFigures, TableSizes};
-use openpeta_store::{InstanceDetail, NewEvent, NodeState};
+use openpeta_store::{InstanceDetail, NewEvent, Node, NodeState};
 use openpeta_types::{EventKind, NodeId};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -142,6 +142,18 @@ pub struct DatabaseFigures {
     pub free_bytes: Option<u64>,
 }
 
+impl DatabaseFigures {
+    /// What it takes on two nodes; not known unless it is of both.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let plus = |a: Option<u64>, b: Option<u64>| Some(a? + b?);
+        Self {
+            data_bytes: plus(self.data_bytes, other.data_bytes),
+            index_bytes: plus(self.index_bytes, other.index_bytes),
+            free_bytes: plus(self.free_bytes, other.free_bytes),
+        }
+    }
+}
+
 impl Measured {
     /// What was measured of a node last: its process, its files.
     pub(crate) fn last(&self, node: &NodeId) -> (Option<ProcessFigures>, Option<DiskUsage>) {
@@ -222,24 +234,26 @@ impl Measuring {
         }
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        for node in nodes {
-            let Some(instance) = node
-                .instance_id
-                .filter(|_| node.state == NodeState::Running)
-            else {
+        for node in &nodes {
+            let instance = node.instance_id.as_ref();
+            let Some(instance) = instance.filter(|_| node.state == NodeState::Running) else {
                 continue;
             };
-            let Some(detail) = parts.store.instance_detail(&instance) else {
+            let Some(detail) = parts.store.instance_detail(instance) else {
                 continue;
             };
+            let node = Arc::new(Sibling {
+                node_id: node.node_id.clone(),
+                all: all_of(&nodes, node, &detail),
+            });
             if let Some(with_free) = self.begin_to_ask(&node.node_id) {
                 let (parts, nodes) = (Arc::clone(&parts), Arc::clone(&self.nodes));
-                let (node, detail) = (node.node_id.clone(), Arc::clone(&detail));
+                let (node, detail) = (Arc::clone(&node), Arc::clone(&detail));
                 tasks.spawn(async move {
                     if let Err(error) = ask(&parts, &nodes, &node, with_free, &detail).await {
-                        tracing::debug!(%node, %error, "the node does not tell its sizes");
+                        tracing::debug!(node = %node.node_id, %error, "the node does not tell its sizes");
                     }
-                    lock(&nodes).asked.remove(&node);
+                    lock(&nodes).asked.remove(&node.node_id);
                 });
             }
             let is_new = lock(&self.nodes).under_way.insert(node.node_id.clone());
@@ -248,8 +262,7 @@ impl Measuring {
             }
             let (parts, nodes) = (Arc::clone(&parts), Arc::clone(&self.nodes));
             tasks.spawn(async move {
-                let quota = node.settings.disk_quota_bytes;
-                if let Err(error) = measure(&parts, &nodes, &node.node_id, quota, &detail).await {
+                if let Err(error) = measure(&parts, &nodes, &node, &detail).await {
                     tracing::debug!(node = %node.node_id, %error, "the node cannot be measured");
                 }
                 lock(&nodes).under_way.remove(&node.node_id);
@@ -271,14 +284,44 @@ impl Measuring {
     }
 }
 
+/// A node among those of its instance: what is sampled of the instance is the sum.
+struct Sibling {
+    node_id: NodeId,
+    /// All of them, itself included, with their disk quotas; the one of number 0 is the first.
+    all: Vec<(NodeId, u64)>,
+}
+
+/// The nodes that serve an instance; only this one when it is not one of them.
+fn all_of(nodes: &[Node], node: &Node, detail: &InstanceDetail) -> Vec<(NodeId, u64)> {
+    let instance = &detail.instance;
+    let serves = |node: &&Node| {
+        node.instance_id.as_ref() == Some(&instance.instance_id)
+            && node.state == NodeState::Running
+            && (node.number > 0 || Some(&node.node_id) == instance.node_id.as_ref())
+    };
+    let with_quota = |node: &Node| (node.node_id.clone(), node.settings.disk_quota_bytes);
+    if !serves(&node) {
+        return vec![with_quota(node)];
+    }
+    let mut all: Vec<&Node> = nodes.iter().filter(serves).collect();
+    all.sort_by_key(|node| node.number);
+    all.into_iter().map(with_quota).collect()
+}
+
+/// The sum over nodes; `None` unless it is known of each.
+fn sum(nodes: &[(NodeId, u64)], of: impl Fn(&NodeId) -> Option<u64>) -> Option<u64> {
+    nodes.iter().map(|(node, _)| of(node)).sum()
+}
+
 /// Asks a node what its tables take.
 async fn ask(
     parts: &Parts,
     nodes: &Mutex<Measured>,
-    node: &NodeId,
+    sibling: &Sibling,
     with_free: bool,
     detail: &InstanceDetail,
 ) -> Result<(), EngineError> {
+    let node = &sibling.node_id;
     let mut sizes = parts.engine.table_sizes(node, with_free, ANSWER).await?;
     let now = Instant::now();
     let before = lock(nodes).tables.remove(node);
@@ -297,31 +340,33 @@ async fn ask(
         at: now,
         free_at,
     };
-    let values = |sizes: TableSizes| {
-        let free = sizes.free_bytes.filter(|_| with_free);
+    let mut measured = lock(nodes);
+    measured.tables.insert(node.clone(), tables);
+    let values = |of: &dyn Fn(&Tables) -> TableSizes| {
+        let told = |node: &NodeId| measured.told(node).map(of);
+        let index = sum(&sibling.all, |node| Some(told(node)?.index_bytes));
+        let free = sum(&sibling.all, |node| told(node)?.free_bytes).filter(|_| with_free);
+        let index = index.map(|index| (Column::Index, index));
         let free = free.map(|free| (Column::Free, free));
-        let index = (Column::Index, sizes.index_bytes);
-        std::iter::once(index).chain(free).collect::<Vec<_>>()
+        index.into_iter().chain(free).collect::<Vec<_>>()
     };
     let instance = of_instance(&detail.instance.instance_id);
-    parts.samples.measured(&instance, &values(tables.total()));
+    parts.samples.measured(&instance, &values(&Tables::total));
     for database in &detail.databases {
-        let sizes = tables.of(database.db_name.as_str());
-        parts
-            .samples
-            .measured(&of_database(database), &values(sizes));
+        let name = database.db_name.as_str();
+        let values = values(&|tables: &Tables| tables.of(name));
+        parts.samples.measured(&of_database(database), &values);
     }
-    lock(nodes).tables.insert(node.clone(), tables);
     Ok(())
 }
 
 async fn measure(
     parts: &Parts,
     nodes: &Mutex<Measured>,
-    node: &NodeId,
-    quota: u64,
+    sibling: &Sibling,
     detail: &InstanceDetail,
 ) -> Result<(), EngineError> {
+    let (node, all) = (&sibling.node_id, &sibling.all);
     let instance = of_instance(&detail.instance.instance_id);
     let sizes_are_due = {
         let measured = lock(nodes);
@@ -334,44 +379,59 @@ async fn measure(
             databases,
         } = parts.engine.disk(node).await?;
         usage.temporary_bytes += parts.engine.nameless_bytes(node).await;
-        let values = [
-            (Column::Data, usage.data_bytes),
-            (Column::Binlog, usage.binlog_bytes),
-            (Column::OtherFiles, usage.other_bytes),
-            (Column::Temporary, usage.temporary_bytes),
-            (Column::Quota, quota),
-        ];
-        parts.samples.measured(&instance, &values);
-        for database in &detail.databases {
-            if let Some(data) = databases.get(database.db_name.as_str()) {
-                let quota = database.settings.disk_quota_bytes;
-                let values = [(Column::Data, *data), (Column::Quota, quota)];
-                parts.samples.measured(&of_database(database), &values);
-            }
-        }
         let mut measured = lock(nodes);
         measured.databases.insert(node.clone(), databases);
         measured.sizes.insert(node.clone(), (usage, Instant::now()));
+        let of =
+            |size: fn(&DiskUsage) -> u64| sum(all, |node| Some(size(&measured.sizes.get(node)?.0)));
+        let values = [
+            (Column::Data, of(|usage| usage.data_bytes)),
+            (Column::Binlog, of(|usage| usage.binlog_bytes)),
+            (Column::OtherFiles, of(|usage| usage.other_bytes)),
+            (Column::Temporary, of(|usage| usage.temporary_bytes)),
+            (
+                Column::Quota,
+                Some(all.iter().map(|(_, quota)| quota).sum()),
+            ),
+        ];
+        let known = |(column, value): (Column, Option<u64>)| Some((column, value?));
+        let values: Vec<_> = values.into_iter().filter_map(known).collect();
+        parts.samples.measured(&instance, &values);
+        for database in &detail.databases {
+            let name = database.db_name.as_str();
+            let nodes = &all[..all.len().min(database.node_number as usize)];
+            let data = sum(nodes, |node| {
+                measured.databases.get(node)?.get(name).copied()
+            });
+            if let Some(data) = data {
+                let quota = database.settings.disk_quota_bytes * nodes.len() as u64;
+                let values = [(Column::Data, data), (Column::Quota, quota)];
+                parts.samples.measured(&of_database(database), &values);
+            }
+        }
     }
     let figures = parts.engine.process_figures(node).await?;
     let now = Instant::now();
-    let last = lock(nodes).processes.insert(node.clone(), (figures, now));
-    parts
-        .samples
-        .measured(&instance, &[(Column::Resident, figures.resident_bytes)]);
+    let (last, resident) = {
+        let mut measured = lock(nodes);
+        let last = measured.processes.insert(node.clone(), (figures, now));
+        let of = |node: &NodeId| Some(measured.processes.get(node)?.0.resident_bytes);
+        (last, sum(all, of))
+    };
+    if let Some(resident) = resident {
+        parts
+            .samples
+            .measured(&instance, &[(Column::Resident, resident)]);
+    }
     // What a process took before the first look at it is of no known time.
     if let Some((before, at)) = last.filter(|(before, _)| before.started == figures.started) {
         let cpu = figures.cpu.saturating_sub(before.cpu);
-        let values = [
-            (
-                Column::Cpu,
-                u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
-            ),
-            (
-                Column::CpuCovered,
-                u64::try_from((now - at).as_millis()).unwrap_or(u64::MAX),
-            ),
-        ];
+        let cpu = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
+        let covered = u64::try_from((now - at).as_millis()).unwrap_or(u64::MAX);
+        // The time is one for all of them.
+        let is_first = all.first().is_some_and(|(first, _)| first == node);
+        let covered = is_first.then_some((Column::CpuCovered, covered));
+        let values: Vec<_> = std::iter::once((Column::Cpu, cpu)).chain(covered).collect();
         parts.samples.measured(&instance, &values);
     }
     Ok(())
@@ -430,7 +490,11 @@ mod tests {
         let (node, detail) = (node_of(&world, &id), world.detail(&id));
         let (parts, nodes) = (&world.parts, &world.parts.samples.measured);
         let (instance, shop) = (of_instance(&id), of_database(&detail.databases[0]));
-        ask(parts, nodes, &node, true, &detail)
+        let sibling = Sibling {
+            node_id: node.clone(),
+            all: vec![(node.clone(), 1 << 30)],
+        };
+        ask(parts, nodes, &sibling, true, &detail)
             .await
             .expect("it answers");
         assert_eq!(sampled(&world, &shop)[..2], [Some(0), Some(0)], "no tables");
@@ -443,10 +507,10 @@ mod tests {
         ] {
             conn.query_drop(statement).await.expect(statement);
         }
-        ask(parts, nodes, &node, false, &detail)
+        ask(parts, nodes, &sibling, false, &detail)
             .await
             .expect("it answers");
-        measure(parts, nodes, &node, 1 << 30, &detail)
+        measure(parts, nodes, &sibling, &detail)
             .await
             .expect("measured");
         let index = 40_000 * 105;

@@ -14,12 +14,16 @@ use openpeta_store::{Reader, StepState, Task, Writer};
 use openpeta_tasks::Step;
 use openpeta_types::{DbName, InstanceId, ObjectStatus, TableName, TaskId, TaskStatus};
 
+use crate::instance_nodes::require_whole;
 use crate::workflows::change_table::{ChangeTable, ChangeTableParams, Define};
 use crate::{Control, ControlError, MutatingCall, audit};
 
 /// How long a call waits for its task. The task is on disk before; waiting tells most clients what
 /// became of their statement.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is refused for a database that is spread over nodes.
+const BY_API: &str = "a definition through the API (by SQL it is)";
 
 /// The database that a call is about.
 pub(crate) type Place<'a> = (&'a InstanceId, &'a DbName);
@@ -137,7 +141,9 @@ impl Control {
         text: &str,
     ) -> Result<TaskId, ControlError> {
         self.parts.store.write(|writer| {
-            self.active_database(writer, &call.caller, call.action, id, db_name)?;
+            let (_, database) =
+                self.active_database(writer, &call.caller, call.action, id, db_name)?;
+            require_whole(&database, BY_API)?;
             let refuse = |why: &str| ApiError::malformed(parameter_of(kind)).with_detail(why);
             let ddl =
                 parse_ddl(text, self.dialect()).map_err(|error| refuse(&error.to_string()))?;
@@ -178,7 +184,8 @@ impl Control {
         let database = |reader: &Reader<'_>| {
             self.active_database(reader, &call.caller, call.action, id, db_name)
         };
-        let (instance, _) = self.parts.store.read(database)?;
+        let (instance, database) = self.parts.store.read(database)?;
+        require_whole(&database, BY_API)?;
         let mut sql = self.tables_of(&instance).await?;
         let found = sql.has_table(db_name, table).await;
         sql.close().await;
@@ -197,7 +204,9 @@ impl Control {
         params: ChangeTableParams,
     ) -> Result<TaskId, ControlError> {
         self.parts.store.write(|writer| {
-            self.active_database(writer, &call.caller, call.action, id, db_name)?;
+            let (_, database) =
+                self.active_database(writer, &call.caller, call.action, id, db_name)?;
+            require_whole(&database, BY_API)?;
             self.enqueue_change(writer, call, params)
         })
     }

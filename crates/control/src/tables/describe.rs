@@ -1,14 +1,18 @@
 //! What the node says of tables, and what tasks are doing to them.
 
+use std::collections::HashMap;
+
+use openpeta_engine::{TableDetail, TableDistribution};
 use openpeta_rpc_api::tables::{
     ColumnItem, DescribeTableInfoRequest, DescribeTableInfoResponse, DescribeTablesRequest,
     DescribeTablesResponse, IndexItem, TableItem,
 };
 use openpeta_rpc_api::{Action, ApiError};
-use openpeta_store::Reader;
+use openpeta_store::{Database, Instance, Node, Reader};
 use openpeta_tasks::Workflow;
 use openpeta_types::{DbName, InstanceId, ObjectStatus};
 
+use crate::instance_nodes::{is_on, is_spread};
 use crate::workflows::change_table::{ChangeTable, ChangeTableParams};
 use crate::{Caller, Control, ControlError};
 
@@ -25,17 +29,25 @@ impl Control {
     ) -> Result<DescribeTablesResponse, ControlError> {
         let (id, db_name) = (&request.instance_id, &request.db_name);
         let action = Action::DescribeTables;
-        let (instance, changes) = self.parts.store.read(|reader| {
-            let (instance, _) = self.database(reader, caller, action, id, db_name)?;
-            Ok::<_, ControlError>((instance, changes(reader, id, db_name)?))
+        let (instance, database, changes) = self.parts.store.read(|reader| {
+            let (instance, database) = self.database(reader, caller, action, id, db_name)?;
+            Ok::<_, ControlError>((instance, database, changes(reader, id, db_name)?))
         })?;
         let mut sql = self.tables_of(&instance).await?;
         let found = sql.tables(db_name).await;
+        // The server opens each table for that.
+        let distributed = match is_spread(&database) {
+            true => sql.distributions(db_name).await,
+            false => Ok(Vec::new()),
+        };
         sql.close().await;
+        let distributed = distributed.map_err(ControlError::unavailable)?;
+        let distributed: HashMap<_, _> = distributed.into_iter().collect();
         let mut tables: Vec<TableItem> = found
             .map_err(ControlError::unavailable)?
             .into_iter()
             .map(|table| TableItem {
+                partition_key: partition_key(distributed.get(&table.name)),
                 table_name: table.name,
                 primary_key: table.primary_key,
                 table_status: ObjectStatus::Active,
@@ -48,6 +60,7 @@ impl Control {
                 Some(table) => table.table_status = change.status,
                 None if change.status == ObjectStatus::Create => tables.push(TableItem {
                     table_name: name.to_owned(),
+                    partition_key: String::new(),
                     primary_key: Vec::new(),
                     table_status: change.status,
                 }),
@@ -75,16 +88,29 @@ impl Control {
         let (id, db_name) = (&request.instance_id, &request.db_name);
         let action = Action::DescribeTableInfo;
         let database = |reader: &Reader<'_>| self.database(reader, caller, action, id, db_name);
-        let (instance, _) = self.parts.store.read(database)?;
+        let (instance, database) = self.parts.store.read(database)?;
         let mut sql = self.tables_of(&instance).await?;
         let found = sql.table(db_name, &request.table_name).await;
+        let distributed = match is_spread(&database) {
+            true => sql.distributions(db_name).await,
+            false => Ok(Vec::new()),
+        };
         sql.close().await;
         let found = found.map_err(ControlError::unavailable)?;
-        let table = found.ok_or_else(ApiError::table_not_found)?;
+        let mut table = found.ok_or_else(ApiError::table_not_found)?;
+        let mut distributed = distributed.map_err(ControlError::unavailable)?.into_iter();
+        let distribution = distributed
+            .find(|(name, _)| name == request.table_name.as_str())
+            .map(|(_, distribution)| distribution);
+        if let Some(distribution) = &distribution {
+            self.add_further(&instance, &database, request, distribution, &mut table)
+                .await?;
+        }
         Ok(DescribeTableInfoResponse {
             instance_id: id.clone(),
             db_name: db_name.clone(),
             table_name: request.table_name.clone(),
+            partition_key: partition_key(distribution.as_ref()),
             primary_key: table.primary_key().to_vec(),
             columns: table
                 .columns
@@ -110,6 +136,47 @@ impl Control {
                 })
                 .collect(),
         })
+    }
+}
+
+impl Control {
+    /// Adds to the size of a table what it has on further nodes: other rows, or copies of the same.
+    async fn add_further(
+        &self,
+        instance: &Instance,
+        database: &Database,
+        request: &DescribeTableInfoRequest,
+        distribution: &TableDistribution,
+        table: &mut TableDetail,
+    ) -> Result<(), ControlError> {
+        let nodes = self
+            .parts
+            .store
+            .read(|reader| reader.serving_nodes(instance))?;
+        let there = |node: &&Node| node.number > 0 && is_on(database, node.number);
+        for node in nodes.iter().filter(there) {
+            let sql = self.parts.engine.sql(&node.node_id).await;
+            let mut sql = sql.map_err(ControlError::unavailable)?;
+            let found = sql.table(&database.db_name, &request.table_name).await;
+            sql.close().await;
+            let Some(part) = found.map_err(ControlError::unavailable)? else {
+                continue;
+            };
+            if matches!(distribution, TableDistribution::Hash(_)) {
+                table.rows += part.rows;
+            }
+            table.data_bytes += part.data_bytes;
+            table.index_bytes += part.index_bytes;
+        }
+        Ok(())
+    }
+}
+
+/// The column that distributes the rows of a table; empty if none does.
+fn partition_key(distribution: Option<&TableDistribution>) -> String {
+    match distribution {
+        Some(TableDistribution::Hash(column)) => column.clone(),
+        Some(TableDistribution::Broadcast) | None => String::new(),
     }
 }
 

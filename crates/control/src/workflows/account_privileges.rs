@@ -7,12 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use openpeta_engine::{HeldPrivileges, NodeSql};
-use openpeta_store::{Account, Grant, Instance, Reader, Writer};
+use openpeta_store::{Account, Database, Grant, Instance, Node, Reader, Writer};
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable};
 use openpeta_types::{AccountName, DbName, InstanceId, PrivilegeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{FAILED_INSIDE, engine_error};
+use crate::instance_nodes::is_on;
 use crate::parts::Parts;
 
 /// What changes for whom.
@@ -65,6 +66,7 @@ struct Subject {
     instance: Instance,
     account: Account,
     grants: Vec<Grant>,
+    databases: Vec<Database>,
 }
 
 /// What a change is about, unless that was deleted since it was asked for.
@@ -78,12 +80,19 @@ fn subject(reader: &Reader<'_>, change: &PrivilegeChange) -> Result<Option<Subje
     }
     Ok(Some(Subject {
         grants: reader.grants(id, name)?,
+        databases: reader.databases(id)?,
         instance,
         account,
     }))
 }
 
 impl Subject {
+    /// Whether a database is on a node.
+    fn is_on(&self, db_name: &DbName, node: &Node) -> bool {
+        let mut databases = self.databases.iter();
+        node.number == 0 || databases.any(|its| its.db_name == *db_name && is_on(its, node.number))
+    }
+
     /// What the API granted on a database.
     fn granted(&self, db_name: &DbName) -> Option<PrivilegeSet> {
         let mut grants = self.grants.iter();
@@ -120,11 +129,39 @@ impl<W: ChangesPrivileges> Step<W> for RememberHeld {
         let subject = parts.store.read(|reader| subject(reader, change))?;
         let subject =
             subject.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the account is gone"))?;
-        let mut sql = sql(parts, &subject.instance).await?;
+        let mut nodes = nodes(parts, &subject.instance)?.into_iter();
+        let home = nodes.next();
+        let home = home.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "there is no node"))?;
+        let mut sql = sql(parts, &home).await?;
         let held = read_held(parts, &mut sql, &subject, change).await;
         sql.close().await;
+        for node in nodes {
+            let mut sql = self::sql(parts, &node).await?;
+            let there = make_there(parts, &mut sql, &subject).await;
+            sql.close().await;
+            there?;
+        }
         held
     }
+}
+
+/// Makes an account that somebody dropped by SQL. Granting to it as it is would make it, without a
+/// password.
+async fn make_there(
+    parts: &Parts,
+    sql: &mut NodeSql,
+    Subject {
+        instance,
+        account,
+        grants,
+        ..
+    }: &Subject,
+) -> Result<(), StepError> {
+    let held = sql.privileges(&account.name).await.map_err(engine_error)?;
+    if held.is_none() {
+        parts.apply_account(instance, account, grants).await?;
+    }
+    Ok(())
 }
 
 async fn read_held(
@@ -134,12 +171,7 @@ async fn read_held(
     change: &PrivilegeChange,
 ) -> Result<Vec<Former>, StepError> {
     let name = &change.account_name;
-    if sql.privileges(name).await.map_err(engine_error)?.is_none() {
-        // Somebody dropped it by SQL. Granting to it as it is would make it, without a password.
-        parts
-            .apply_account(&subject.instance, &subject.account, &subject.grants)
-            .await?;
-    }
+    make_there(parts, sql, subject).await?;
     let mut former = Vec::with_capacity(change.db_names.len());
     for db_name in &change.db_names {
         let held = sql.held_privileges(name, db_name).await;
@@ -166,18 +198,25 @@ impl<W: ChangesPrivileges> Step<W> for ChangeOnNode {
         let subject = parts.store.read(|reader| subject(reader, change))?;
         let subject =
             subject.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the account is gone"))?;
-        let mut sql = sql(parts, &subject.instance).await?;
-        let mut result = Ok(());
-        for db_name in &change.db_names {
-            result = sql
-                .set_privileges(&change.account_name, db_name, change.privilege)
-                .await;
-            if result.is_err() {
-                break;
+        for node in nodes(parts, &subject.instance)? {
+            let mut sql = sql(parts, &node).await?;
+            let mut result = Ok(());
+            for db_name in change
+                .db_names
+                .iter()
+                .filter(|name| subject.is_on(name, &node))
+            {
+                result = sql
+                    .set_privileges(&change.account_name, db_name, change.privilege)
+                    .await;
+                if result.is_err() {
+                    break;
+                }
             }
+            sql.close().await;
+            result.map_err(engine_error)?;
         }
-        sql.close().await;
-        result.map_err(engine_error)
+        Ok(())
     }
 
     async fn undo(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
@@ -190,23 +229,30 @@ impl<W: ChangesPrivileges> Step<W> for ChangeOnNode {
         };
         // A task that was stuck comes to its end later: what another one granted since stays.
         let is_latest = |former: &&Former| subject.granted(&former.db_name) == former.granted;
-        let mut sql = sql(parts, &subject.instance).await?;
-        let mut result = Ok(());
-        for Former { db_name, held, .. } in former.iter().filter(is_latest) {
-            result = sql
-                .put_back_privileges(&change.account_name, db_name, held)
-                .await;
-            if result.is_err() {
-                break;
+        for node in nodes(parts, &subject.instance)? {
+            let is_there = |former: &&Former| subject.is_on(&former.db_name, &node);
+            let mut sql = sql(parts, &node).await?;
+            let mut result = Ok(());
+            for Former { db_name, held, .. } in former.iter().filter(is_latest).filter(is_there) {
+                result = sql
+                    .put_back_privileges(&change.account_name, db_name, held)
+                    .await;
+                if result.is_err() {
+                    break;
+                }
             }
+            sql.close().await;
+            result.map_err(engine_error)?;
         }
-        sql.close().await;
-        result.map_err(engine_error)
+        Ok(())
     }
 }
 
-async fn sql(parts: &Parts, instance: &Instance) -> Result<NodeSql, StepError> {
-    let node = instance.node_id.as_ref();
-    let node = node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "there is no node"))?;
-    parts.engine.sql(node).await.map_err(engine_error)
+fn nodes(parts: &Parts, instance: &Instance) -> Result<Vec<Node>, StepError> {
+    Ok(parts.store.read(|reader| reader.serving_nodes(instance))?)
+}
+
+async fn sql(parts: &Parts, node: &Node) -> Result<NodeSql, StepError> {
+    let sql = parts.engine.sql(&node.node_id).await;
+    sql.map_err(engine_error)
 }

@@ -113,17 +113,18 @@ impl Step<CreateAccount> for CreateOnNode {
     }
 }
 
-/// Drops an account in MariaDB, if it is there; its sessions are killed.
+/// Drops an account on the nodes, where it is there; its sessions are killed.
 pub(super) async fn drop_on_node(
     parts: &Parts,
     instance_id: &InstanceId,
     account_name: &AccountName,
 ) -> Result<(), StepError> {
-    let Some(node) = instance(parts, instance_id)?.node_id else {
-        return Ok(());
-    };
-    let mut sql = parts.engine.sql(&node).await.map_err(engine_error)?;
-    let dropped = sql.drop_account(account_name).await;
-    sql.close().await;
-    dropped.map_err(engine_error)
+    for node in parts.nodes_of(instance_id)? {
+        let sql = parts.engine.sql(&node.node_id).await;
+        let mut sql = sql.map_err(engine_error)?;
+        let dropped = sql.drop_account(account_name).await;
+        sql.close().await;
+        dropped.map_err(engine_error)?;
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ use super::new_instance::{
     self, CheckLogin, CreateNode, MakesInstance, NewInstanceParams, OpenEndpoint, StartNode,
 };
 use super::{engine_error, instance};
+use crate::instance_nodes::is_on;
 use crate::parts::Parts;
 
 /// Makes an ordered instance real.
@@ -78,22 +79,24 @@ impl Step<CreateInstance> for CreateDatabase {
         let databases = parts
             .store
             .read(|reader| reader.databases(&instance.instance_id))?;
-        let mut sql = parts
-            .engine
-            .sql(&task.params().node_id)
-            .await
-            .map_err(engine_error)?;
-        for database in databases {
-            sql.create_database(&database.db_name)
+        for (number, node) in (0_u16..).zip(task.params().nodes()) {
+            let mut sql = parts
+                .engine
+                .sql(&node.node_id)
                 .await
                 .map_err(engine_error)?;
+            for database in databases.iter().filter(|database| is_on(database, number)) {
+                sql.create_database(&database.db_name)
+                    .await
+                    .map_err(engine_error)?;
+            }
+            sql.close().await;
         }
-        sql.close().await;
         for (account, grants) in parts.accounts_with_grants(&instance.instance_id)? {
             parts.apply_account(&instance, &account, &grants).await?;
         }
         Ok(())
     }
 
-    // Both go with the node.
+    // Both go with the nodes.
 }

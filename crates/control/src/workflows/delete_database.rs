@@ -9,7 +9,7 @@ use openpeta_types::{BackupId, DbName, InstanceId};
 use serde::{Deserialize, Serialize};
 
 use super::resize_node::{recount, resize_node};
-use super::{engine_error, node_of};
+use super::{engine_error, nodes_with};
 use crate::node_size::is_counted;
 use crate::parts::Parts;
 
@@ -81,7 +81,7 @@ pub(super) fn remove(
     recount(writer, instance_id)
 }
 
-/// The database is gone in MariaDB, with what was granted on it. Sessions that do not give way
+/// The database is gone in MariaDB, on each of its nodes, with what was granted on it. Sessions that do not give way
 /// are ended.
 pub(super) struct DropOnNode;
 
@@ -94,13 +94,15 @@ impl<W: DropsDatabase> Step<W> for DropOnNode {
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
         let (parts, (instance_id, db_name)) = (workflow.parts(), W::database(task.params()));
-        let node = node_of(parts, instance_id)?;
-        let dropped = parts.engine.drop_database(&node, db_name).await;
-        dropped.map_err(engine_error)
+        for node in nodes_with(parts, instance_id, db_name)? {
+            let dropped = parts.engine.drop_database(&node.node_id, db_name).await;
+            dropped.map_err(engine_error)?;
+        }
+        Ok(())
     }
 }
 
-/// The node gives back what it had for it.
+/// The nodes give back what they had for it.
 pub(super) struct ResizeNode;
 
 #[async_trait]

@@ -10,9 +10,11 @@ pub(crate) mod create_account;
 pub(crate) mod create_database;
 pub(crate) mod create_database_backup;
 pub(crate) mod create_instance;
+pub(crate) mod create_spread_database;
 pub(crate) mod delete_account;
 pub(crate) mod delete_database;
 pub(crate) mod delete_instance;
+pub(crate) mod delete_spread_database;
 pub(crate) mod export_database;
 pub(crate) mod final_backup;
 pub(crate) mod grant_account_privilege;
@@ -40,11 +42,12 @@ use std::io;
 use std::sync::Arc;
 
 use openpeta_engine::{EngineError, NodeSql};
-use openpeta_store::Instance;
+use openpeta_store::{Instance, Node};
 use openpeta_tasks::{StepError, Workflows};
-use openpeta_types::{InstanceId, NodeId};
+use openpeta_types::{DbName, InstanceId, NodeId};
 
 use crate::ControlError;
+use crate::instance_nodes::is_on;
 use crate::parts::Parts;
 
 /// What a client is told of a failure that is not its doing.
@@ -56,6 +59,12 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(create_instance::CreateInstance(Arc::clone(parts)))
         .with(delete_instance::DeleteInstance(Arc::clone(parts)))
         .with(create_database::CreateDatabase(Arc::clone(parts)))
+        .with(create_spread_database::CreateSpreadDatabase(Arc::clone(
+            parts,
+        )))
+        .with(delete_spread_database::DeleteSpreadDatabase(Arc::clone(
+            parts,
+        )))
         .with(resize_database::ResizeDatabase(Arc::clone(parts)))
         .with(delete_database::DeleteDatabase(Arc::clone(parts)))
         .with(recycle_instance::RecycleInstance(Arc::clone(parts)))
@@ -109,6 +118,25 @@ fn node_of(parts: &Parts, id: &InstanceId) -> Result<NodeId, StepError> {
 async fn sql_of(parts: &Parts, id: &InstanceId) -> Result<NodeSql, StepError> {
     let node = node_of(parts, id)?;
     parts.engine.sql(&node).await.map_err(engine_error)
+}
+
+/// The nodes that a database of an instance is on, by number.
+fn nodes_with(parts: &Parts, id: &InstanceId, db_name: &DbName) -> Result<Vec<Node>, StepError> {
+    let mut nodes = parts.nodes_of(id)?;
+    let database = parts.store.read(|reader| reader.database(id, db_name))?;
+    nodes.retain(|node| {
+        node.number == 0
+            || database
+                .as_ref()
+                .is_some_and(|database| is_on(database, node.number))
+    });
+    Ok(nodes)
+}
+
+/// An administration connection to a node.
+async fn sql_on(parts: &Parts, node: &Node) -> Result<NodeSql, StepError> {
+    let sql = parts.engine.sql(&node.node_id).await;
+    sql.map_err(engine_error)
 }
 
 /// Stops a node, by force if need be.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::resize_node::apply_settings;
 use super::{FAILED_INSIDE, engine_error, opening, stop_node};
+use crate::instance_nodes::OrderedNode;
 use crate::parts::Parts;
 
 /// A workflow that makes an ordered instance real.
@@ -28,6 +29,21 @@ pub(crate) struct NewInstanceParams {
     pub(crate) node_id: NodeId,
     /// The node stood ready, started and empty.
     pub(crate) is_spare: bool,
+    /// Nodes 1, 2 … of a database that is spread over several.
+    #[serde(default)]
+    pub(crate) further: Vec<OrderedNode>,
+}
+
+impl NewInstanceParams {
+    /// All nodes, by number.
+    pub(super) fn nodes(&self) -> Vec<OrderedNode> {
+        let home = OrderedNode {
+            node_id: self.node_id.clone(),
+            is_spare: self.is_spare,
+        };
+        let further = self.further.iter().cloned();
+        std::iter::once(home).chain(further).collect()
+    }
 }
 
 /// Writes that the instance can be used.
@@ -36,18 +52,16 @@ pub(super) fn activate(
     writer: &Writer<'_>,
     params: &NewInstanceParams,
 ) -> Result<(), StepError> {
-    let NewInstanceParams {
-        instance_id,
-        node_id,
-        ..
-    } = params;
+    let instance_id = &params.instance_id;
     for account in writer.accounts(instance_id)? {
         writer.set_account_status(instance_id, &account.name, AccountStatus::Active)?;
     }
     for database in writer.databases(instance_id)? {
         writer.set_database_status(instance_id, &database.db_name, ObjectStatus::Active)?;
     }
-    writer.set_node_state(node_id, NodeState::Running)?;
+    for node in params.nodes() {
+        writer.set_node_state(&node.node_id, NodeState::Running)?;
+    }
     writer.set_instance_status(instance_id, ObjectStatus::Active)?;
     let parts = Arc::clone(parts);
     writer.after_commit(move || parts.wake_reconcilers());
@@ -67,7 +81,9 @@ pub(super) fn remove(
     let endpoints = writer.endpoints_of(instance_id)?;
     let (gateway_parts, id) = (Arc::clone(parts), instance_id.clone());
     writer.after_commit(move || gateway_parts.close(&id, &endpoints));
-    writer.delete_node(&params.node_id)?;
+    for node in params.nodes() {
+        writer.delete_node(&node.node_id)?;
+    }
     writer.delete_instance(instance_id)?;
     parts.cancel_order(writer, instance_id, None, action)?;
     Ok(())
@@ -84,26 +100,11 @@ impl<W: MakesInstance> Step<W> for CreateNode {
     type Output = ();
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
-        let node_id = &W::instance(task.params()).node_id;
-        if W::instance(task.params()).is_spare {
-            return Ok(());
-        }
-        let settings = settings(workflow.parts(), node_id)?;
-        workflow
-            .parts()
-            .engine
-            .create_node(node_id, &settings)
-            .await
-            .map_err(engine_error)
+        create_nodes(workflow.parts(), &W::instance(task.params()).nodes()).await
     }
 
     async fn undo(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
-        workflow
-            .parts()
-            .engine
-            .destroy_node(&W::instance(task.params()).node_id)
-            .await
-            .map_err(engine_error)
+        destroy_nodes(workflow.parts(), &W::instance(task.params()).nodes()).await
     }
 }
 
@@ -118,21 +119,11 @@ impl<W: MakesInstance> Step<W> for StartNode {
     type Output = ();
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
-        let parts = workflow.parts();
-        let node_id = &W::instance(task.params()).node_id;
-        parts
-            .engine
-            .start_node(node_id)
-            .await
-            .map_err(engine_error)?;
-        if W::instance(task.params()).is_spare {
-            apply_settings(parts, node_id, &settings(parts, node_id)?).await?;
-        }
-        Ok(())
+        start_nodes(workflow.parts(), &W::instance(task.params()).nodes()).await
     }
 
     async fn undo(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
-        stop_node(workflow.parts(), &W::instance(task.params()).node_id).await
+        stop_nodes(workflow.parts(), &W::instance(task.params()).nodes()).await
     }
 }
 
@@ -177,10 +168,7 @@ impl<W: MakesInstance> Step<W> for CheckLogin {
         let instance_id = &W::instance(task.params()).instance_id;
         // What the step before published is gone if the process was restarted since.
         parts.publish(instance_id)?;
-        for endpoint in endpoints(parts, instance_id)? {
-            opening::check(parts, &endpoint.endpoint_id, true).await?;
-        }
-        Ok(())
+        opening::check_all(parts, instance_id).await
     }
 }
 
@@ -188,6 +176,45 @@ fn endpoints(parts: &Parts, instance_id: &InstanceId) -> Result<Vec<Endpoint>, S
     Ok(parts
         .store
         .read(|reader| reader.endpoints_of(instance_id))?)
+}
+
+/// Makes the directories of ordered nodes that do not stand ready.
+pub(super) async fn create_nodes(parts: &Parts, nodes: &[OrderedNode]) -> Result<(), StepError> {
+    for node in nodes.iter().filter(|node| !node.is_spare) {
+        let settings = settings(parts, &node.node_id)?;
+        let created = parts.engine.create_node(&node.node_id, &settings).await;
+        created.map_err(engine_error)?;
+    }
+    Ok(())
+}
+
+/// Removes everything of ordered nodes.
+pub(super) async fn destroy_nodes(parts: &Parts, nodes: &[OrderedNode]) -> Result<(), StepError> {
+    for node in nodes {
+        let destroyed = parts.engine.destroy_node(&node.node_id).await;
+        destroyed.map_err(engine_error)?;
+    }
+    Ok(())
+}
+
+/// Starts ordered nodes, with their settings.
+pub(super) async fn start_nodes(parts: &Parts, nodes: &[OrderedNode]) -> Result<(), StepError> {
+    for OrderedNode { node_id, is_spare } in nodes {
+        let started = parts.engine.start_node(node_id).await;
+        started.map_err(engine_error)?;
+        if *is_spare {
+            apply_settings(parts, node_id, &settings(parts, node_id)?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Stops ordered nodes.
+pub(super) async fn stop_nodes(parts: &Parts, nodes: &[OrderedNode]) -> Result<(), StepError> {
+    for node in nodes {
+        stop_node(parts, &node.node_id).await?;
+    }
+    Ok(())
 }
 
 /// The settings that the store has for a node.

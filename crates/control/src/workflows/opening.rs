@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openpeta_store::{Endpoint, Writer};
+use openpeta_store::{Endpoint, EndpointState, Writer};
 use openpeta_tasks::{Step, StepError, TaskContext, Workflow};
 use openpeta_types::{EndpointId, InstanceId, ObjectStatus};
 
@@ -45,6 +45,18 @@ pub(super) async fn check(parts: &Parts, id: &EndpointId, may_move: bool) -> Res
     check_reachable(reachable_address(&endpoint))
         .await
         .map_err(StepError::transient)
+}
+
+/// As [`check`], of all endpoints of an instance that clients may use.
+pub(super) async fn check_all(parts: &Parts, instance_id: &InstanceId) -> Result<(), StepError> {
+    let endpoints = parts
+        .store
+        .read(|reader| reader.endpoints_of(instance_id))?;
+    let is_wanted = |endpoint: &&Endpoint| endpoint.state == EndpointState::Active;
+    for endpoint in endpoints.iter().filter(is_wanted) {
+        check(parts, &endpoint.endpoint_id, true).await?;
+    }
+    Ok(())
 }
 
 /// A workflow that adds an endpoint to an instance that is MODIFY meanwhile.

@@ -456,6 +456,7 @@ mod databases;
 mod endpoints;
 mod gateway;
 mod imports;
+mod nodes;
 mod recover;
 mod recycle;
 mod switch;
@@ -481,9 +482,11 @@ async fn every_workflow_has_its_checks() {
         "create-database",
         "create-database-backup",
         "create-instance",
+        "create-spread-database",
         "delete-account",
         "delete-database",
         "delete-instance",
+        "delete-spread-database",
         "export-database",
         "grant-account-privilege",
         "import-database",

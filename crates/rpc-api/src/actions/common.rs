@@ -72,6 +72,12 @@ pub(super) const DB_STATUS: ErrorSpec = ErrorSpec::new(
     "the database is not ACTIVE",
 );
 
+pub(super) const OVER_NODES: ErrorSpec = ErrorSpec::new(
+    "OperationDenied.DBInstanceType",
+    403,
+    "the database is spread over several nodes, for which this is not available yet",
+);
+
 pub(super) const TOKEN_MISMATCH: ErrorSpec = ErrorSpec::new(
     "IdempotentParameterMismatch",
     400,

@@ -160,6 +160,7 @@ pub fn node(number: u64, instance: Option<u64>) -> Node {
     Node {
         node_id: NodeId::parse(&format!("nd-{number}")).unwrap(),
         instance_id: instance.map(instance_id),
+        number: 0,
         node_spec: instance.map(|_| spec.clone()),
         settings: settings.clone(),
         state: NodeState::Creating,

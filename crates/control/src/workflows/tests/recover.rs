@@ -56,6 +56,7 @@ fn seed_lost_node(world: &World) {
     let node = Node {
         node_id: NodeId::parse("nd-lost").expect("an id"),
         instance_id: Some(id.clone()),
+        number: 0,
         node_spec: Some(database.node_spec),
         settings: database.settings,
         state: NodeState::Running,

@@ -5,7 +5,7 @@ use openpeta_types::{BackupId, DbName, Gtid, InstanceId, InstanceName, OrderId};
 
 use crate::actions::common::{
     DB_NOT_FOUND, FORBIDDEN_RAM, INSTANCE_LOCKED, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
-    MISSING_PARAMETER, REQUEST_ID, TOKEN_MISMATCH,
+    MISSING_PARAMETER, OVER_NODES, REQUEST_ID, TOKEN_MISMATCH,
 };
 use crate::checks::{check_required, db_name, instance_name};
 use crate::spec::{
@@ -81,6 +81,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         DB_NOT_FOUND,
         INSTANCE_STATUS,
         INSTANCE_LOCKED,
+        OVER_NODES,
         ErrorSpec::new("InvalidBackupId.NotFound", 404, "no such backup set"),
         ErrorSpec::new(
             "OperationDenied.BackupStatus",

@@ -63,7 +63,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "InvalidNodeNumber.ValueNotSupported",
             400,
-            "more than one node; not available yet",
+            "more nodes than are on offer: 64 for PrePaid, 128 for PostPaid, or fewer by the \
+             configuration",
         ),
         ErrorSpec::new(
             "Forbidden.Authentication",
@@ -75,6 +76,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
             400,
             "the balance is too low to order",
         ),
+        ErrorSpec::new("OperationDenied", 403, "no capacity is left for its nodes"),
         ErrorSpec::new("InvalidToken.Malformed", 400, "bad Token"),
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,

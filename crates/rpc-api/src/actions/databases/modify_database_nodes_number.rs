@@ -50,8 +50,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "InvalidNodeNumber.ValueNotSupported",
             400,
-            "another number than the database has: databases over several nodes are not \
-             available yet",
+            "another number than the database has: moving rows to other nodes is not available \
+             yet",
         ),
         ErrorSpec::new(
             "InvalidActionType.Malformed",

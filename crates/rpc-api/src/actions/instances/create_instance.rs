@@ -125,7 +125,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "InvalidNodeNumber.ValueNotSupported",
             400,
-            "NodeNumber above 1: databases over several nodes are not available yet; nothing is ordered",
+            "more nodes than are on offer: 64 for PrePaid, 128 for PostPaid, or fewer by the configuration",
         ),
         ErrorSpec::new("InvalidDBName.Malformed", 400, "bad database name"),
         ErrorSpec::new(

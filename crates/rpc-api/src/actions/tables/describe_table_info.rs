@@ -36,7 +36,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         FieldSpec::text("TableName", "Table name."),
         FieldSpec::text(
             "PartitionKey",
-            "Column that distributes the rows; empty, since databases have one node.",
+            "Column that distributes the rows over nodes; empty if none does.",
         ),
         FieldSpec::text("PrimaryKey", "Columns of the primary key, comma-separated."),
         FieldSpec::list(
@@ -132,6 +132,8 @@ pub struct DescribeTableInfoResponse {
     pub db_name: DbName,
     /// The table.
     pub table_name: TableName,
+    /// The column that distributes its rows; empty if none does.
+    pub partition_key: String,
     /// The columns of its primary key.
     pub primary_key: Vec<String>,
     /// Its columns, in order.
@@ -182,7 +184,7 @@ impl ApiResponse for DescribeTableInfoResponse {
         writer.text("InstanceId", self.instance_id.as_str());
         writer.text("DBName", self.db_name.as_str());
         writer.text("TableName", self.table_name.as_str());
-        writer.text("PartitionKey", "");
+        writer.text("PartitionKey", &self.partition_key);
         writer.text("PrimaryKey", &self.primary_key.join(","));
         writer.list("Columns", "Column", &self.columns, |writer, column| {
             writer.text("ColumnName", &column.column_name);

@@ -37,7 +37,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
                 FieldSpec::text("TableName", "Table name."),
                 FieldSpec::text(
                     "PartitionKey",
-                    "Column that distributes the rows; empty, since databases have one node.",
+                    "Column that distributes the rows over nodes; empty if none does.",
                 ),
                 FieldSpec::text("PrimaryKey", "Columns of the primary key, comma-separated."),
                 FieldSpec::text(
@@ -100,6 +100,8 @@ pub struct DescribeTablesResponse {
 pub struct TableItem {
     /// Its name.
     pub table_name: String,
+    /// The column that distributes its rows; empty if none does.
+    pub partition_key: String,
     /// The columns of its primary key.
     pub primary_key: Vec<String>,
     /// Its status.
@@ -116,7 +118,7 @@ impl ApiResponse for DescribeTablesResponse {
         writer.text("DBName", self.db_name.as_str());
         writer.list("Tables", "Table", &self.tables, |writer, table| {
             writer.text("TableName", &table.table_name);
-            writer.text("PartitionKey", "");
+            writer.text("PartitionKey", &table.partition_key);
             writer.text("PrimaryKey", &table.primary_key.join(","));
             writer.text("TableStatus", table.table_status.as_str());
         });

@@ -1,0 +1,204 @@
+//! Databases over several nodes: what is told of them, and what is refused.
+
+use openpeta_rpc_api::backups::{
+    CreateDatabaseBackupRequest, ModifyBackupPolicyRequest, RestoreDatabaseRequest,
+    SwitchBackupDatabaseRequest,
+};
+use openpeta_rpc_api::databases::{
+    CreateDatabaseRequest, DescribeDatabasePartitionsRequest, DescribeDatabasesRequest,
+    ModifyDatabaseNodesNumberRequest,
+};
+use openpeta_rpc_api::monitoring::DescribeInstanceResourceUsageRequest;
+use openpeta_rpc_api::tables::{
+    CreateTableRequest, DescribeTableInfoRequest, DescribeTablesRequest, TruncateTableRequest,
+};
+use openpeta_rpc_api::{Action, ApiRequest, Params};
+use openpeta_types::{DbName, InstanceId, ObjectStatus};
+
+use crate::ControlError;
+use crate::testing::{TestEngine, World, connect, order_request};
+
+fn order(world: &World) -> InstanceId {
+    let call = world.call(Action::CreateInstance);
+    let request = order_request(&[("NodeNumber", "2")]);
+    let ordered = world.control.create_instance(&call, &request);
+    ordered.expect("the order is right").instance_id
+}
+
+fn request<R: ApiRequest>(id: &InstanceId, more: &[(&str, &str)]) -> R {
+    let pairs = [&[("InstanceId", id.as_str()), ("DBName", "shop")], more].concat();
+    R::from_params(&Params::from_pairs(pairs).expect("unique")).expect("well formed")
+}
+
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(result: Result<T, ControlError>) {
+    let error = result.expect_err("it is not available").api;
+    assert_eq!(error.code, "OperationDenied.DBInstanceType");
+    assert!(
+        error.message.contains("shop is spread over 2 nodes"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_available_yet_is_refused() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let id = order(&world);
+    world.activate(&id);
+    let control = &world.control;
+    let call = |action| world.call(action);
+
+    let backup: CreateDatabaseBackupRequest = request(&id, &[]);
+    assert_refused(control.create_database_backup(&call(Action::CreateDatabaseBackup), &backup));
+    let policy: ModifyBackupPolicyRequest = request(&id, &[("PreferredBackupPeriod", "Monday")]);
+    assert_refused(control.modify_backup_policy(&call(Action::ModifyBackupPolicy), &policy));
+    let pairs = [
+        ("SrcInstanceId", id.as_str()),
+        ("SrcDBName", "shop"),
+        ("BackupId", "1"),
+    ];
+    let restore = Params::from_pairs(pairs).expect("unique");
+    let restore = RestoreDatabaseRequest::from_params(&restore).expect("well formed");
+    assert_refused(control.restore_database(&call(Action::RestoreDatabase), &restore));
+    let other = order(&world);
+    world.activate(&other);
+    let switch = SwitchBackupDatabaseRequest {
+        source_instance_id: id.clone(),
+        new_instance_id: other,
+        db_name: DbName::parse("shop").expect("a name"),
+    };
+    assert_refused(control.switch_backup_database(&call(Action::SwitchBackupDatabase), &switch));
+    let text = "CREATE TABLE t (id INT PRIMARY KEY)";
+    let table: CreateTableRequest = request(&id, &[("TableDDL", text)]);
+    assert_refused(
+        control
+            .create_table(&call(Action::CreateTable), &table)
+            .await,
+    );
+    let table: TruncateTableRequest = request(&id, &[("TableName", "t")]);
+    assert_refused(
+        control
+            .truncate_table(&call(Action::TruncateTable), &table)
+            .await,
+    );
+    let shop = DbName::parse("shop").expect("a name");
+    assert_refused(world.parts.store.write(|writer| {
+        let to = "/nowhere/export".into();
+        let now = jiff::Timestamp::now();
+        let begun = world.parts.begin_export(writer, &id, shop, to, now)?;
+        Ok::<_, ControlError>(begun.0)
+    }));
+
+    let more: ModifyDatabaseNodesNumberRequest = request(&id, &[("Parameter", "4")]);
+    let more =
+        control.modify_database_nodes_number(&call(Action::ModifyDatabaseNodesNumber), &more);
+    let error = more.expect_err("rows are not moved yet").api;
+    assert_eq!(error.code, "InvalidNodeNumber.ValueNotSupported");
+    let same: ModifyDatabaseNodesNumberRequest = request(&id, &[("Parameter", "2")]);
+    control
+        .modify_database_nodes_number(&call(Action::ModifyDatabaseNodesNumber), &same)
+        .expect("nothing is to be done");
+
+    // Nodes are being removed for one, so nobody can tell which there will be.
+    let set = |writer: &openpeta_store::Writer<'_>| {
+        writer.set_database_status(&id, &switch.db_name, ObjectStatus::Delete)
+    };
+    world.parts.store.write(set).expect("it exists");
+    let pairs = [
+        ("InstanceId", id.as_str()),
+        ("DBName", "wide"),
+        ("NodeSpec", "petadata.s2.large"),
+        ("NodeNumber", "2"),
+    ];
+    let wide = Params::from_pairs(pairs).expect("unique");
+    let wide = CreateDatabaseRequest::from_params(&wide).expect("well formed");
+    let refused = control.order_database(&call(Action::CreateDatabase), &wide, false);
+    let error = refused.expect_err("not now").api;
+    assert_eq!(error.code, "OperationDenied.DBInstanceStatus");
+    assert!(error.message.contains("shop"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_is_of_all_nodes() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let id = order(&world);
+    world.run_tasks().await;
+    let (control, caller) = (&world.control, world.caller());
+    let nodes = world.parts.store.read(|reader| reader.nodes_of(&id));
+    let nodes = nodes.expect("the store works");
+    for (number, node) in (0..).zip(&nodes) {
+        let mut conn = crate::testing::connect_to(&world, &node.node_id).await;
+        let insert = format!(
+            "INSERT INTO t SELECT seq, 'x' FROM seq_1_to_{}",
+            100 + number
+        );
+        for statement in [
+            "SET sql_mode = 'IGNORE_BAD_TABLE_OPTIONS'",
+            "CREATE TABLE t (id INT PRIMARY KEY, a TEXT) distribute_by='HASH(id)'",
+            "CREATE TABLE b (id INT PRIMARY KEY) distribute_by='BROADCAST'",
+            &insert,
+            "INSERT INTO b SELECT seq FROM seq_1_to_10",
+            "ANALYZE TABLE t, b",
+        ] {
+            mysql_async::prelude::Queryable::query_drop(&mut conn, statement)
+                .await
+                .expect(statement);
+        }
+    }
+    let mut conn = connect(&world, &id).await;
+    mysql_async::prelude::Queryable::query_drop(&mut conn, "CREATE TABLE s (id INT PRIMARY KEY)")
+        .await
+        .expect("a table");
+
+    let tables: DescribeTablesRequest = request(&id, &[]);
+    let tables = control.describe_tables(&caller, &tables).await;
+    let keys: Vec<_> = tables
+        .expect("the node answers")
+        .tables
+        .into_iter()
+        .map(|table| (table.table_name, table.partition_key))
+        .collect();
+    let expected = [("b", ""), ("s", ""), ("t", "id")];
+    assert_eq!(
+        keys,
+        expected.map(|(name, key)| (name.to_owned(), key.to_owned()))
+    );
+    let info = async |table: &str| {
+        let info: DescribeTableInfoRequest = request(&id, &[("TableName", table)]);
+        let info = control.describe_table_info(&caller, &info).await;
+        info.expect("the nodes answer")
+    };
+    let t = info("t").await;
+    assert_eq!((t.partition_key.as_str(), t.table_rows), ("id", 201));
+    assert_eq!(t.data_bytes, 2 << 14, "a page on each node");
+    let b = info("b").await;
+    assert_eq!((b.partition_key.as_str(), b.table_rows), ("", 10));
+
+    let databases: DescribeDatabasesRequest = request(&id, &[]);
+    let databases = control.describe_databases(&caller, &databases);
+    assert_eq!(databases.expect("ours").databases[0].node_number, 2);
+    let partitions: DescribeDatabasePartitionsRequest = request(&id, &[]);
+    let partitions = control.describe_database_partitions(&caller, &partitions);
+    let partitions = partitions.await.expect("measured").partitions;
+    assert_eq!(partitions.len(), 16);
+    let quota = nodes[1].settings.disk_quota_bytes;
+    let capacity: u64 = partitions.iter().map(|its| its.disk_capacity).sum();
+    assert_eq!(capacity, 2 * quota);
+    assert!(partitions.iter().all(|its| its.disk_used > 0));
+    let pairs = [("InstanceId", id.as_str())];
+    let usage = Params::from_pairs(pairs).expect("unique");
+    let usage = DescribeInstanceResourceUsageRequest::from_params(&usage).expect("well formed");
+    let usage = control.describe_instance_resource_usage(&caller, &usage);
+    let sizes = usage.await.expect("ours").samples[0]
+        .sizes
+        .expect("measured");
+    assert_eq!(sizes.total, 2 * quota);
+    let mut data = 0;
+    for node in &nodes {
+        let disk = engine.engine.disk(&node.node_id).await.expect("measured");
+        data += disk.usage.data_bytes;
+    }
+    assert_eq!(sizes.data, data);
+}

@@ -1,0 +1,339 @@
+//! Workflows of instances with several nodes.
+
+use openpeta_engine::NodeSql;
+use openpeta_rpc_api::databases::{CreateDatabaseRequest, DeleteDatabaseRequest};
+use openpeta_store::{Node, NodeState};
+
+use super::*;
+use crate::testing::order_request;
+use crate::workflows::create_spread_database::CreateSpreadDatabase;
+use crate::workflows::delete_spread_database::DeleteSpreadDatabase;
+
+/// Each step and each undo of each workflow takes minutes: they are made so many times over only
+/// when asked for, and else a few of them.
+fn is_long() -> bool {
+    std::env::var_os("OPENPETA_LONG_CHECKS").is_some()
+}
+
+/// Orders an instance whose database is on two nodes; nobody works on its task.
+fn order_over_nodes(world: &World) {
+    let call = world.call(Action::CreateInstance);
+    let request = order_request(&[("NodeNumber", "2")]);
+    let ordered = world.control.create_instance(&call, &request);
+    ordered.expect("the order is right");
+}
+
+/// Orders a database on so many nodes.
+fn order_database(world: &World, name: &str, nodes: &str) -> TaskId {
+    let id = only_instance(world);
+    let request = CreateDatabaseRequest::from_params(&params(&[
+        ("InstanceId", id.as_str()),
+        ("DBName", name),
+        ("NodeSpec", "petadata.s2.large"),
+        ("NodeNumber", nodes),
+    ]));
+    let request = request.expect("well formed");
+    let call = world.call(Action::CreateDatabase);
+    let ordered = world.control.order_database(&call, &request, false);
+    ordered.expect("it can be ordered");
+    newest_task(world)
+}
+
+fn drop_database(world: &World, name: &str) -> TaskId {
+    let id = only_instance(world);
+    let pairs = [("InstanceId", id.as_str()), ("DBName", name)];
+    let request = DeleteDatabaseRequest::from_params(&params(&pairs)).expect("well formed");
+    let call = world.call(Action::DeleteDatabase);
+    let dropped = world.control.drop_database(&call, &request, None);
+    dropped.expect("it is ACTIVE");
+    newest_task(world)
+}
+
+async fn sql(world: &World, node: &Node) -> NodeSql {
+    let sql = world.parts.engine.sql(&node.node_id).await;
+    sql.expect("the node accepts")
+}
+
+/// The databases on each node, with what alice may use there, in the store and in MariaDB; the
+/// sizes of each node are the sum of theirs; nothing else runs; and clients are told of those
+/// databases that are spread, and of no others.
+async fn assert_nodes(world: &World, expected: &[&[&str]]) {
+    let id = only_instance(world);
+    let (parts, alice) = (
+        &world.parts,
+        AccountName::parse_new("alice").expect("valid"),
+    );
+    let (nodes, databases) = parts
+        .store
+        .read(|reader| {
+            Ok::<_, crate::ControlError>((reader.nodes_of(&id)?, reader.databases(&id)?))
+        })
+        .expect("the store works");
+    assert_eq!(nodes.len(), expected.len());
+    for (number, (node, expected)) in (0..).zip(nodes.iter().zip(expected)) {
+        assert_eq!((node.number, node.state), (number, NodeState::Running));
+        let mut sql = sql(world, node).await;
+        assert_eq!(sql.databases().await.expect("listable"), *expected);
+        let held = sql.privileges(&alice).await.expect("readable");
+        let held = held.expect("the account exists").databases;
+        let granted = expected.iter().filter(|name| **name == "shop").count();
+        assert_eq!(held.len(), granted, "{held:?}");
+        sql.close().await;
+        let there = databases
+            .iter()
+            .filter(|database| expected.contains(&database.db_name.as_str()));
+        let quota: u64 = there.map(|its| its.settings.disk_quota_bytes).sum();
+        assert_eq!(node.settings.disk_quota_bytes, quota, "node {number}");
+    }
+    let running = parts.engine.list_processes().expect("a readable /proc");
+    assert_eq!(running.len(), expected.len(), "{running:?}");
+    let directories = parts.engine.list_nodes().expect("readable");
+    assert_eq!(directories.len(), expected.len(), "{directories:?}");
+
+    let route = world.gateway.route(&id).expect("clients are let in");
+    assert_eq!(route.accounts.len(), 1);
+    let spread: Vec<_> = databases
+        .iter()
+        .filter(|database| database.node_number > 1)
+        .collect();
+    let Some(sharding) = route.sharding else {
+        assert!(spread.is_empty(), "{spread:?}");
+        return;
+    };
+    let file = format!("{id}.sock");
+    assert_eq!(
+        sharding.coordinator_socket.file_name(),
+        Some(file.as_str().as_ref())
+    );
+    let sockets = nodes
+        .iter()
+        .map(|node| parts.engine.socket_path(&node.node_id));
+    let sockets: Result<Vec<_>, _> = sockets.collect();
+    assert_eq!(sharding.nodes, sockets.expect("short enough"));
+    assert_eq!(sharding.nodes[0], route.node_socket);
+    let placements = spread.iter().map(|database| {
+        let placement: Vec<_> = (0..8 * database.node_number)
+            .map(|partition| (partition % database.node_number) as u16)
+            .collect();
+        (database.db_name.as_str().to_owned(), placement)
+    });
+    assert_eq!(sharding.databases, placements.collect());
+}
+
+fn assert_active(world: &World) {
+    let id = only_instance(world);
+    let detail = world.detail(&id);
+    assert_eq!(detail.instance.status, ObjectStatus::Active);
+    for database in &detail.databases {
+        assert_eq!(database.status, ObjectStatus::Active);
+    }
+}
+
+struct CreatingOverNodes(TestEngine);
+
+#[async_trait]
+impl Scenario for CreatingOverNodes {
+    type Workflow = CreateInstance;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        let world = World::new(&self.0);
+        clear(&world).await;
+        world
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> CreateInstance {
+        CreateInstance(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        order_over_nodes(world);
+        newest_task(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_active(world);
+        assert_nodes(world, &[&["shop"], &["shop"]]).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_no_instance(world);
+    }
+}
+
+checks!(create_over_nodes: CreatingOverNodes {
+    bears_each_step_twice: check_repeated_steps;
+    ends_well_when_anything_fails: async |its: &_| {
+        match is_long() {
+            true => {
+                check_failed_steps(its).await;
+                check_repeated_undos(its).await;
+            }
+            false => check_random_schedules(its, 0..2).await,
+        }
+    };
+});
+
+struct DeletingOverNodes(TestEngine);
+
+#[async_trait]
+impl Scenario for DeletingOverNodes {
+    type Workflow = DeleteInstance;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        let world = World::new(&self.0);
+        clear(&world).await;
+        order_over_nodes(&world);
+        world.run_tasks().await;
+        world
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> DeleteInstance {
+        DeleteInstance(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let request = DeleteInstanceRequest {
+            instance_id: only_instance(world),
+            client_token: None,
+        };
+        let call = world.call(Action::DeleteInstance);
+        let deleted = world.control.delete_instance(&call, &request);
+        deleted.expect("it is ACTIVE");
+        newest_task(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_no_instance(world);
+    }
+
+    async fn assert_unwound(&self, _world: &World) {
+        panic!("a delete is never unwound");
+    }
+}
+
+checks!(delete_over_nodes: DeletingOverNodes {
+    ends_well_when_anything_fails: async |its: &_| {
+        match is_long() {
+            true => {
+                check_repeated_steps(its).await;
+                check_failed_steps(its).await;
+            }
+            false => check_random_schedules(its, 0..2).await,
+        }
+    };
+});
+
+struct AddingSpread(TestEngine);
+
+#[async_trait]
+impl Scenario for AddingSpread {
+    type Workflow = CreateSpreadDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_with_instance(&self.0).await
+    }
+
+    async fn next_world(&self, used: World) -> World {
+        used
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> CreateSpreadDatabase {
+        CreateSpreadDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        order_database(world, "wide", "2")
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_active(world);
+        assert_nodes(world, &[&["shop", "wide"], &["wide"]]).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_nodes(world, &[&["shop"]]).await;
+    }
+}
+
+checks!(create_spread_database: AddingSpread {
+    succeeds_though_the_end_is_repeated: async |its: &_| check_repeated_step(its, "spread").await;
+    ends_well_when_anything_fails: async |its: &_| {
+        match is_long() {
+            true => {
+                check_repeated_steps(its).await;
+                check_failed_steps(its).await;
+                check_repeated_undos(its).await;
+            }
+            false => check_random_schedules(its, 0..3).await,
+        }
+    };
+});
+
+struct DroppingSpread(TestEngine);
+
+#[async_trait]
+impl Scenario for DroppingSpread {
+    type Workflow = DeleteSpreadDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        let world = world_with_instance(&self.0).await;
+        order_database(&world, "wide", "3");
+        world.run_tasks().await;
+        order_database(&world, "narrow", "2");
+        world.run_tasks().await;
+        world
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> DeleteSpreadDatabase {
+        DeleteSpreadDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        drop_database(world, "wide")
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_active(world);
+        assert_nodes(world, &[&["narrow", "shop"], &["narrow"]]).await;
+    }
+
+    async fn assert_unwound(&self, _world: &World) {
+        panic!("a delete is never unwound");
+    }
+}
+
+checks!(delete_spread_database: DroppingSpread {
+    ends_well_when_anything_fails: async |its: &_| {
+        match is_long() {
+            true => {
+                check_repeated_steps(its).await;
+                check_failed_steps(its).await;
+            }
+            false => check_repeated_step(its, "release-nodes").await,
+        }
+    };
+});
