@@ -1,12 +1,13 @@
 //! Joins the gateway to the control plane.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openpeta_control::{
-    DatabaseStatistics, DigestStatistics, InstanceStatistics, InstanceTraffic, OpenEndpointError,
-    Refusal, RefusalReason, SessionStatistics, Traffic,
+    DatabaseStatistics, DigestStatistics, InstanceStatistics, InstanceTraffic, NodeAccess,
+    OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
 };
 use openpeta_gateway::{
     DatabaseCounters, Gateway, GatewayError, InstanceCounters, SessionInfo, StatementCounters,
@@ -15,6 +16,7 @@ use openpeta_gateway::{
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId};
 
+use crate::coordination::Coordination;
 use crate::handover::Predecessor;
 
 /// The gateway as the control plane wants it.
@@ -22,17 +24,42 @@ pub(crate) struct GatewayAdapter {
     pub(crate) gateway: Arc<Gateway>,
     /// Sessions of an earlier process follow as well.
     pub(crate) predecessor: Arc<Predecessor>,
+    /// What stands before several nodes of an instance.
+    pub(crate) coordination: Arc<Coordination>,
 }
 
 impl openpeta_control::Gateway for GatewayAdapter {
     fn publish(&self, route: InstanceRoute) {
+        let instance = route.instance_id.clone();
+        let is_spread = route.sharding.is_some();
+        // Before any session goes there.
+        if is_spread && let Err(error) = self.coordination.publish(&route) {
+            tracing::error!(%instance, error = &error as &dyn std::error::Error, "its nodes cannot be coordinated: nobody is let in; it is tried again");
+            return self.withdraw(&instance);
+        }
         self.predecessor.publish(&route);
         self.gateway.publish(route);
+        if !is_spread {
+            self.coordination.withdraw(&instance);
+        }
     }
 
     fn withdraw(&self, instance: &InstanceId) {
         self.predecessor.withdraw(instance);
         self.gateway.withdraw(instance);
+        self.coordination.withdraw(instance);
+    }
+
+    fn prepare_coordinator(&self, access: NodeAccess) -> Result<(), String> {
+        let opened = self.coordination.open(access);
+        opened.map_err(|error| match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })
+    }
+
+    fn coordinator_sockets(&self) -> Option<PathBuf> {
+        Some(self.coordination.sockets().to_owned())
     }
 
     fn open_endpoint(

@@ -10,6 +10,7 @@ mod admin_socket;
 mod api;
 mod config;
 mod console;
+mod coordination;
 mod credentials;
 mod data_dir;
 mod error;

@@ -61,6 +61,7 @@ impl PreparedPlane {
         let adapter = GatewayAdapter {
             gateway: Arc::clone(&base.gateway),
             predecessor: Arc::clone(&base.predecessor),
+            coordination: Arc::clone(&base.coordination),
         };
         let acceptor = TlsAcceptor::from(base.tls.server_config(&[b"http/1.1"])?);
         let config = base.config.control();

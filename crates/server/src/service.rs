@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::{Config, GatewayConfig, GatewayIo};
+use crate::coordination::Coordination;
 use crate::handover::{self, Inheritance, Link, Predecessor, Retired, ServiceSockets};
 use crate::http::bind;
 use crate::metrics::Access;
@@ -35,6 +36,7 @@ pub(crate) struct Base {
     lock: Arc<DirLock>,
     pub(crate) sockets: ServiceSockets,
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) coordination: Arc<Coordination>,
     /// Who may read the metrics.
     pub(crate) access: Arc<Access>,
     pub(crate) tls: Arc<Tls>,
@@ -353,6 +355,7 @@ impl Base {
         }
         Ok(Self {
             predecessor: Arc::new(Predecessor::none(Arc::clone(&gateway))),
+            coordination: Arc::new(Coordination::new(&dir)),
             telemetry: Telemetry::start(&config.telemetry, &dir)?,
             dir,
             config,
@@ -373,6 +376,12 @@ impl Base {
     /// Serves on after a hand-over that came to nothing.
     async fn resume(self, store: Option<Store>) -> Result<Service, ServeError> {
         // Clients of databases first: they need no store.
+        if let Err(error) = self.coordination.listen_anew() {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "sockets of coordinators could not be taken back"
+            );
+        }
         self.gateway.release();
         let store = match store {
             Some(store) => store,
@@ -389,6 +398,7 @@ impl Base {
         Retired {
             link,
             gateway: self.gateway,
+            coordination: self.coordination,
             predecessor: self.predecessor,
             patience: Duration::from_secs(seconds.upgrade_drain_seconds),
             drain: Duration::from_secs(seconds.drain_seconds),

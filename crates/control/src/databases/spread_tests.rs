@@ -66,6 +66,7 @@ async fn what_is_not_available_yet_is_refused() {
     let switch = SwitchBackupDatabaseRequest {
         source_instance_id: id.clone(),
         new_instance_id: other,
+        releases_replaced: false,
         db_name: DbName::parse("shop").expect("a name"),
     };
     assert_refused(control.switch_backup_database(&call(Action::SwitchBackupDatabase), &switch));

@@ -148,6 +148,31 @@ impl Coordinators {
         }
     }
 
+    /// Takes note of a route that has changed, for sessions that are open here. Another process listens
+    /// for new ones.
+    pub fn update(&self, route: &Arc<InstanceRoute>) {
+        let served = self.lock();
+        if let Some(found) = served.get(&route.instance_id)
+            && route.sharding.is_some()
+        {
+            found.instance.set_route(route);
+        }
+    }
+
+    /// Listens anew for every instance: another process that wanted to take over may have taken the
+    /// sockets.
+    ///
+    /// # Errors
+    /// [`CoordinatorError::Io`] when a socket cannot be made.
+    pub fn listen_anew(&self) -> Result<(), CoordinatorError> {
+        for served in self.lock().values_mut() {
+            let listener = listen(&served.socket)?;
+            let accepting = accept(listener, Arc::clone(&served.instance));
+            std::mem::replace(&mut served.listener, tokio::spawn(accepting)).abort();
+        }
+        Ok(())
+    }
+
     /// Tables of an instance may have been redefined on its nodes by somebody else.
     pub fn forget_tables(&self, id: &InstanceId) {
         if let Some(served) = self.lock().get(id) {

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::message::{Answer, Order};
 use super::{Link, Predecessor};
+use crate::coordination::Coordination;
 use crate::telemetry::Telemetry;
 
 /// How often it is looked whether sessions are left.
@@ -22,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct Retired {
     pub(crate) link: Link,
     pub(crate) gateway: Arc<Gateway>,
+    /// Sessions of instances with several nodes go through this process's coordinators.
+    pub(crate) coordination: Arc<Coordination>,
     /// The process before this one, if that has sessions too.
     pub(crate) predecessor: Arc<Predecessor>,
     /// How long sessions may go on.
@@ -86,6 +89,7 @@ impl Retired {
             Order::Publish(route) => {
                 let route = InstanceRoute::from(*route);
                 self.predecessor.publish(&route);
+                self.coordination.update(&route);
                 self.gateway.publish(route);
             }
             Order::Withdraw(instance) => {

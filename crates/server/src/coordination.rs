@@ -1,0 +1,94 @@
+//! The coordinators of instances with several nodes, as a part of the service: they stay when its
+//! plane is stopped, as the gateway does.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use openpeta_control::NodeAccess;
+use openpeta_coordinator::{CoordinatorError, Coordinators, CoordinatorsConfig};
+use openpeta_types::InstanceId;
+use openpeta_types::route::InstanceRoute;
+use tokio::runtime::Handle;
+
+/// Below the data directory: the sockets, and what coordinators must not lose.
+const DIRECTORY: &str = "coordinator";
+
+/// The coordinators, once it is known how nodes are reached.
+pub(crate) struct Coordination {
+    directory: PathBuf,
+    coordinators: OnceLock<Coordinators>,
+    /// Sessions run here, whichever thread publishes a route.
+    runtime: Handle,
+}
+
+impl Coordination {
+    /// Below that data directory. To be called within the runtime of the service.
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        Self {
+            directory: data_dir.join(DIRECTORY),
+            coordinators: OnceLock::new(),
+            runtime: Handle::current(),
+        }
+    }
+
+    /// Where the sockets are.
+    pub(crate) fn sockets(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Opens them, unless they are.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    pub(crate) fn open(&self, access: NodeAccess) -> Result<(), CoordinatorError> {
+        if self.coordinators.get().is_none() {
+            let opened = Coordinators::open(CoordinatorsConfig {
+                directory: self.directory.clone(),
+                admin_account: access.account.to_owned(),
+                admin_password: access.password,
+                server_version: access.server_version,
+            })?;
+            // Another thread may have been first; theirs are as good.
+            let _ = self.coordinators.set(opened);
+        }
+        Ok(())
+    }
+
+    /// Serves an instance by a route that says how its rows are spread.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    pub(crate) fn publish(&self, route: &InstanceRoute) -> Result<(), CoordinatorError> {
+        let _runtime = self.runtime.enter();
+        let Some(coordinators) = self.coordinators.get() else {
+            return Err(CoordinatorError::NotSharded(route.instance_id.clone()));
+        };
+        coordinators.publish(&Arc::new(route.clone()))
+    }
+
+    /// Takes note of a route for sessions from before a hand-over.
+    pub(crate) fn update(&self, route: &InstanceRoute) {
+        if let Some(coordinators) = self.coordinators.get() {
+            coordinators.update(&Arc::new(route.clone()));
+        }
+    }
+
+    /// Lets nobody in to an instance any more.
+    pub(crate) fn withdraw(&self, instance: &InstanceId) {
+        if let Some(coordinators) = self.coordinators.get() {
+            coordinators.withdraw(instance);
+        }
+        // One of a process that was killed.
+        let _ = std::fs::remove_file(self.directory.join(format!("{instance}.sock")));
+    }
+
+    /// Takes the sockets back from a process that did not take over in the end.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    pub(crate) fn listen_anew(&self) -> Result<(), CoordinatorError> {
+        let _runtime = self.runtime.enter();
+        let coordinators = self.coordinators.get();
+        coordinators.map_or(Ok(()), Coordinators::listen_anew)
+    }
+}
