@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use openpeta_mysql_wire::command::COM_QUERY;
 use openpeta_mysql_wire::{Capabilities, ErrPacket, OkPacket, Status};
+use openpeta_sql_route::Dialect;
 
 use super::copy::Copied;
 use super::explain::explained;
@@ -13,7 +14,7 @@ use crate::catalogue::Catalogue;
 use crate::node::{OkReply, Reply};
 use crate::plan::control::{self, Control};
 use crate::plan::text::{Tokens, split};
-use crate::plan::{self, Dynamic, Plan};
+use crate::plan::{self, Dynamic, Facts, Plan};
 use crate::topology::Topology;
 
 impl Session {
@@ -135,7 +136,10 @@ impl Session {
         text: &[u8],
         catalogue: &Catalogue,
     ) -> Result<Plan, Failure> {
-        if self.stale && (catalogue.may_be_in(text) || may_distribute(text)) {
+        let wanted = |facts: &Facts| {
+            catalogue.may_be_in(text) || may_distribute(text) || defines(text, facts.dialect)
+        };
+        if self.stale && wanted(&self.facts) {
             self.learn_if_stale().await?;
         }
         let transaction = self.nodes.transaction();
@@ -563,8 +567,18 @@ fn may_distribute(text: &[u8]) -> bool {
         .any(|part| part.eq_ignore_ascii_case(word))
 }
 
+/// Whether it is a definition: what that is about depends on the current database, also when it names
+/// no table that is known yet.
+fn defines(text: &[u8], dialect: Dialect) -> bool {
+    let verb = Tokens::of(text, dialect).verb();
+    matches!(
+        verb.as_str(),
+        "CREATE" | "DROP" | "ALTER" | "RENAME" | "TRUNCATE"
+    )
+}
+
 fn is_about_transactions(text: &[u8]) -> bool {
-    let dialect = openpeta_sql_route::Dialect::new(101_100);
+    let dialect = Dialect::new(101_100);
     let tokens = Tokens::of(text, dialect);
     control::control(&tokens, dialect).is_some() || control::commits_before(&tokens)
 }
