@@ -490,6 +490,7 @@ async fn every_workflow_has_its_checks() {
         "export-database",
         "grant-account-privilege",
         "import-database",
+        "migrate-database",
         "recover-instance",
         "recycle-database",
         "recycle-instance",
