@@ -27,6 +27,9 @@ use crate::parts::Parts;
 /// Between two looks at the source's log.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// Bytes that a copy may be behind its source for its progress to say that they are level.
+const FAR: u64 = 1 << 20;
+
 /// Pause after the source did not answer.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -114,6 +117,7 @@ impl Step<MigrateDatabase> for FollowSource {
             node: &node,
             staging: &staging,
             at: None,
+            is_level: false,
         };
         let begun = parts.engine.begin_following(copy.place(), &from).await;
         let mut position = begun.map_err(engine_error)?;
@@ -162,6 +166,8 @@ struct Copy<'a> {
     staging: &'a DbName,
     /// When the newest transaction began that is here.
     at: Option<Timestamp>,
+    /// It has caught up with the source since it was last far behind.
+    is_level: bool,
 }
 
 impl Copy<'_> {
@@ -204,6 +210,7 @@ impl Copy<'_> {
                 },
             },
         };
+        self.is_level = true;
         let of = self.at.map(|at| format!(" (of {})", format_time(at)));
         let refused = refused.map(|why| format!("; it could not cut over: {why}"));
         self.tell(&format!(
@@ -246,11 +253,15 @@ impl Copy<'_> {
                 continue;
             }
             let behind = behind(&logs, position);
-            let of = self.at.map(|at| format!(", at {}", format_time(at)));
-            self.tell(&format!(
-                "{behind} bytes behind the source{}",
-                of.unwrap_or_default()
-            ));
+            // What was written since the last look is no news.
+            self.is_level &= behind < FAR;
+            if !self.is_level {
+                let of = self.at.map(|at| format!(", at {}", format_time(at)));
+                self.tell(&format!(
+                    "{behind} bytes behind the source{}",
+                    of.unwrap_or_default()
+                ));
+            }
             let followed = self.fetch_and_apply(position, until).await?;
             transactions += followed.transactions;
             self.at = followed.at.or(self.at);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -24,6 +25,9 @@ const POSITION: &str = "openpeta_import_position";
 
 /// What is done ahead of the server.
 const AHEAD: usize = 2;
+
+/// How long transactions of the source are put together into one here.
+const TOGETHER: Duration = Duration::from_millis(200);
 
 /// Bytes of a log that are read again after a restart.
 const MOST_READ_AGAIN: u64 = 1 << 20;
@@ -127,10 +131,11 @@ impl Engine {
             let mut take = |item| sender.blocking_send(item).is_ok();
             read_piece(piece, (&names.0, &names.1), version, &mut take)
         }));
-        let mut is_open = false;
+        let mut applying = Applying::new(&mut session, piece.file);
         while let Some(item) = items.recv().await {
-            apply(&mut session, item, piece.file, &mut is_open).await?;
+            applying.take(item).await?;
         }
+        applying.commit().await?;
         let followed = reading.await.map_err(|error| EngineError::NotImported {
             what: format!("the log could not be read: {error}"),
         })??;
@@ -234,28 +239,77 @@ fn pieces(place: ImportPlace<'_>) -> String {
     format!("log-of-source.{}", place.staging)
 }
 
-/// Carries out one thing.
-async fn apply(session: &mut Session, item: Item, file: &str, is_open: &mut bool) -> Result<()> {
-    match item {
-        Item::Format(event) => run(session, file, &statement(&[event])?).await,
-        Item::Do(Todo::Apply(events), _) => {
-            if !*is_open {
-                run(session, file, b"BEGIN").await?;
-                *is_open = true;
-            }
-            run(session, file, &statement(&events)?).await
+/// Transactions of the source as transactions here: several in one, as each costs a sync of the disk
+/// and the source may have many clients that commit side by side.
+struct Applying<'a> {
+    session: &'a mut Session,
+    file: &'a str,
+    /// When the transaction here began, if there is one.
+    open: Option<Instant>,
+    /// Within a transaction of the source.
+    is_within: bool,
+    /// How far those that are whole lead, if any are not committed.
+    position: Option<u64>,
+}
+
+impl<'a> Applying<'a> {
+    fn new(session: &'a mut Session, file: &'a str) -> Self {
+        Self {
+            session,
+            file,
+            open: None,
+            is_within: false,
+            position: None,
         }
-        Item::Do(Todo::Commit, position) => {
-            if std::mem::take(is_open) {
-                move_to(session, file, position).await?;
-                return run(session, file, b"COMMIT").await;
+    }
+
+    /// Carries out one thing.
+    async fn take(&mut self, item: Item) -> Result<()> {
+        match item {
+            Item::Format(event) => self.run(&statement(&[event])?).await,
+            Item::Do(Todo::Apply(events), _) => {
+                if self.open.is_none() {
+                    self.run(b"BEGIN").await?;
+                    self.open = Some(Instant::now());
+                }
+                if !self.is_within {
+                    self.run(b"SAVEPOINT of_source").await?;
+                    self.is_within = true;
+                }
+                self.run(&statement(&events)?).await
             }
-            Ok(())
+            Item::Do(Todo::Commit, position) => {
+                if std::mem::take(&mut self.is_within) {
+                    self.position = Some(position);
+                }
+                match self.open {
+                    Some(begun) if begun.elapsed() >= TOGETHER => self.commit().await,
+                    _ => Ok(()),
+                }
+            }
+            Item::Do(Todo::Rollback, _) => match std::mem::take(&mut self.is_within) {
+                true => self.run(b"ROLLBACK TO of_source").await,
+                false => Ok(()),
+            },
         }
-        Item::Do(Todo::Rollback, _) => match std::mem::take(is_open) {
-            true => run(session, file, b"ROLLBACK").await,
-            false => Ok(()),
-        },
+    }
+
+    /// Commits what is whole. What is left of a transaction of the source comes again.
+    async fn commit(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_within) {
+            self.run(b"ROLLBACK TO of_source").await?;
+        }
+        if let Some(position) = self.position.take() {
+            move_to(self.session, self.file, position).await?;
+        }
+        match self.open.take() {
+            Some(_) => self.run(b"COMMIT").await,
+            None => Ok(()),
+        }
+    }
+
+    async fn run(&mut self, statement: &[u8]) -> Result<()> {
+        run(self.session, self.file, statement).await
     }
 }
 
