@@ -208,22 +208,13 @@ impl Scenario for Migrating {
 
 checks!(migrate_database: Migrating {
     succeeds: check_success;
+    bears_each_step_twice: check_repeated_steps;
+    leaves_nothing_when_a_step_fails: check_failed_steps;
+    bears_each_undo_twice: check_repeated_undos;
+    is_stuck_when_an_undo_fails: check_failed_undos;
     leaves_nothing_when_cancelled: check_cancels;
+    ends_well_whatever_happens: async |its: &_| check_random_schedules(its, 0..2).await;
 });
-
-/// Most steps are those of other imports; with `OPENPETA_ALL_CHECKS` set.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_migration_leaves_nothing_whatever_fails() {
-    if std::env::var_os("OPENPETA_ALL_CHECKS").is_none() {
-        return;
-    }
-    let scenario = Migrating(TestEngine::new().await);
-    check_repeated_steps(&scenario).await;
-    check_failed_steps(&scenario).await;
-    check_repeated_undos(&scenario).await;
-    check_failed_undos(&scenario).await;
-    check_random_schedules(&scenario, 0..2).await;
-}
 
 struct Exporting(TestEngine);
 
