@@ -253,7 +253,7 @@ def test_a_password_over_plain_http_is_refused(sdk):
 @pytest.mark.parametrize(
     ("wrong", "code", "status"),
     [
-        ({"NodeNumber": "129"}, "InvalidNodeNumber.ValueNotSupported", 400),
+        ({"NodeNumber": "129"}, "InvalidNodeNumber.Malformed", 400),
         ({"NodeNumber": "many"}, "InvalidNodeNumber.Malformed", 400),
         ({"NodeSpec": "petadata.c2.xlarge"}, "InvalidDBInstanceClassInRegion.NotAvailable", 403),
         ({"NodeSpec": "nonsense"}, "InvalidNodeSpec.ValueNotSupported", 400),
