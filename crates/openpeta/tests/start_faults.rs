@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 use std::time::Duration;
 
@@ -264,33 +264,30 @@ fn a_damaged_store(stopped: &mut Stopped) {
 }
 
 fn a_read_only_file_system(stopped: &mut Stopped) {
-    let dir = stopped.service.data_dir().to_owned();
-    let mount = |arguments: &[&str]| {
-        let mut command = Command::new("mount");
-        let ran = command
-            .args(arguments)
-            .arg(&dir)
-            .output()
-            .expect("mount exists");
-        ran.status.success()
-    };
     // Mounting is root's right; permissions are nothing to root.
-    if !mount(&["--bind", dir.to_str().expect("a text")]) {
+    let own_mounts = Command::new("unshare").args(["--mount", "true"]).output();
+    if !own_mounts.expect("unshare exists").status.success() {
         return;
     }
-    let read_only = mount(&["-o", "remount,bind,ro"]);
-    if read_only {
-        refused(
-            &mut stopped.service,
-            DATA_DIR,
-            &[dir.to_str().expect("a text"), "read-only"],
-        );
-    }
-    let unmounted = Command::new("umount")
-        .arg(&dir)
-        .status()
-        .expect("umount exists");
-    assert!(read_only && unmounted.success());
+    let service = &mut stopped.service;
+    let dir = service.data_dir().to_str().expect("a text").to_owned();
+    // Only the service sees it so: the node goes on with its files.
+    let script = format!(
+        "mount --bind {dir} {dir} && mount -o remount,bind,ro {dir} || exit 99\nexec {BINARY} \"$@\""
+    );
+    let inside = service.data_dir().with_file_name("inside");
+    fs::write(&inside, script).expect("home is writable");
+    let outside = service.data_dir().with_file_name("outside");
+    let script = format!(
+        "#!/bin/sh\nexec unshare --mount sh {} \"$@\"",
+        inside.display()
+    );
+    fs::write(&outside, script).expect("home is writable");
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o755)).expect("it is ours");
+
+    service.binary = outside;
+    refused(service, DATA_DIR, &[&dir, "read-only"]);
+    service.binary = BINARY.into();
     stopped.is_as_before();
 }
 

@@ -74,7 +74,8 @@ impl Drop for Predecessor {
 /// A data directory and the process that serves it, which may be started as often as wanted.
 /// Dropping it ends that process and its nodes, and removes the directory.
 pub struct Service {
-    binary: PathBuf,
+    /// What is run to serve: the service's program, or something that ends by running it.
+    pub binary: PathBuf,
     home: TempDir,
     data_dir: PathBuf,
     /// The configuration file; to begin with ports and networks of its own, no spare nodes, no
