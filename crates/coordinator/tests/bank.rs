@@ -13,12 +13,14 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 
-use crate::common::{PASSWORD, USER, World, try_connect};
+use crate::common::{ADMIN, ADMIN_PASSWORD, DATABASE, PASSWORD, USER, World, try_connect};
 
 const ACCOUNTS: u64 = 30;
 const EACH: i64 = 1000;
 const WRITERS: u64 = 4;
 const READERS: u64 = 2;
+/// How long an instance stands still at most.
+const STILL: Duration = Duration::from_millis(500);
 
 /// What happened to a transfer, or what a reader saw.
 enum Event {
@@ -150,16 +152,7 @@ fn setting(name: &str, default: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn money_is_moved_whole_or_not_at_all() {
     let mut world = World::new().await;
-    let mut conn = world.client().await;
-    let rows: Vec<_> = (0..ACCOUNTS).map(|id| format!("({id}, {EACH})")).collect();
-    for statement in [
-        "CREATE TABLE account (id INT PRIMARY KEY, money BIGINT NOT NULL) DISTRIBUTE BY HASH(id)",
-        "CREATE TABLE ledger (id BIGINT, part INT, source INT, target INT, amount INT, \
-         PRIMARY KEY (id, part)) DISTRIBUTE BY HASH(part)",
-        &format!("INSERT INTO account VALUES {}", rows.join(", ")),
-    ] {
-        conn.query_drop(statement).await.expect(statement);
-    }
+    endow(&world).await;
     let mut random = Random(setting("OPENPETA_SEED", 7));
     let (sender, mut events) = mpsc::unbounded_channel();
     let bank = Arc::new(Bank {
@@ -224,6 +217,20 @@ async fn money_is_moved_whole_or_not_at_all() {
     check(&world, &acknowledged, sums).await;
 }
 
+/// Gives each account its money.
+async fn endow(world: &World) {
+    let mut conn = world.client().await;
+    let rows: Vec<_> = (0..ACCOUNTS).map(|id| format!("({id}, {EACH})")).collect();
+    for statement in [
+        "CREATE TABLE account (id INT PRIMARY KEY, money BIGINT NOT NULL) DISTRIBUTE BY HASH(id)",
+        "CREATE TABLE ledger (id BIGINT, part INT, source INT, target INT, amount INT, \
+         PRIMARY KEY (id, part)) DISTRIBUTE BY HASH(part)",
+        &format!("INSERT INTO account VALUES {}", rows.join(", ")),
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+}
+
 /// Soon after all nodes are there, nothing is in doubt any more that was in doubt before.
 async fn settled(world: &World) {
     let end = Instant::now() + Duration::from_secs(30);
@@ -277,4 +284,144 @@ async fn check(world: &World, acknowledged: &BTreeSet<u64>, sums: u64) {
         "{} {sums}",
         acknowledged.len()
     );
+}
+
+/// What is begun on each node while all stands still is of one moment, whatever is killed around it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshots_that_are_begun_at_a_standstill_are_of_one_moment() {
+    let mut world = World::new().await;
+    endow(&world).await;
+    let mut random = Random(setting("OPENPETA_SEED", 11));
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let bank = Arc::new(Bank {
+        socket: world.coordinator_socket(),
+        next: AtomicU64::new(1),
+        stop: AtomicBool::new(false),
+        events: sender,
+    });
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..WRITERS {
+        workers.spawn(Arc::clone(&bank).write(Random(random.below(u64::MAX))));
+    }
+    workers.spawn(Arc::clone(&bank).define());
+    let mut longest = Duration::ZERO;
+    let mut acknowledged = BTreeSet::new();
+    let mut seen_before = 0;
+    for round in 0..setting("OPENPETA_STANDSTILLS", 25) {
+        // Something happens between two of them.
+        let mut taken = 0;
+        while taken < 5 {
+            if let Event::Acknowledged(id) = events.recv().await.expect("they go on") {
+                acknowledged.insert(id);
+                taken += 1;
+            }
+        }
+        if round % 6 == 5 {
+            let node = random.below(3) as usize;
+            let (_, ()) = tokio::join!(look(&world, &mut longest), world.kill_node(node));
+            world.start_node(node).await;
+        }
+        if round % 8 == 7 {
+            world.close();
+            world.open();
+        }
+        let end = Instant::now() + Duration::from_secs(60);
+        let seen = loop {
+            if let Some(seen) = look(&world, &mut longest).await {
+                break seen;
+            }
+            assert!(Instant::now() < end, "it does not come to a standstill");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let lost: Vec<_> = acknowledged.difference(&seen).collect();
+        assert!(
+            lost.is_empty(),
+            "acknowledged before and not seen: {lost:?}"
+        );
+        assert!(seen.len() >= seen_before);
+        seen_before = seen.len();
+    }
+    assert!(longest < STILL, "it stood still for {longest:?}");
+    bank.stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = workers.join_next().await {
+        ended.expect("no worker panics");
+    }
+}
+
+impl Bank {
+    /// Redefines a table again and again.
+    async fn define(self: Arc<Self>) {
+        let mut conn = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let Some(connected) = &mut conn else {
+                conn = self.connect().await.ok();
+                continue;
+            };
+            for statement in [
+                "CREATE TABLE IF NOT EXISTS passing (id INT PRIMARY KEY) DISTRIBUTE BY HASH(id)",
+                "DROP TABLE passing",
+            ] {
+                if let Err(error) = connected.query_drop(statement).await
+                    && !matches!(error, mysql_async::Error::Server(_))
+                {
+                    conn = None;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Begins a snapshot on each node at a standstill, if it comes to one, and looks into them: which
+/// transfers are there.
+async fn look(world: &World, longest: &mut Duration) -> Option<BTreeSet<u64>> {
+    let mut nodes = Vec::new();
+    for node in 0..3 {
+        let socket = world.engine.socket_path(&world.nodes[node]).ok()?;
+        nodes.push(
+            try_connect(&socket, ADMIN, ADMIN_PASSWORD, |it| it)
+                .await
+                .ok()?,
+        );
+    }
+    let mut tables = Vec::new();
+    let begin = async {
+        let begun = Instant::now();
+        for node in &mut nodes {
+            // As slow as it may be.
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            node.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+                .await?;
+            tables.push(node.query::<String, _>("SHOW TABLES").await?);
+        }
+        Ok::<_, mysql_async::Error>(begun.elapsed())
+    };
+    let coordinators = world.coordinators();
+    let stood = coordinators.stand_still(&world.route.instance_id, DATABASE, STILL, begin);
+    *longest = stood.await.ok()?.ok()?.max(*longest);
+    assert!(
+        tables.iter().all(|of_node| *of_node == tables[0]),
+        "a definition is half done: {tables:?}"
+    );
+    let (mut sum, mut parts) = (0, std::collections::BTreeMap::new());
+    for node in &mut nodes {
+        let money: Option<Option<i64>> = node
+            .query_first("SELECT SUM(money) FROM account")
+            .await
+            .ok()?;
+        sum += money.flatten().unwrap_or_default();
+        let entered: Vec<u64> = node.query("SELECT id FROM ledger").await.ok()?;
+        for id in entered {
+            *parts.entry(id).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(
+        sum,
+        ACCOUNTS as i64 * EACH,
+        "a snapshot has half of a transfer"
+    );
+    let torn: Vec<_> = parts.iter().filter(|(_, count)| **count != 3).collect();
+    assert!(torn.is_empty(), "a snapshot has a part of {torn:?}");
+    Some(parts.into_keys().collect())
 }

@@ -35,6 +35,12 @@ pub struct Instance {
     /// Shared by commits over nodes while they are carried out; whoever wants to see all of them or
     /// none takes it alone.
     fence: Arc<RwLock<()>>,
+    /// Shared by commits of several nodes' changes from their first vote to their end; taken alone to
+    /// stand still.
+    gate: Arc<RwLock<()>>,
+    /// Shared by definitions from their begin to their end; taken alone to stand still. Nobody ever waits
+    /// to take it alone, so whoever shares it may do so twice.
+    definitions: Arc<RwLock<()>>,
     locks: TableLocks,
     ids: Ids,
     doubt: Doubt,
@@ -67,6 +73,8 @@ impl Instance {
             life: Life::begin(&lives)?,
             former: Mutex::new(former),
             fence: Arc::default(),
+            gate: Arc::default(),
+            definitions: Arc::default(),
             locks: TableLocks::default(),
             ids: Ids::default(),
             doubt: Doubt::new(),
@@ -122,6 +130,16 @@ impl Instance {
     #[must_use]
     pub fn fence(&self) -> Arc<RwLock<()>> {
         Arc::clone(&self.fence)
+    }
+
+    /// What commits of several nodes' changes share from their first vote to their end.
+    pub(crate) fn gate(&self) -> Arc<RwLock<()>> {
+        Arc::clone(&self.gate)
+    }
+
+    /// What definitions share from their begin to their end.
+    pub(crate) fn definitions(&self) -> Arc<RwLock<()>> {
+        Arc::clone(&self.definitions)
     }
 
     /// As long as this is held, no transaction over nodes is carried out, and none is in part on these.
@@ -244,7 +262,11 @@ impl Instance {
     }
 
     /// Brings definitions to their end that were cut off, by this process or one before.
-    async fn finish_definitions(&self) -> Result<(), ErrPacket> {
+    pub(super) async fn finish_definitions(&self) -> Result<(), ErrPacket> {
+        if !self.unfinished.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _defining = self.definitions().read_owned().await;
         if !self.unfinished.swap(false, Ordering::AcqRel) {
             return Ok(());
         }

@@ -7,12 +7,15 @@ mod intents;
 mod life;
 mod locks;
 mod recovery;
+mod stand_still;
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{InstanceId, Secret};
@@ -26,6 +29,7 @@ pub use intents::{Intent, Written};
 pub(crate) use intents::{connect, exists, fingerprint, finish, literal, others, run, texts};
 pub use life::{Life, LifeError};
 pub use locks::{TableLocks, Used};
+pub use stand_still::StandStillError;
 
 use crate::session;
 
@@ -180,6 +184,26 @@ impl Coordinators {
         }
     }
 
+    /// Does something while nothing is half done over the nodes of an instance's database, as
+    /// [`Instance::stand_still`] does.
+    ///
+    /// # Errors
+    /// [`StandStillError`].
+    pub async fn stand_still<T>(
+        &self,
+        id: &InstanceId,
+        database: &str,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, StandStillError> {
+        let instance = self
+            .lock()
+            .get(id)
+            .map(|served| Arc::clone(&served.instance));
+        let instance = instance.ok_or(StandStillError::NotServed)?;
+        instance.stand_still(database, limit, work).await
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Served>> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -209,7 +233,7 @@ async fn accept(listener: UnixListener, instance: Arc<Instance>) {
             Err(error) => {
                 // Out of descriptors, most likely: others must end before it gets better.
                 tracing::warn!(%error, "a session cannot be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }

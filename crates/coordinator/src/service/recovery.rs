@@ -104,7 +104,10 @@ async fn settle_node(instance: &Instance, node: u16) -> Result<Vec<TransactionId
     Ok(left)
 }
 
-async fn listed(connection: &mut NodeConnection) -> Result<Vec<(TransactionId, Node)>, NodeError> {
+/// The branches of ours that are prepared on a node.
+pub(super) async fn listed(
+    connection: &mut NodeConnection,
+) -> Result<Vec<(TransactionId, Node)>, NodeError> {
     let Reply::Rows(rows) = connection.query("XA RECOVER").await? else {
         return Ok(Vec::new());
     };

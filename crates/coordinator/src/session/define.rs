@@ -31,6 +31,8 @@ impl Session {
     ) -> Result<Copied, Failure> {
         self.learn_if_stale().await?;
         self.refuse_locked_table()?;
+        // Until all nodes have it.
+        let _defining = self.instance.definitions().read_owned().await;
         match define {
             Define::Create(create) => self.create(create, more).await,
             Define::CreateSingle => self.create_single(tokens, more).await,
