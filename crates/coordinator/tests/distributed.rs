@@ -107,7 +107,6 @@ async fn definitions(pair: &mut Pair) {
             "ALTER TABLE orders ADD FOREIGN KEY (customer) REFERENCES kinds (k)",
             "foreign-key",
         ),
-        ("LOCK TABLES orders READ", "statement"),
         ("DROP DATABASE shop", "drop-database"),
         ("XA START 'x'", "xa"),
     ] {

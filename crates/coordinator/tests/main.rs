@@ -4,6 +4,7 @@ mod bank;
 mod common;
 mod distributed;
 mod documented;
+mod locks;
 mod lost;
 mod reads;
 mod reads_support;

@@ -146,6 +146,18 @@ pub fn define(
     }
 }
 
+/// Whether it is `ALTER TABLE … DISABLE KEYS` or `… ENABLE KEYS`, as dumps have them.
+#[must_use]
+pub fn toggles_keys(tokens: &Tokens<'_>) -> bool {
+    let len = tokens.list.len();
+    tokens.verb() == "ALTER"
+        && tokens.word(1) == "TABLE"
+        && (5..=7).contains(&len)
+        && matches!(tokens.word(len - 2).as_str(), "DISABLE" | "ENABLE")
+        && tokens.word(len - 1) == "KEYS"
+        && !tokens.list.iter().any(|token| token.is_symbol(","))
+}
+
 fn is_option(token: &Token<'_>, dialect: Dialect) -> bool {
     token
         .name(&dialect)

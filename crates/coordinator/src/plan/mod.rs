@@ -6,6 +6,7 @@ pub mod control;
 pub mod define;
 pub mod facts;
 pub mod insert;
+pub mod lock;
 pub mod modify;
 pub mod portable;
 pub mod read;
@@ -65,6 +66,10 @@ pub enum Plan {
     DefineAtHome,
     /// Rights that all nodes must know.
     Grant,
+    /// `LOCK TABLES`.
+    Lock(Box<lock::LockPlan>),
+    /// `UNLOCK TABLES`.
+    Unlock,
     /// `ANALYZE TABLE` and its likes: each node does it.
     Maintain,
     /// `SHOW CREATE TABLE` of a distributed one.
@@ -106,6 +111,11 @@ fn decide(
     let mentioned = catalogue.mentioned(tokens.text, facts.database.as_deref(), facts.dialect);
     match verb.as_str() {
         "GRANT" | "REVOKE" => return Ok(Plan::Grant),
+        "LOCK" if lock::is_about_tables(tokens) => {
+            let plan = lock::lock(tokens, catalogue, facts)?;
+            return Ok(Plan::Lock(Box::new(plan)));
+        }
+        "UNLOCK" if lock::is_about_tables(tokens) => return Ok(Plan::Unlock),
         "PREPARE" | "EXECUTE" => {
             if let Some(dynamic) = dynamic(tokens, facts) {
                 return Ok(Plan::Dynamic(dynamic));
@@ -114,6 +124,10 @@ fn decide(
         "CREATE" | "DROP" | "ALTER" | "TRUNCATE" | "RENAME" => {
             if facts.read_only && facts.in_transaction {
                 return Err(read_only());
+            }
+            if define::toggles_keys(tokens) {
+                // InnoDB has none that could be disabled: home's answer is that of all nodes.
+                return Ok(Plan::Home);
             }
             let defines = define::define(tokens, &mentioned, catalogue, topology, facts)?;
             if let Some(define) = defines {

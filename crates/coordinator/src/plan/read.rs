@@ -50,6 +50,8 @@ pub struct ReadPlan {
     pub locks: bool,
     /// The statement writes at home.
     pub writes: bool,
+    /// The distributed tables that it is about, by database and name.
+    pub tables: Vec<(String, String)>,
 }
 
 impl ReadPlan {
@@ -124,6 +126,7 @@ pub fn plan(
         tables.insert((schema, name), known);
     }
     let mut plan = plan_over(text, &tables, facts)?;
+    plan.tables = tables.into_keys().collect();
     if let (Some(inlined), Some(last)) = (inlined, plan.recipes.last_mut()) {
         last.statement = Some(vec![Piece::Text(inlined)]);
     }
@@ -181,8 +184,7 @@ pub fn plan_over(statement: &[u8], tables: &Tables, facts: &Facts) -> Result<Rea
         return Ok(ReadPlan {
             recipes: vec![recipe],
             nodes,
-            locks: false,
-            writes: false,
+            ..ReadPlan::default()
         });
     };
     check(&text, tables)?;

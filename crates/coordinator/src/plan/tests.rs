@@ -54,7 +54,7 @@ fn table(name: &str, columns: &[(&str, &str)], distribution: Distribution, auto:
     }
 }
 
-fn catalogue() -> Catalogue {
+pub(super) fn catalogue() -> Catalogue {
     let integer = |position| {
         Distribution::Hash(KeyColumn {
             name: "k".into(),
@@ -152,7 +152,6 @@ fn conditions_tell_the_nodes() {
         ("DELETE t FROM t", "write-join"),
         ("DELETE FROM t WHERE v IN (SELECT 1)", "write-subquery"),
         ("UPDATE b SET v = RAND()", "broadcast-write"),
-        ("LOCK TABLES t READ", "statement"),
         ("ALTER TABLE t ADD w INT", "Define"),
         ("CREATE TEMPORARY TABLE w (k INT)", "home"),
         ("CREATE TEMPORARY TABLE w LIKE t", "home"),

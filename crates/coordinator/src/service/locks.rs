@@ -1,61 +1,233 @@
-//! Who uses a distributed table, and who redefines it: the nodes know that each for itself only.
+//! Who uses a distributed table, who keeps others from writing it, and who has it alone: the nodes know
+//! that each for itself only.
+//!
+//! Everything that is wanted at once is given at once, so that who waits holds nothing of it. Who holds
+//! nothing yet waits behind those who came before; who holds something waits for holders alone, for the
+//! others may be waiting for it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openpeta_mysql_wire::ErrPacket;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// How long somebody waits for somebody else's table.
 const PATIENCE: Duration = Duration::from_secs(50);
 
 type Name = (String, String);
 
+/// What is done with a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is read.
+    Read,
+    /// It is written, or its rows are locked.
+    Write,
+    /// It is read, and nobody may write it.
+    Share,
+    /// Nobody else may do anything with it.
+    Alone,
+}
+
+impl Mode {
+    fn goes_with(self, other: Self) -> bool {
+        !matches!(
+            (self, other),
+            (Self::Alone, _)
+                | (_, Self::Alone)
+                | (Self::Write, Self::Share)
+                | (Self::Share, Self::Write)
+        )
+    }
+}
+
 /// A lock for each table, by database and name.
 #[derive(Debug, Default)]
-pub struct TableLocks(Mutex<HashMap<Name, Arc<RwLock<()>>>>);
+pub struct TableLocks(Arc<Shared>);
 
-/// A table is not redefined as long as this is held.
-pub type Used = OwnedRwLockReadGuard<()>;
-/// A table is not used as long as this is held.
-pub type Redefined = OwnedRwLockWriteGuard<()>;
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Somebody has let go of something, or waits no more.
+    released: Notify,
+    owners: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: HashMap<Name, Vec<(Owner, Mode)>>,
+    /// What each owner holds, in number.
+    holders: HashMap<Owner, usize>,
+    waiting: BTreeMap<u64, Vec<(Name, Mode)>>,
+    tickets: u64,
+}
+
+/// A session, or somebody else who uses tables. What it holds is not in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(u64);
+
+/// Tables that are held as long as this is.
+#[derive(Debug)]
+pub struct Held {
+    shared: Arc<Shared>,
+    owner: Owner,
+    tables: Vec<(Name, Mode)>,
+}
+
+impl Held {
+    /// How a table is held by this.
+    #[must_use]
+    pub fn mode(&self, name: &Name) -> Option<Mode> {
+        let found = self.tables.iter().find(|(held, _)| held == name)?;
+        Some(found.1)
+    }
+}
 
 impl TableLocks {
-    /// Uses a table.
-    ///
-    /// # Errors
-    /// When somebody redefines it for too long.
-    pub async fn use_table(&self, name: &Name) -> Result<Used, ErrPacket> {
-        let lock = self.of(name).read_owned();
-        tokio::time::timeout(PATIENCE, lock)
-            .await
-            .map_err(|_| timeout())
+    /// Somebody who may hold tables.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner(self.0.owners.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Redefines tables, in an order that is the same for all.
+    /// Holds tables, all or none.
+    ///
+    /// # Errors
+    /// When somebody is in the way for too long.
+    pub async fn hold(&self, owner: Owner, wanted: Vec<(Name, Mode)>) -> Result<Held, ErrPacket> {
+        self.hold_within(owner, wanted, PATIENCE).await
+    }
+
+    /// Redefines tables, for somebody who holds none.
     ///
     /// # Errors
     /// When somebody uses one for too long.
-    pub async fn redefine(&self, names: &[Name]) -> Result<Vec<Redefined>, ErrPacket> {
-        let mut names = names.to_vec();
-        names.sort();
-        names.dedup();
-        let mut held = Vec::new();
-        for name in names {
-            let lock = self.of(&name).write_owned();
-            held.push(
-                tokio::time::timeout(PATIENCE, lock)
-                    .await
-                    .map_err(|_| timeout())?,
-            );
-        }
-        Ok(held)
+    pub async fn redefine(&self, names: &[Name]) -> Result<Held, ErrPacket> {
+        let wanted = names.iter().map(|name| (name.clone(), Mode::Alone));
+        self.hold(self.owner(), wanted.collect()).await
     }
 
-    fn of(&self, name: &Name) -> Arc<RwLock<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(name.clone()).or_default())
+    async fn hold_within(
+        &self,
+        owner: Owner,
+        mut wanted: Vec<(Name, Mode)>,
+        patience: Duration,
+    ) -> Result<Held, ErrPacket> {
+        wanted.sort_by(|one, other| one.0.cmp(&other.0));
+        wanted.dedup();
+        let shared = &self.0;
+        let deadline = Instant::now() + patience;
+        let mut waiter: Option<Waiter<'_>> = None;
+        loop {
+            let released = shared.released.notified();
+            tokio::pin!(released);
+            released.as_mut().enable();
+            {
+                let mut state = shared.lock();
+                let ticket = waiter.as_ref().map_or(u64::MAX, |waiter| waiter.ticket);
+                if state.may(owner, ticket, &wanted) {
+                    state.give(owner, &wanted);
+                    break;
+                }
+                if waiter.is_none() {
+                    let ticket = state.tickets;
+                    state.tickets += 1;
+                    state.waiting.insert(ticket, wanted.clone());
+                    waiter = Some(Waiter { shared, ticket });
+                }
+            }
+            if tokio::time::timeout_at(deadline, released).await.is_err() {
+                return Err(timeout());
+            }
+        }
+        drop(waiter);
+        Ok(Held {
+            shared: Arc::clone(shared),
+            owner,
+            tables: wanted,
+        })
+    }
+}
+
+impl State {
+    fn may(&self, owner: Owner, ticket: u64, wanted: &[(Name, Mode)]) -> bool {
+        let is_free = wanted.iter().all(|(name, mode)| {
+            let mut held = self.held.get(name).into_iter().flatten();
+            held.all(|(holder, held)| *holder == owner || mode.goes_with(*held))
+        });
+        if !is_free || self.holders.contains_key(&owner) {
+            return is_free;
+        }
+        let mut before = self.waiting.range(..ticket).flat_map(|(_, all)| all);
+        before.all(|(name, mode)| {
+            let mut wanted = wanted.iter().filter(|(wanted, _)| wanted == name);
+            wanted.all(|(_, wanted)| wanted.goes_with(*mode))
+        })
+    }
+
+    fn give(&mut self, owner: Owner, wanted: &[(Name, Mode)]) {
+        for (name, mode) in wanted {
+            let held = self.held.entry(name.clone()).or_default();
+            held.push((owner, *mode));
+        }
+        if !wanted.is_empty() {
+            *self.holders.entry(owner).or_default() += wanted.len();
+        }
+    }
+
+    fn take_back(&mut self, owner: Owner, tables: &[(Name, Mode)]) {
+        for (name, mode) in tables {
+            let Some(held) = self.held.get_mut(name) else {
+                continue;
+            };
+            if let Some(at) = held.iter().position(|it| *it == (owner, *mode)) {
+                held.swap_remove(at);
+            }
+            if held.is_empty() {
+                self.held.remove(name);
+            }
+        }
+        if let Some(count) = self.holders.get_mut(&owner) {
+            *count = count.saturating_sub(tables.len());
+            if *count == 0 {
+                self.holders.remove(&owner);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.take_back(self.owner, &self.tables);
+        let somebody_waits = !state.waiting.is_empty();
+        drop(state);
+        if somebody_waits {
+            self.shared.released.notify_waiters();
+        }
+    }
+}
+
+/// Somebody in the queue, until it is its turn or it waits no more.
+struct Waiter<'l> {
+    shared: &'l Shared,
+    ticket: u64,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().waiting.remove(&self.ticket);
+        // Those behind it may be waiting for it alone.
+        self.shared.released.notify_waiters();
     }
 }
 
@@ -65,4 +237,82 @@ fn timeout() -> ErrPacket {
         b"HY000",
         "Lock wait timeout exceeded; try restarting transaction",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn name(name: &str) -> Name {
+        ("s".into(), name.into())
+    }
+
+    async fn try_hold(locks: &TableLocks, owner: Owner, wanted: &[(&str, Mode)]) -> Option<Held> {
+        let wanted = wanted.iter().map(|(it, mode)| (name(it), *mode)).collect();
+        locks.hold_within(owner, wanted, SHORT).await.ok()
+    }
+
+    #[tokio::test]
+    async fn who_goes_with_whom() {
+        use Mode::{Alone, Read, Share, Write};
+        let goes = [
+            (Read, Read, true),
+            (Read, Write, true),
+            (Write, Write, true),
+            (Read, Share, true),
+            (Share, Share, true),
+            (Write, Share, false),
+            (Read, Alone, false),
+            (Write, Alone, false),
+            (Share, Alone, false),
+            (Alone, Alone, false),
+        ];
+        for (one, other, goes) in goes {
+            for (one, other) in [(one, other), (other, one)] {
+                let locks = TableLocks::default();
+                let (a, b) = (locks.owner(), locks.owner());
+                let held = try_hold(&locks, a, &[("t", one)]).await;
+                assert!(held.is_some());
+                let second = try_hold(&locks, b, &[("t", other)]).await;
+                assert_eq!(second.is_some(), goes, "{one:?} {other:?}");
+                // One's own are never in the way, nor are other tables.
+                assert!(try_hold(&locks, a, &[("u", Alone)]).await.is_some());
+                drop(second);
+                assert!(try_hold(&locks, a, &[("t", Alone)]).await.is_some());
+                drop(held);
+                assert!(try_hold(&locks, b, &[("t", Alone)]).await.is_some());
+                assert!(locks.0.lock().held.is_empty() && locks.0.lock().holders.is_empty());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_not_overtaken_but_by_those_it_may_wait_for() {
+        let locks = Arc::new(TableLocks::default());
+        let (writer, locker, late) = (locks.owner(), locks.owner(), locks.owner());
+        let held = try_hold(&locks, writer, &[("b", Mode::Write)]).await;
+        let waiting = {
+            let locks = Arc::clone(&locks);
+            tokio::spawn(async move {
+                let wanted = vec![(name("a"), Mode::Alone), (name("b"), Mode::Alone)];
+                locks.hold(locker, wanted).await
+            })
+        };
+        tokio::task::yield_now().await;
+        // Somebody new waits behind the one who waits for both,
+        assert!(try_hold(&locks, late, &[("a", Mode::Read)]).await.is_none());
+        // but not the one whom that one waits for.
+        let second = try_hold(&locks, writer, &[("a", Mode::Write)]).await;
+        assert!(second.is_some());
+        drop((held, second));
+        let got = waiting.await.expect("it ends").expect("it is its turn");
+        assert_eq!(got.mode(&name("a")), Some(Mode::Alone));
+        assert_eq!(got.mode(&name("c")), None);
+        assert!(try_hold(&locks, late, &[("a", Mode::Read)]).await.is_none());
+        drop(got);
+        assert!(try_hold(&locks, late, &[("a", Mode::Read)]).await.is_some());
+        assert!(locks.0.lock().waiting.is_empty());
+    }
 }

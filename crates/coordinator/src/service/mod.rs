@@ -28,7 +28,7 @@ pub use instance::Instance;
 pub use intents::{Intent, Written};
 pub(crate) use intents::{connect, exists, fingerprint, finish, literal, others, run, texts};
 pub use life::{Life, LifeError};
-pub use locks::{TableLocks, Used};
+pub use locks::{Held, Mode, Owner, TableLocks};
 pub use stand_still::StandStillError;
 
 use crate::session;

@@ -78,10 +78,7 @@ impl Session {
 
     async fn create(&mut self, create: Create, more: bool) -> Result<Copied, Failure> {
         let instance = Arc::clone(&self.instance);
-        let _redefined = instance
-            .locks()
-            .redefine(std::slice::from_ref(&create.name))
-            .await?;
+        let _redefined = self.redefine(std::slice::from_ref(&create.name)).await?;
         let definition = match (&create.definition, &create.like) {
             (Some(definition), _) => definition.clone(),
             (None, Some((schema, name))) => {
@@ -216,7 +213,7 @@ impl Session {
     ) -> Result<Copied, Failure> {
         let instance = Arc::clone(&self.instance);
         let names: Vec<Name> = it.tables.iter().chain(&it.renamed).cloned().collect();
-        let _redefined = instance.locks().redefine(&names).await?;
+        let _redefined = self.redefine(&names).await?;
         let catalogue = instance.catalogue().await?;
         let is_known =
             |name: &&Name| catalogue.table(&name.0, &name.1).is_some() || it.renamed.contains(name);

@@ -6,12 +6,14 @@ mod copy;
 mod define;
 mod explain;
 mod failure;
+mod lock;
 mod login;
 mod nodes;
 mod prepared;
 mod read;
 mod relay;
 mod show;
+mod snapshot;
 mod statement;
 mod transaction;
 mod variables;
@@ -34,7 +36,7 @@ pub use variables::Variables;
 
 use crate::node::{NodeConnection, NodeError, NodeLogin, PacketStream};
 use crate::plan::Facts;
-use crate::service::{Instance, Used};
+use crate::service::{Held, Instance, Owner};
 use crate::topology::Topology;
 use prepared::Statements;
 use show::Diagnostic;
@@ -49,7 +51,11 @@ struct Session {
     /// Something may have changed what is known of the session.
     stale: bool,
     /// The distributed tables that its transaction, or statement, uses.
-    used: Vec<((String, String), Used)>,
+    used: Vec<Held>,
+    /// Whose they are.
+    owner: Owner,
+    /// What `LOCK TABLES` has locked.
+    locked: Option<lock::Locked>,
     /// What the last statement had to tell, if home does not know.
     diagnostics: Option<Vec<Diagnostic>>,
     /// The `LAST_INSERT_ID()` that home does not know yet.
@@ -107,6 +113,8 @@ async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Se
         facts: Facts::new(instance.server_version()),
         stale: true,
         used: Vec::new(),
+        owner: instance.locks().owner(),
+        locked: None,
         diagnostics: None,
         last_insert_id: None,
         next_transaction: None,
@@ -178,6 +186,7 @@ impl Session {
         self.nodes.roll_back().await?;
         self.nodes.abandon();
         self.used.clear();
+        self.locked = None;
         self.diagnostics = None;
         self.last_insert_id = None;
         self.next_transaction = None;

@@ -78,7 +78,8 @@ impl Session {
         let catalogue = self.instance.catalogue().await?;
         let tokens = Tokens::of(&text, self.facts.dialect);
         let is_special = control::control(&tokens, self.facts.dialect).is_some()
-            || control::commits_before(&tokens);
+            || control::commits_before(&tokens)
+            || tokens.verb() == "UNLOCK";
         if catalogue.is_empty() || !catalogue.may_be_in(&text) && !is_special {
             self.stale |= matches!(tokens.verb().as_str(), "SET" | "CALL" | "USE");
             self.send_long_data(id.unwrap_or(0), &long).await?;
@@ -112,6 +113,9 @@ impl Session {
         let literal = with_values(text, parameters, self.facts.dialect)?;
         let catalogue = self.instance.catalogue().await?;
         let plan = self.plan(&literal, &catalogue).await?;
+        if matches!(plan, Plan::Read(_) | Plan::Node { writes: false, .. }) {
+            self.use_tables(&plan).await?;
+        }
         match plan {
             Plan::Read(plan) => {
                 self.begin_if_wanted().await?;
@@ -134,6 +138,7 @@ impl Session {
                 let done = self.client.attend(work).await;
                 let gathered = self.told(done).await?;
                 let Some(gathered) = gathered else {
+                    self.stop_using();
                     return Ok(());
                 };
                 let sent = self
@@ -145,21 +150,17 @@ impl Session {
                 let copied = self.copy_reply(Topology::HOME, false).await;
                 gather::clean_up(&mut self.nodes, &gathered).await?;
                 self.nodes.rest();
+                self.stop_using();
                 copied.map(|_| ())
             }
             Plan::Node {
                 node,
                 writes: false,
-                table,
                 ..
             } => {
                 self.begin_if_wanted().await?;
-                self.use_table(&(table.schema.clone(), table.name.clone()))
-                    .await?;
                 let done = self.read_prepared(node, text, parameters).await;
-                if self.nodes.transaction().is_none() {
-                    self.used.clear();
-                }
+                self.stop_using();
                 self.nodes.rest();
                 self.told(done).await.map(|_| ())
             }
@@ -183,6 +184,8 @@ impl Session {
             | Plan::Refuse(_)
             | Plan::Define(_)
             | Plan::DefineAtHome
+            | Plan::Lock(_)
+            | Plan::Unlock
             | Plan::Grant => {
                 if matches!(plan, Plan::Node { .. }) {
                     let tokens = Tokens::of(&literal, self.facts.dialect);

@@ -113,19 +113,11 @@ impl Session {
         loop {
             let catalogue = self.instance.catalogue().await?;
             let plan = self.plan(text, &catalogue).await?;
-            let table = match &plan {
-                Plan::Node { table, .. } | Plan::Modify { table, .. } => Some(Arc::clone(table)),
-                Plan::Insert(insert) => Some(Arc::clone(&insert.table)),
-                Plan::Collect(collect) => Some(Arc::clone(&collect.table)),
-                _ => None,
-            };
-            if let Some(table) = table {
-                self.use_table(&(table.schema.clone(), table.name.clone()))
-                    .await?;
-                // It may have been redefined while somebody else had it.
-                if !Arc::ptr_eq(&catalogue, &self.instance.catalogue().await?) {
-                    continue;
-                }
+            // A table may have been redefined while somebody else had it.
+            if self.use_tables(&plan).await?
+                && !Arc::ptr_eq(&catalogue, &self.instance.catalogue().await?)
+            {
+                continue;
             }
             return self.carry_out(plan, text, more).await;
         }
@@ -167,14 +159,6 @@ impl Session {
         Ok(())
     }
 
-    pub(super) async fn use_table(&mut self, name: &(String, String)) -> Result<(), Failure> {
-        if !self.used.iter().any(|(used, _)| used == name) {
-            let used = self.instance.locks().use_table(name).await?;
-            self.used.push((name.clone(), used));
-        }
-        Ok(())
-    }
-
     async fn carry_out(&mut self, plan: Plan, text: &[u8], more: bool) -> Result<Copied, Failure> {
         let tokens = Tokens::of(text, self.facts.dialect);
         if !matches!(plan, Plan::Control(_) | Plan::Refuse(_)) {
@@ -189,7 +173,8 @@ impl Session {
             self.diagnostics = None;
         }
         let is_plain = self.nodes.transaction().is_none()
-            && self.nodes.home().status().contains(Status::IN_TRANS);
+            && self.nodes.home().status().contains(Status::IN_TRANS)
+            && !self.is_locked_at_home();
         if is_plain && !matches!(plan, Plan::Home | Plan::Control(_) | Plan::Refuse(_)) {
             return Err(Refusal::new(
                 "transaction-before",
@@ -207,6 +192,8 @@ impl Session {
                 Ok(copied)
             }
             Plan::Grant => self.grant(&tokens, more).await,
+            Plan::Lock(lock) => self.lock_tables(*lock, text, more).await,
+            Plan::Unlock => self.unlock_tables(text, more).await,
             Plan::Node {
                 node,
                 writes,
@@ -346,6 +333,7 @@ impl Session {
         self.nodes.transaction().is_some()
             || self.diagnostics.is_some()
             || self.last_insert_id.is_some()
+            || self.locked.is_some()
     }
 
     /// The session's status, as a client is told it.
@@ -403,7 +391,8 @@ impl Session {
     pub(super) async fn begin_if_wanted(&mut self) -> Result<(), Failure> {
         let status = self.nodes.home().status();
         let off = !status.contains(Status::AUTOCOMMIT);
-        if off && self.nodes.transaction().is_none() && !status.contains(Status::IN_TRANS) {
+        let is_none = self.nodes.transaction().is_none() && !status.contains(Status::IN_TRANS);
+        if off && is_none && !self.is_locked_at_home() {
             let read_only = self.next_read_only.take().unwrap_or(false);
             let before = self.next_transaction.take();
             self.nodes.begin(before, read_only, false).await?;
@@ -426,20 +415,26 @@ impl Session {
                 self.nodes.commit().await?;
                 self.used.clear();
                 self.end_plain().await?;
-                if snapshot {
-                    return Err(Refusal::new(
-                        "snapshot",
-                        "START TRANSACTION WITH CONSISTENT SNAPSHOT is not supported over several nodes",
-                    )
-                    .into());
-                }
+                self.unlock().await?;
                 self.learn_if_stale().await?;
+                let table = match snapshot {
+                    true => self.table_to_look_at().await?,
+                    false => None,
+                };
+                if snapshot && table.is_none() {
+                    // Nothing of other nodes can be read, so home's moment is all there is.
+                    return self.pass(text, more).await;
+                }
                 let next = self.next_read_only.take();
                 let read_only = read_only
                     .or(next)
                     .unwrap_or(self.nodes.variables().read_only);
                 let before = self.next_transaction.take();
+                let repeats = self.repeats_reads(before.as_deref());
                 self.nodes.begin(before, read_only, false).await?;
+                if let Some(table) = table.filter(|_| repeats) {
+                    self.see_one_moment(&table).await?;
+                }
                 self.done(0, 0, 0, String::new(), more).await
             }
             Control::Commit(after) | Control::Rollback(after) => {

@@ -51,7 +51,7 @@ pub(super) fn recipes(
             }],
             nodes,
             locks,
-            writes: false,
+            ..ReadPlan::default()
         };
     };
     let mut locks = false;
@@ -95,7 +95,7 @@ pub(super) fn recipes(
         recipes,
         nodes,
         locks,
-        writes: false,
+        ..ReadPlan::default()
     }
 }
 
