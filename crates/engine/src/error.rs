@@ -281,6 +281,12 @@ pub enum EngineError {
         /// Why not.
         what: String,
     },
+    /// Partitions cannot be moved.
+    #[error("partitions cannot be moved: {what}")]
+    NotMoved {
+        /// Why not.
+        what: String,
+    },
     /// The account belongs to the server or to OpenPeta itself.
     #[error("{name:?} is an internal account")]
     InternalAccount {

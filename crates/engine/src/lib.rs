@@ -26,6 +26,7 @@ mod error;
 mod import;
 mod layout;
 mod locks;
+mod moving;
 mod node_dir;
 mod process;
 pub mod quote;
@@ -53,6 +54,7 @@ pub use import::{
     Expected, ImportOptions, ImportPlace, ImportSource, Imported, ImportedTable, Loaded,
     SourcePosition, TableSum,
 };
+pub use moving::{Gap, Mover, PartitionMove};
 pub use node_dir::{NodeEntry, NodeEntryState};
 pub use process::{NodeProcess, ProcessFigures, RunningNode};
 pub use sealed::BackupKeys;

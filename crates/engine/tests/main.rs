@@ -10,6 +10,7 @@ mod import;
 mod lexing;
 mod lifecycle;
 mod measure;
+mod moving;
 mod partitions;
 mod physical;
 mod privileges;

@@ -37,11 +37,11 @@ pub use manifest::{
 };
 pub use physical::Base;
 
-pub(crate) use self::columns::check_query;
+pub(crate) use self::columns::{Column, check_query, names, select};
 pub(crate) use self::pace::Pace;
 pub(crate) use self::physical::LOAD_ATTEMPT;
 pub(crate) use self::schema::Schema;
-pub(crate) use self::session::{MAX_PACKET, Session};
+pub(crate) use self::session::{MAX_PACKET, Session, bytes};
 pub(crate) use self::set_dir::read_set;
 pub(crate) use self::verify::checksum;
 use self::writer::DumpWriter;

@@ -202,6 +202,11 @@ pub(super) fn open(path: &Path, keys: &BackupKeys) -> Result<Box<dyn Read + Send
     Ok(Box::new(BufReader::with_capacity(BUFFER, file)))
 }
 
+/// A log file's name.
+pub(super) fn name(number: u64) -> String {
+    format!("{STEM}{number:06}")
+}
+
 /// The number in a log file's name.
 pub(super) fn number(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(STEM)?;

@@ -17,6 +17,7 @@ mod search;
 mod select;
 mod shipping;
 mod statement;
+mod touched;
 
 use std::path::{Path, PathBuf};
 
@@ -31,13 +32,14 @@ pub use shipping::{LogCopy, open_file, seal_file};
 pub(crate) use self::follow::Todo;
 pub(crate) use self::following::{Item, read as read_piece};
 use self::select::{LogPosition, Until, UntilSecond};
+pub(crate) use self::touched::{LogTail, Watched};
 use crate::backup::{BinlogPosition, Progress};
 use crate::engine::{Engine, blocking};
 use crate::error::{EngineError, Result};
 use crate::node_dir;
 
 /// Where a node's binary logs lie in its directory, as its configuration says.
-const LOGS: &str = "binlog";
+pub(crate) const LOGS: &str = "binlog";
 /// The same of relay logs.
 const RELAY: &str = "relay";
 

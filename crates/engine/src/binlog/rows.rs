@@ -82,6 +82,58 @@ impl Table {
     }
 }
 
+impl Table {
+    /// How many columns it has.
+    pub(super) fn width(&self) -> Option<usize> {
+        self.columns.as_ref().map(Vec::len)
+    }
+
+    /// Gives of each image of each row the values of some columns, as they lie in the event: what has
+    /// a length is without it. `None` when they cannot be told apart, or one is missing.
+    pub(super) fn values(
+        &self,
+        content: &[u8],
+        has_two_images: bool,
+        wanted: &[usize],
+        take: &mut dyn FnMut(&[&[u8]]),
+    ) -> Option<()> {
+        let columns = self.columns.as_ref()?;
+        let mut bytes = Bytes(content.get(8..)?);
+        let count = bytes.packed().ok()?;
+        if count != columns.len() {
+            return None;
+        }
+        let mut images = vec![bytes.take(count.div_ceil(8)).ok()?];
+        if has_two_images {
+            images.push(bytes.take(count.div_ceil(8)).ok()?);
+        }
+        while !bytes.0.is_empty() {
+            let before = bytes.0.len();
+            for image in &images {
+                let present = (0..count).filter(|column| is_set(image, *column));
+                let present: Vec<usize> = present.collect();
+                let nulls = bytes.take(present.len().div_ceil(8)).ok()?;
+                let mut values: Vec<Option<&[u8]>> = vec![None; wanted.len()];
+                for (index, &column) in present.iter().enumerate() {
+                    if is_set(nulls, index) {
+                        continue;
+                    }
+                    let value = columns[column].value(&mut bytes).ok()?;
+                    for (place, _) in wanted.iter().enumerate().filter(|(_, it)| **it == column) {
+                        values[place] = Some(value);
+                    }
+                }
+                let values: Option<Vec<&[u8]>> = values.into_iter().collect();
+                take(&values?);
+            }
+            if bytes.0.len() == before {
+                return None;
+            }
+        }
+        Some(())
+    }
+}
+
 /// The id of the table that rows are of.
 pub(super) fn table_id(content: &[u8]) -> Result<u64, Malformed> {
     Bytes(content).number(6)
@@ -146,11 +198,15 @@ impl Column {
     }
 
     fn skip(self, bytes: &mut Bytes<'_>) -> Result<(), Malformed> {
+        self.value(bytes).map(drop)
+    }
+
+    fn value<'a>(self, bytes: &mut Bytes<'a>) -> Result<&'a [u8], Malformed> {
         let length = match self {
             Self::Fixed(length) => length,
             Self::Prefixed(prefix) => usize::try_from(bytes.number(prefix)?).map_err(|_| SHORT)?,
         };
-        bytes.take(length).map(drop)
+        bytes.take(length)
     }
 }
 

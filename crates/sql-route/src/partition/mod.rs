@@ -40,6 +40,26 @@ impl Partitions {
         remainder.try_into().expect("less than the count")
     }
 
+    /// SQL that gives the partition of an integer in a column, whose name is quoted.
+    #[must_use]
+    pub fn integer_sql(self, column: &str) -> String {
+        format!("ABS({column} MOD {})", self.count())
+    }
+
+    /// SQL that gives the partition of a string in a column, whose name is quoted.
+    #[must_use]
+    pub fn text_sql(self, column: &str, folding: Folding) -> String {
+        let trimmed = |pads| match pads {
+            true => format!("TRIM(TRAILING ' ' FROM {column})"),
+            false => column.to_owned(),
+        };
+        let hashed = match folding {
+            Folding::Binary { pads } => trimmed(pads),
+            Folding::GeneralCi { pads } => format!("WEIGHT_STRING({})", trimmed(pads)),
+        };
+        format!("CRC32({hashed}) MOD {}", self.count())
+    }
+
     /// The partition of a string in the column's character set.
     #[must_use]
     pub fn of_text(self, text: &[u8], folding: Folding) -> u16 {

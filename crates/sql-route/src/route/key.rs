@@ -15,6 +15,17 @@ pub struct KeyColumn {
     pub kind: KeyType,
 }
 
+impl KeyType {
+    /// SQL that gives the partition of a row, by the column's name in quotes.
+    #[must_use]
+    pub fn partition_sql(&self, column: &str, partitions: Partitions) -> String {
+        match self {
+            Self::Integer { .. } => partitions.integer_sql(column),
+            Self::Text { folding, .. } => partitions.text_sql(column, *folding),
+        }
+    }
+}
+
 /// What a distribution column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
