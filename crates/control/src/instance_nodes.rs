@@ -3,7 +3,7 @@
 //! Nodes have numbers from 0 on. Number 0 has every database; one that was ordered with n nodes is
 //! on the first n. Its rows are spread over partitions, which are what is moved between nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{Database, Instance, Node, NodeState, Reader, Writer};
@@ -135,11 +135,22 @@ impl Parts {
             let socket = self.engine.socket_path(&node.node_id);
             nodes.push(socket.map_err(ControlError::internal)?);
         }
+        let (mut foreign, mut moving) = (BTreeMap::new(), BTreeSet::new());
+        for (name, its) in reader.moving_partitions(&instance.instance_id)? {
+            if !its.foreign.is_empty() {
+                foreign.insert(name.as_str().to_owned(), its.foreign);
+            }
+            if its.is_moving {
+                moving.insert(name.as_str().to_owned());
+            }
+        }
         let databases: BTreeMap<_, _> = partitions
             .into_iter()
             .map(|(name, nodes)| (name.as_str().to_owned(), nodes))
             .collect();
         Ok(Some(Sharding {
+            foreign,
+            moving,
             coordinator_socket: sockets.join(format!("{}.sock", instance.instance_id)),
             nodes,
             databases,

@@ -17,5 +17,5 @@ pub mod session;
 mod topology;
 
 pub use refusal::Refusal;
-pub use service::{CoordinatorError, Coordinators, CoordinatorsConfig, StandStillError};
+pub use service::{CoordinatorError, Coordinators, CoordinatorsConfig, HoldError, StandStillError};
 pub use topology::Topology;

@@ -12,6 +12,8 @@ use openpeta_types::route::Sharding;
 pub struct Topology {
     nodes: Vec<PathBuf>,
     databases: BTreeMap<String, Vec<u16>>,
+    foreign: BTreeMap<String, Vec<u16>>,
+    moving: BTreeSet<String>,
 }
 
 impl Topology {
@@ -21,6 +23,8 @@ impl Topology {
         Self {
             nodes: sharding.nodes.clone(),
             databases: sharding.databases.clone(),
+            foreign: sharding.foreign.clone(),
+            moving: sharding.moving.clone(),
         }
     }
 
@@ -63,6 +67,29 @@ impl Topology {
     pub fn node_of(&self, database: &str, partition: u16) -> Option<u16> {
         let nodes = self.databases.get(database)?;
         nodes.get(usize::from(partition)).copied()
+    }
+
+    /// Whether partitions of some database are being moved.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        !self.moving.is_empty()
+    }
+
+    /// Which partitions of a database each node has, if any may have rows of others: then these rows do
+    /// not count. `None` when every row is where it belongs.
+    #[must_use]
+    pub fn owned(&self, database: &str) -> Option<BTreeMap<u16, Vec<u16>>> {
+        if self.foreign.get(database)?.is_empty() {
+            return None;
+        }
+        let mut owned: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
+        for node in self.nodes_of(database) {
+            owned.insert(node, Vec::new());
+        }
+        for (partition, node) in (0..).zip(self.databases.get(database)?) {
+            owned.entry(*node).or_default().push(partition);
+        }
+        Some(owned)
     }
 
     /// The nodes that a database is on, in order. Home is always one of them.

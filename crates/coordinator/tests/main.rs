@@ -6,6 +6,7 @@ mod distributed;
 mod documented;
 mod locks;
 mod lost;
+mod moving;
 mod reads;
 mod reads_support;
 mod sessions;

@@ -132,7 +132,11 @@ async fn write(mut conn: Conn, number: u64, stop: Arc<AtomicBool>, done: Arc<Ato
             1 => (vec!["BEGIN".to_owned()], vec!["COMMIT".to_owned()]),
             _ => {
                 let id = format!("'w{number}','{round}'");
-                let verb = if round % 4 == 0 { "ROLLBACK" } else { "COMMIT" };
+                let verb = if round.is_multiple_of(4) {
+                    "ROLLBACK"
+                } else {
+                    "COMMIT"
+                };
                 let end = [
                     format!("XA END {id}"),
                     format!("XA PREPARE {id}"),

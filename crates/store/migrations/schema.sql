@@ -214,7 +214,7 @@ CREATE TABLE orders (
 CREATE TABLE partitions (
     instance_id  TEXT NOT NULL,
     db_name      TEXT NOT NULL,
-    nodes        TEXT NOT NULL,
+    nodes        TEXT NOT NULL, foreign_nodes TEXT NOT NULL DEFAULT '[]', moving INTEGER NOT NULL DEFAULT 0 CHECK (moving IN (0, 1)),
     PRIMARY KEY (instance_id, db_name),
     FOREIGN KEY (instance_id, db_name) REFERENCES databases ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;

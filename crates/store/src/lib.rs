@@ -87,6 +87,7 @@ pub use networks::{VSwitch, Vpc};
 pub use nodes::{Node, NodeState};
 pub use nonces::{NONCE_WINDOW, NonceLog};
 pub use orders::{NewOrder, Order, OrderFilter};
+pub use partitions::MovingPartitions;
 pub use policies::PolicyAttachment;
 pub use ram_users::RamUser;
 pub use recycle_bin::{RecycledSet, Recycling};

@@ -71,6 +71,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "instance-nodes",
         sql: include_str!("../migrations/0013_instance_nodes.sql"),
     },
+    Migration {
+        name: "moving-partitions",
+        sql: include_str!("../migrations/0014_moving_partitions.sql"),
+    },
 ];
 
 /// Applies what is missing of `migrations`, each step in a transaction of its own.

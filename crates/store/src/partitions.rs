@@ -35,7 +35,62 @@ impl Reader<'_> {
     }
 }
 
+/// What is under way with the partitions of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MovingPartitions {
+    /// Nodes that may have rows of partitions which are another node's.
+    pub foreign: Vec<u16>,
+    /// Whether partitions are being moved.
+    pub is_moving: bool,
+}
+
+impl Reader<'_> {
+    /// What is under way with the partitions of an instance's databases, of those that are spread over
+    /// nodes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn moving_partitions(
+        &self,
+        instance_id: &InstanceId,
+    ) -> Result<BTreeMap<DbName, MovingPartitions>, StoreError> {
+        let rows = self.all(
+            TABLE,
+            "SELECT db_name, foreign_nodes, moving FROM partitions WHERE instance_id = ?
+             ORDER BY db_name",
+            [P(instance_id)],
+            |columns| {
+                let db_name = columns.get()?;
+                let foreign = serde_json::from_str(&columns.get::<String>()?);
+                let foreign = foreign.map_err(|_| StoreError::bad_row(TABLE, 1))?;
+                let is_moving = columns.get()?;
+                Ok((db_name, MovingPartitions { foreign, is_moving }))
+            },
+        )?;
+        Ok(rows.into_iter().collect())
+    }
+}
+
 impl Writer<'_> {
+    /// Writes what is under way with the partitions of a database; does nothing if it is not spread.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails.
+    pub fn set_moving_partitions(
+        &self,
+        instance_id: &InstanceId,
+        db_name: &DbName,
+        moving: &MovingPartitions,
+    ) -> Result<(), StoreError> {
+        let foreign = serde_json::to_string(&moving.foreign).expect("numbers are JSON");
+        self.execute(
+            "UPDATE partitions SET foreign_nodes = ?, moving = ?
+             WHERE instance_id = ? AND db_name = ?",
+            params![foreign, moving.is_moving, P(instance_id), P(db_name)],
+        )?;
+        Ok(())
+    }
+
     /// Writes where the partitions of a database are, in the place of what was written before.
     ///
     /// # Errors

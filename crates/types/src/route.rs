@@ -1,6 +1,6 @@
 //! What the control plane tells the gateway about an instance.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,6 +53,12 @@ pub struct Sharding {
     /// The databases that are spread over several nodes: which node, by its number, each partition is
     /// on. A database that is not named is whole on the first node.
     pub databases: BTreeMap<String, Vec<u16>>,
+    /// Nodes that may have rows of partitions which are another node's, by database.
+    #[serde(default)]
+    pub foreign: BTreeMap<String, Vec<u16>>,
+    /// Databases whose partitions are being moved: their definitions stay as they are.
+    #[serde(default)]
+    pub moving: BTreeSet<String>,
 }
 
 /// How much an account may do at once; 0 is no limit.

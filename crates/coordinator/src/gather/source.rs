@@ -8,7 +8,7 @@ use super::columns::{ColumnType, Form};
 use super::{Manner, Stop, rows};
 use crate::Refusal;
 use crate::node::{NodeConnection, NodeError, Reply, Row, Started};
-use crate::plan::read::Fill;
+use crate::plan::read::{Fill, Owned};
 use crate::session::{Failure, Nodes};
 use crate::topology::Topology;
 
@@ -67,11 +67,10 @@ impl<'n> Sources<'n> {
         left: &mut u64,
     ) -> Result<(), Stop> {
         let types = &types[..fill.columns.len()];
-        let question = question(fill, types);
         let mut fits = true;
         for (node, connection) in &mut self.others {
             if fill.nodes.contains(node) {
-                let sent = connection.send(&question).await;
+                let sent = connection.send(&question(fill, types, *node)).await;
                 sent.map_err(|error| Failure::of_node(*node, error))?;
             }
         }
@@ -138,7 +137,7 @@ async fn told(
 }
 
 /// The command that asks a node for its rows.
-fn question(fill: &Fill, types: &[ColumnType]) -> Vec<u8> {
+fn question(fill: &Fill, types: &[ColumnType], node: u16) -> Vec<u8> {
     let mut command = vec![0x03];
     command.extend_from_slice(&fill.before);
     for (number, (column, kind)) in fill.columns.iter().zip(types).enumerate() {
@@ -147,8 +146,23 @@ fn question(fill: &Fill, types: &[ColumnType]) -> Vec<u8> {
         }
         command.extend(kind.travelling(&column.expression));
     }
-    command.extend_from_slice(&fill.behind);
+    match fill.owned.get(&node) {
+        Some(owned) => put_owned(&mut command, &fill.behind, owned.as_bytes()),
+        None => command.extend_from_slice(&fill.behind),
+    }
     command
+}
+
+/// Writes a text with the partitions of a node in their places.
+fn put_owned(command: &mut Vec<u8>, text: &[u8], owned: &[u8]) {
+    let mark = Owned::MARK.as_bytes();
+    let mut rest = text;
+    while let Some(at) = rest.windows(mark.len()).position(|part| part == mark) {
+        command.extend_from_slice(&rest[..at]);
+        command.extend_from_slice(owned);
+        rest = &rest[at + mark.len()..];
+    }
+    command.extend_from_slice(rest);
 }
 
 /// Whether what a node sends is what the table at home takes.
@@ -177,7 +191,7 @@ pub(super) async fn own_rows(
         return Ok(Vec::new());
     }
     let types = &types[..fill.columns.len()];
-    let sent = home.send(&question(fill, types)).await;
+    let sent = home.send(&question(fill, types, Topology::HOME)).await;
     sent.map_err(Failure::Home)?;
     let fits = match home.start().await.map_err(Failure::Home)? {
         Started::Done(Reply::Err(error)) => return Err(Failure::from(error).into()),

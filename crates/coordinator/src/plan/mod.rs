@@ -59,6 +59,8 @@ pub enum Plan {
         needs: portable::Needs,
         /// It gives back rows.
         returning: bool,
+        /// Where its condition is.
+        place: modify::ConditionPlace,
     },
     /// A table's definition.
     Define(Box<Define>),
@@ -80,6 +82,40 @@ pub enum Plan {
     Read(Box<read::ReadPlan>),
     /// Not at all.
     Refuse(Refusal),
+}
+
+impl Plan {
+    /// Whether it depends on where partitions are.
+    #[must_use]
+    pub fn uses_partitions(&self) -> bool {
+        match self {
+            Self::Node { .. }
+            | Self::Insert(_)
+            | Self::Collect(_)
+            | Self::Modify { .. }
+            | Self::Define(_)
+            | Self::Grant
+            | Self::Maintain
+            | Self::Read(_) => true,
+            Self::Home
+            | Self::Control(_)
+            | Self::DefineAtHome
+            | Self::Lock(_)
+            | Self::Unlock
+            | Self::ShowCreate(_)
+            | Self::Dynamic(_)
+            | Self::Refuse(_) => false,
+        }
+    }
+}
+
+/// SQL that a partition is among some.
+pub(crate) fn among(partition: &str, owned: &[u16]) -> String {
+    let owned: Vec<_> = owned.iter().map(u16::to_string).collect();
+    match owned.is_empty() {
+        true => "1=0".to_owned(),
+        false => format!("{partition} IN ({})", owned.join(",")),
+    }
 }
 
 /// Where the text of a statement comes from that is run out of a text.
@@ -327,6 +363,7 @@ fn modify(
         table: target.table,
         needs,
         returning: target.returning,
+        place: target.place,
     })
 }
 

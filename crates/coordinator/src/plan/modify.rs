@@ -1,5 +1,6 @@
 //! `UPDATE` and `DELETE` of one distributed table.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use openpeta_sql_route::{KeyValue, Token, TokenKind, pinned_by};
@@ -21,6 +22,44 @@ pub struct Target {
     pub limited: bool,
     /// It gives back rows.
     pub returning: bool,
+    /// Where its condition is.
+    pub place: ConditionPlace,
+}
+
+/// Where the condition of a statement stands in its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConditionPlace {
+    /// There.
+    Is(Range<usize>),
+    /// It has none, and it would stand there.
+    Would(usize),
+}
+
+impl ConditionPlace {
+    /// The statement for those rows alone that another condition holds for as well.
+    #[must_use]
+    pub fn narrowed(&self, text: &[u8], condition: &str) -> Vec<u8> {
+        match self {
+            Self::Is(range) => [
+                &text[..range.start],
+                b"(",
+                &text[range.clone()],
+                b") AND ",
+                condition.as_bytes(),
+                b" ",
+                &text[range.end..],
+            ]
+            .concat(),
+            Self::Would(at) => [
+                &text[..*at],
+                b" WHERE ",
+                condition.as_bytes(),
+                b" ",
+                &text[*at..],
+            ]
+            .concat(),
+        }
+    }
 }
 
 /// Words that end the part about the table.
@@ -83,7 +122,15 @@ pub fn target(
         Some(alias) => vec![alias.as_str()],
         None => vec![table.name.as_str()],
     };
+    let end_of = |at: usize| tokens.range(&tokens.list[at]).end;
+    let place = match clauses.condition {
+        Some((from, to)) if from < to => {
+            ConditionPlace::Is(tokens.range(&tokens.list[at + from]).start..end_of(at + to - 1))
+        }
+        _ => ConditionPlace::Would(end_of(at + clauses.set.map_or(0, |set| set.1) - 1)),
+    };
     Ok(Target {
+        place,
         nodes: nodes(&table, condition, &qualifiers, topology, facts),
         limited: clauses.limited,
         returning: clauses.returning,
@@ -161,6 +208,8 @@ pub fn plain_select(
     };
     Some(Target {
         nodes: nodes(&table, condition, &qualifiers, topology, facts),
+        // It is asked of one node alone, which has no other rows that meet the condition.
+        place: ConditionPlace::Would(tokens.text.len()),
         limited: false,
         returning: false,
         table,

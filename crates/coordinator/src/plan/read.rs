@@ -24,7 +24,7 @@ mod words;
 use std::collections::BTreeSet;
 
 pub use fill::{Fill, FillColumn, Parts, Piece, Recipe};
-pub use tables::{Column, Index, Placement, Table, Tables};
+pub use tables::{Column, Index, Owned, Placement, Table, Tables};
 
 pub(super) use words::is_builtin;
 
@@ -144,8 +144,24 @@ fn known_table(table: &crate::catalogue::Table, topology: &Topology) -> Option<T
                 KeyType::Integer { .. } => "integer".to_owned(),
                 KeyType::Text { folding, .. } => format!("text {folding:?}").replace(':', ""),
             };
-            let partitions = topology.partitions(&table.schema)?.count();
-            let nodes = (0..partitions).map(|it| topology.node_of(&table.schema, it));
+            let partitions = topology.partitions(&table.schema)?;
+            let list = |owned: Vec<u16>| {
+                let owned: Vec<_> = owned.iter().map(u16::to_string).collect();
+                match owned.is_empty() {
+                    true => "NULL".to_owned(),
+                    false => owned.join(","),
+                }
+            };
+            known.owned = topology.owned(&table.schema).map(|owned| Owned {
+                column: key.name.clone(),
+                kind: key.kind,
+                partitions,
+                lists: owned
+                    .into_iter()
+                    .map(|(node, owned)| (node, list(owned)))
+                    .collect(),
+            });
+            let nodes = (0..partitions.count()).map(|it| topology.node_of(&table.schema, it));
             let nodes: Vec<_> = nodes.flatten().map(|node| node.to_string()).collect();
             Placement::Hash {
                 column: known.column(&key.name)?,

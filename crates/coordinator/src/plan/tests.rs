@@ -11,6 +11,8 @@ use crate::catalogue::Column;
 
 fn topology() -> Topology {
     Topology::new(&Sharding {
+        foreign: Default::default(),
+        moving: Default::default(),
         coordinator_socket: PathBuf::new(),
         nodes: vec![PathBuf::new(); 3],
         databases: BTreeMap::from([("s".to_owned(), (0..24).map(|it| it % 3).collect())]),

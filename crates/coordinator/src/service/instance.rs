@@ -14,7 +14,7 @@ use super::doubt::Doubt;
 use super::ids::Ids;
 use super::intents;
 use super::life::{self, Former, Life, LifeError};
-use super::{CoordinatorsConfig, TableLocks};
+use super::{CoordinatorsConfig, Passages, TableLocks};
 use crate::Topology;
 use crate::catalogue::{self, Catalogue, LoadError};
 use crate::node::{NodeConnection, NodeError, NodeLogin};
@@ -41,6 +41,7 @@ pub struct Instance {
     /// Shared by definitions from their begin to their end; taken alone to stand still. Nobody ever waits
     /// to take it alone, so whoever shares it may do so twice.
     definitions: Arc<RwLock<()>>,
+    passages: Passages,
     locks: TableLocks,
     ids: Ids,
     doubt: Doubt,
@@ -75,6 +76,7 @@ impl Instance {
             fence: Arc::default(),
             gate: Arc::default(),
             definitions: Arc::default(),
+            passages: Passages::new(),
             locks: TableLocks::default(),
             ids: Ids::default(),
             doubt: Doubt::new(),
@@ -111,12 +113,17 @@ impl Instance {
     }
 
     pub(super) fn set_route(&self, route: &Arc<InstanceRoute>) {
-        let new = Arc::new(topology(route));
-        let before = std::mem::replace(&mut *lock(&self.topology), Arc::clone(&new));
+        let new = topology(route);
         *lock(&self.route) = Arc::clone(route);
-        if before != new {
-            self.forget_tables();
+        {
+            let mut known = lock(&self.topology);
+            if **known == new {
+                // Plans are made with this one, and stay good.
+                return;
+            }
+            *known = Arc::new(new);
         }
+        self.forget_tables();
     }
 
     /// What it writes to disk.
@@ -154,6 +161,12 @@ impl Instance {
                 return Ok(alone);
             }
         }
+    }
+
+    /// Who uses partitions where they are.
+    #[must_use]
+    pub fn passages(&self) -> &Passages {
+        &self.passages
     }
 
     /// Who uses which table, and who redefines it.

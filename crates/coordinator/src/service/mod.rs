@@ -1,11 +1,13 @@
 //! The service: a listener for each instance that has several nodes.
 
 mod doubt;
+mod hold;
 mod ids;
 mod instance;
 mod intents;
 mod life;
 mod locks;
+mod passage;
 mod recovery;
 mod stand_still;
 
@@ -23,12 +25,14 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 pub use doubt::Doubt;
+pub use hold::HoldError;
 pub use ids::Ids;
 pub use instance::Instance;
 pub use intents::{Intent, Written};
 pub(crate) use intents::{connect, exists, fingerprint, finish, literal, others, run, texts};
 pub use life::{Life, LifeError};
 pub use locks::{Held, Mode, Owner, TableLocks};
+pub use passage::{Passage, Passages};
 pub use stand_still::StandStillError;
 
 use crate::session;
@@ -202,6 +206,35 @@ impl Coordinators {
             .map(|served| Arc::clone(&served.instance));
         let instance = instance.ok_or(StandStillError::NotServed)?;
         instance.stand_still(database, limit, work).await
+    }
+
+    /// Does something while nobody uses the distributed tables of an instance, as [`Instance::hold`] does.
+    ///
+    /// # Errors
+    /// [`HoldError`].
+    pub async fn hold<T>(
+        &self,
+        id: &InstanceId,
+        patience: Duration,
+        called: bool,
+        work: impl Future<Output = T>,
+    ) -> Result<T, HoldError> {
+        let instance = self.get(id).ok_or(HoldError::NotServed)?;
+        instance.hold(patience, called, work).await
+    }
+
+    /// Whether definitions are under way on an instance, as [`Instance::is_defining`] tells it.
+    ///
+    /// # Errors
+    /// [`HoldError::NotServed`].
+    pub async fn is_defining(&self, id: &InstanceId) -> Result<bool, HoldError> {
+        let instance = self.get(id).ok_or(HoldError::NotServed)?;
+        Ok(instance.is_defining().await)
+    }
+
+    fn get(&self, id: &InstanceId) -> Option<Arc<Instance>> {
+        let served = self.lock();
+        served.get(id).map(|served| Arc::clone(&served.instance))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Served>> {

@@ -33,10 +33,25 @@ impl Session {
         self.refuse_locked_table()?;
         // Until all nodes have it.
         let _defining = self.instance.definitions().read_owned().await;
+        if !matches!(define, Define::CreateSingle) {
+            self.refuse_moving()?;
+        }
         match define {
             Define::Create(create) => self.create(create, more).await,
             Define::CreateSingle => self.create_single(tokens, more).await,
             Define::Everywhere(everywhere) => self.everywhere(everywhere, tokens, more).await,
+        }
+    }
+
+    /// What nodes have must stay as it is while partitions move to one that gets it as well.
+    pub(super) fn refuse_moving(&self) -> Result<(), Failure> {
+        match self.instance.topology().is_moving() {
+            true => Err(Refusal::new(
+                "moving",
+                "partitions are being moved to other nodes; try again when the database is active",
+            )
+            .into()),
+            false => Ok(()),
         }
     }
 

@@ -25,7 +25,7 @@ use openpeta_mysql_wire::command::{
     COM_CHANGE_USER, COM_INIT_DB, COM_QUERY, COM_QUIT, COM_RESET_CONNECTION, COM_STMT_BULK_EXECUTE,
     COM_STMT_CLOSE, COM_STMT_EXECUTE, COM_STMT_PREPARE, COM_STMT_RESET, COM_STMT_SEND_LONG_DATA,
 };
-use openpeta_mysql_wire::{ChangeUser, ReplyTracker};
+use openpeta_mysql_wire::{ChangeUser, ErrPacket, ReplyTracker};
 use tokio::net::UnixStream;
 
 pub use client::Client;
@@ -36,7 +36,7 @@ pub use variables::Variables;
 
 use crate::node::{NodeConnection, NodeError, NodeLogin, PacketStream};
 use crate::plan::Facts;
-use crate::service::{Held, Instance, Owner};
+use crate::service::{Held, Instance, Owner, Passage};
 use crate::topology::Topology;
 use prepared::Statements;
 use show::Diagnostic;
@@ -56,6 +56,10 @@ struct Session {
     owner: Owner,
     /// What `LOCK TABLES` has locked.
     locked: Option<lock::Locked>,
+    /// Its transaction, or statement, uses partitions where they are now.
+    passage: Option<Passage>,
+    /// Its transaction was ended because partitions had to move, and the client does not know.
+    moved: bool,
     /// What the last statement had to tell, if home does not know.
     diagnostics: Option<Vec<Diagnostic>>,
     /// The `LAST_INSERT_ID()` that home does not know yet.
@@ -115,6 +119,8 @@ async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Se
         used: Vec::new(),
         owner: instance.locks().owner(),
         locked: None,
+        passage: None,
+        moved: false,
         diagnostics: None,
         last_insert_id: None,
         next_transaction: None,
@@ -129,7 +135,18 @@ async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Se
 impl Session {
     async fn run(&mut self) -> Result<(), Failure> {
         loop {
-            let Ok(packet) = self.client.command().await else {
+            if self.nodes.transaction().is_none() {
+                self.passage = None;
+            }
+            let packet = tokio::select! {
+                biased;
+                () = called(&mut self.passage) => {
+                    self.make_way().await?;
+                    continue;
+                }
+                packet = self.client.command() => packet,
+            };
+            let Ok(packet) = packet else {
                 return Ok(());
             };
             let command = packet.payload;
@@ -137,6 +154,14 @@ impl Session {
                 self.relay(&command).await?;
                 continue;
             };
+            if self.moved && matches!(byte, COM_QUERY | COM_STMT_EXECUTE) {
+                self.moved = false;
+                // What the client wants undone is.
+                if !(byte == COM_QUERY && rolls_back(rest)) {
+                    self.client.error(&moved()).await?;
+                    continue;
+                }
+            }
             let result = match byte {
                 COM_QUERY => self.query(&command, rest).await,
                 COM_STMT_PREPARE => self.prepare(&command, rest).await,
@@ -159,6 +184,16 @@ impl Session {
                 self.tell(failure).await?;
             }
         }
+    }
+
+    /// Ends the transaction, which is in the way of partitions that move. The client is told when it
+    /// wants to go on with it.
+    async fn make_way(&mut self) -> Result<(), Failure> {
+        self.nodes.roll_back().await?;
+        self.used.clear();
+        self.passage = None;
+        self.moved = true;
+        Ok(())
     }
 
     /// Tells the client of a failure, if its session goes on.
@@ -187,6 +222,8 @@ impl Session {
         self.nodes.abandon();
         self.used.clear();
         self.locked = None;
+        self.passage = None;
+        self.moved = false;
         self.diagnostics = None;
         self.last_insert_id = None;
         self.next_transaction = None;
@@ -214,6 +251,30 @@ impl Session {
         }
         self.relay(command).await
     }
+}
+
+/// Until a passage is called back; for ever without one.
+async fn called(passage: &mut Option<Passage>) {
+    match passage {
+        Some(passage) => passage.called().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a statement undoes a transaction.
+fn rolls_back(statement: &[u8]) -> bool {
+    let word = statement.trim_ascii_start().get(..8);
+    word.is_some_and(|word| word.eq_ignore_ascii_case(b"ROLLBACK"))
+}
+
+/// What a client is told whose transaction was in the way.
+fn moved() -> ErrPacket {
+    ErrPacket::new(
+        1213,
+        b"40001",
+        "OpenPeta: moved: the transaction was open while partitions had to move, and is undone; try \
+         restarting transaction",
+    )
 }
 
 /// Whether InnoDB undoes the whole transaction with that error.

@@ -111,11 +111,17 @@ impl Session {
     ) -> Result<(), Failure> {
         self.learn_if_stale().await?;
         let literal = with_values(text, parameters, self.facts.dialect)?;
-        let catalogue = self.instance.catalogue().await?;
-        let plan = self.plan(&literal, &catalogue).await?;
-        if matches!(plan, Plan::Read(_) | Plan::Node { writes: false, .. }) {
-            self.use_tables(&plan).await?;
-        }
+        let plan = loop {
+            let topology = self.instance.topology();
+            let catalogue = self.instance.catalogue().await?;
+            let plan = self.plan(&literal, &catalogue).await?;
+            if matches!(plan, Plan::Read(_) | Plan::Node { writes: false, .. }) {
+                self.use_tables(&plan).await?;
+            }
+            if !plan.uses_partitions() || self.enter(&topology).await? {
+                break plan;
+            }
+        };
         match plan {
             Plan::Read(plan) => {
                 self.begin_if_wanted().await?;

@@ -54,7 +54,13 @@ impl Session {
         let wanted = vec![(table.clone(), Mode::Read)];
         let held = instance.locks().hold(self.owner, wanted).await?;
         self.used.push(held);
-        let nodes: Vec<u16> = (Topology::HOME..instance.topology().len()).collect();
+        let topology = loop {
+            let topology = instance.topology();
+            if self.enter(&topology).await? {
+                break topology;
+            }
+        };
+        let nodes: Vec<u16> = (Topology::HOME..topology.len()).collect();
         for node in &nodes {
             self.nodes.node(*node).await?;
         }

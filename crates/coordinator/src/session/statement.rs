@@ -10,7 +10,7 @@ use super::copy::Copied;
 use super::explain::explained;
 use super::{Failure, Session};
 use crate::Refusal;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Distribution};
 use crate::node::{OkReply, Reply};
 use crate::plan::control::{self, Control};
 use crate::plan::text::{Tokens, split};
@@ -111,12 +111,16 @@ impl Session {
             return self.explain_route(statement, more).await;
         }
         loop {
+            let topology = self.instance.topology();
             let catalogue = self.instance.catalogue().await?;
             let plan = self.plan(text, &catalogue).await?;
             // A table may have been redefined while somebody else had it.
             if self.use_tables(&plan).await?
                 && !Arc::ptr_eq(&catalogue, &self.instance.catalogue().await?)
             {
+                continue;
+            }
+            if plan.uses_partitions() && !self.enter(&topology).await? {
                 continue;
             }
             return self.carry_out(plan, text, more).await;
@@ -157,6 +161,15 @@ impl Session {
         self.nodes.variables().tell(&mut self.facts);
         self.stale = false;
         Ok(())
+    }
+
+    /// Takes a passage, unless the session has one. Whether partitions are where they were then: who has
+    /// planned with another topology must plan anew.
+    pub(super) async fn enter(&mut self, planned: &Arc<Topology>) -> Result<bool, Failure> {
+        if self.passage.is_none() {
+            self.passage = Some(self.instance.passages().take().await?);
+        }
+        Ok(Arc::ptr_eq(planned, &self.instance.topology()))
     }
 
     async fn carry_out(&mut self, plan: Plan, text: &[u8], more: bool) -> Result<Copied, Failure> {
@@ -218,9 +231,12 @@ impl Session {
                 table,
                 needs,
                 returning,
+                place,
             } => {
                 self.refuse_locked()?;
-                self.modify(&nodes, &table, &needs, returning, text, more)
+                let texts = self.modifications(&nodes, &table, &place, text);
+                let is_broadcast = table.distribution == Distribution::Broadcast;
+                self.modify(texts, is_broadcast, &needs, returning, more)
                     .await
             }
             Plan::Define(define) => self.define(*define, &tokens, more).await,
@@ -519,6 +535,8 @@ impl Session {
 
     /// Rights are given at home, and then on all other nodes.
     async fn grant(&mut self, tokens: &Tokens<'_>, more: bool) -> Result<Copied, Failure> {
+        let _defining = self.instance.definitions().read_owned().await;
+        self.refuse_moving()?;
         let sent = self
             .nodes
             .home()

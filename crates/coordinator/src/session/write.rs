@@ -12,6 +12,7 @@ use crate::catalogue::{Distribution, Table};
 use crate::node::{Reply, ResultSet};
 use crate::plan::broadcast_random;
 use crate::plan::insert::InsertPlan;
+use crate::plan::modify::ConditionPlace;
 use crate::plan::portable::Needs;
 use crate::topology::Topology;
 
@@ -153,15 +154,12 @@ impl Session {
     /// `UPDATE` or `DELETE` on several nodes.
     pub(super) async fn modify(
         &mut self,
-        nodes: &[u16],
-        table: &Table,
+        statements: Vec<(u16, Vec<u8>)>,
+        is_broadcast: bool,
         needs: &Needs,
         returning: bool,
-        text: &[u8],
         more: bool,
     ) -> Result<Copied, Failure> {
-        let is_broadcast = table.distribution == Distribution::Broadcast;
-        let statements: Vec<_> = nodes.iter().map(|node| (*node, text.to_vec())).collect();
         let replies = self.on_nodes(statements, needs, is_broadcast, None).await?;
         if returning {
             return self.returned(replies, None, more).await;
@@ -181,6 +179,30 @@ impl Session {
             None => String::new(),
         };
         self.done(sum.affected, 0, sum.warnings, info, more).await
+    }
+
+    /// An `UPDATE` or `DELETE` as each node runs it: without rows there that are another node's.
+    pub(super) fn modifications(
+        &self,
+        nodes: &[u16],
+        table: &Table,
+        place: &ConditionPlace,
+        text: &[u8],
+    ) -> Vec<(u16, Vec<u8>)> {
+        let topology = self.instance.topology();
+        let owned = topology.owned(&table.schema);
+        let parts = topology.partitions(&table.schema).zip(table.key());
+        let of = |node: &u16| {
+            let (Some(owned), Some((partitions, key))) = (&owned, parts) else {
+                return (*node, text.to_vec());
+            };
+            let column = format!("`{}`", key.name.replace('`', "``"));
+            let partition = key.kind.partition_sql(&column, partitions);
+            let owned = owned.get(node).map_or(&[][..], Vec::as_slice);
+            let condition = crate::plan::among(&partition, owned);
+            (*node, place.narrowed(text, &condition))
+        };
+        nodes.iter().map(of).collect()
     }
 
     /// Runs statements on nodes, all of them or none: as a transaction of its own, or undone to where

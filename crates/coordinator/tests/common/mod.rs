@@ -254,6 +254,8 @@ fn route(dir: &Path, nodes: Vec<PathBuf>) -> InstanceRoute {
         slow_threshold: None,
         node_socket: nodes[0].clone(),
         sharding: Some(Sharding {
+            foreign: BTreeMap::new(),
+            moving: Default::default(),
             coordinator_socket: dir.join("coordinator.sock"),
             nodes,
             databases: BTreeMap::from([(DATABASE.to_owned(), partitions)]),

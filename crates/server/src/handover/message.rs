@@ -175,6 +175,8 @@ mod tests {
             slow_threshold: Some(Duration::from_millis(250)),
             node_socket: "/run/node.sock".into(),
             sharding: Some(Sharding {
+                foreign: [("shop".to_owned(), vec![1])].into(),
+                moving: ["shop".to_owned()].into(),
                 coordinator_socket: "/run/coordinator.sock".into(),
                 nodes: vec!["/run/node.sock".into(), "/run/second.sock".into()],
                 databases: [("shop".to_owned(), vec![0, 1])].into(),

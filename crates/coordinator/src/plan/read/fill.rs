@@ -1,5 +1,6 @@
 //! What is made at home for a read, and the statement that reads it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A temporary table at home, and the rows that nodes have for it.
@@ -23,6 +24,9 @@ pub struct Fill {
     pub hides: bool,
     /// For people.
     pub about: String,
+    /// What of its own partitions stands in the query of a node in the place of
+    /// [`Owned::MARK`](super::Owned::MARK); empty when all rows count.
+    pub owned: BTreeMap<u16, String>,
 }
 
 /// A column that nodes have values for.

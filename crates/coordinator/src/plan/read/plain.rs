@@ -201,13 +201,24 @@ pub(super) fn fill(
         table.options
     );
     let mut behind = format!(" FROM {name} AS `{ROW}`").into_bytes();
-    if let Some(conditions) = wanted.conditions.as_ref().filter(|it| !it.is_empty()) {
+    let owned = table.owned.as_ref();
+    if let Some(owned) = owned {
         behind.extend_from_slice(b" WHERE ");
+        behind.extend_from_slice(owned.condition(ROW).as_bytes());
+    }
+    if let Some(conditions) = wanted.conditions.as_ref().filter(|it| !it.is_empty()) {
+        behind.extend_from_slice(match owned {
+            Some(_) => b" AND (",
+            None => b" WHERE ",
+        });
         let any: Vec<_> = conditions
             .iter()
             .map(|it| [b"(", &it[..], b")"].concat())
             .collect();
         behind.extend(any.join(&b" OR "[..]));
+        if owned.is_some() {
+            behind.push(b')');
+        }
     }
     // A limit of the session's own is for the statement alone.
     behind.extend_from_slice(b" LIMIT 18446744073709551615");
@@ -243,6 +254,7 @@ pub(super) fn fill(
         nodes: table.nodes.clone(),
         types: Vec::new(),
         hides: true,
+        owned: owned.map(|owned| owned.lists.clone()).unwrap_or_default(),
     }
 }
 

@@ -15,7 +15,7 @@ use outline::Outline;
 use super::fill::{Fill, FillColumn, Piece, push_text};
 use super::local::Core;
 use super::query::{Block, Item};
-use super::scope::{ColumnRef, Known, Scope};
+use super::scope::{ColumnRef, Known, Scope, Source};
 use super::tables::same_name;
 use super::text::{Span, quoted};
 use super::words::{Meaning, has_aggregate, meaning};
@@ -87,6 +87,7 @@ impl<'p> Rewriter<'_, 'p, '_> {
         if block.lock.is_some() || block.into.is_some() || block.windows.is_some() {
             return None;
         }
+        self.owned()?;
         let in_conditions = |at: usize| {
             block
                 .from
@@ -374,15 +375,56 @@ impl<'p> Rewriter<'_, 'p, '_> {
         }
     }
 
+    /// The conditions that leave out rows which are another node's; `None` if such rows are read where no
+    /// condition can be put.
+    fn owned(&self) -> Option<Vec<String>> {
+        let tables = || self.known.tables.values();
+        if tables().all(|table| table.owned.is_none()) {
+            return Some(Vec::new());
+        }
+        let block = self.block();
+        let factors = &block.from.factors;
+        let is_plain = self.with.is_empty() && block.subqueries.is_empty();
+        if !is_plain || factors.iter().any(|factor| factor.may_miss) {
+            return None;
+        }
+        let mut conditions = Vec::new();
+        for (factor, source) in factors.iter().zip(&self.scope.sources) {
+            match source {
+                Source::Table(table) => {
+                    if let Some(owned) = &table.owned {
+                        conditions.push(owned.condition(factor.goes_by()?));
+                    }
+                }
+                Source::Query(..) | Source::Unknown => return None,
+            }
+        }
+        Some(conditions)
+    }
+
     /// `FROM` and `WHERE` as they stand.
     fn from(&self) -> Vec<u8> {
         let block = self.block();
         let text = self.known.text;
         let mut from = b" FROM ".to_vec();
         from.extend_from_slice(text.slice(&block.from.span));
-        if let Some(condition) = &block.condition {
-            from.extend_from_slice(b" WHERE ");
-            from.extend_from_slice(text.slice(condition));
+        let owned = self.owned().unwrap_or_default();
+        match &block.condition {
+            Some(condition) if owned.is_empty() => {
+                from.extend_from_slice(b" WHERE ");
+                from.extend_from_slice(text.slice(condition));
+            }
+            Some(condition) => {
+                from.extend_from_slice(b" WHERE (");
+                from.extend_from_slice(text.slice(condition));
+                from.extend_from_slice(b")");
+            }
+            None => {}
+        }
+        for (number, condition) in owned.iter().enumerate() {
+            let is_first = number == 0 && block.condition.is_none();
+            from.extend_from_slice(if is_first { b" WHERE " } else { b" AND " });
+            from.extend_from_slice(condition.as_bytes());
         }
         from
     }
@@ -416,6 +458,13 @@ impl<'p> Rewriter<'_, 'p, '_> {
             types: columns.types.into_iter().map(|it| it.name).collect(),
             hides: false,
             about: about.to_owned(),
+            owned: self
+                .known
+                .tables
+                .values()
+                .find_map(|table| table.owned.as_ref())
+                .map(|owned| owned.lists.clone())
+                .unwrap_or_default(),
         }
     }
 

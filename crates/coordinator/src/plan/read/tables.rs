@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use openpeta_sql_route::{KeyType, Partitions};
+
 /// Where the rows of a table are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
@@ -64,6 +66,38 @@ pub struct Table {
     pub nodes: Vec<u16>,
     /// It has a full-text index.
     pub has_fulltext: bool,
+    /// Which of the rows on a node count, if not all do.
+    pub owned: Option<Owned>,
+}
+
+/// Which rows on a node count: those of its own partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The distribution column.
+    pub column: String,
+    /// What it holds.
+    pub kind: KeyType,
+    /// The partitions of the database.
+    pub partitions: Partitions,
+    /// Those of each node, as they stand in the place of [`Owned::MARK`].
+    pub lists: BTreeMap<u16, String>,
+}
+
+impl Owned {
+    /// What stands in a query for the partitions of the node that it is sent to.
+    pub const MARK: &str = "/*openpeta:owned*/NULL";
+
+    /// The condition on the rows of a table, by the name that it goes by.
+    #[must_use]
+    pub fn condition(&self, table: &str) -> String {
+        let column = format!(
+            "{}.{}",
+            super::text::quoted(table),
+            super::text::quoted(&self.column)
+        );
+        let partition = self.kind.partition_sql(&column, self.partitions);
+        format!("{partition} IN ({})", Self::MARK)
+    }
 }
 
 impl Table {
@@ -95,6 +129,7 @@ impl Table {
             placement: Placement::Single,
             nodes: vec![0],
             has_fulltext: false,
+            owned: None,
         };
         let mut indexes = Vec::new();
         for line in lines {
