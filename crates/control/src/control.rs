@@ -95,6 +95,7 @@ impl Control {
             account: openpeta_engine::ADMIN_ACCOUNT,
             password: store.derive_secret("node admin"),
             server_version: engine.server_version_number(),
+            definer_password: openpeta_engine::definer_password,
         };
         let prepared = gateway.prepare_coordinator(access);
         prepared.map_err(ControlError::internal)?;

@@ -36,6 +36,8 @@ pub struct NodeAccess {
     pub password: Secret,
     /// The nodes' version, as executable comments give it.
     pub server_version: u32,
+    /// The password of an account by which definitions of the API come, out of the one above.
+    pub definer_password: fn(&Secret, &InstanceId, &str) -> Option<Secret>,
 }
 
 /// The gateway, as the control plane sees it. All calls are quick and may come from any thread.

@@ -1,10 +1,12 @@
 //! Definition statements of users, run once.
 
-use openpeta_types::{DbName, NodeId, TableName};
+use std::path::Path;
+
+use openpeta_types::{DbName, InstanceId, NodeId, TableName};
 
 use crate::Engine;
 use crate::error::{EngineError, Result};
-use crate::sql::{NodeSql, TableState, ddl_password};
+use crate::sql::{NodeSql, TableState, ddl_password, ddl_password_over_nodes};
 
 /// What became of a definition statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,63 @@ impl Engine {
         let mut sql = NodeSql::connect_for_ddl(&socket, database, &password, limit).await?;
         let result = sql.define(statement).await;
         sql.close().await;
+        self.defined(result)
+    }
+
+    /// As above in a database over several nodes: the statement goes to `socket`, where a coordinator speaks for
+    /// `nodes`, the first of which has all that the table's state tells.
+    ///
+    /// A session that an interrupted run left is waited for: it goes on until all nodes have the definition.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn run_ddl_over_nodes(
+        &self,
+        (nodes, instance, socket): (&[NodeId], &InstanceId, &Path),
+        database: &DbName,
+        table: &TableName,
+        before: &TableState,
+        statement: &str,
+    ) -> Result<Defined> {
+        let password = ddl_password_over_nodes(&self.config().admin_password, instance, database);
+        for node in nodes {
+            let mut admin = self.sql(node).await?;
+            let ensured = admin.ensure_ddl_account(database, &password).await;
+            admin.close().await;
+            ensured?;
+        }
+        let limit = self.config().sql_timeout;
+        let mut sql = NodeSql::connect_for_ddl(socket, database, &password, limit).await?;
+        let result = match self.is_due(&mut sql, nodes, database, table, before).await {
+            Ok(true) => sql.define_over_nodes(statement).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        sql.close().await;
+        self.defined(result)
+    }
+
+    /// Whether no earlier run has done it.
+    async fn is_due(
+        &self,
+        sql: &mut NodeSql,
+        nodes: &[NodeId],
+        database: &DbName,
+        table: &TableName,
+        before: &TableState,
+    ) -> Result<bool> {
+        sql.await_turn(database).await?;
+        let Some(first) = nodes.first() else {
+            return Ok(true);
+        };
+        let mut admin = self.sql(first).await?;
+        let state = admin.table_state(database, table).await;
+        admin.close().await;
+        Ok(state? == *before)
+    }
+
+    /// What became of it.
+    fn defined(&self, result: Result<()>) -> Result<Defined> {
         let Err(error) = result else {
             return Ok(Defined::Done);
         };

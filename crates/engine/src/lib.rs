@@ -62,5 +62,5 @@ pub use sql::{
     ADMIN_ACCOUNT, AccountGrants, DDL_SECONDS, DDL_WAIT_SECONDS, DatabaseGrant, HeldByAccount,
     HeldPrivileges, IndexFacts, IndexName, LockWait, MetadataWait, NodeSql, OpenTransaction,
     TableColumn, TableDetail, TableDistribution, TableFacts, TableIndex, TableSizes, TableState,
-    TableSummary, native_password_hash,
+    TableSummary, definer_password, native_password_hash,
 };

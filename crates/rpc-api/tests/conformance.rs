@@ -30,12 +30,6 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     ("ModifyBackupPolicy", "OperationDenied.DBInstanceType"),
     ("CreateDatabaseBackup", "OperationDenied.DBInstanceType"),
     ("RestoreDatabase", "OperationDenied.DBInstanceType"),
-    ("CreateTable", "OperationDenied.DBInstanceType"),
-    ("ModifyTable", "OperationDenied.DBInstanceType"),
-    ("DeleteTable", "OperationDenied.DBInstanceType"),
-    ("TruncateTable", "OperationDenied.DBInstanceType"),
-    ("CreateIndex", "OperationDenied.DBInstanceType"),
-    ("DeleteIndex", "OperationDenied.DBInstanceType"),
     // A set is one of several kinds.
     (
         "CreateDatabaseBackup",
@@ -205,6 +199,7 @@ const ADDED_ERRORS: &[(&str, &str)] = &[
     // A table that cannot be defined so, is not there, or whose node does not answer.
     ("CreateTable", "OperationDenied.LockMode"),
     ("CreateTable", "InvalidTableDDL.Malformed"),
+    ("CreateTable", "InvalidPartitionKey.Malformed"),
     ("CreateTable", "UnsupportedParameter"),
     ("CreateTable", "ServiceUnavailable"),
     ("ModifyTable", "OperationDenied.LockMode"),

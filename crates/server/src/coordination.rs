@@ -47,6 +47,7 @@ impl Coordination {
                 admin_account: access.account.to_owned(),
                 admin_password: access.password,
                 server_version: access.server_version,
+                definer_password: access.definer_password,
             })?;
             // Another thread may have been first; theirs are as good.
             let _ = self.coordinators.set(opened);

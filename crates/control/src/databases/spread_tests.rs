@@ -9,9 +9,7 @@ use openpeta_rpc_api::databases::{
     ModifyDatabaseNodesNumberRequest,
 };
 use openpeta_rpc_api::monitoring::DescribeInstanceResourceUsageRequest;
-use openpeta_rpc_api::tables::{
-    CreateTableRequest, DescribeTableInfoRequest, DescribeTablesRequest, TruncateTableRequest,
-};
+use openpeta_rpc_api::tables::{DescribeTableInfoRequest, DescribeTablesRequest};
 use openpeta_rpc_api::{Action, ApiRequest, Params};
 use openpeta_types::{DbName, InstanceId, ObjectStatus};
 
@@ -70,19 +68,6 @@ async fn what_is_not_available_yet_is_refused() {
         db_name: DbName::parse("shop").expect("a name"),
     };
     assert_refused(control.switch_backup_database(&call(Action::SwitchBackupDatabase), &switch));
-    let text = "CREATE TABLE t (id INT PRIMARY KEY)";
-    let table: CreateTableRequest = request(&id, &[("TableDDL", text)]);
-    assert_refused(
-        control
-            .create_table(&call(Action::CreateTable), &table)
-            .await,
-    );
-    let table: TruncateTableRequest = request(&id, &[("TableName", "t")]);
-    assert_refused(
-        control
-            .truncate_table(&call(Action::TruncateTable), &table)
-            .await,
-    );
     let shop = DbName::parse("shop").expect("a name");
     assert_refused(world.parts.store.write(|writer| {
         let to = "/nowhere/export".into();

@@ -9,21 +9,18 @@ use openpeta_rpc_api::tables::{
     ModifyTableRequest, TruncateTableRequest,
 };
 use openpeta_rpc_api::{ApiError, EmptyResponse};
-use openpeta_sql_route::{Ddl, DdlKind, Dialect, parse_ddl};
+use openpeta_sql_route::{Ddl, DdlKind, Dialect, Distribution, parse_ddl};
 use openpeta_store::{Reader, StepState, Task, Writer};
 use openpeta_tasks::Step;
 use openpeta_types::{DbName, InstanceId, ObjectStatus, TableName, TaskId, TaskStatus};
 
-use crate::instance_nodes::require_whole;
+use crate::instance_nodes::is_spread;
 use crate::workflows::change_table::{ChangeTable, ChangeTableParams, Define};
 use crate::{Control, ControlError, MutatingCall, audit};
 
 /// How long a call waits for its task. The task is on disk before; waiting tells most clients what
 /// became of their statement.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What is refused for a database that is spread over nodes.
-const BY_API: &str = "a definition through the API (by SQL it is)";
 
 /// The database that a call is about.
 pub(crate) type Place<'a> = (&'a InstanceId, &'a DbName);
@@ -39,8 +36,8 @@ impl Control {
         request: &CreateTableRequest,
     ) -> Result<EmptyResponse, ControlError> {
         let place = (&request.instance_id, &request.db_name);
-        self.define(call, place, DdlKind::CreateTable, &request.table_ddl)
-            .await
+        let text = (&request.table_ddl[..], request.partition_key.as_deref());
+        self.define(call, place, DdlKind::CreateTable, text).await
     }
 
     /// ModifyTable: alters a table by a DDL text.
@@ -53,8 +50,8 @@ impl Control {
         request: &ModifyTableRequest,
     ) -> Result<EmptyResponse, ControlError> {
         let place = (&request.instance_id, &request.db_name);
-        self.define(call, place, DdlKind::AlterTable, &request.table_ddl)
-            .await
+        let text = (&request.table_ddl[..], None);
+        self.define(call, place, DdlKind::AlterTable, text).await
     }
 
     /// CreateIndex: creates an index from a DDL text.
@@ -67,8 +64,8 @@ impl Control {
         request: &CreateIndexRequest,
     ) -> Result<EmptyResponse, ControlError> {
         let place = (&request.instance_id, &request.db_name);
-        self.define(call, place, DdlKind::CreateIndex, &request.index_ddl)
-            .await
+        let text = (&request.index_ddl[..], None);
+        self.define(call, place, DdlKind::CreateIndex, text).await
     }
 
     /// DeleteIndex: drops an index by a DDL text.
@@ -81,8 +78,8 @@ impl Control {
         request: &DeleteIndexRequest,
     ) -> Result<EmptyResponse, ControlError> {
         let place = (&request.instance_id, &request.db_name);
-        self.define(call, place, DdlKind::DropIndex, &request.index_ddl)
-            .await
+        let text = (&request.index_ddl[..], None);
+        self.define(call, place, DdlKind::DropIndex, text).await
     }
 
     /// DeleteTable: drops a table.
@@ -126,7 +123,7 @@ impl Control {
         call: &MutatingCall,
         place: Place<'_>,
         kind: DdlKind,
-        text: &str,
+        text: (&str, Option<&str>),
     ) -> Result<EmptyResponse, ControlError> {
         let task = self.add_definition(call, place, kind, text)?;
         self.wait_for_definition(task, parameter_of(kind)).await
@@ -138,16 +135,28 @@ impl Control {
         call: &MutatingCall,
         (id, db_name): Place<'_>,
         kind: DdlKind,
-        text: &str,
+        (text, partition_key): (&str, Option<&str>),
     ) -> Result<TaskId, ControlError> {
         self.parts.store.write(|writer| {
             let (_, database) =
                 self.active_database(writer, &call.caller, call.action, id, db_name)?;
-            require_whole(&database, BY_API)?;
             let refuse = |why: &str| ApiError::malformed(parameter_of(kind)).with_detail(why);
-            let ddl =
-                parse_ddl(text, self.dialect()).map_err(|error| refuse(&error.to_string()))?;
-            let table = checked_table(&ddl, kind, db_name).map_err(|why| refuse(&why))?;
+            let spread = is_spread(&database);
+            let parsed = |text| parse_ddl(text, self.dialect());
+            let ddl = parsed(text).map_err(|error| refuse(&error.to_string()))?;
+            let table = checked_table(&ddl, kind, db_name, spread).map_err(|why| refuse(&why))?;
+            let statement = match partition_key {
+                Some(_) if !spread => {
+                    let why = "A database of one node does not distribute rows; leave it out.";
+                    let error = ApiError::unsupported_parameter("PartitionKey");
+                    return Err(error.with_detail(why).into());
+                }
+                Some(column) => distributed_by(&ddl, column).ok_or_else(|| {
+                    let why = "It is to be the one column that the statement distributes rows by.";
+                    ApiError::malformed("PartitionKey").with_detail(why)
+                })?,
+                None => ddl.statement.to_owned(),
+            };
             let params = ChangeTableParams {
                 instance_id: id.clone(),
                 db_name: db_name.clone(),
@@ -156,7 +165,7 @@ impl Control {
                     DdlKind::CreateTable => ObjectStatus::Create,
                     _ => ObjectStatus::Modify,
                 },
-                statement: ddl.statement.to_owned(),
+                statement,
             };
             self.enqueue_change(writer, call, params)
         })
@@ -184,8 +193,7 @@ impl Control {
         let database = |reader: &Reader<'_>| {
             self.active_database(reader, &call.caller, call.action, id, db_name)
         };
-        let (instance, database) = self.parts.store.read(database)?;
-        require_whole(&database, BY_API)?;
+        let (instance, _) = self.parts.store.read(database)?;
         let mut sql = self.tables_of(&instance).await?;
         let found = sql.has_table(db_name, table).await;
         sql.close().await;
@@ -204,9 +212,7 @@ impl Control {
         params: ChangeTableParams,
     ) -> Result<TaskId, ControlError> {
         self.parts.store.write(|writer| {
-            let (_, database) =
-                self.active_database(writer, &call.caller, call.action, id, db_name)?;
-            require_whole(&database, BY_API)?;
+            self.active_database(writer, &call.caller, call.action, id, db_name)?;
             self.enqueue_change(writer, call, params)
         })
     }
@@ -275,7 +281,12 @@ fn was_refused(reader: &Reader<'_>, task: &Task) -> Result<bool, ControlError> {
 ///
 /// # Errors
 /// What is wrong with the statement, as a sentence.
-fn checked_table(ddl: &Ddl<'_>, kind: DdlKind, db_name: &DbName) -> Result<TableName, String> {
+fn checked_table(
+    ddl: &Ddl<'_>,
+    kind: DdlKind,
+    db_name: &DbName,
+    spread: bool,
+) -> Result<TableName, String> {
     if ddl.kind != kind {
         let (found, wanted) = (ddl.kind.as_str(), kind.as_str());
         return Err(format!("It is {found}, where {wanted} is needed."));
@@ -287,13 +298,32 @@ fn checked_table(ddl: &Ddl<'_>, kind: DdlKind, db_name: &DbName) -> Result<Table
     {
         return Err(format!("It names another database than {db_name}."));
     }
-    if ddl.distribution.is_some() {
+    if ddl.distribution.is_some() && !spread {
         let why =
             "A database of one node does not distribute rows; leave out the DISTRIBUTE clause.";
         return Err(why.to_owned());
     }
     let table = TableName::parse(&ddl.table);
     table.map_err(|_| "No table can have the name that it gives.".to_owned())
+}
+
+/// The statement with that column as what distributes the rows; `None` if it cannot be, or if it says
+/// something else.
+fn distributed_by(ddl: &Ddl<'_>, column: &str) -> Option<String> {
+    match &ddl.distribution {
+        Some(clause) => {
+            let same = |named: &str| named.to_lowercase() == column.to_lowercase();
+            let is_same =
+                matches!(&clause.distribution, Distribution::Hash { column } if same(column));
+            is_same.then(|| ddl.statement.to_owned())
+        }
+        None => {
+            // What names tables may name columns.
+            let column = TableName::parse(column).ok()?;
+            let column = quote::identifier(column.as_str());
+            Some(format!("{} DISTRIBUTE BY HASH({column})", ddl.statement))
+        }
+    }
 }
 
 /// What a task is told that does one thing to a table as a whole.
@@ -314,5 +344,28 @@ fn change_of(
             quote::identifier(schema),
             quote::identifier(name)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_key_says_what_the_statement_does_not() {
+        let by = |text, column| {
+            let ddl = parse_ddl(text, Dialect::new(101_119)).expect("a definition");
+            distributed_by(&ddl, column)
+        };
+        let plain = "CREATE TABLE t (id INT PRIMARY KEY)";
+        let clause = "CREATE TABLE t (id INT PRIMARY KEY) DISTRIBUTE BY HASH(`id`)";
+        assert_eq!(by(plain, "id").as_deref(), Some(clause));
+        assert_eq!(by(clause, "ID").as_deref(), Some(clause));
+        assert_eq!(by(clause, "other"), None);
+        let copies = "CREATE TABLE t (id INT PRIMARY KEY) DISTRIBUTE BY BROADCAST";
+        assert_eq!(by(copies, "id"), None);
+        assert_eq!(by(plain, ""), None);
+        let quoted = by(plain, "a`b").expect("a name in quotes");
+        assert!(quoted.ends_with("HASH(`a``b`)"), "{quoted}");
     }
 }

@@ -51,7 +51,9 @@ impl Shop {
         };
         let call = self.world.call(action);
         let place = (&self.id, &db("shop"));
-        self.world.control.add_definition(&call, place, kind, text)
+        self.world
+            .control
+            .add_definition(&call, place, kind, (text, None))
     }
 
     /// Makes a call, and does its task as soon as it is there.

@@ -6,6 +6,7 @@
 //! is run again the table tells whether the statement has been carried out. Somebody else who
 //! redefines the same table by SQL between a crash and the next start is taken for it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,6 +17,8 @@ use openpeta_types::{DbName, InstanceId, NodeId, ObjectStatus, TableName};
 use serde::{Deserialize, Serialize};
 
 use super::{FAILED_INSIDE, engine_error, instance};
+use crate::ControlError;
+use crate::instance_nodes::{is_on, is_spread};
 use crate::parts::Parts;
 
 /// Carries out a definition statement.
@@ -50,7 +53,42 @@ impl Workflow for ChangeTable {
     }
 }
 
+/// Where a database is.
+enum Nodes {
+    One(NodeId),
+    /// Home first, and where the coordinator speaks for them.
+    Several(Vec<NodeId>, PathBuf),
+}
+
 impl ChangeTable {
+    fn nodes(&self, params: &ChangeTableParams) -> Result<Nodes, StepError> {
+        let parts = &self.0;
+        let found = parts.store.read(|reader| {
+            let id = &params.instance_id;
+            let Some(database) = reader.database(id, &params.db_name)? else {
+                return Ok(None);
+            };
+            if !is_spread(&database) {
+                return Ok(None);
+            }
+            let Some(instance) = reader.instance(id)? else {
+                return Ok(None);
+            };
+            let mut nodes = reader.serving_nodes(&instance)?;
+            nodes.retain(|node| is_on(&database, node.number));
+            nodes.sort_unstable_by_key(|node| node.number);
+            let sharding = parts.sharding(reader, &instance)?;
+            Ok::<_, ControlError>(sharding.map(|sharding| (nodes, sharding.coordinator_socket)))
+        });
+        match found? {
+            None => Ok(Nodes::One(self.node(params)?)),
+            Some((nodes, socket)) => {
+                let nodes = nodes.into_iter().map(|node| node.node_id).collect();
+                Ok(Nodes::Several(nodes, socket))
+            }
+        }
+    }
+
     fn node(&self, params: &ChangeTableParams) -> Result<NodeId, StepError> {
         let node = instance(&self.0, &params.instance_id)?.node_id;
         node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the instance has no node"))
@@ -98,12 +136,22 @@ impl Step<ChangeTable> for Define {
         task: &TaskContext<'_, ChangeTable>,
     ) -> Result<(), StepError> {
         let params = task.params();
-        let node = workflow.node(params)?;
         let before = task.output::<Inspect>()?;
-        let (database, table) = (&params.db_name, &params.table);
+        let (id, database, table) = (&params.instance_id, &params.db_name, &params.table);
         let engine = &workflow.0.engine;
-        let defined = engine.run_ddl(&node, database, table, &before, &params.statement);
-        match defined.await.map_err(engine_error)? {
+        let statement = &params.statement;
+        let defined = match workflow.nodes(params)? {
+            Nodes::One(node) => {
+                let run = engine.run_ddl(&node, database, table, &before, statement);
+                run.await
+            }
+            Nodes::Several(nodes, socket) => {
+                let over = (&nodes[..], id, socket.as_path());
+                let run = engine.run_ddl_over_nodes(over, database, table, &before, statement);
+                run.await
+            }
+        };
+        match defined.map_err(engine_error)? {
             Defined::Done => Ok(()),
             Defined::Refused(refusal) => Err(refused(&refusal, database)),
         }

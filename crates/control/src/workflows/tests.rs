@@ -354,9 +354,10 @@ impl Scenario for ChangingTable {
         let call = world.call(Action::CreateTable);
         let statement = "CREATE TABLE orders (id INT, total INT)";
         let create = DdlKind::CreateTable;
-        let added = world
-            .control
-            .add_definition(&call, (&id, &database), create, statement);
+        let added =
+            world
+                .control
+                .add_definition(&call, (&id, &database), create, (statement, None));
         added.expect("a right statement");
         world.run_tasks().await;
         world
@@ -381,7 +382,7 @@ impl Scenario for ChangingTable {
         let alter = DdlKind::AlterTable;
         let added = world
             .control
-            .add_definition(&call, (&id, &database), alter, statement);
+            .add_definition(&call, (&id, &database), alter, (statement, None));
         added.expect("a right statement")
     }
 

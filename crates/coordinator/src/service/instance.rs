@@ -212,6 +212,11 @@ impl Instance {
         if user == self.config.admin_account {
             return Some(self.config.admin_password.clone());
         }
+        let config = &self.config;
+        let definers = (config.definer_password)(&config.admin_password, &self.id, user);
+        if definers.is_some() {
+            return definers;
+        }
         let route = Arc::clone(&lock(&self.route));
         let account = route.accounts.get(user)?;
         Some(account.backend_password.clone())

@@ -48,6 +48,9 @@ pub struct CoordinatorsConfig {
     pub admin_password: Secret,
     /// The nodes' version, as executable comments give it: 101119 is 10.11.19.
     pub server_version: u32,
+    /// The password of an account of the service by which definitions come, out of the administrator's, the
+    /// instance and the account; `None` for accounts of users.
+    pub definer_password: fn(&Secret, &InstanceId, &str) -> Option<Secret>,
 }
 
 /// Why the service cannot do what it is asked for.

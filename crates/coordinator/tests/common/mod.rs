@@ -77,6 +77,7 @@ impl World {
             admin_account: ADMIN.into(),
             admin_password: Secret::new(ADMIN_PASSWORD),
             server_version: engine.server_version_number(),
+            definer_password: |_, _, _| None,
         };
         let mut world = Self {
             engine,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use openpeta_types::{DbName, NodeId, Secret};
+use openpeta_types::{DbName, InstanceId, NodeId, Secret};
 use ring::hmac;
 
 use super::{NodeSql, native_password_hash, options};
@@ -34,10 +34,12 @@ const SESSION_PAUSE: Duration = Duration::from_millis(10);
 const PRIVILEGES: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, \
                           DELETE HISTORY";
 
+/// Neither "-" nor ":" can stand in the name of a user's account.
+const ACCOUNT_PREFIX: &str = "openpeta-ddl:";
+
 /// The account that may define things in a database.
 fn account_name(database: &DbName) -> String {
-    // Neither "-" nor ":" can stand in the name of a user's account.
-    format!("openpeta-ddl:{database}")
+    format!("{ACCOUNT_PREFIX}{database}")
 }
 
 fn quoted_account(database: &DbName) -> String {
@@ -47,6 +49,23 @@ fn quoted_account(database: &DbName) -> String {
 /// The account's password: nobody can compute it who has not the administrator's.
 pub(crate) fn ddl_password(admin: &Secret, node: &NodeId, database: &DbName) -> Secret {
     derived_password(admin, &format!("ddl account/{node}/{database}"))
+}
+
+/// As above, for a database over several nodes: the account is the same on each.
+pub(crate) fn ddl_password_over_nodes(
+    admin: &Secret,
+    instance: &InstanceId,
+    database: &DbName,
+) -> Secret {
+    derived_password(admin, &format!("ddl account/{instance}/{database}"))
+}
+
+/// The password of an account by which definitions come to a database over several nodes, for whoever
+/// speaks for those nodes; `None` for all other accounts.
+#[must_use]
+pub fn definer_password(admin: &Secret, instance: &InstanceId, account: &str) -> Option<Secret> {
+    let database = DbName::parse(account.strip_prefix(ACCOUNT_PREFIX)?).ok()?;
+    Some(ddl_password_over_nodes(admin, instance, &database))
 }
 
 /// A password for that purpose, out of the administrator's.
@@ -149,6 +168,26 @@ impl NodeSql {
         self.settle(action, conn, result)
     }
 
+    /// Waits until no other session has that lock, and holds it as long as this one lasts. Over several nodes the
+    /// session of an interrupted definition goes on until all nodes have it.
+    pub(crate) async fn await_turn(&mut self, database: &DbName) -> Result<()> {
+        let action = "wait for an earlier definition";
+        let name = quote::string(&account_name(database));
+        let query = format!("SELECT COALESCE(GET_LOCK({name}, {DDL_SECONDS}), 0)");
+        match self.rows::<i64>(action, &query).await?[..] {
+            [1] => Ok(()),
+            _ => Err(EngineError::SqlTimeout {
+                action,
+                waited: Duration::from_secs(DDL_SECONDS),
+            }),
+        }
+    }
+
+    /// Runs a definition that a coordinator reads before the server does.
+    pub(crate) async fn define_over_nodes(&mut self, statement: &str) -> Result<()> {
+        self.execute("run a definition", statement).await.map(drop)
+    }
+
     /// Runs statements that the binary log does not get.
     pub(super) async fn unlogged(
         &mut self,
@@ -181,6 +220,22 @@ mod tests {
     fn no_user_can_have_the_account() {
         assert!(AccountName::parse_lookup(&account_name(&db("shop"))).is_err());
         assert!(AccountName::parse_lookup("openpeta-ddl:s").is_err());
+    }
+
+    #[test]
+    fn who_speaks_for_several_nodes_knows_the_passwords_of_definers_alone() {
+        let admin = Secret::new("admin");
+        let id = |text: &str| InstanceId::parse(text).expect("an instance id");
+        let (one, other) = (id("pd-abcdefg62469a"), id("pd-abcdefg62469b"));
+        let known = definer_password(&admin, &one, &account_name(&db("shop")));
+        let known = known.expect("a definer");
+        let right = ddl_password_over_nodes(&admin, &one, &db("shop"));
+        assert_eq!(known.expose(), right.expose());
+        let elsewhere = definer_password(&admin, &other, &account_name(&db("shop")));
+        assert_ne!(elsewhere.expect("a definer").expose(), right.expose());
+        for user in ["alice", "openpeta-ddl:", "openpeta-ddl:no such", "shop"] {
+            assert!(definer_password(&admin, &one, user).is_none(), "{user}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use openpeta_types::{DbName, InstanceId};
 
 use crate::actions::common::{
     DB_NOT_FOUND, DB_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND,
-    INSTANCE_STATUS, MISSING_PARAMETER, OVER_NODES, REQUEST_ID,
+    INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::actions::tables::{INDEX_DDL, UNAVAILABLE};
 use crate::checks::{check_required, db_name};
@@ -46,7 +46,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_LOCKED,
         DB_NOT_FOUND,
         DB_STATUS,
-        OVER_NODES,
         INDEX_DDL,
         UNAVAILABLE,
         FORBIDDEN_RAM,

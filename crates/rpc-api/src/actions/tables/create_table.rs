@@ -4,7 +4,7 @@ use openpeta_types::{DbName, InstanceId};
 
 use crate::actions::common::{
     DB_NOT_FOUND, DB_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND,
-    INSTANCE_STATUS, MISSING_PARAMETER, OVER_NODES, REQUEST_ID,
+    INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::actions::tables::{TABLE_DDL, UNAVAILABLE};
 use crate::checks::{check_required, db_name};
@@ -31,7 +31,10 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_ID,
         ParameterSpec::text("DBName", "Database name.").required(),
         ParameterSpec::text("PartitionKey", "Column that distributes the rows.")
-            .constraints("not supported: databases have one node, which holds all rows"),
+            .constraints(
+                "in a database over several nodes; the same as DISTRIBUTE BY HASH(column) at the end of the \
+                 statement, which may name it instead",
+            ),
         ParameterSpec::text("TableDDL", "The SQL statement.")
             .required()
             .constraints(
@@ -48,12 +51,12 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_LOCKED,
         DB_NOT_FOUND,
         DB_STATUS,
-        OVER_NODES,
         TABLE_DDL,
+        PARTITION_KEY,
         ErrorSpec::new(
             "UnsupportedParameter",
             400,
-            "PartitionKey is given: databases have one node",
+            "PartitionKey is given, and the database is on one node, which holds all rows",
         ),
         UNAVAILABLE,
         FORBIDDEN_RAM,
@@ -68,6 +71,12 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
     ],
 };
 
+const PARTITION_KEY: ErrorSpec = ErrorSpec::new(
+    "InvalidPartitionKey.Malformed",
+    400,
+    "PartitionKey names no column, or the statement distributes its rows in another way",
+);
+
 /// A checked CreateTable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateTableRequest {
@@ -75,6 +84,8 @@ pub struct CreateTableRequest {
     pub instance_id: InstanceId,
     /// The database.
     pub db_name: DbName,
+    /// The column that distributes the rows, if the statement does not name it.
+    pub partition_key: Option<String>,
     /// The statement.
     pub table_ddl: String,
 }
@@ -85,13 +96,10 @@ impl ApiRequest for CreateTableRequest {
 
     fn from_params(params: &Params) -> Result<Self, ApiError> {
         check_required(Self::ACTION, params)?;
-        if params.get("PartitionKey").is_some() {
-            let detail = "A database of one node does not distribute rows; leave it out.";
-            return Err(ApiError::unsupported_parameter("PartitionKey").with_detail(detail));
-        }
         Ok(Self {
             instance_id: params.instance_id()?,
             db_name: db_name(params, "DBName")?,
+            partition_key: params.get("PartitionKey").map(str::to_owned),
             table_ddl: params.required("TableDDL")?.to_owned(),
         })
     }
