@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import random
+import statistics
 import threading
 import time
 
@@ -161,6 +162,32 @@ def test_what_is_restored_is_what_was_there_at_that_second(logged):
         found = poll(lambda: reachable(endpoint), 60, "the account does not come")
         assert found == there, f"{at} differs, PITR_SEED={SEED}"
         sdk.delete(restored)
+
+
+def test_what_is_written_is_archived_within_seconds(own):
+    """How much the loss of the disk would cost while clients write: the age of the newest archived event."""
+    service = own().start()
+    api = service.api()
+    instance_id = api.order(AccountPassword=PASSWORD)["InstanceId"]
+    host, port = endpoint_of(api.wait_active(instance_id))
+    api.call("ModifyBackupPolicy", InstanceId=instance_id, DBName="shop", EnableBinlogBackup="true")
+    workload = Workload(host, port)
+    workload.start()
+
+    def age():
+        logs = service.admin("backup", "logs")
+        until = logs[0]["archived_until"] if logs else None
+        return until and time.time() - datetime.datetime.fromisoformat(until.replace("Z", "+00:00")).timestamp()
+
+    poll(lambda: age() is not None, 30, "nothing is archived")
+    ages = []
+    for _ in range(20):
+        ages.append(age())
+        time.sleep(0.25)
+    workload.end()
+    assert workload.failure is None, workload.failure
+    # Times are told to the second.
+    assert statistics.median(ages) <= 5, ages
 
 
 def reachable(endpoint):

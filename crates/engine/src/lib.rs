@@ -42,8 +42,8 @@ pub use backup::{
     MANIFEST, Manifest, Physical, Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
 };
 pub use binlog::{
-    ArchivedLog, ChangedRows, Followed, LogCopy, LogPiece, LogQuery, Logged, LoggedTransaction,
-    ReplayRange, ReplayUntil, Replayed, open_file, seal_file,
+    ArchivedLog, ChangedRows, Followed, LogAfter, LogCopy, LogPiece, LogQuery, Logged,
+    LoggedTransaction, ReplayRange, ReplayUntil, Replayed, open_file, seal_file,
 };
 pub use config::EngineConfig;
 pub use definitions::{Defined, Refusal};

@@ -11,7 +11,7 @@ use crate::common::db;
 use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{
-    BackupKeys, EngineError, LogQuery, Logged, LoggedTransaction, Manifest, ReplayRange,
+    BackupKeys, EngineError, LogAfter, LogQuery, Logged, LoggedTransaction, Manifest, ReplayRange,
     ReplayUntil, Replayed,
 };
 
@@ -506,4 +506,142 @@ async fn a_bad_transaction_is_found_and_stopped_before() {
             beds.verify(&set).await.expect("nothing was applied");
         }
     }
+}
+
+/// Waits for something, a few seconds at most.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !is_so().await {
+        assert!(std::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The service is killed and started again, the node goes on: the server still applies what nobody
+/// waits for any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_nobody_waits_for_any_more_is_ended_by_the_next_one() {
+    let archived = Archived::new().await;
+    let beds = &archived.beds;
+    beds.script(
+        &beds.from,
+        b"CREATE TABLE t (id INT PRIMARY KEY) SELECT seq AS id FROM seq_1_to_100;",
+    );
+    let set = beds.take("base").await.manifest;
+    beds.script(
+        &beds.from,
+        b"CREATE DEFINER=nobody@localhost VIEW v AS SELECT id FROM t;
+          UPDATE t SET id = id + 1000 WHERE id < 50; DELETE FROM t WHERE id > 90;",
+    );
+    archived.rotate().await;
+    beds.script(
+        &beds.from,
+        b"INSERT INTO t SELECT seq FROM seq_5000_to_6000;",
+    );
+    let truth = beds.take("truth").await.manifest;
+    let second = archived.next_second().await;
+    archived.archive(false).await;
+    beds.load("base", &set).await.expect("it can be loaded");
+    // Somebody keeps a row, so that it cannot come to an end.
+    let mut keeper = beds.connect(&beds.to).await;
+    for statement in ["BEGIN", "SELECT id FROM t WHERE id = 7 FOR UPDATE"] {
+        keeper.query_drop(statement).await.expect(statement);
+    }
+    let cut_off = async {
+        let mut conn = beds.connect(&beds.to).await;
+        let query = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+                     WHERE USER = 'system user' AND INFO LIKE 'UPDATE t%'";
+        until("nothing is applied", async || {
+            conn.query_first(query).await.expect("told") == Some(1_u32)
+        })
+        .await;
+    };
+    tokio::select! {
+        replayed = archived.replay(&set, second) => panic!("a row is kept: {replayed:?}"),
+        () = cut_off => {}
+    }
+    let engine = &beds.bed.engine;
+    assert!(engine.is_replay_begun(&beds.to).expect("it is there"));
+    keeper.query_drop("ROLLBACK").await.expect("it was begun");
+    drop(keeper);
+    // As the task does that is gone on with.
+    let ended = engine.end_replay(&beds.to, &db("shop")).await;
+    ended.expect("it can be ended");
+    let again = async {
+        beds.load("base", &set).await.expect("it can be loaded");
+        archived.replay(&set, second).await.expect("applied")
+    };
+    let replayed = tokio::time::timeout(Duration::from_secs(60), again).await;
+    assert_eq!(replayed.expect("it comes to an end").groups, 4);
+    beds.verify(&truth).await.expect("all is there");
+    let mut conn = beds.connect(&beds.to).await;
+    let users = "SELECT COUNT(*) FROM mysql.global_priv WHERE User = 'nobody'";
+    assert_eq!(conn.query_first(users).await.expect("told"), Some(0_u32));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_ends_before_a_set_has_nothing_to_add_to_it() {
+    let archived = Archived::new().await;
+    let beds = &archived.beds;
+    let engine = &beds.bed.engine;
+    let after = |set: &Manifest| {
+        let after = engine.archive_after(&archived.archive, &set.binlog);
+        after.expect("readable")
+    };
+    beds.script(&beds.from, b"CREATE TABLE t (id INT PRIMARY KEY);");
+    let early = beds.take("early").await.manifest;
+    archived.archive(false).await;
+    beds.script(&beds.from, b"INSERT INTO t VALUES (1);");
+    let late = beds.take("late").await.manifest;
+    assert_eq!(after(&early), LogAfter::GoesOn);
+    assert_eq!(after(&late), LogAfter::EndsBefore);
+    archived.rotate().await;
+    beds.script(&beds.from, b"INSERT INTO t VALUES (2);");
+    let last = beds.take("last").await.manifest;
+    assert_eq!(after(&last), LogAfter::EndsBefore, "in an earlier file");
+    archived.archive(false).await;
+    for set in [&early, &late, &last] {
+        assert_eq!(after(set), LogAfter::GoesOn);
+    }
+    fs::remove_file(archived.archive.join(&archived.copies()[0])).expect("it is there");
+    assert_eq!(after(&early), LogAfter::Gap);
+    assert_eq!(after(&last), LogAfter::GoesOn);
+}
+
+/// The clock is put back: a set says that it was taken after a second, although the log was written on
+/// before that second came again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_seen_of_the_log_tells_on_which_side_of_a_second_a_set_is() {
+    let archived = Archived::new().await;
+    let beds = &archived.beds;
+    let engine = &beds.bed.engine;
+    beds.script(&beds.from, b"CREATE TABLE t (id INT PRIMARY KEY);");
+    let set = beds.take("set").await.manifest;
+    let side = |second: i64| {
+        let time = Timestamp::from_second(second).expect("a time");
+        let side = engine.is_before_second(&archived.archive, &set.binlog, time);
+        side.expect("readable")
+    };
+    let now = set.taken_at.as_second();
+    engine
+        .mark_log(&beds.from, &archived.archive)
+        .await
+        .expect("marked");
+    assert_eq!(side(now + 60), Some(true));
+    assert_eq!(side(now - 60), Some(false), "the log was shorter");
+    // An hour back, and on.
+    beds.script(&beds.from, b"INSERT INTO t VALUES (1);");
+    archived.archive(false).await;
+    let newest = archived.copies().pop().expect("one");
+    let bytes = fs::metadata(archived.archive.join(&newest))
+        .expect("a file")
+        .len();
+    let number: u64 = newest.trim_start_matches("bin.").parse().expect("a number");
+    let path = archived.archive.join("marks");
+    let mut marks = fs::read_to_string(&path).expect("there");
+    let at = (now - 3_600) * 1_000_000;
+    marks.push_str(&format!("{at} {} {number} {bytes}\n", at + 9));
+    fs::write(&path, marks).expect("ours");
+    assert_eq!(side(now - 60), Some(true), "the second came again");
+    assert_eq!(side(now - 7_200), Some(false));
 }

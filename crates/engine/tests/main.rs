@@ -5,6 +5,7 @@ mod binlog;
 mod common;
 mod databases;
 mod ddl;
+mod export;
 mod follow;
 mod import;
 mod lexing;

@@ -241,7 +241,11 @@ const ADDED_FIELDS: &[(&str, &str)] = &[
         "DescribeInstanceInfoByConnection.NetworkInfoItems",
         "ExpiredTime",
     ),
-    // Nor when an instance goes by itself.
+    // What became of a set, and whether it was proven.
+    ("DescribeDatabaseBackup.BackupItems", "Note"),
+    ("DescribeDatabaseBackup.BackupItems", "VerifiedTime"),
+    ("DescribeDatabaseBackup.BackupItems", "VerifyFailure"),
+    // Nor is it when an instance goes by itself.
     ("DescribeInstanceInfo", "ReleaseTime"),
     ("DescribeInstanceInfoByConnection", "ReleaseTime"),
     // What else is to be known of a table without a database account.

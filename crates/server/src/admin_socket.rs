@@ -1,10 +1,14 @@
 //! The operator's socket, `DIR/admin.sock`: one JSON object a line each way. Who may open it
 //! is decided by the file system: it belongs to the service's user alone.
 
+use std::io;
+
 use jiff::Timestamp;
 use openpeta_control::Control;
+use openpeta_control::admin::StreamedExport;
 use openpeta_control::admin::protocol::{AdminCommand, AdminReply};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -59,6 +63,13 @@ async fn answer(stream: UnixStream, control: Control, mut stop: watch::Receiver<
         }
         let complete = line.ends_with(b"\n");
         let reply = match serde_json::from_slice::<AdminCommand>(&line) {
+            Ok(command @ AdminCommand::ExportStream { .. }) => {
+                let begun = control.begin_stream(command, Timestamp::now());
+                match export(begun, &mut write, &mut stop).await {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                }
+            }
             Ok(command) => control.admin(command, Timestamp::now()).await,
             Err(error) => AdminReply::Error {
                 code: "InvalidCommand".into(),
@@ -69,12 +80,48 @@ async fn answer(stream: UnixStream, control: Control, mut stop: watch::Receiver<
                 },
             },
         };
-        let Ok(mut reply) = serde_json::to_vec(&reply) else {
-            return;
-        };
-        reply.push(b'\n');
-        if write.write_all(&reply).await.is_err() || !complete {
+        if send(&mut write, &reply).await.is_err() || !complete {
             return;
         }
     }
+}
+
+async fn send(write: &mut OwnedWriteHalf, reply: &AdminReply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    write.write_all(&line).await
+}
+
+/// Sends an export in frames. What is sent when the service is told to stop is not whole.
+async fn export(
+    begun: Result<StreamedExport, AdminReply>,
+    write: &mut OwnedWriteHalf,
+    stop: &mut watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut export = match begun {
+        Ok(export) => export,
+        Err(reply) => return send(write, &reply).await,
+    };
+    send(write, &AdminReply::Ok(serde_json::json!({}))).await?;
+    loop {
+        let piece = tokio::select! {
+            biased;
+            () = stopped(stop) => return Ok(()),
+            piece = export.next() => piece,
+        };
+        let piece = piece.unwrap_or_default();
+        let length = u32::try_from(piece.len()).map_err(io::Error::other)?;
+        tokio::select! {
+            biased;
+            () = stopped(stop) => return Ok(()),
+            sent = async {
+                write.write_all(&length.to_be_bytes()).await?;
+                write.write_all(&piece).await
+            } => sent?,
+        }
+        if length == 0 {
+            break;
+        }
+    }
+    send(write, &export.end().await).await
 }

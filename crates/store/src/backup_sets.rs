@@ -449,12 +449,18 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub fn make_backup_set_full(&self, backup_id: BackupId, why: &str) -> Result<(), StoreError> {
+    pub fn make_backup_set_full(
+        &self,
+        backup_id: BackupId,
+        method: Option<BackupMethod>,
+        why: &str,
+    ) -> Result<(), StoreError> {
         self.change(
             TABLE,
-            "UPDATE backup_sets SET backup_type = ?2, base_id = NULL, note = ?3
+            "UPDATE backup_sets SET backup_type = ?2, base_id = NULL, note = ?3,
+                                    method = coalesce(?4, method)
              WHERE backup_id = ?1",
-            params![P(&backup_id), P(&BackupType::Full), why],
+            params![P(&backup_id), P(&BackupType::Full), why, P(&method)],
         )
     }
 

@@ -52,6 +52,58 @@ spelled!(
     }
 );
 
+spelled!(
+    /// How an export is laid out.
+    ExportLayout {
+        /// One text of statements.
+        Sql = "sql",
+        /// Files as mydumper writes them.
+        Mydumper = "mydumper",
+    }
+);
+
+spelled!(
+    /// How files of an export are compressed.
+    Compression {
+        /// By Zstandard.
+        Zstd = "zstd",
+        /// By gzip.
+        Gzip = "gzip",
+        /// Not at all.
+        None = "none",
+    }
+);
+
+impl Compression {
+    /// What names of such files end with.
+    #[must_use]
+    pub const fn ending(self) -> &'static str {
+        match self {
+            Self::Zstd => ".zst",
+            Self::Gzip => ".gz",
+            Self::None => "",
+        }
+    }
+}
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportForm {
+    /// How it is laid out.
+    pub layout: ExportLayout,
+    /// How its files are compressed.
+    pub compression: Compression,
+}
+
+impl Default for ExportForm {
+    fn default() -> Self {
+        Self {
+            layout: ExportLayout::Sql,
+            compression: Compression::Zstd,
+        }
+    }
+}
+
 /// The days of the week, as the API spells them, in its order.
 const WEEKDAYS: [&str; 7] = [
     "Monday",

@@ -24,7 +24,8 @@ mod whitelist;
 
 pub use account::{AccountDescription, AccountName, AccountType, Password};
 pub use backup::{
-    BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, RetentionDays,
+    BackupMethod, BackupMode, BackupPeriod, BackupStatus, BackupType, BackupWindow, Compression,
+    ExportForm, ExportLayout, RetentionDays,
 };
 pub use event::{EventKind, Severity};
 pub use gtid::Gtid;

@@ -1,19 +1,21 @@
-"""The service, or a node, is killed at random moments while sets are taken, restored, proven and
-deleted. Afterwards whatever is called a success is one, to the last row; what is not says why; and
+"""The service, a node, the backup tool or the way to the server that keeps the sets is killed at random
+moments while sets are taken, stored, restored, proven and deleted. Afterwards whatever is called a success is one, to the last row; what is not says why; and
 nothing is left on disk of what is not listed.
 
-BACKUP_KILLS kills that often (3 without it), BACKUP_KILLS_SEED repeats a run."""
+BACKUP_KILLS kills that often in each test (3 without it), BACKUP_KILLS_SEED repeats a run."""
 
 import hashlib
 import http.client
 import os
 import random
 import subprocess
+import sys
 import threading
 import time
 
 import pymysql
 
+import test_object_storage as storage
 from harness.api import ApiError, endpoint_of, poll
 from harness.service import end
 
@@ -26,11 +28,80 @@ MOST_SETS = 4
 LOST = (OSError, ValueError, http.client.HTTPException, subprocess.SubprocessError)
 
 
+# Programs that copy data files.
+TOOLS = ("mariadb-backup", "mbstream")
+# Passes bytes on between whoever connects and a port.
+FORWARDER = """
+import asyncio, sys
+async def pump(source, target):
+    try:
+        while data := await source.read(65536):
+            target.write(data); await target.drain()
+    except OSError:
+        pass
+    target.close()
+async def serve(reader, writer):
+    ahead = await asyncio.open_connection("127.0.0.1", int(sys.argv[1]))
+    await asyncio.gather(pump(reader, ahead[1]), pump(ahead[0], writer))
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[2]))
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+class Storage:
+    """An S3 server that is reached through a process which can be killed: the server has all in memory."""
+
+    def __init__(self, home):
+        self.server, self.port = storage.S3(storage.certificate(home)), 0
+        self.begin()
+
+    def begin(self):
+        command = [sys.executable, "-c", FORWARDER, str(self.server.port), str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.port = int(self.process.stdout.readline())
+
+    def cut(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def sets(self):
+        return {name.split("/")[2] for name in self.server.names()}
+
+    def end(self):
+        self.cut()
+        self.server.kill()
+
+    def config(self, home):
+        """What a service needs that keeps its sets there."""
+        credentials, keys = home / "s3-credentials", home / "keys"
+        for path, text in (
+            (credentials, f"[default]\naws_access_key_id = key\naws_secret_access_key = {storage.SECRET}\n"),
+            (keys, storage.KEY),
+        ):
+            path.touch(0o600)
+            path.write_text(text)
+        return {
+            "store": f"s3://{storage.BUCKET}/{storage.PREFIX}",
+            "log_upload_seconds": 1,
+            "encryption_key_file": str(keys),
+            "s3": {
+                "endpoint": f"https://127.0.0.1:{self.port}",
+                "credentials_file": str(credentials),
+                "ca_file": self.server.certificate[0],
+                "retry_seconds": 3,
+            },
+        }
+
+
 class World:
     """A service with one instance, and what its backup sets hold."""
 
-    def __init__(self, service):
-        self.random, self.service = random.Random(SEED), service
+    def __init__(self, service, store=None):
+        self.random, self.service, self.store = random.Random(SEED), service, store
         self.api = service.api()
         self.id = self.api.order()["InstanceId"]
         # By set, and by the last transaction of each round.
@@ -90,10 +161,23 @@ class World:
 
         return poll(all_over, 180, lambda: f"seed {SEED}: tasks go on: {[t for t in self.tasks() if not t['finish_at']]}")
 
-    def kill(self):
-        """Kills the service and starts it again, or kills a node."""
+    def tools(self):
+        return [pid for pid, name in self.service.processes().items() if name in TOOLS]
+
+    def kill(self, victim):
+        """Kills something; what it was."""
+        if victim == "tool":
+            for pid in self.tools()[:1]:
+                end(pid)
+                return "tool"
+        if victim == "storage":
+            self.store.cut()
+            # Shorter than it is tried again, or longer.
+            time.sleep(self.random.choice((0.5, 6)))
+            self.store.begin()
+            return "storage"
         nodes = self.service.node_pids()
-        if nodes and self.random.random() < 0.3:
+        if victim == "node" and nodes:
             end(self.random.choice(nodes))
             return "node"
         self.service.kill()
@@ -177,6 +261,8 @@ class World:
             return {path.name for path in directory.iterdir()} if directory.is_dir() else set()
 
         poll(lambda: on_disk() == listed, 90, lambda: f"seed {SEED}: on disk {on_disk()}, listed {listed}")
+        if self.store:
+            poll(lambda: self.store.sets() == listed, 90, lambda: f"seed {SEED}: in the bucket {self.store.sets()}, listed {listed}")
         poll(lambda: len(self.service.node_dirs()) == 1, 60, lambda: f"seed {SEED}: nodes {self.service.node_dirs()}")
         poll(lambda: len(self.service.node_pids()) == 1, 60, lambda: f"seed {SEED}: {self.service.processes()}")
 
@@ -194,8 +280,22 @@ def digest(session):
 
 
 def test_killed_at_any_moment(own):
+    run(World(own({"backup": {"drill_hours": 0}}).start()), ["service", "node", "tool"])
+
+
+def test_killed_at_any_moment_with_the_sets_in_a_bucket(own, tmp_path):
+    store = Storage(tmp_path)
+    try:
+        # Its own directory is closed to the service's user.
+        service = own({"backup": {"drill_hours": 0, "recycle_days": 0}})
+        service.config["backup"].update(store.config(service.home))
+        run(World(service.start(), store), ["service", "node", "storage", "storage", "tool"])
+    finally:
+        store.end()
+
+
+def run(world, victims):
     print(f"BACKUP_KILLS_SEED={SEED}")
-    world = World(own({"backup": {"drill_hours": 0}}).start())
     there = world.change()
     first = world.backup()
     world.settled()
@@ -215,9 +315,17 @@ def test_killed_at_any_moment(own):
 
         caller = threading.Thread(target=call)
         caller.start()
+        victim = world.random.choice(victims)
         longest = {"backup": 1.5, "restore": 6, "replay": 8, "drill": 6, "prune": 0.1}[operation]
-        time.sleep(world.random.uniform(0, longest))
-        victim = world.kill()
+        if victim == "tool":
+            # It runs for a moment only, and not in all that is done.
+            waited = time.monotonic() + longest
+            while not world.tools() and time.monotonic() < waited:
+                time.sleep(0.01)
+            time.sleep(world.random.uniform(0, 0.3))
+        else:
+            time.sleep(world.random.uniform(0, longest))
+        victim = world.kill(victim)
         caller.join(60)
         world.back()
         world.check(operation, there, before)

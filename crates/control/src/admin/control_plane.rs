@@ -34,7 +34,7 @@ impl Control {
         }))
     }
 
-    pub(super) fn instance_recover(
+    pub(super) async fn instance_recover(
         &self,
         change: &AdminChange,
         id: &InstanceId,
@@ -45,6 +45,14 @@ impl Control {
         if self.parts.is_recovering() {
             // Somebody may just have put them there.
             self.parts.adopt_sets()?;
+        }
+        if log != ReplayedLog::Nothing {
+            // What the bucket has of the log counts, also where the host was not restored.
+            let instance = self.parts.store.read(|reader| reader.instance(id))?;
+            let lost = instance.filter(|instance| self.parts.is_lost(instance));
+            if let Some(node) = lost.and_then(|instance| instance.node_id) {
+                self.parts.fetch_log(&node).await;
+            }
         }
         self.parts.store.write(|writer| {
             let order = RecoveryOrder {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use openpeta_engine::{ImportOptions, ImportSource};
+use openpeta_engine::{ImportOptions, ImportSource, Manifest};
 use openpeta_rpc_api::ApiError;
 use openpeta_store::Task;
-use openpeta_types::{DbName, InstanceId, TaskId};
+use openpeta_types::{DbName, ExportForm, InstanceId, TaskId};
 use serde_json::{Value, json};
 
 use super::AdminChange;
@@ -111,12 +111,13 @@ impl Control {
         change: &AdminChange,
         (instance_id, db_name): (InstanceId, DbName),
         to: PathBuf,
+        form: ExportForm,
     ) -> Result<Value, ControlError> {
         self.parts.store.write(|writer| {
             let (db_name, to) = (db_name.clone(), to.clone());
             let (task, instance) =
                 self.parts
-                    .begin_export(writer, &instance_id, db_name, to, change.now)?;
+                    .begin_export(writer, &instance_id, db_name, (to, form), change.now)?;
             change.record(writer, Some(instance.account_id), Some(&instance_id))?;
             Ok(begun(task))
         })
@@ -151,15 +152,28 @@ impl Control {
             shown["sequences"] = imported.sequences.into();
             shown["notes"] = imported.notes.into();
         } else if let Some(exported) = exported_by(&steps) {
-            let tables = exported.tables.iter().map(|(name, table)| {
-                json!({ "table": name, "rows": table.rows, "checksum": table.checksum })
-            });
-            shown["tables"] = tables.collect();
-            shown["bytes"] = exported.dump.bytes.into();
-            shown["taken_at"] = openpeta_types::format_time(exported.taken_at).into();
+            for (name, value) in told(&exported) {
+                shown[name] = value;
+            }
         }
         Ok(shown)
     }
+}
+
+/// What is told of an export.
+pub(crate) fn told(exported: &Manifest) -> [(&'static str, Value); 4] {
+    let tables = exported.tables.iter().map(
+        |(name, table)| json!({ "table": name, "rows": table.rows, "checksum": table.checksum }),
+    );
+    [
+        ("tables", tables.collect()),
+        ("bytes", exported.dump.bytes.into()),
+        ("files", exported.files.len().max(1).into()),
+        (
+            "taken_at",
+            openpeta_types::format_time(exported.taken_at).into(),
+        ),
+    ]
 }
 
 fn begun(task: TaskId) -> Value {

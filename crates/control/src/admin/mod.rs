@@ -9,6 +9,7 @@ mod control_plane;
 mod diagnosis;
 mod events;
 mod explain;
+mod export_stream;
 pub mod history;
 mod imports;
 mod instances;
@@ -36,6 +37,7 @@ use serde_json::Value;
 
 pub(crate) use self::events::row as event_row;
 use self::explain::Question;
+pub use self::export_stream::StreamedExport;
 use self::imports::ImportOrigin;
 use self::protocol::{AdminCommand, AdminReply, Compare, WithoutData};
 use self::webhooks::WebhookOrder;
@@ -49,20 +51,7 @@ impl Control {
     /// Carries out a command of the operator. A failure is logged with its context and told
     /// with its code.
     pub async fn admin(&self, command: AdminCommand, now: Timestamp) -> AdminReply {
-        match self.run_admin(command, now).await {
-            Ok(value) => AdminReply::Ok(value),
-            Err(error) => {
-                tracing::warn!(code = %error.api.code, context = error.context, "admin command refused");
-                let detail = error
-                    .context
-                    .as_deref()
-                    .map(|context| format!(" ({context})"));
-                AdminReply::Error {
-                    code: error.api.code.into_owned(),
-                    message: format!("{}{}", error.api.message, detail.unwrap_or_default()),
-                }
-            }
-        }
+        reply(self.run_admin(command, now).await)
     }
 
     async fn run_admin(
@@ -309,14 +298,19 @@ impl Control {
                 instance_id,
                 db_name,
                 to,
-            } => self.export_start(&change, (instance_id, db_name), to),
+                form,
+            } => self.export_start(&change, (instance_id, db_name), to, form),
+            C::ExportStream { .. } => Err(ControlError::internal("it is no single reply")),
             C::ControlPlaneBackup { file } => self.control_plane_backup(&change, file).await,
             C::InstanceRecover {
                 instance_id,
                 backup_ids,
                 log,
                 without,
-            } => self.instance_recover(&change, &instance_id, &backup_ids, log, &without),
+            } => {
+                self.instance_recover(&change, &instance_id, &backup_ids, log, &without)
+                    .await
+            }
             C::RecoveryStatus => self.recovery_status(),
             C::RecoveryFinish { force } => self.recovery_finish(&change, force),
             C::OrderList {
@@ -413,6 +407,24 @@ impl Control {
                 },
                 limit,
             ),
+        }
+    }
+}
+
+/// What the operator is told of what a command came to.
+fn reply(result: Result<Value, ControlError>) -> AdminReply {
+    match result {
+        Ok(value) => AdminReply::Ok(value),
+        Err(error) => {
+            tracing::warn!(code = %error.api.code, context = error.context, "admin command refused");
+            let detail = error
+                .context
+                .as_deref()
+                .map(|context| format!(" ({context})"));
+            AdminReply::Error {
+                code: error.api.code.into_owned(),
+                message: format!("{}{}", error.api.message, detail.unwrap_or_default()),
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use openpeta_types::{
-    AccessKeyId, AccountId, AccountName, BackupId, DbName, EventKind, InstanceId, InstanceName,
-    Severity, TaskId, TaskStatus, VSwitchId, VpcId,
+    AccessKeyId, AccountId, AccountName, BackupId, Compression, DbName, EventKind, ExportForm,
+    InstanceId, InstanceName, Severity, TaskId, TaskStatus, VSwitchId, VpcId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -399,6 +399,19 @@ pub enum AdminCommand {
         db_name: DbName,
         /// A directory of the service's machine that does not exist yet.
         to: PathBuf,
+        /// In what form.
+        #[serde(default)]
+        form: ExportForm,
+    },
+    /// Exports a database over this connection. Behind the reply come frames, each with its length in
+    /// four bytes (big endian), then an empty one, and another reply: whether it is whole.
+    ExportStream {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The database.
+        db_name: DbName,
+        /// How it is compressed.
+        compression: Compression,
     },
     /// Backs up the control plane itself.
     ControlPlaneBackup {

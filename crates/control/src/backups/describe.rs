@@ -88,5 +88,8 @@ fn item(set: BackupSet, download_url: Option<String>) -> BackupItem {
         size: set.outcome.size_bytes.unsigned_abs(),
         node_number: set.set.node_number,
         node_class: set.set.node_spec,
+        note: set.note,
+        verified_time: set.verification.as_ref().map(|proof| proof.at),
+        verify_failure: set.verification.and_then(|proof| proof.failure),
     }
 }

@@ -165,6 +165,16 @@ impl Parts {
         ) {
             return;
         }
+        self.fetch_log(node).await;
+    }
+
+    /// Fetches from the bucket all that it has of a node's log and the archive here lacks: the node is
+    /// lost, and so may be the end of its log. What cannot be fetched is told by whoever needs it.
+    pub(crate) async fn fetch_log(&self, node: &NodeId) {
+        if !self.remote_logs.is_used() {
+            return;
+        }
+        let archive = self.log_archive(node);
         match self.remote_logs.fetch(&self.engine, node, &archive).await {
             Ok(fetched) => {
                 tracing::info!(%node, files = fetched.files, bytes = fetched.bytes, "what the archive of a binary log lacked is fetched from the backup storage");
@@ -172,6 +182,18 @@ impl Parts {
             Err(error) => {
                 tracing::warn!(%node, %error, "what the archive of a binary log lacks cannot be fetched from the backup storage");
             }
+        }
+    }
+
+    /// Notes in the archive of a node's log that a set was taken of the node: what a point in time after
+    /// it begins with. Without it the set is one all the same.
+    pub(crate) async fn mark_set(&self, node: &NodeId) {
+        if !self.is_log_archived(node) {
+            return;
+        }
+        let archive = self.log_archive(node);
+        if let Err(error) = self.engine.mark_log(node, &archive).await {
+            tracing::warn!(%node, %error, "the archive of the binary log does not note that a set was taken");
         }
     }
 

@@ -251,8 +251,6 @@ impl Control {
         let Some((node, begin)) = found.filter(|(_, begin)| begin.end.is_some()) else {
             return Ok(());
         };
-        // It may have been committed just now.
-        self.parts.archive_log(&node, &request.instance_id).await;
         let archive = self.parts.log_archive(&node);
         let engine = &self.parts.engine;
         let logged = engine.find_logged(&archive, &begin.position, gtid).await;
@@ -277,6 +275,10 @@ impl Control {
             .store
             .read(|reader| self.active_instance(reader, &call.caller, call.action, id))?;
         if let Some(node) = source.node_id {
+            if self.parts.is_log_archived(&node) {
+                // A set may have been taken, or something committed, since the last look.
+                self.parts.archive_log(&node, id).await;
+            }
             self.parts.complete_log(&node, id).await;
         }
         Ok(())
@@ -298,14 +300,20 @@ impl Control {
                 "The binary log of the database is not backed up (EnableBinlogBackup).",
             ));
         }
-        let mut first_reason = None;
+        let (mut first_reason, mut oldest, mut running) = (None, None, None);
         for set in reader.backup_sets(Some(id), MAX_SETS)? {
-            if set.set.db_name != *db_name || set.status != BackupStatus::Success {
+            if set.set.db_name != *db_name {
+                continue;
+            }
+            if set.status == BackupStatus::Progress {
+                running = Some(set.backup_id);
+            }
+            if set.status != BackupStatus::Success {
                 continue;
             }
             match self.leads_to(&set, source, end) {
-                Ok(Some(begin)) => return Ok(begin),
-                Ok(None) => {}
+                Ok(Leads::On(begin)) => return Ok(begin),
+                Ok(Leads::Away(taken_at)) => oldest = Some((set.backup_id, taken_at)),
                 Err(reason) => drop(first_reason.get_or_insert(reason)),
             }
         }
@@ -313,7 +321,14 @@ impl Control {
             ReplayUntil::Second(_) => "that time",
             ReplayUntil::Before(_) | ReplayUntil::Through(_) => "that transaction",
         };
-        let none = || format!("No backup set was taken before {what}.");
+        let none = || {
+            let since = match (oldest, running) {
+                (Some((id, at)), _) => format!(" The oldest one, {id}, is of {at:.3}."),
+                (None, Some(id)) => format!(" Backup set {id} is being taken."),
+                (None, None) => String::new(),
+            };
+            format!("No backup set was taken before {what}.{since}")
+        };
         Err(refused(&first_reason.unwrap_or_else(none)))
     }
 
@@ -324,7 +339,7 @@ impl Control {
         set: &BackupSet,
         source: &Instance,
         end: ReplayUntil,
-    ) -> Result<Option<Begin>, String> {
+    ) -> Result<Leads, String> {
         let backup_id = set.backup_id;
         let directory = self.parts.backup_dir(&source.instance_id, backup_id);
         let sha256 = set.outcome.manifest_sha256.as_deref().unwrap_or_default();
@@ -337,18 +352,27 @@ impl Control {
                 ),
                 _ => format!("Backup set {backup_id} is damaged."),
             })?;
-        let relation = relation(&manifest, end);
-        if relation == Relation::After {
-            return Ok(None);
-        }
         let node = source.node_id.as_ref();
+        let archive = node.map(|node| self.parts.log_archive(node));
+        let is_its_log = node.is_some_and(|node| node.as_str() == manifest.binlog.node);
+        let seen = match (end, &archive) {
+            (ReplayUntil::Second(time), Some(archive)) if is_its_log => {
+                let side = engine.is_before_second(archive, &manifest.binlog, time);
+                side.unwrap_or_default()
+            }
+            _ => None,
+        };
+        let relation = relation(&manifest, end, seen);
+        if relation == Relation::After {
+            return Ok(Leads::Away(manifest.taken_at));
+        }
         if node.is_none_or(|node| node.as_str() != manifest.binlog.node) {
             return Err(format!(
                 "What the instance serves since a switch or an upgrade does not go on from backup set {backup_id}."
             ));
         }
         if relation == Relation::Same {
-            return Ok(Some(Begin {
+            return Ok(Leads::On(Begin {
                 backup_id,
                 position: manifest.binlog,
                 end: None,
@@ -359,7 +383,6 @@ impl Control {
                 "Table {table} of backup set {backup_id} has an engine without transactions: the binary log does not go on from it."
             ));
         }
-        let archive = node.map(|node| self.parts.log_archive(node));
         let goes_on = archive.is_some_and(|archive| {
             let goes_on = engine.archive_goes_on_from(&archive, &manifest.binlog);
             goes_on.unwrap_or_default()
@@ -369,12 +392,20 @@ impl Control {
                 "The binary log since backup set {backup_id} was not archived."
             ));
         }
-        Ok(Some(Begin {
+        Ok(Leads::On(Begin {
             backup_id,
             position: manifest.binlog,
             end: Some(end),
         }))
     }
+}
+
+/// Where a set leads to.
+enum Leads {
+    /// To the point.
+    On(Begin),
+    /// It is of a later moment.
+    Away(Timestamp),
 }
 
 /// Where a set is, seen from a point.
@@ -385,7 +416,9 @@ enum Relation {
     After,
 }
 
-fn relation(manifest: &Manifest, end: ReplayUntil) -> Relation {
+/// Where a set is, seen from a point. What the archive saw of the log goes before the time that the set
+/// was given: the clock may have been put back since. `is_before` is that, of a second.
+fn relation(manifest: &Manifest, end: ReplayUntil, is_before: Option<bool>) -> Relation {
     let of = |is_before| {
         if is_before {
             Relation::Before
@@ -398,7 +431,7 @@ fn relation(manifest: &Manifest, end: ReplayUntil) -> Relation {
         of(last.is_none_or(|last| last.sequence < gtid.sequence))
     };
     match end {
-        ReplayUntil::Second(time) => of(manifest.taken_at < time),
+        ReplayUntil::Second(time) => of(is_before.unwrap_or(manifest.taken_at < time)),
         // With other domains it has more than what is before that transaction.
         ReplayUntil::Through(gtid) if manifest.binlog.gtid == gtid.to_string() => Relation::Same,
         ReplayUntil::Before(gtid) | ReplayUntil::Through(gtid) => before_transaction(gtid),

@@ -310,6 +310,90 @@ async fn restores_are_refused_with_their_code() {
     assert_eq!(instance_count(&world), 2);
 }
 
+/// All sets of an instance, newest first.
+fn backups_of(world: &World, id: &InstanceId) -> Vec<openpeta_store::BackupSet> {
+    let sets = world
+        .parts
+        .store
+        .read(|reader| reader.backup_sets(Some(id), 9));
+    sets.expect("the store works")
+}
+
+/// A table whose files nobody can copy does not keep a database from being backed up.
+#[tokio::test(flavor = "multi_thread")]
+async fn text_is_taken_where_files_cannot_be() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let id = world.order();
+    world.run_tasks().await;
+    run(&world, &id, "INSTALL SONAME 'ha_blackhole'").await;
+    run(&world, &id, "CREATE TABLE hole (id INT) ENGINE=BLACKHOLE").await;
+    create_as(&world, &id, "shop", &[("BackupMethod", "Physical")]).expect("taken");
+    world.run_tasks().await;
+    let set = backups_of(&world, &id).remove(0);
+    assert_eq!(
+        set.status,
+        BackupStatus::Success,
+        "{:?}",
+        set.outcome.failure
+    );
+    assert_eq!(set.set.method, openpeta_types::BackupMethod::Logical);
+    let note = set.note.clone().expect("it says why");
+    assert!(
+        note.contains("Table hole has the engine BLACKHOLE"),
+        "{note}"
+    );
+    let listed = listed(&world, &id, &[]).backups.remove(0);
+    assert_eq!((listed.note, listed.method), (Some(note), set.set.method));
+}
+
+/// Right after a set, what was committed since may be nowhere but on the node: it is archived before it is
+/// said that the log does not lead there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_was_just_taken_leads_to_a_point_in_time() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let (id, _) = backed_up(&world).await;
+    enable_log(&world, &id);
+    world.parts.archive_logs().await.expect("the store works");
+    let node = world.detail(&id).instance.node_id.clone();
+    let node = node.expect("it has one");
+    let mut sql = world.parts.engine.sql(&node).await.expect("connect");
+    sql.rotate_binlogs().await.expect("rotated");
+    let archive = world.parts.log_archive(&node);
+    let marks = || std::fs::read_to_string(archive.join("marks")).unwrap_or_default();
+    let before = marks().lines().count();
+    let set = create(&world, &id, "shop").expect("taken");
+    world.run_tasks().await;
+    assert_eq!(
+        marks().lines().count(),
+        before + 1,
+        "the set is marked in the log"
+    );
+    let taken = backups_of(&world, &id).remove(0);
+    assert_eq!(taken.backup_id, set);
+    sql.rotate_binlogs().await.expect("rotated");
+    run(&world, &id, "CREATE TABLE since (id INT PRIMARY KEY)").await;
+    let time = format_time(next_second());
+    let pairs = [
+        ("SrcInstanceId", id.as_str()),
+        ("SrcDBName", "shop"),
+        ("RestoreType", "1"),
+        ("RestoreTime", &time),
+    ];
+    let params = Params::from_pairs(pairs).expect("unique names");
+    let request = RestoreDatabaseRequest::from_params(&params).expect("well formed");
+    let call = world.call(Action::RestoreDatabase);
+    let checked = world.control.check_restore_point(&call, &request).await;
+    checked.expect("the log leads there");
+    let restored = world.control.restore_database(&call, &request);
+    let restored = restored.expect("the log leads there").instance_id;
+    world.run_tasks().await;
+    let mut conn = connect(&world, &restored).await;
+    let tables: Vec<String> = conn.query("SHOW TABLES").await.expect("listed");
+    assert_eq!(tables, ["since"]);
+}
+
 /// Asks for a restore to a time; what the refusal says if there is one.
 fn restore_to(world: &World, id: &InstanceId, time: Timestamp) -> Result<InstanceId, String> {
     let time = format_time(time);
@@ -351,6 +435,13 @@ async fn a_point_in_time_needs_a_set_before_it_and_the_log_since() {
     assert!(refusal(second).contains("EnableBinlogBackup"));
     enable_log(&world, &id);
     assert!(refusal(second).contains("was not archived"));
+    // It is told what there is.
+    let set = backups_of(&world, &id).remove(0);
+    let early = refusal(second - Duration::from_secs(3600));
+    assert!(
+        early.contains(&format!("The oldest one, {},", set.backup_id)),
+        "{early}"
+    );
     assert!(refusal(second - Duration::from_secs(3600)).contains("No backup set"));
     world.parts.archive_logs().await.expect("the store works");
     let figures = world.parts.log_archives.figures();
@@ -639,7 +730,11 @@ async fn a_damaged_set_restores_to_nothing_and_says_why() {
             .store
             .read(|reader| reader.task_page(&filter, 0, 1));
         let task = tasks.expect("the store works").1.remove(0);
-        assert_eq!(task.message.as_deref(), Some("The backup set is damaged."));
+        let message = task.message.expect("it says why");
+        assert!(
+            message.starts_with("The backup set is damaged: "),
+            "{message}"
+        );
         let cause = task.cause.expect("the operator is told more");
         assert!(cause.contains("dump.sql.zst"), "{cause}");
         // The client can still see why.

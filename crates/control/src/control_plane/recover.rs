@@ -1,7 +1,7 @@
 //! An instance whose data is lost is brought back: what is decided before the task begins.
 
 use jiff::Timestamp;
-use openpeta_engine::Manifest;
+use openpeta_engine::{LogAfter, Manifest};
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{BackupSet, Instance, Node, NodeState, Reader, Writer};
 use openpeta_tasks::{NewTask, Tasks};
@@ -127,9 +127,7 @@ impl Parts {
                 None => self.base_set(reader, id, &name, order.log)?,
             }
             .ok_or_else(|| no_set(&name, order.log))?;
-            if order.log != ReplayedLog::Nothing {
-                self.require_log(&set, &manifest)?;
-            }
+            self.require_log(&set, &manifest, order.log)?;
             databases.push(RecoveredDatabase {
                 db_name: name,
                 backup_id: set.backup_id,
@@ -186,20 +184,37 @@ impl Parts {
 
     /// Whether the archived log goes on from a set.
     pub(crate) fn log_goes_on(&self, manifest: &Manifest) -> bool {
-        let Ok(node) = NodeId::parse(&manifest.binlog.node) else {
-            return false;
-        };
-        let archive = self.log_archive(&node);
-        let goes_on = self.engine.archive_goes_on_from(&archive, &manifest.binlog);
-        goes_on.unwrap_or_default() && manifest.table_without_moment().is_none()
+        self.log_after(manifest) == LogAfter::GoesOn && manifest.table_without_moment().is_none()
     }
 
-    fn require_log(&self, set: &BackupSet, manifest: &Manifest) -> Result<(), ControlError> {
-        if self.log_goes_on(manifest) {
-            return Ok(());
-        }
+    fn log_after(&self, manifest: &Manifest) -> LogAfter {
+        let Ok(node) = NodeId::parse(&manifest.binlog.node) else {
+            return LogAfter::Gap;
+        };
+        let archive = self.log_archive(&node);
+        let after = self.engine.archive_after(&archive, &manifest.binlog);
+        after.unwrap_or(LogAfter::Gap)
+    }
+
+    /// Refuses a recovery for want of the log that it is to apply. One that ends before the set has nothing
+    /// to add to it: that is its end, but no later time.
+    fn require_log(
+        &self,
+        set: &BackupSet,
+        manifest: &Manifest,
+        log: ReplayedLog,
+    ) -> Result<(), ControlError> {
+        let after = self.log_after(manifest);
+        let has_moment = manifest.table_without_moment().is_none();
+        let what = match (log, after) {
+            (ReplayedLog::Nothing, _) => return Ok(()),
+            (_, LogAfter::GoesOn) if has_moment => return Ok(()),
+            (ReplayedLog::Everything, LogAfter::EndsBefore) => return Ok(()),
+            (ReplayedLog::Before(_), LogAfter::EndsBefore) => "ends before",
+            _ => "does not go on from",
+        };
         let detail = format!(
-            "The archived binary log does not go on from backup set {}.",
+            "The archived binary log {what} backup set {}.",
             set.backup_id
         );
         Err(ApiError::no_backup().with_detail(&detail).into())

@@ -72,7 +72,13 @@ async fn what_is_not_available_yet_is_refused() {
     assert_refused(world.parts.store.write(|writer| {
         let to = "/nowhere/export".into();
         let now = jiff::Timestamp::now();
-        let begun = world.parts.begin_export(writer, &id, shop, to, now)?;
+        let begun = world.parts.begin_export(
+            writer,
+            &id,
+            shop,
+            (to, openpeta_types::ExportForm::default()),
+            now,
+        )?;
         Ok::<_, ControlError>(begun.0)
     }));
 

@@ -12,7 +12,7 @@ use openpeta_engine::ImportOptions;
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{Instance, Writer};
 use openpeta_tasks::{NewTask, Tasks, Workflow};
-use openpeta_types::{DbName, InstanceId, ObjectStatus, TaskId};
+use openpeta_types::{DbName, ExportForm, InstanceId, ObjectStatus, TaskId};
 
 use crate::ControlError;
 use crate::authorize::{require_active_database, require_unlocked};
@@ -128,7 +128,7 @@ impl Parts {
         writer: &Writer<'_>,
         id: &InstanceId,
         db_name: DbName,
-        to: PathBuf,
+        (to, form): (PathBuf, ExportForm),
         now: Timestamp,
     ) -> Result<(TaskId, Instance), ControlError> {
         let instance = usable(writer, id, &db_name, "an export")?;
@@ -142,6 +142,7 @@ impl Parts {
                 instance_id: id.clone(),
                 db_name,
                 to,
+                form,
                 ordered_at: now,
             },
             trace: None,
@@ -166,7 +167,8 @@ fn enqueue<W: Workflow<Params = ImportDatabaseParams>>(
     Ok(Tasks::enqueue(writer, &task)?)
 }
 
-fn usable(
+/// The instance, if it and the database can be moved from or to.
+pub(crate) fn usable(
     writer: &Writer<'_>,
     id: &InstanceId,
     db_name: &DbName,

@@ -74,7 +74,7 @@ impl Workflow for CreateDatabaseBackup {
         };
         let backup_id = task.params().backup_id;
         if let Some(why) = taken.full_since {
-            writer.make_backup_set_full(backup_id, &why)?;
+            writer.make_backup_set_full(backup_id, taken.method, &why)?;
         }
         Ok(writer.finish_backup_set(backup_id, BackupStatus::Success, &outcome)?)
     }
@@ -110,9 +110,12 @@ pub(super) struct Taken {
     /// Which key it is encrypted with.
     #[serde(default)]
     key_id: Option<String>,
-    /// Why it is a full set in the place of an incremental one.
+    /// Why it is a full set in the place of an incremental one, or text in the place of files.
     #[serde(default)]
     full_since: Option<String>,
+    /// How it was taken, if that is another way than was asked for.
+    #[serde(default)]
+    method: Option<BackupMethod>,
 }
 
 #[async_trait]
@@ -133,7 +136,12 @@ impl Step<CreateDatabaseBackup> for TakeSet {
         task: &TaskContext<'_, CreateDatabaseBackup>,
     ) -> Result<Taken, StepError> {
         let (taken, full_since) = take(&workflow.0, task).await?;
+        let method = match &taken.manifest.physical {
+            Some(_) => BackupMethod::Physical,
+            None => BackupMethod::Logical,
+        };
         Ok(Taken {
+            method: Some(method).filter(|method| *method != task.params().method),
             bytes: taken.bytes,
             manifest_sha256: taken.manifest_sha256,
             key_id: taken.manifest.encryption.map(|it| it.key_id),
@@ -254,7 +262,7 @@ async fn take(
         };
         meter.tell(task, (done, total), &doing);
     };
-    let (mut base_id, mut full_since) = (*base_id, None);
+    let (mut method, mut base_id, mut full_since) = (*method, *base_id, None);
     for attempt in 1.. {
         let instance = instance(parts, instance_id)?;
         if instance.status == ObjectStatus::Delete {
@@ -284,10 +292,19 @@ async fn take(
             Ok(taken) => {
                 let why = base_id.map(|base_id| why_full(parts, base_id, taken.bytes));
                 let Some(why) = why.transpose()?.flatten() else {
+                    parts.mark_set(&node).await;
                     return Ok((taken, full_since));
                 };
                 tracing::info!(instance = %instance_id, backup = %backup_id, why, "a full backup is taken in the place of an incremental one");
                 (base_id, full_since) = (None, Some(why));
+            }
+            Err(EngineError::UnsupportedEngine { table, engine }) => {
+                // Text can have any table, and a database that is not backed up has none.
+                let why = format!(
+                    "Table {table} has the engine {engine}, whose files cannot be copied: it is a logical backup."
+                );
+                tracing::info!(instance = %instance_id, backup = %backup_id, why, "a logical backup is taken in the place of a physical one");
+                (method, base_id, full_since) = (BackupMethod::Logical, None, Some(why));
             }
             Err(EngineError::SchemaChanged { object }) if attempt < ATTEMPTS => {
                 tracing::info!(instance = %instance_id, backup = %backup_id, object, "a definition changed during a backup; it begins anew");

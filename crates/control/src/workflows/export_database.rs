@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use openpeta_engine::{BackupSource, EngineError, Manifest};
 use openpeta_store::{Task, TaskStep, Writer};
 use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, undoable};
-use openpeta_types::{DbName, InstanceId};
+use openpeta_types::{DbName, ExportForm, InstanceId};
 use serde::{Deserialize, Serialize};
 
 use super::loading::RETRY;
@@ -29,6 +29,9 @@ pub(crate) struct ExportDatabaseParams {
     pub(crate) db_name: DbName,
     /// The directory that is made.
     pub(crate) to: PathBuf,
+    /// In what form.
+    #[serde(default)]
+    pub(crate) form: ExportForm,
     pub(crate) ordered_at: Timestamp,
 }
 
@@ -96,7 +99,13 @@ impl Step<ExportDatabase> for WriteExport {
             let node = node_of(parts, &params.instance_id)?;
             let taken = parts
                 .engine
-                .export_database(&node, &params.db_name, &params.to, &source, &progress)
+                .export_database(
+                    &node,
+                    &params.db_name,
+                    (&params.to, params.form),
+                    &source,
+                    &progress,
+                )
                 .await;
             match taken {
                 Ok(taken) => return Ok(taken.manifest_sha256),

@@ -38,7 +38,9 @@ pub(crate) mod switch_net_type;
 mod tests;
 pub(crate) mod verify_backup;
 
+use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use openpeta_engine::{EngineError, NodeSql};
@@ -207,8 +209,9 @@ fn engine_error(error: EngineError) -> StepError {
             );
             StepError::permanent(message, error)
         }
-        EngineError::DamagedLog { .. } => {
-            StepError::permanent("The archived binary log is damaged.", error)
+        EngineError::DamagedLog { ref path, .. } => {
+            let message = format!("The archived binary log is damaged: {}.", file_name(path));
+            StepError::permanent(message, error)
         }
         EngineError::LogGap { .. } => {
             StepError::permanent("The archived binary log is not complete.", error)
@@ -221,7 +224,10 @@ fn engine_error(error: EngineError) -> StepError {
             let message = format!("The binary log could not be applied: {what}.");
             StepError::permanent(message, error)
         }
-        EngineError::DamagedSet { .. } => StepError::permanent("The backup set is damaged.", error),
+        EngineError::DamagedSet { ref path, .. } => {
+            let message = format!("The backup set is damaged: {}.", file_name(path));
+            StepError::permanent(message, error)
+        }
         EngineError::RestoreDiffers { ref what } => {
             let message = format!("What was restored differs from the backup set in {what}.");
             StepError::permanent(message, error)
@@ -245,6 +251,11 @@ fn engine_error(error: EngineError) -> StepError {
         | EngineError::InternalAccount { .. } => StepError::permanent(FAILED_INSIDE, error),
         _ => StepError::transient(error),
     }
+}
+
+/// The file that is at fault: whoever may not see where it lies may know which one it is.
+fn file_name(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 /// Whether a write failed for want of room, which no retry within seconds brings back.

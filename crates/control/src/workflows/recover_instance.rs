@@ -2,11 +2,12 @@
 //! sets, compared with them before anybody may call it recovered. Id, endpoints, accounts, sizes
 //! and lock stay as they are in the store. Clients are out until all is done.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use openpeta_engine::{ReplayRange, ReplayUntil};
+use openpeta_engine::{LogAfter, ReplayRange, ReplayUntil};
 use openpeta_store::{Instance, NewEvent, Node, NodeState, Writer};
 use openpeta_tasks::{
     RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, forward, undoable,
@@ -67,6 +68,20 @@ pub(crate) fn sets_of(params: &openpeta_types::Secret) -> Vec<BackupId> {
         .collect()
 }
 
+impl Parts {
+    /// Whether the archived log ends before a set, so that it had nothing to add.
+    fn is_log_older(&self, set: &SetSource<'_>) -> bool {
+        let Ok(manifest) = set.manifest(self) else {
+            return false;
+        };
+        NodeId::parse(&manifest.binlog.node).is_ok_and(|node| {
+            let archive = self.log_archive(&node);
+            let after = self.engine.archive_after(&archive, &manifest.binlog);
+            after.is_ok_and(|after| after == LogAfter::EndsBefore)
+        })
+    }
+}
+
 /// Whether a task recovers an instance.
 pub(crate) fn is_recovery(task: &openpeta_store::Task) -> bool {
     task.workflow == RecoverInstance::NAME
@@ -107,7 +122,18 @@ impl Workflow for RecoverInstance {
         }
         writer.delete_node(&params.lost_node)?;
         writer.set_instance_status(id, ObjectStatus::Active)?;
-        let text = format!("{id} is ACTIVE again: it was recovered from its backups");
+        let mut text = format!("{id} is ACTIVE again: it was recovered from its backups");
+        if params.log != ReplayedLog::Nothing {
+            for set in params.sets() {
+                if self.0.is_log_older(&set) {
+                    let _ = write!(
+                        text,
+                        "; the archived binary log ends before backup set {}",
+                        set.backup_id
+                    );
+                }
+            }
+        }
         writer.note_event(&NewEvent::new(now, EventKind::NodeRecovered, text).of(Some(id)));
         self.0.publish_after_commit(writer, id);
         let parts = Arc::clone(&self.0);
@@ -326,6 +352,10 @@ async fn replay(
     let (engine, node) = (&parts.engine, &task.params().node_id);
     // What was interrupted may have applied anything.
     if engine.is_replay_begun(node).map_err(engine_error)? {
+        for set in task.params().sets() {
+            let ended = engine.end_replay(node, set.db_name).await;
+            ended.map_err(engine_error)?;
+        }
         load(parts, task).await?;
         compare(parts, task).await?;
     }
@@ -333,8 +363,17 @@ async fn replay(
         let manifest = set.manifest(parts)?;
         let source = NodeId::parse(&manifest.binlog.node)
             .map_err(|error| StepError::permanent("The backup set is damaged.", error))?;
+        // Something may have been lost since the order.
+        parts.fetch_log(&source).await;
+        let archive = parts.log_archive(&source);
+        let after = engine.archive_after(&archive, &manifest.binlog);
+        if after.map_err(engine_error)? == LogAfter::EndsBefore {
+            // The set has all of it, and more.
+            tracing::warn!(%node, database = %set.db_name, backup = %set.backup_id, "the archived binary log ends before the backup set");
+            continue;
+        }
         let range = ReplayRange {
-            archive: &parts.log_archive(&source),
+            archive: &archive,
             from: &manifest.binlog,
             until: ReplayUntil::Second(until),
         };

@@ -163,6 +163,8 @@ async fn replay(
     let manifest = set.manifest(parts)?;
     // What was interrupted may have applied anything.
     if engine.is_replay_begun(node).map_err(engine_error)? {
+        let ended = engine.end_replay(node, &params.db_name).await;
+        ended.map_err(engine_error)?;
         loading::load::<RestoreDatabase>(parts, task).await?;
         loading::compare::<RestoreDatabase>(parts, task, &manifest).await?;
     }

@@ -9,25 +9,23 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use openpeta_types::DbName;
 
 use super::checksum::{Checksum, RowHasher};
 use super::columns;
+use super::layout::{self, Layout, PART_BYTES};
 use super::manifest::{BackupSource, BinlogPosition, Manifest, PLAIN, SequenceEntry, TableEntry};
-use super::schema::{self, Program, Schema, Table, definition_of_table};
+use super::moment::{Moment, changed, check_unchanged, fix_moment};
+use super::schema::{Program, Schema, Table};
 use super::session::{Session, bytes};
 use super::views::{self, View};
 use super::writer::DumpWriter;
 use super::{Progress, definer, entries};
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::quote;
 
 /// A statement that inserts ends when it is this long.
 const STATEMENT_BYTES: usize = 1 << 20;
-
-/// How often the schema is read again when it changed while the moment was fixed.
-const SCHEMA_ATTEMPTS: u32 = 5;
 
 /// Tables that are read before it is looked whether they are still the same ones. Until then
 /// their definition cannot be changed, so it must not take long.
@@ -35,25 +33,23 @@ pub(super) const BATCH_TABLES: usize = 200;
 /// The same for the time that it takes.
 pub(super) const BATCH_TIME: Duration = Duration::from_secs(2);
 
-/// MariaDB's codes for a table that is not what it was when the transaction began.
-const CHANGED: [u16; 3] = [
-    1146, // no such table
-    1412, // its definition changed
-    1054, // no such column
-];
-
 /// Under which settings the statements of a dump mean what they should.
 const SETTINGS: &str = "SET NAMES utf8mb4;\n\
     SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', \
     time_zone='+00:00', foreign_key_checks=0, unique_checks=0, check_constraint_checks=0, \
     innodb_strict_mode=0, autocommit=0;\n";
 
-/// Takes `database` down into `writer`; returns the manifest without the file's figures.
+/// Rows of tables with history come with the times at which they were the right ones.
+const KEEP_HISTORY: &str = "SET SESSION system_versioning_insert_history=1;\n";
+/// Rows get their times as usual.
+const MAKE_HISTORY: &str = "SET SESSION system_versioning_insert_history=0;\n";
+
+/// Takes `database` down into `writer`; returns the manifest without the files' figures.
 pub(super) async fn take_down(
     session: &mut Session,
     database: &DbName,
     source: &BackupSource,
-    writer: &mut DumpWriter,
+    (writer, layout): (&mut DumpWriter, &Layout),
     progress: Progress<'_>,
 ) -> Result<Manifest> {
     let (schema, moment) = fix_moment(session, database).await?;
@@ -62,6 +58,7 @@ pub(super) async fn take_down(
         database,
         schema: &schema,
         writer,
+        layout,
         progress,
         bytes_read: 0,
         total: schema.tables.values().map(|table| table.bytes).sum(),
@@ -69,18 +66,23 @@ pub(super) async fn take_down(
     dump.head(source, &moment).await?;
     let tables = dump.tables().await?;
     let sequences = dump.sequences().await?;
+    if schema.has_programs()
+        && let Some(files) = layout.files()
+    {
+        dump.file(files.of_programs()).await?;
+    }
     dump.views().await?;
     dump.programs(&schema.routines).await?;
     dump.programs(&schema.triggers).await?;
     dump.programs(&schema.events).await?;
-    dump.writer.write("-- End of the dump\n").await?;
-    Ok(Manifest {
+    let manifest = Manifest {
         format: PLAIN,
         source: source.clone(),
         server_version: moment.server_version,
         taken_at: moment.at,
         binlog: moment.binlog,
         dump: Default::default(),
+        files: Vec::new(),
         encryption: None,
         physical: None,
         database: schema.database.clone(),
@@ -90,106 +92,10 @@ pub(super) async fn take_down(
         routines: entries::programs(&schema.routines),
         triggers: entries::programs(&schema.triggers),
         events: entries::events(&schema.events),
-        invalid_views: schema.invalid_views,
-    })
-}
-
-/// The moment whose content is taken.
-pub(super) struct Moment {
-    pub(super) at: Timestamp,
-    pub(super) server_version: String,
-    pub(super) binlog: BinlogPosition,
-}
-
-/// Begins the transaction at a moment at which the schema is the one returned.
-async fn fix_moment(session: &mut Session, database: &DbName) -> Result<(Schema, Moment)> {
-    let mut before = Schema::read(session, database).await?;
-    let mut changed = String::new();
-    for _ in 0..SCHEMA_ATTEMPTS {
-        let moment = begin(session).await?;
-        let after = Schema::read(session, database).await?;
-        release(session).await?;
-        match before.difference(&after) {
-            None => return Ok((after, moment)),
-            Some(object) => changed = object,
-        }
-        session.run("end a transaction", b"ROLLBACK").await?;
-        before = after;
-    }
-    Err(EngineError::SchemaChanged { object: changed })
-}
-
-/// Begins a transaction that sees this moment to its end.
-pub(super) async fn begin(session: &mut Session) -> Result<Moment> {
-    let begin = b"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-    let level = b"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-    session.run("begin a transaction", level).await?;
-    session.run("begin a transaction", begin).await?;
-    let moment = moment(session).await?;
-    // Reading definitions must not keep others from changing them from here on.
-    session.run("set a savepoint", b"SAVEPOINT moment").await?;
-    Ok(moment)
-}
-
-/// Makes sure that tables which were read are those that the schema was read of, then lets go of
-/// them.
-pub(super) async fn check_unchanged(
-    session: &mut Session,
-    database: &DbName,
-    schema: &Schema,
-    names: &[&str],
-) -> Result<()> {
-    let ids = schema::table_ids(session, database).await?;
-    for &name in names {
-        let table = &schema.tables[name];
-        let create = schema::show_create(session, "TABLE", name)
-            .await
-            .map_err(|error| changed(error, name))?;
-        let same_ids = ids.get(name).map_or(&[][..], Vec::as_slice) == table.ids;
-        if !same_ids || definition_of_table(&create) != definition_of_table(&table.create) {
-            return Err(EngineError::SchemaChanged {
-                object: format!("table {name}"),
-            });
-        }
-    }
-    release(session).await
-}
-
-/// Lets go of the definitions that were read since the savepoint.
-pub(super) async fn release(session: &mut Session) -> Result<()> {
-    let statement = b"ROLLBACK TO SAVEPOINT moment";
-    session.run("return to a savepoint", statement).await
-}
-
-async fn moment(session: &mut Session) -> Result<Moment> {
-    let query = "SHOW STATUS LIKE 'binlog_snapshot_%'";
-    let rows: Vec<(String, String)> = session.rows("read the binlog position", query).await?;
-    let mut file = String::new();
-    let mut position = 0;
-    for (name, value) in rows {
-        match name.to_ascii_lowercase().as_str() {
-            "binlog_snapshot_file" => file = value,
-            "binlog_snapshot_position" => position = value.parse().unwrap_or_default(),
-            _ => {}
-        }
-    }
-    let query = format!(
-        "SELECT VERSION(), CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED), \
-                COALESCE(BINLOG_GTID_POS({}, {position}), '')",
-        quote::string(&file)
-    );
-    let rows: Vec<(String, i64, String)> = session.rows("read the binlog position", &query).await?;
-    let (server_version, micros, gtid) = rows.into_iter().next().unwrap_or_default();
-    Ok(Moment {
-        at: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH),
-        server_version,
-        binlog: BinlogPosition {
-            node: String::new(),
-            file,
-            position,
-            gtid,
-        },
-    })
+        invalid_views: schema.invalid_views.clone(),
+    };
+    dump.end(&manifest).await?;
+    Ok(manifest)
 }
 
 /// A dump under way.
@@ -198,6 +104,7 @@ struct Dump<'a> {
     database: &'a DbName,
     schema: &'a Schema,
     writer: &'a mut DumpWriter,
+    layout: &'a Layout,
     progress: Progress<'a>,
     bytes_read: u64,
     total: u64,
@@ -212,6 +119,9 @@ impl Dump<'_> {
             ..
         } = &moment.binlog;
         let info = &self.schema.database;
+        if let Some(files) = self.layout.files() {
+            return self.writer.write(&files.create_database(info)).await;
+        }
         let text = format!(
             "-- OpenPeta backup {} of database {}, instance {}, format {PLAIN}\n\
              -- MariaDB {}; the content of {}; binary log {file}:{position}, GTID {gtid}\n\
@@ -229,21 +139,43 @@ impl Dump<'_> {
         self.writer.write(&text).await
     }
 
+    /// Writes what stands behind everything else.
+    async fn end(&mut self, manifest: &Manifest) -> Result<()> {
+        if let Some(files) = self.layout.files() {
+            self.writer.next_plain_file("metadata").await?;
+            return self.writer.write(&files.metadata(manifest)).await;
+        }
+        if let Layout::Export = self.layout {
+            self.writer.write(&layout::remark(manifest)).await?;
+        }
+        self.writer.write("-- End of the dump\n").await
+    }
+
+    /// Goes on in another file, which stands for itself.
+    async fn file(&mut self, name: String) -> Result<()> {
+        self.writer.next_file(&name).await?;
+        self.writer.write(SETTINGS).await
+    }
+
     /// Writes definitions and rows of all tables.
     async fn tables(&mut self) -> Result<BTreeMap<String, TableEntry>> {
-        // A table may take its defaults from a sequence.
-        for (name, create) in &self.schema.sequences {
+        // A table may take its defaults from a sequence. Files are read in another order.
+        let sequences = &self.schema.sequences;
+        for (name, create) in sequences.iter().filter(|_| self.layout.files().is_none()) {
             self.definition(&format!("sequence {name}"), create.as_bytes())
                 .await?;
         }
         let mut entries = BTreeMap::new();
         let mut batch = Vec::new();
         let mut begun = Instant::now();
-        for (name, table) in &self.schema.tables {
+        for (number, (name, table)) in self.schema.tables.iter().enumerate() {
+            if let Some(files) = self.layout.files() {
+                self.file(files.of_table(name, number)).await?;
+            }
             self.definition(&format!("table {name}"), table.create.as_bytes())
                 .await?;
             let checksum = self
-                .rows(name, table)
+                .rows((name, number), table)
                 .await
                 .map_err(|error| changed(error, name))?;
             entries.insert(name.clone(), entries::table(table, checksum));
@@ -259,7 +191,7 @@ impl Dump<'_> {
     }
 
     /// Writes the rows of a table.
-    async fn rows(&mut self, name: &str, table: &Table) -> Result<Checksum> {
+    async fn rows(&mut self, (name, number): (&str, usize), table: &Table) -> Result<Checksum> {
         let mut checksum = Checksum::default();
         if table.columns.is_empty() {
             return Ok(checksum);
@@ -269,15 +201,31 @@ impl Dump<'_> {
             quote::identifier(name),
             columns::names(&table.columns)
         );
-        if table.has_history {
-            let set = "SET SESSION system_versioning_insert_history=1;\n";
-            self.writer.write(set).await?;
+        let (head, end) = match table.has_history {
+            true => (KEEP_HISTORY, MAKE_HISTORY),
+            false => ("", ""),
+        };
+        let (files, mut parts) = (self.layout.files(), 0);
+        if files.is_none() {
+            self.writer.write(head).await?;
         }
         let query = columns::select(&table.columns, &table.from);
         let mut rows = self.session.stream("read rows", query).await?;
         let mut hasher = RowHasher::default();
         let mut statement = 0;
         while let Some(row) = rows.next().await? {
+            if statement == 0
+                && let Some(files) = files
+                && (parts == 0 || self.writer.file_bytes() >= PART_BYTES)
+            {
+                if parts > 0 {
+                    self.writer.write(&format!("COMMIT;\n{end}")).await?;
+                }
+                let next = files.of_rows(name, number, parts);
+                self.writer.next_file(&next).await?;
+                self.writer.write(&format!("{SETTINGS}{head}")).await?;
+                parts += 1;
+            }
             let out = &mut self.writer.buffer;
             let before = out.len();
             let separator = if statement == 0 { &insert } else { ",\n" };
@@ -305,10 +253,8 @@ impl Dump<'_> {
         if statement > 0 {
             self.writer.write(";\n").await?;
         }
-        self.writer.write("COMMIT;\n").await?;
-        if table.has_history {
-            let set = "SET SESSION system_versioning_insert_history=0;\n";
-            self.writer.write(set).await?;
+        if files.is_none() || parts > 0 {
+            self.writer.write(&format!("COMMIT;\n{end}")).await?;
         }
         Ok(checksum)
     }
@@ -316,8 +262,12 @@ impl Dump<'_> {
     /// Writes where sequences stand: after the rows, so that no value in them comes again.
     async fn sequences(&mut self) -> Result<BTreeMap<String, SequenceEntry>> {
         let mut entries = BTreeMap::new();
-        for (name, create) in &self.schema.sequences {
+        for (number, (name, create)) in self.schema.sequences.iter().enumerate() {
             let entry = entries::sequence(self.session, name, create).await?;
+            if let Some(files) = self.layout.files() {
+                self.file(files.of_sequence(name, number)).await?;
+                self.definition(name, create.as_bytes()).await?;
+            }
             let statement = format!(
                 "DO SETVAL({}, {}, 0, {});\n",
                 quote::identifier(name),
@@ -415,6 +365,12 @@ impl Dump<'_> {
     /// Writes a statement of somebody else's making, which may have anything in it.
     async fn definition(&mut self, what: &str, statement: &[u8]) -> Result<()> {
         let out = &mut self.writer.buffer;
+        if self.layout.files().is_some() {
+            layout::write_statement(statement, out);
+            out.extend_from_slice(end_of(statement));
+            out.extend_from_slice(b";\n");
+            return self.writer.flush_if_full().await;
+        }
         // A comment ends with its line.
         let what = what.replace(char::is_control, " ");
         out.extend_from_slice(format!("-- {what}\n").as_bytes());
@@ -424,18 +380,24 @@ impl Dump<'_> {
             out.extend_from_slice(format!("DELIMITER {mark}\n").as_bytes());
         }
         out.extend_from_slice(statement);
-        // So may end the statement itself; then its end stands on a line of its own.
-        let last_line = statement.rsplit(|byte| *byte == b'\n').next();
-        let last_line = last_line.unwrap_or_default();
-        if contains(last_line, b"--") || last_line.contains(&b'#') {
-            out.push(b'\n');
-        }
+        out.extend_from_slice(end_of(statement));
         out.extend_from_slice(mark.as_bytes());
         out.push(b'\n');
         if has_own {
             out.extend_from_slice(b"DELIMITER ;\n");
         }
         self.writer.flush_if_full().await
+    }
+}
+
+/// What stands between a statement and its delimiter: a comment ends with its line, and then the
+/// delimiter stands on a line of its own.
+fn end_of(statement: &[u8]) -> &'static [u8] {
+    let last_line = statement.rsplit(|byte| *byte == b'\n').next();
+    let last_line = last_line.unwrap_or_default();
+    match contains(last_line, b"--") || last_line.contains(&b'#') {
+        true => b"\n",
+        false => b"",
     }
 }
 
@@ -466,16 +428,6 @@ fn delimiter(statement: &[u8]) -> String {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
-}
-
-/// An error that says that a table changed is told as such.
-pub(super) fn changed(error: EngineError, table: &str) -> EngineError {
-    match error.server_code() {
-        Some(code) if CHANGED.contains(&code) => EngineError::SchemaChanged {
-            object: format!("table {table}"),
-        },
-        _ => error,
-    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub(super) const PLAIN_FILES: u32 = 3;
 /// The form of those that are.
 pub(super) const SEALED_FILES: u32 = 4;
 
+/// The form of exports in several files: no reader of sets knows how to load them.
+pub(super) const PARTS: u32 = 5;
+
 /// Everything about a backup set but the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -38,8 +41,11 @@ pub struct Manifest {
     pub taken_at: Timestamp,
     /// Where the node's binary log was at that moment.
     pub binlog: BinlogPosition,
-    /// The file with the data.
+    /// The file with the data. Of an export in several files it has no name, and the length of all of them.
     pub dump: DumpFile,
+    /// The files, if there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<DumpFile>,
     /// How that file is encrypted, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
@@ -131,6 +137,7 @@ impl Manifest {
             key_id: key.id.to_string(),
         });
         self.format = match (&self.physical, &self.encryption) {
+            (None, None) if !self.files.is_empty() => PARTS,
             (None, None) => PLAIN,
             (None, Some(_)) => SEALED,
             (Some(_), None) => PLAIN_FILES,
@@ -168,7 +175,7 @@ impl Manifest {
         let malformed = |error: serde_json::Error| damaged(error.to_string());
         let Form { format } = serde_json::from_slice(text).map_err(malformed)?;
         match format {
-            PLAIN | PLAIN_FILES => serde_json::from_slice(text).map_err(malformed),
+            PLAIN | PLAIN_FILES | PARTS => serde_json::from_slice(text).map_err(malformed),
             SEALED | SEALED_FILES => {
                 let outside: Outside = serde_json::from_slice(text).map_err(malformed)?;
                 let sealed = BASE64_STANDARD.decode(&outside.manifest);

@@ -12,9 +12,12 @@ mod decrypt;
 mod definer;
 mod dump;
 mod entries;
+mod export;
 mod found;
+mod layout;
 mod load;
 mod manifest;
+mod moment;
 mod pace;
 mod physical;
 mod schema;
@@ -26,7 +29,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-use openpeta_types::{DbName, NodeId};
+use openpeta_types::{DbName, ExportForm, NodeId};
 use tokio::sync::watch;
 
 pub use self::set_dir::MANIFEST;
@@ -38,17 +41,18 @@ pub use manifest::{
 pub use physical::Base;
 
 pub(crate) use self::columns::{Column, check_query, names, select};
+use self::export::{Output, Place};
+pub(crate) use self::layout::REMARK;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::physical::LOAD_ATTEMPT;
 pub(crate) use self::schema::Schema;
 pub(crate) use self::session::{MAX_PACKET, Session, bytes};
 pub(crate) use self::set_dir::read_set;
 pub(crate) use self::verify::checksum;
-use self::writer::DumpWriter;
 use crate::background::{self, in_background};
 use crate::engine::{Engine, blocking};
 use crate::error::Result;
-use crate::sealed::{self, BackupKeys};
+use crate::sealed::BackupKeys;
 
 /// The name of the file with the data.
 const DUMP: &str = "dump.sql.zst";
@@ -89,34 +93,8 @@ impl Engine {
         progress: Progress<'_>,
     ) -> Result<TakenSet> {
         let keys = self.backup_keys().clone();
-        self.write_set(node, database, (set, keys), source, progress)
+        self.write_set(node, database, (set, keys), None, source, progress)
             .await
-    }
-
-    /// Writes a set that is somebody else's: in the clear, and nothing else knows of it.
-    ///
-    /// # Errors
-    /// As [`take_set`](Self::take_set).
-    pub async fn export_database(
-        &self,
-        node: &NodeId,
-        database: &DbName,
-        set: &Path,
-        source: &BackupSource,
-        progress: Progress<'_>,
-    ) -> Result<TakenSet> {
-        let keys = BackupKeys::default();
-        self.write_set(node, database, (set, keys), source, progress)
-            .await
-    }
-
-    /// Removes what an export has written; the directory above stays.
-    ///
-    /// # Errors
-    /// A file error.
-    pub async fn discard_export(&self, set: &Path) -> Result<()> {
-        let set = set.to_owned();
-        blocking(move || set_dir::remove_set(&set)).await
     }
 
     async fn write_set(
@@ -124,13 +102,18 @@ impl Engine {
         node: &NodeId,
         database: &DbName,
         (set, keys): (&Path, BackupKeys),
+        form: Option<ExportForm>,
         source: &BackupSource,
         progress: Progress<'_>,
     ) -> Result<TakenSet> {
         let directory = set.to_owned();
         let directory = blocking(move || set_dir::begin(&directory)).await?;
+        let place = Place {
+            output: Output::Dir(directory, keys.clone()),
+            form,
+        };
         let mut manifest = self
-            .take_down(node, database, (directory, keys.clone()), source, progress)
+            .take_down(node, database, place, source, progress)
             .await?;
         manifest.binlog.node = node.to_string();
         manifest.encrypt(&keys);
@@ -146,20 +129,16 @@ impl Engine {
         .await
     }
 
-    /// Writes the data of a set into a directory, with little regard for who waits for it: clients
+    /// Writes the data of a set or export, with little regard for who waits for it: clients
     /// go first.
     async fn take_down(
         &self,
         node: &NodeId,
         database: &DbName,
-        (directory, keys): (PathBuf, BackupKeys),
+        place: Place,
         source: &BackupSource,
         progress: Progress<'_>,
     ) -> Result<Manifest> {
-        let name = match keys.current() {
-            None => DUMP.to_owned(),
-            Some(_) => format!("{DUMP}.{}", sealed::ENDING),
-        };
         let (sender, mut told) = watch::channel((0, 0, String::new()));
         let tell = move |done: u64, total: u64, what: &str| {
             sender.send_replace((done, total, what.to_owned()));
@@ -169,12 +148,12 @@ impl Engine {
         let (database, source) = (database.clone(), source.clone());
         let work = background::future_in_background(move || async move {
             let mut session = engine.session(&node, &database).await?;
-            let mut writer = DumpWriter::create(&directory, name, pace.begin(), keys)?;
-            let manifest =
-                dump::take_down(&mut session, &database, &source, &mut writer, &tell).await?;
+            let (mut writer, layout) = place.open(&database, pace.begin())?;
+            let target = (&mut writer, &layout);
+            let manifest = dump::take_down(&mut session, &database, &source, target, &tell).await?;
             session.close().await;
-            let dump = writer.finish().await?;
-            Ok(Manifest { dump, ..manifest })
+            let files = writer.finish_files().await?;
+            Ok(export::with_files(manifest, files))
         });
         let mut work = std::pin::pin!(work);
         loop {
@@ -240,6 +219,7 @@ impl Engine {
         manifest: &Manifest,
         progress: Progress<'_>,
     ) -> Result<()> {
+        set_dir::require_one_file(set, manifest)?;
         if manifest.physical.is_none() {
             return self
                 .load_text(node, database, set, manifest, progress)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two looks at what others want of the machine.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Threads that a backup keeps busy at full speed: the server's connection, who reads, who compresses.
 const OWN_THREADS: f64 = 3.0;
@@ -53,7 +53,13 @@ impl Pace {
 
     /// One more backup begins.
     pub(crate) fn begin(self: Arc<Self>) -> Paced {
-        self.lock().running += 1;
+        let mut state = self.lock();
+        if state.running == 0 {
+            // What was found out for an earlier one is of no more use.
+            (state.share, state.looked) = (Share::default(), None);
+        }
+        state.running += 1;
+        drop(state);
         Paced {
             pace: self,
             since: Instant::now(),
@@ -86,11 +92,14 @@ impl Pace {
         let mut state = self.lock();
         let is_early = |looked: Instant| now.saturating_duration_since(looked) < BETWEEN_LOOKS;
         if !state.looked.is_some_and(is_early) {
-            state.looked = Some(now);
+            let is_first = state.looked.replace(now).is_none();
             // Who looks is at work, and so are the threads that it works with, however long they rested.
             let own = OWN_THREADS * f64::from(state.running);
             let load = load().map_or(0.0, |load| load.without(own));
-            state.share = state.share.after(load);
+            state.share = match is_first {
+                true => Share::at_first(load),
+                false => state.share.after(load),
+            };
         }
         state.share.rest(worked, time_at(floor, bytes))
     }
@@ -126,7 +135,7 @@ fn time_at(rate: NonZeroU64, bytes: usize) -> Duration {
 
 /// The share of its time in which a backup works. It falls quickly while others have to wait for
 /// processors or disks, and grows again slowly when there is room.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 struct Share(f64);
 
 impl Default for Share {
@@ -142,12 +151,24 @@ impl Share {
     /// From so many on there is too little for them.
     const FULL: f64 = 1.0;
 
+    /// With what a backup begins when the first look finds so many threads of others for each
+    /// processor: it does not have to be felt before it gives way.
+    fn at_first(load: f64) -> Self {
+        Self(if load >= Self::FULL {
+            0.1
+        } else if load > Self::ROOM {
+            0.4
+        } else {
+            1.0
+        })
+    }
+
     /// What it is after a look that found so many threads of others for each processor.
     fn after(self, load: f64) -> Self {
         let share = if load >= Self::FULL {
-            self.0 * 0.7
+            self.0 * 0.6
         } else if load <= Self::ROOM {
-            self.0 + 0.1
+            self.0 + 0.05
         } else {
             self.0
         };
@@ -233,6 +254,22 @@ mod tests {
 
     fn many_after(share: Share, load: f64) -> Share {
         (0..100).fold(share, |share, _| share.after(load))
+    }
+
+    #[test]
+    fn a_backup_of_a_busy_machine_gives_way_from_its_begin() {
+        assert_eq!(Share::at_first(0.0), Share(1.0));
+        assert!(Share::at_first(0.8) < Share::at_first(0.5));
+        assert!(Share::at_first(Share::FULL) < Share::at_first(0.8));
+        // The one before does not count.
+        let pace = Arc::new(Pace::new(None, NonZeroU64::new(1)));
+        let first = Arc::clone(&pace).begin();
+        pace.lock().share = Share(0.3);
+        let second = Arc::clone(&pace).begin();
+        assert_eq!(pace.lock().share, Share(0.3), "both are under way");
+        drop((first, second));
+        let _third = Arc::clone(&pace).begin();
+        assert_eq!(pace.lock().share, Share(1.0));
     }
 
     proptest! {

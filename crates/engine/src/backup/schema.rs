@@ -114,6 +114,12 @@ impl Schema {
         })
     }
 
+    /// Whether there is anything that is made when all rows are there.
+    pub(crate) fn has_programs(&self) -> bool {
+        let programs = [&self.routines, &self.triggers, &self.events];
+        !self.views.is_empty() || programs.iter().any(|programs| !programs.is_empty())
+    }
+
     /// An object in which another reading differs, in words.
     pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         if self.database != other.database {

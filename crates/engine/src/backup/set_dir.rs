@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 
-use super::manifest::{BinlogPosition, Manifest};
+use super::manifest::{BinlogPosition, DumpFile, Manifest};
 use crate::error::{AtPath, EngineError, Result};
 use crate::sealed::BackupKeys;
 use crate::template::{remove, sync_dir};
@@ -116,6 +116,17 @@ pub(super) fn read_manifest(set: &Path, sha256: &str, keys: &BackupKeys) -> Resu
     Manifest::from_file(&text, keys, &set.join(MANIFEST))
 }
 
+/// Makes sure that it is not an export in several files, which is imported and not restored.
+pub(super) fn require_one_file(set: &Path, manifest: &Manifest) -> Result<()> {
+    match manifest.files.is_empty() {
+        true => Ok(()),
+        false => Err(EngineError::DamagedSet {
+            path: set.to_owned(),
+            what: "is an export in several files, and no set".to_owned(),
+        }),
+    }
+}
+
 /// The manifest of a set that nothing is known of, after a check of its data against it.
 ///
 /// # Errors
@@ -167,7 +178,17 @@ fn read_file(set: &Path, sha256: &str) -> Result<Vec<u8>> {
 /// # Errors
 /// [`EngineError::DamagedSet`] when one is not that of the manifest.
 pub(super) fn check_dump(set: &Path, manifest: &Manifest) -> Result<()> {
-    let path = set.join(&manifest.dump.name);
+    if manifest.files.is_empty() {
+        return check_file(set, &manifest.dump);
+    }
+    manifest
+        .files
+        .iter()
+        .try_for_each(|file| check_file(set, file))
+}
+
+fn check_file(set: &Path, expected: &DumpFile) -> Result<()> {
+    let path = set.join(&expected.name);
     let damaged = |what: String| EngineError::DamagedSet {
         path: path.clone(),
         what,
@@ -189,13 +210,13 @@ pub(super) fn check_dump(set: &Path, manifest: &Manifest) -> Result<()> {
         length += read as u64;
         digest.update(&chunk[..read]);
     }
-    if length != manifest.dump.bytes {
-        let expected = manifest.dump.bytes;
+    if length != expected.bytes {
+        let expected = expected.bytes;
         return Err(damaged(format!("has {length} bytes, not {expected}")));
     }
     let found = hex(digest);
-    if found != manifest.dump.sha256 {
-        let expected = &manifest.dump.sha256;
+    if found != expected.sha256 {
+        let expected = &expected.sha256;
         return Err(damaged(format!("has the SHA-256 {found}, not {expected}")));
     }
     Ok(())

@@ -63,11 +63,11 @@ struct Copied {
 /// Copies what the archive does not have yet of the log files in `source`.
 ///
 /// `is_first` asks for the unfinished copy to be made anew: what was not synced when the machine
-/// went down may be anything.
+/// went down may be anything. `is_marked` asks for a mark, however old the last one is.
 pub(super) fn archive(
     source: &Path,
     archive: &Path,
-    is_first: bool,
+    (is_first, is_marked): (bool, bool),
     keys: &BackupKeys,
 ) -> Result<ArchivedLog> {
     make_dir(archive)?;
@@ -115,7 +115,7 @@ pub(super) fn archive(
     }
     if let Some(end) = end {
         let until = Timestamp::now();
-        mark(archive, Mark { from, until, end })?;
+        mark(archive, Mark { from, until, end }, is_marked)?;
     }
     Ok(ArchivedLog {
         until: from,
@@ -154,6 +154,19 @@ pub(super) fn files_from(archive: &Path, first: u64) -> Result<Option<Vec<(u64, 
             .zip(&files)
             .all(|(expected, (number, _))| expected == *number);
     Ok(is_whole.then_some(files))
+}
+
+/// How far the newest copy goes; `None` without any. Of one that is compressed nobody knows, but it
+/// has all of its file.
+pub(super) fn end(archive: &Path) -> Result<Option<LogPosition>> {
+    let newest = copies(archive)?.into_iter().next_back();
+    Ok(newest.map(|(file, copy)| LogPosition {
+        file,
+        offset: match copy.is_finished {
+            true => u64::MAX,
+            false => copy.bytes,
+        },
+    }))
 }
 
 /// The same with what is known of each.
@@ -329,8 +342,9 @@ fn follow(path: &Path, archive: &Path, number: u64, had: u64) -> Result<u64> {
     Ok(had + copied)
 }
 
-/// Notes how far the log was seen, if it is further than before and some time after that.
-fn mark(archive: &Path, mark: Mark) -> Result<()> {
+/// Notes how far the log was seen, if it is further than before and some time after that; at once
+/// when the clock was put back, or `is_wanted`.
+fn mark(archive: &Path, mark: Mark, is_wanted: bool) -> Result<()> {
     let path = archive.join(MARKS);
     let opened = OpenOptions::new()
         .create(true)
@@ -345,7 +359,9 @@ fn mark(archive: &Path, mark: Mark) -> Result<()> {
     let mut tail = String::new();
     file.read_to_string(&mut tail).at("read", &path)?;
     let is_new = |last: &Mark| {
-        last.end != mark.end && mark.from.duration_since(last.until).abs() >= BETWEEN_MARKS
+        let since = mark.from.duration_since(last.until);
+        let is_due = since.is_negative() || since >= BETWEEN_MARKS;
+        is_wanted || (last.end != mark.end && is_due)
     };
     if tail
         .lines()

@@ -63,6 +63,20 @@ pub struct ReplayRange<'a> {
     pub until: ReplayUntil,
 }
 
+/// What an archive has from a position on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAfter {
+    /// All of the log, as far as it goes.
+    GoesOn,
+    /// Nothing: it ends before.
+    EndsBefore,
+    /// Not all of it.
+    Gap,
+}
+
+/// MariaDB's code for a database that does not exist.
+const NO_DATABASE: u16 = 1049;
+
 /// Where to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayUntil {
@@ -87,13 +101,31 @@ impl Engine {
         archive: &Path,
         is_first: bool,
     ) -> Result<ArchivedLog> {
+        self.archive_marked(node, archive, (is_first, false)).await
+    }
+
+    /// As [`archive_log`](Self::archive_log), and notes the time whenever it was noted last: a set was
+    /// taken, which has what was committed until then.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn mark_log(&self, node: &NodeId, archive: &Path) -> Result<ArchivedLog> {
+        self.archive_marked(node, archive, (false, true)).await
+    }
+
+    async fn archive_marked(
+        &self,
+        node: &NodeId,
+        archive: &Path,
+        (is_first, is_marked): (bool, bool),
+    ) -> Result<ArchivedLog> {
         let source = self.node_dir(node)?.join(LOGS);
         let archive = archive.to_owned();
         let keys = self.backup_keys().clone();
         let lock = self.archive_locks().lock(node).await;
         blocking(move || {
             let _lock = lock;
-            archive::archive(&source, &archive, is_first, &keys)
+            archive::archive(&source, &archive, (is_first, is_marked), &keys)
         })
         .await
     }
@@ -139,10 +171,7 @@ impl Engine {
     /// # Errors
     /// A file error.
     pub fn archive_goes_on_from(&self, archive: &Path, from: &BinlogPosition) -> Result<bool> {
-        let Some(begin) = position(from) else {
-            return Ok(false);
-        };
-        Ok(archive::files_from(archive, begin.file)?.is_some())
+        Ok(self.archive_after(archive, from)? == LogAfter::GoesOn)
     }
 
     /// Whether an archive has a transaction after a position.
@@ -211,7 +240,8 @@ impl Engine {
         progress: Progress<'_>,
     ) -> Result<Replayed> {
         let dir = self.node_dir(node)?.join(RELAY);
-        let logs = self.relay_logs(database, range, dir).await?;
+        self.end_replay(node, database).await?;
+        let logs = self.relay_logs(database, range, dir.clone()).await?;
         let replayed = Replayed {
             groups: logs.selected.groups,
             gtid: logs
@@ -223,9 +253,73 @@ impl Engine {
                 .join(","),
         };
         let mut session = self.session(node, database).await?;
-        replay::apply(&mut session, database, &logs, progress).await?;
+        replay::apply(&mut session, database, (&logs, &dir), progress).await?;
         session.close().await;
         Ok(replayed)
+    }
+
+    /// Ends what a replay left that was cut off. Its content may be anything; nothing changes it any
+    /// more from here on.
+    ///
+    /// # Errors
+    /// A file error, or one of the connection.
+    pub async fn end_replay(&self, node: &NodeId, database: &DbName) -> Result<()> {
+        let dir = self.node_dir(node)?.join(RELAY);
+        let mut session = match self.session(node, database).await {
+            // It may have been cut off while the database was dropped.
+            Err(error) if error.server_code() == Some(NO_DATABASE) => {
+                let mut sql = self.sql(node).await?;
+                sql.create_database(database).await?;
+                sql.close().await;
+                self.session(node, database).await?
+            }
+            session => session?,
+        };
+        replay::end_former(&mut session, &dir).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// How an archive goes on from a position.
+    ///
+    /// # Errors
+    /// A file error.
+    pub fn archive_after(&self, archive: &Path, from: &BinlogPosition) -> Result<LogAfter> {
+        let Some(begin) = position(from) else {
+            return Ok(LogAfter::Gap);
+        };
+        let Some(end) = archive::end(archive)? else {
+            return Ok(LogAfter::Gap);
+        };
+        if end < begin {
+            return Ok(LogAfter::EndsBefore);
+        }
+        Ok(match archive::files_from(archive, begin.file)? {
+            Some(_) => LogAfter::GoesOn,
+            None => LogAfter::Gap,
+        })
+    }
+
+    /// On which side of a second a position is, by what the archive notes of when the log was how long.
+    /// `None` when that does not tell.
+    ///
+    /// # Errors
+    /// A file error.
+    pub fn is_before_second(
+        &self,
+        archive: &Path,
+        at: &BinlogPosition,
+        time: Timestamp,
+    ) -> Result<Option<bool>> {
+        let Some(at) = position(at) else {
+            return Ok(None);
+        };
+        let second = until_second(archive, time)?;
+        if second.surely_before.is_some_and(|before| at <= before) {
+            return Ok(Some(true));
+        }
+        let is_after = second.surely_after.is_some_and(|after| at > after);
+        Ok(is_after.then_some(false))
     }
 
     async fn relay_logs(
@@ -275,16 +369,14 @@ fn until_second(archive: &Path, time: Timestamp) -> Result<UntilSecond> {
     let marks = archive::marks(archive)?;
     let second = time.as_second();
     let of_time = |at: Timestamp| at.as_second() >= second;
+    // A clock that was put back passes a second again: then the last time counts.
+    let before = marks.iter().rposition(|mark| !of_time(mark.until));
+    let since = before.map_or(0, |before| before + 1);
+    let after = marks[since..].iter().find(|mark| of_time(mark.from));
     Ok(UntilSecond {
         second: u32::try_from(second.max(0)).unwrap_or(u32::MAX),
-        surely_before: marks
-            .iter()
-            .rfind(|mark| !of_time(mark.until))
-            .map(|mark| mark.end),
-        surely_after: marks
-            .iter()
-            .find(|mark| of_time(mark.from))
-            .map(|mark| mark.end),
+        surely_before: before.map(|before| marks[before].end),
+        surely_after: after.map(|mark| mark.end),
     })
 }
 

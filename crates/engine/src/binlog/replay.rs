@@ -1,6 +1,9 @@
 //! Has a server apply relay logs that were made for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use mysql_async::Row;
@@ -10,7 +13,7 @@ use super::relay::RelayLogs;
 use super::select::EventState;
 use super::statement::Definer;
 use crate::backup::{Progress, Session};
-use crate::error::{EngineError, Result};
+use crate::error::{AtPath, EngineError, Result};
 use crate::quote;
 
 /// Between two looks at how far the server is.
@@ -19,14 +22,29 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Bytes of log that are read ahead for each thread: the server's own 128 KiB are a few transactions.
 const READ_AHEAD: u32 = 16 << 20;
 
+/// Names the accounts that were made for a while.
+const STAND_INS: &str = "stand-ins";
+
 /// Threads that apply transactions: more than there are processors, since they wait for disks.
 const MAX_THREADS: usize = 16;
 
-/// Applies relay logs, and leaves nothing that tells of it but the content.
+/// Ends what a replay that was cut off left: the server may still be applying its relay logs, whatever
+/// became of whoever wanted it, and would take those that are made now for its own and remove them.
+pub(super) async fn end_former(session: &mut Session, dir: &Path) -> Result<()> {
+    let action = "end a former replay";
+    session.run(action, b"SET SESSION sql_log_bin=0").await?;
+    session.run(action, b"STOP SLAVE").await?;
+    // They would keep the database from being dropped.
+    roll_back_prepared(session).await?;
+    session.run(action, b"RESET SLAVE ALL").await?;
+    drop_stand_ins(session, &dir.join(STAND_INS)).await
+}
+
+/// Applies the relay logs in a directory, and leaves nothing that tells of it but the content.
 pub(super) async fn apply(
     session: &mut Session,
     database: &DbName,
-    logs: &RelayLogs,
+    (logs, dir): (&RelayLogs, &Path),
     progress: Progress<'_>,
 ) -> Result<()> {
     // The node's own log begins with the content that it then has.
@@ -35,11 +53,12 @@ pub(super) async fn apply(
     let before = event_states(session, database).await?;
     if logs.selected.groups > 0 {
         start(session, database).await?;
-        let stand_ins = make_stand_ins(session, database, &logs.selected.definers).await?;
+        let noted = dir.join(STAND_INS);
+        make_stand_ins(session, database, &logs.selected.definers, &noted).await?;
         start_applying(session).await?;
         wait(session, logs, progress).await?;
         stop(session).await?;
-        drop_stand_ins(session, &stand_ins).await?;
+        drop_stand_ins(session, &noted).await?;
     }
     if !has_database(session, database).await? {
         return Err(EngineError::NotReplayed {
@@ -87,12 +106,14 @@ async fn start_applying(session: &mut Session) -> Result<()> {
 }
 
 /// Makes accounts that the node lacks and that objects run as, or will: the server looks at them
-/// when a view is made that calls a function. Nobody can log in as one. Returns those made.
+/// when a view is made that calls a function. Nobody can log in as one. They are noted in a file
+/// first, by which they are dropped whatever comes in between.
 async fn make_stand_ins(
     session: &mut Session,
     database: &DbName,
     definers: &BTreeSet<Definer>,
-) -> Result<Vec<String>> {
+    noted: &Path,
+) -> Result<()> {
     let action = "make accounts for a while";
     let database = quote::string(database.as_str());
     let present: Vec<String> = session
@@ -115,31 +136,46 @@ async fn make_stand_ins(
         .await?;
     let mut wanted: BTreeSet<Definer> = present.chain(definers.iter().cloned()).collect();
     wanted.retain(|definer| !accounts.contains(definer));
-    let mut made = Vec::new();
-    for (name, host) in wanted {
-        let (kind, account, lock) = match host.as_str() {
-            "" => ("ROLE", quote::identifier(&name), ""),
-            host => ("USER", quote::account(&name, host), " ACCOUNT LOCK"),
-        };
+    let stand_ins = wanted.iter().map(|(name, host)| match host.as_str() {
+        "" => ("ROLE", quote::identifier(name), ""),
+        host => ("USER", quote::account(name, host), " ACCOUNT LOCK"),
+    });
+    let stand_ins: Vec<_> = stand_ins.collect();
+    note_stand_ins(noted, &stand_ins)?;
+    for (kind, account, lock) in stand_ins {
         for statement in [
             format!("CREATE {kind} {account}{lock}"),
             format!("GRANT ALL ON *.* TO {account}"),
         ] {
             session.run(action, statement.as_bytes()).await?;
         }
-        made.push(format!("{kind} {account}"));
-    }
-    Ok(made)
-}
-
-async fn drop_stand_ins(session: &mut Session, accounts: &[String]) -> Result<()> {
-    for account in accounts {
-        let statement = format!("DROP {account}");
-        session
-            .run("drop accounts made for a while", statement.as_bytes())
-            .await?;
     }
     Ok(())
+}
+
+/// Writes the statements down that drop them: one behind the other, with a zero behind each, which
+/// no name has.
+fn note_stand_ins(noted: &Path, stand_ins: &[(&str, String, &str)]) -> Result<()> {
+    let drops = stand_ins.iter();
+    let drops = drops.map(|(kind, account, _)| format!("DROP {kind} IF EXISTS {account}\0"));
+    let written = File::create(noted).and_then(|mut file| {
+        file.write_all(drops.collect::<String>().as_bytes())?;
+        file.sync_all()
+    });
+    written.at("write", noted)
+}
+
+async fn drop_stand_ins(session: &mut Session, noted: &Path) -> Result<()> {
+    let drops = match fs::read_to_string(noted) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        read => read.at("read", noted)?,
+    };
+    for drop in drops.split_terminator('\0') {
+        session
+            .run("drop accounts made for a while", drop.as_bytes())
+            .await?;
+    }
+    fs::remove_file(noted).at("remove", noted)
 }
 
 /// Waits until the last transaction of each domain is applied.
@@ -211,12 +247,7 @@ impl Status {
 async fn stop(session: &mut Session) -> Result<()> {
     let action = "end applying a binary log";
     session.run(action, b"STOP SLAVE").await?;
-    let prepared: Vec<(i64, i64, i64, String)> =
-        session.rows(action, "XA RECOVER FORMAT='SQL'").await?;
-    for (.., id) in prepared {
-        let statement = format!("XA ROLLBACK {id}");
-        session.run(action, statement.as_bytes()).await?;
-    }
+    roll_back_prepared(session).await?;
     for statement in [
         "RESET SLAVE ALL",
         // Otherwise positions cannot be forgotten.
@@ -227,6 +258,17 @@ async fn stop(session: &mut Session) -> Result<()> {
                     GLOBAL innodb_flush_log_at_trx_commit=1, GLOBAL sync_binlog=1",
         "FLUSH ENGINE LOGS",
     ] {
+        session.run(action, statement.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn roll_back_prepared(session: &mut Session) -> Result<()> {
+    let action = "roll back what nobody ended";
+    let prepared: Vec<(i64, i64, i64, String)> =
+        session.rows(action, "XA RECOVER FORMAT='SQL'").await?;
+    for (.., id) in prepared {
+        let statement = format!("XA ROLLBACK {id}");
         session.run(action, statement.as_bytes()).await?;
     }
     Ok(())

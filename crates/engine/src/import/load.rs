@@ -16,7 +16,7 @@ use super::follow::SourcePosition;
 use super::judge::{self, Verdict};
 use super::source::{self, ImportSource};
 use super::splitter::{Piece, Quoting, Splitter};
-use crate::backup::{MAX_PACKET, Manifest, Progress, Session};
+use crate::backup::{MAX_PACKET, Manifest, Progress, REMARK, Session};
 use crate::error::{EngineError, Result};
 use crate::sealed::BackupKeys;
 
@@ -133,6 +133,7 @@ pub(super) async fn load(
         begun: None,
     };
     load.read_settings().await?;
+    let has_manifest = source.manifest.is_some();
     for file in source.files {
         load.file = file.name.clone();
         load.at = file.name.clone();
@@ -173,6 +174,14 @@ pub(super) async fn load(
             return Err(load.refused(0, b"", what));
         }
         load.loaded.position = frame.position.or(load.loaded.position);
+        match frame.manifest.filter(|_| !has_manifest) {
+            None => {}
+            Some(Ok(manifest)) => load.loaded.manifest = Some(manifest),
+            Some(Err(error)) => {
+                let what = format!("the manifest in the file cannot be read ({error})");
+                return Err(load.refused(0, b"", &what));
+            }
+        }
     }
     load.session.run("end a transaction", b"COMMIT").await?;
     load.loaded.bytes = read.load(Ordering::Relaxed);
@@ -186,6 +195,8 @@ struct Frame {
     begins: bool,
     ends: bool,
     position: Option<SourcePosition>,
+    /// What the tables are to hold, if the text has a manifest.
+    manifest: Option<serde_json::Result<Manifest>>,
 }
 
 impl Frame {
@@ -196,6 +207,9 @@ impl Frame {
         self.ends |= ENDS.iter().any(|word| remark.starts_with(word));
         if let Some(position) = SourcePosition::of_remark(remark) {
             self.position = Some(position);
+        }
+        if let Some(text) = remark.strip_prefix(REMARK.as_bytes()) {
+            self.manifest = Some(serde_json::from_slice(text));
         }
     }
 }

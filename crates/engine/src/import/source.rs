@@ -98,10 +98,17 @@ impl ImportSource {
             let name = entry.at("read", path)?.file_name();
             names.insert(name.to_string_lossy().into_owned());
         }
-        if names.contains(MANIFEST) {
-            return Self::set(path, &names);
+        if !names.contains(MANIFEST) {
+            return Self::mydumper(path, &names, database);
         }
-        Self::mydumper(path, &names, database)
+        if names.contains("metadata") {
+            // An export in several files: the manifest tells what is in them.
+            names.remove(MANIFEST);
+            let mut source = Self::mydumper(path, &names, database)?;
+            source.manifest = Some(path.join(MANIFEST));
+            return Ok(source);
+        }
+        Self::set(path, &names)
     }
 
     /// Whether there is a copy of a server's data files, as `mariadb-backup` makes it: a directory, or a
@@ -259,6 +266,9 @@ fn rows_in(metadata: &str, database: &str) -> BTreeMap<String, u64> {
         if line.starts_with('[') {
             let name = line.strip_prefix(&prefix);
             table = name.and_then(|name| name.strip_suffix("`]"));
+        } else if let Some(name) = line.strip_prefix("real_table_name=") {
+            // Files may be called otherwise.
+            table = table.and(Some(name));
         } else if let (Some(table), Some((key, value))) = (table, line.split_once('='))
             && key.trim().eq_ignore_ascii_case("rows")
             && let Ok(count) = value.trim().parse()

@@ -11,10 +11,11 @@ mod socket;
 mod transfer;
 mod watching;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use arguments::AdminArguments;
+use openpeta_control::admin::protocol::AdminCommand;
 pub use socket::ask;
 
 use self::command::Request;
@@ -26,6 +27,13 @@ use crate::table::View;
 
 /// The longest to wait for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Writes an export to standard output; what it was is told where errors are.
+fn export(data_dir: &Path, command: &AdminCommand) -> Result<(), Failure> {
+    let exported = socket::fetch(data_dir, command, &mut std::io::stdout().lock())?;
+    output::remark(&exported.to_string());
+    Ok(())
+}
 
 /// Sends an operator's command and prints the reply.
 ///
@@ -42,6 +50,9 @@ pub fn run(arguments: AdminArguments, data_dir: Option<PathBuf>) -> Result<(), F
         Request::Done(reply) => (reply, FIELDS),
         Request::Ask(command, form) => {
             let data_dir = profile::data_dir(data_dir)?;
+            if let AdminCommand::ExportStream { .. } = command {
+                return export(&data_dir, &command);
+            }
             (ask(&data_dir, &command, REPLY_TIMEOUT)?, form)
         }
     };

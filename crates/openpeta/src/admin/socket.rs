@@ -1,6 +1,6 @@
 //! One command, one reply: a JSON object a line each way over `DIR/admin.sock`.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,11 @@ pub fn ask(data_dir: &Path, command: &AdminCommand, patience: Duration) -> Resul
         connect(data_dir, &path).map_err(|error| no_connection(data_dir, &path, &error))?;
     let line = exchange(stream, command, patience)
         .map_err(|error| Failure::ConnectionLost(format!("{}: {error}", path.display())))?;
-    let reply = serde_json::from_str(&line).map_err(|error| {
+    read_reply(&line)
+}
+
+fn read_reply(line: &str) -> Result<Value, Failure> {
+    let reply = serde_json::from_str(line).map_err(|error| {
         Failure::local(
             "InvalidReply",
             format!(
@@ -44,17 +48,56 @@ pub fn ask(data_dir: &Path, command: &AdminCommand, patience: Duration) -> Resul
     }
 }
 
-fn exchange(
-    mut stream: UnixStream,
+/// Sends the command to export a database, and writes what comes to `output`; tells what it was.
+///
+/// # Errors
+/// As [`ask`]; [`Failure::ConnectionLost`] when not all of it came.
+pub(super) fn fetch(
+    data_dir: &Path,
     command: &AdminCommand,
-    patience: Duration,
-) -> io::Result<String> {
+    output: &mut impl Write,
+) -> Result<Value, Failure> {
+    let path = data_dir.join(SOCKET);
+    let lost = |error| Failure::ConnectionLost(format!("{}: {error}", path.display()));
+    let stream =
+        connect(data_dir, &path).map_err(|error| no_connection(data_dir, &path, &error))?;
+    let mut source = BufReader::new(stream.try_clone().map_err(lost)?);
+    send(&stream, command).map_err(lost)?;
+    let line = receive(&mut source).map_err(lost)?;
+    read_reply(&line)?;
+    let mut piece = Vec::new();
+    loop {
+        let mut length = [0; 4];
+        source.read_exact(&mut length).map_err(lost)?;
+        piece.resize(u32::from_be_bytes(length) as usize, 0);
+        source.read_exact(&mut piece).map_err(lost)?;
+        if piece.is_empty() {
+            break;
+        }
+        let written = output.write_all(&piece);
+        written.map_err(|error| Failure::local("NotWritten", error.to_string()))?;
+    }
+    let written = output.flush();
+    written.map_err(|error| Failure::local("NotWritten", error.to_string()))?;
+    let line = receive(&mut source).map_err(lost)?;
+    read_reply(&line)
+}
+
+fn exchange(stream: UnixStream, command: &AdminCommand, patience: Duration) -> io::Result<String> {
     stream.set_read_timeout(Some(patience))?;
+    send(&stream, command)?;
+    receive(&mut BufReader::new(stream))
+}
+
+fn send(mut stream: &UnixStream, command: &AdminCommand) -> io::Result<()> {
     let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');
-    stream.write_all(&line)?;
+    stream.write_all(&line)
+}
+
+fn receive(source: &mut impl BufRead) -> io::Result<String> {
     let mut reply = String::new();
-    BufReader::new(stream).read_line(&mut reply)?;
+    source.read_line(&mut reply)?;
     if reply.is_empty() {
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use openpeta_control::admin::protocol::AdminCommand;
-use openpeta_types::{AccountName, DbName, InstanceId, TaskId};
+use openpeta_types::{
+    AccountName, Compression, DbName, ExportForm, ExportLayout, InstanceId, TaskId,
+};
 
 use crate::admin::show::{FIELDS, Form};
 use crate::failure::Failure;
@@ -64,7 +67,7 @@ pub(super) enum Import {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Export {
-    /// Write a database as of one moment as SQL, with a manifest of rows and checksums: a task does it
+    /// Write a database as of one moment, with a manifest of rows and checksums: a task does it
     Start {
         /// The instance
         #[arg(long, value_parser = InstanceId::parse)]
@@ -75,6 +78,27 @@ pub(super) enum Export {
         /// A directory of the service's machine that does not exist yet
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
+        /// How it is laid out: as one text that a client loads, or as the files that mydumper writes and
+        /// myloader loads
+        #[arg(long, value_name = "LAYOUT", default_value = "sql", value_parser = layouts())]
+        layout: ExportLayout,
+        /// How the files are compressed; without it by Zstandard, those of mydumper by gzip, which every version
+        /// of it reads
+        #[arg(long, value_name = "METHOD", value_parser = compressions())]
+        compress: Option<Compression>,
+    },
+    /// Write a database as of one moment to standard output, as one text. It is whole if the command succeeds;
+    /// near its end the text tells the rows and checksum of each table, which an import compares
+    Stream {
+        /// The instance
+        #[arg(long, value_parser = InstanceId::parse)]
+        instance_id: InstanceId,
+        /// The database
+        #[arg(long, value_parser = DbName::parse)]
+        db_name: DbName,
+        /// How it is compressed
+        #[arg(long, value_name = "METHOD", default_value = "none", value_parser = compressions())]
+        compress: Compression,
     },
     /// Show how far an export is, and what came of it: tables, rows, checksums
     Show {
@@ -140,17 +164,50 @@ impl Export {
                 instance_id,
                 db_name,
                 to,
+                layout,
+                compress,
             } => (
                 AdminCommand::ExportStart {
                     instance_id,
                     db_name,
                     to: absolute("--to", to)?,
+                    form: ExportForm {
+                        layout,
+                        compression: compress.unwrap_or(match layout {
+                            ExportLayout::Sql => Compression::Zstd,
+                            ExportLayout::Mydumper => Compression::Gzip,
+                        }),
+                    },
+                },
+                FIELDS,
+            ),
+            Self::Stream {
+                instance_id,
+                db_name,
+                compress,
+            } => (
+                AdminCommand::ExportStream {
+                    instance_id,
+                    db_name,
+                    compression: compress,
                 },
                 FIELDS,
             ),
             Self::Show { task_id } => (AdminCommand::ImportShow { task_id }, SHOWN),
         })
     }
+}
+
+fn layouts() -> impl TypedValueParser<Value = ExportLayout> {
+    let names = ExportLayout::ALL.iter().map(|layout| layout.as_str());
+    let parse = |name: String| ExportLayout::parse(&name).ok_or("there is no such layout");
+    PossibleValuesParser::new(names).try_map(parse)
+}
+
+fn compressions() -> impl TypedValueParser<Value = Compression> {
+    let names = Compression::ALL.iter().map(|method| method.as_str());
+    let parse = |name: String| Compression::parse(&name).ok_or("there is no such method");
+    PossibleValuesParser::new(names).try_map(parse)
 }
 
 /// The service has another working directory.

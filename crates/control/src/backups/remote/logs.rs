@@ -267,9 +267,9 @@ impl RemoteLogs {
         // Pieces of a file that was finished since were left by an upload that was cut off.
         pieces.retain(|(piece, _)| piece.number > last_finished);
         if let Some(first) = pieces.iter().map(|(piece, _)| piece.number).min()
-            && !has_log(engine, archive, first)?
+            && let names = Piece::leading_on(&pieces, first)
+            && !has_as_much(engine, archive, first, &names)?
         {
-            let names = Piece::leading_on(&pieces, first);
             let mut paths = Vec::new();
             for name in &names {
                 let target = archive.join(name);
@@ -496,9 +496,14 @@ fn number(name: &str) -> Option<u64> {
     number.parse().ok()
 }
 
-fn has_log(engine: &Engine, archive: &Path, number: u64) -> Result<bool> {
+/// Whether the archive here has as much of a file as its pieces, which may be a copy from earlier.
+fn has_as_much(engine: &Engine, archive: &Path, number: u64, pieces: &[String]) -> Result<bool> {
+    let last = pieces.last().and_then(|name| Piece::parse(name));
+    let reach = last.map_or(0, |piece| piece.to);
     let copies = engine.log_copies(archive)?;
-    Ok(copies.iter().any(|copy| copy.number == number))
+    let has_it =
+        |copy: &LogCopy| copy.number == number && (copy.is_finished || copy.bytes >= reach);
+    Ok(copies.iter().any(has_it))
 }
 
 fn file_name(path: &Path) -> String {

@@ -285,8 +285,13 @@ async fn a_damaged_set_is_found_by_a_drill() {
     let proof = || sets(&world)[0].verification.clone().expect("it was tried");
     assert_eq!(
         proof().failure.as_deref(),
-        Some("The backup set is damaged.")
+        Some("The backup set is damaged: dump.sql.zst.")
     );
+    let shown = |world: &World| {
+        let item = listed(world, &id, &[]).backups.remove(0);
+        (item.verified_time.is_some(), item.verify_failure)
+    };
+    assert_eq!(shown(&world), (true, proof().failure), "tenants see it");
     let task = world.parts.store.read(|reader| reader.task(task));
     let task = task.expect("the store works").expect("it exists");
     assert_eq!(task.action, "VerifyDatabaseBackup");
@@ -308,6 +313,7 @@ async fn a_damaged_set_is_found_by_a_drill() {
     );
     world.run_tasks().await;
     assert_eq!(proof().failure, None);
+    assert_eq!(shown(&world), (true, None));
     let nodes = world.parts.store.read(|reader| reader.nodes());
     assert_eq!(nodes.expect("the store works").len(), 1);
 }

@@ -13,6 +13,7 @@ use crate::testing::{ADMIN_PASSWORD, connect};
 use crate::workflows::export_database::ExportDatabase;
 use crate::workflows::import_database::ImportDatabase;
 use crate::workflows::migrate_database::MigrateDatabase;
+use openpeta_types::ExportForm;
 
 const DUMP: &str = "CREATE TABLE orders (id INT PRIMARY KEY);\n\
     INSERT INTO orders VALUES (1),(2);\n\
@@ -254,7 +255,13 @@ impl Scenario for Exporting {
         let to = file(world, "export");
         let begun = parts.store.write(|writer| {
             let to = to.clone();
-            parts.begin_export(writer, &id, name.clone(), to, jiff::Timestamp::now())
+            parts.begin_export(
+                writer,
+                &id,
+                name.clone(),
+                (to, ExportForm::default()),
+                jiff::Timestamp::now(),
+            )
         });
         begun.expect("it is ACTIVE").0
     }

@@ -264,3 +264,46 @@ async fn what_was_archived_of_the_log_is_not_lost() {
     assert_eq!(task.status, TaskStatus::Succeeded, "{:?}", task.message);
     assert_eq!(rows(&world).await, 3);
 }
+
+/// The host was lost before the archive had what a set has: there is nothing to apply, and nothing is
+/// applied over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_ends_before_the_set_adds_nothing() {
+    let engine = TestEngine::new().await;
+    let world = world_with_instance(&engine).await;
+    let id = only_instance(&world);
+    enable_log(&world, &id);
+    run(&world, &id, "CREATE TABLE orders (id INT PRIMARY KEY)").await;
+    world.parts.archive_logs().await.expect("the store works");
+    let node = instance(&world).node_id.expect("it has a node");
+    let archive = world.parts.log_archive(&node);
+    // As a copy of the archive that was made at this time.
+    let aside = archive.with_extension("aside");
+    std::fs::rename(&archive, &aside).expect("it is there");
+    run(&world, &id, "INSERT INTO orders VALUES (1), (2), (3)").await;
+    create(&world, &id, "shop").expect("it is ACTIVE");
+    world.run_tasks().await;
+    lose_data(&world).await;
+    let early = recover(&world, ReplayedLog::Everything, &[]).expect_err("there is no log at all");
+    assert!(early.contains("does not go on from"), "{early}");
+    std::fs::rename(&aside, &archive).expect("it is there");
+    let now = ReplayedLog::Before(jiff::Timestamp::now());
+    let later = recover(&world, now, &[]).expect_err("nothing is known of that time");
+    assert!(later.contains("ends before backup set"), "{later}");
+    let task = recover(&world, ReplayedLog::Everything, &[]).expect("it has its end");
+    world.run_tasks().await;
+    let task = world.parts.store.read(|reader| reader.task(task));
+    let task = task.expect("the store works").expect("it exists");
+    assert_eq!(task.status, TaskStatus::Succeeded, "{:?}", task.message);
+    assert_eq!(rows(&world).await, 3);
+    let filter = openpeta_store::EventFilter {
+        instance_id: Some(id),
+        ..Default::default()
+    };
+    let events = world.parts.store.read(|reader| reader.events(&filter, 9));
+    let events = events.expect("the store works");
+    let said = events
+        .iter()
+        .any(|record| record.event.text.contains("ends before backup set"));
+    assert!(said, "{events:?}");
+}

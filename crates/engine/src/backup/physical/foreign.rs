@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::restore::{Attempt, CHUNK, QUEUE, check_room, option};
 use super::tool::{Tool, run, tail};
+use crate::backup::layout::Layout;
 use crate::backup::manifest::{BackupSource, Manifest};
 use crate::backup::writer::DumpWriter;
 use crate::backup::{DUMP, Pace, Progress, dump};
@@ -82,7 +83,8 @@ impl Engine {
         let keys = BackupKeys::default();
         let pace = Pace::unbounded().begin();
         let mut writer = DumpWriter::create(&dir, DUMP.to_owned(), pace, keys)?;
-        let taken = dump::take_down(&mut session, &database, &source, &mut writer, progress);
+        let target = (&mut writer, &Layout::Set);
+        let taken = dump::take_down(&mut session, &database, &source, target, progress);
         let manifest = taken.await?;
         session.close().await;
         let manifest = Manifest {

@@ -10,6 +10,7 @@ use openpeta_types::{DbName, NodeId, NodeSettings};
 
 use super::restore::{Attempt, option, settle};
 use super::tool::Tool;
+use crate::backup::layout::Layout;
 use crate::backup::manifest::BackupSource;
 use crate::backup::session::Session;
 use crate::backup::writer::DumpWriter;
@@ -58,8 +59,8 @@ impl Engine {
         let keys = BackupKeys::default();
         let mut writer =
             DumpWriter::create(&dir, DUMP.to_owned(), Pace::unbounded().begin(), keys)?;
-        let manifest =
-            dump::take_down(&mut session, database, &source, &mut writer, progress).await?;
+        let target = (&mut writer, &Layout::Set);
+        let manifest = dump::take_down(&mut session, database, &source, target, progress).await?;
         session.close().await;
         let manifest = crate::backup::Manifest {
             dump: writer.finish().await?,

@@ -282,6 +282,7 @@ fn manifest(
         taken_at: truth.moment.at,
         binlog: truth.moment.binlog,
         dump,
+        files: Vec::new(),
         encryption: None,
         physical: Some(physical),
         views: entries::views(&schema, database),

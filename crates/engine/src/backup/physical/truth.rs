@@ -10,10 +10,9 @@ use tokio::sync::mpsc;
 
 use super::relay::{Held, Stage};
 use crate::backup::checksum::Checksum;
-use crate::backup::dump::{
-    BATCH_TABLES, BATCH_TIME, Moment, begin, changed, check_unchanged, release,
-};
+use crate::backup::dump::{BATCH_TABLES, BATCH_TIME};
 use crate::backup::manifest::{SequenceEntry, TableEntry};
+use crate::backup::moment::{Moment, begin, changed, check_unchanged, release};
 use crate::backup::schema::{Schema, Table};
 use crate::backup::session::{LOCK_WAIT_SECONDS, Session};
 use crate::backup::{Progress, entries, verify};

@@ -76,6 +76,21 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
                     "Number of nodes at the time of the backup.",
                 ),
                 FieldSpec::text("BackupNodeClass", "Node class at the time of the backup."),
+                FieldSpec::text(
+                    "Note",
+                    "Extension: why it is another kind of set than was asked for, if it is.",
+                )
+                .optional(),
+                FieldSpec::time(
+                    "VerifiedTime",
+                    "Extension: when it was restored for proof last, if it was.",
+                )
+                .optional(),
+                FieldSpec::text(
+                    "VerifyFailure",
+                    "Extension: what that found to be wrong, if anything.",
+                )
+                .optional(),
             ],
             "Backup sets on the page.",
         ),
@@ -216,6 +231,12 @@ pub struct BackupItem {
     pub node_number: u32,
     /// The spec of these nodes.
     pub node_class: NodeSpec,
+    /// Why it is another kind of set than was asked for.
+    pub note: Option<String>,
+    /// When it was restored for proof last.
+    pub verified_time: Option<Timestamp>,
+    /// What was wrong then.
+    pub verify_failure: Option<String>,
 }
 
 impl ApiResponse for DescribeDatabaseBackupResponse {
@@ -242,6 +263,13 @@ impl ApiResponse for DescribeDatabaseBackupResponse {
             writer.integer("BackupSize", bytes(item.size));
             writer.integer("BackupNodeNumber", item.node_number.into());
             writer.text("BackupNodeClass", item.node_class.as_str());
+            if let Some(note) = &item.note {
+                writer.text("Note", note);
+            }
+            writer.optional_time("VerifiedTime", item.verified_time);
+            if let Some(failure) = &item.verify_failure {
+                writer.text("VerifyFailure", failure);
+            }
         });
     }
 }
