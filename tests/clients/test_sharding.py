@@ -228,3 +228,4 @@ def test_an_instance_of_two_nodes_goes_without_a_trace(world):
     api.delete(identifier)
     assert not [node for node in world.service.admin("node", "list") if node["instance_id"] == identifier]
     assert len(pids - set(world.service.node_pids())) >= 2
+    assert not (world.service.data_dir / "coordinator" / identifier).exists()

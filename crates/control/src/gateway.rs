@@ -50,6 +50,9 @@ pub trait Gateway: Send + Sync + 'static {
     /// Closes the instance's sessions and admits no more.
     fn withdraw(&self, instance: &InstanceId);
 
+    /// The instance is gone, its nodes and all: nothing of it is kept.
+    fn forget(&self, _instance: &InstanceId) {}
+
     /// Listens for an instance at an address; does nothing if it already does.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod bank;
 mod common;
 mod distributed;
 mod documented;
+mod ended;
 mod locks;
 mod lost;
 mod moving;

@@ -38,6 +38,43 @@ async fn what_is_not_distributed_is_as_on_one_server() {
     long(&mut pair.ours).await;
 }
 
+/// Nothing of an instance that is gone stays in memory or on disk, though a client keeps its connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_is_forgotten_leaves_nothing() {
+    let world = World::new().await;
+    let mut conn = world.client().await;
+    for statement in [
+        "CREATE TABLE orders (id INT PRIMARY KEY) DISTRIBUTE BY HASH(id)",
+        "INSERT INTO orders VALUES (1), (2), (3)",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    // It writes down decisions by a thread of its own.
+    let logs = || {
+        let threads = std::fs::read_dir("/proc/self/task").expect("threads");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(entry.ok()?.path().join("comm")).ok()
+        };
+        threads
+            .filter_map(name)
+            .filter(|name| name.trim() == "xa-log")
+            .count()
+    };
+    let id = &world.route.instance_id;
+    let lives = world.config.directory.join(id.as_str());
+    assert!(logs() > 0 && lives.exists() && world.coordinator_socket().exists());
+    world.coordinators().forget(id).expect("forgotten");
+    assert!(!lives.exists() && !world.coordinator_socket().exists());
+    assert!(conn.query_drop("SELECT 1").await.is_err());
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while logs() > 0 {
+        assert!(std::time::Instant::now() < end, "it is still in memory");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // What is not there is forgotten too.
+    world.coordinators().forget(id).expect("forgotten");
+}
+
 async fn prepared(ours: &mut Conn, plain: &mut Conn) {
     for conn in [ours, plain] {
         let rows: Vec<(i32, String)> = conn

@@ -83,6 +83,16 @@ impl Coordination {
         let _ = std::fs::remove_file(self.directory.join(format!("{instance}.sock")));
     }
 
+    /// Keeps nothing of an instance whose nodes are gone.
+    pub(crate) fn forget(&self, instance: &InstanceId) {
+        self.withdraw(instance);
+        if let Some(coordinators) = self.coordinators.get()
+            && let Err(error) = coordinators.forget(instance)
+        {
+            tracing::warn!(%instance, error = &error as &dyn std::error::Error, "files of an instance that is gone are left");
+        }
+    }
+
     /// Takes the sockets back from a process that did not take over in the end.
     ///
     /// # Errors

@@ -50,6 +50,10 @@ impl openpeta_control::Gateway for GatewayAdapter {
         self.coordination.withdraw(instance);
     }
 
+    fn forget(&self, instance: &InstanceId) {
+        self.coordination.forget(instance);
+    }
+
     fn prepare_coordinator(&self, access: NodeAccess) -> Result<(), String> {
         let opened = self.coordination.open(access);
         opened.map_err(|error| match std::error::Error::source(&error) {

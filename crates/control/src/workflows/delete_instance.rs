@@ -141,6 +141,7 @@ impl<W: DeletesInstance> Step<W> for DestroyNodes {
                 .await
                 .map_err(engine_error)?;
         }
+        parts.gateway.forget(W::instance_id(task.params()));
         Ok(())
     }
 }

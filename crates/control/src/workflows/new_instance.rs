@@ -80,7 +80,10 @@ pub(super) fn remove(
     // opened its endpoints.
     let endpoints = writer.endpoints_of(instance_id)?;
     let (gateway_parts, id) = (Arc::clone(parts), instance_id.clone());
-    writer.after_commit(move || gateway_parts.close(&id, &endpoints));
+    writer.after_commit(move || {
+        gateway_parts.close(&id, &endpoints);
+        gateway_parts.gateway.forget(&id);
+    });
     for node in params.nodes() {
         writer.delete_node(&node.node_id)?;
     }

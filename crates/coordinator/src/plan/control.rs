@@ -43,6 +43,37 @@ pub struct After {
     pub release: bool,
 }
 
+/// A session, or what it runs, is to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// Home's number of the session.
+    pub session: u32,
+    /// `QUERY`: only what it runs.
+    pub statement_alone: bool,
+}
+
+/// What a `KILL` is about, if it names the number of a session.
+#[must_use]
+pub fn kill(tokens: &Tokens<'_>) -> Option<Kill> {
+    let mut at = 1;
+    if matches!(tokens.word(at).as_str(), "HARD" | "SOFT") {
+        at += 1;
+    }
+    let what = tokens.word(at);
+    if matches!(what.as_str(), "CONNECTION" | "QUERY") {
+        at += 1;
+    }
+    let token = tokens.list.get(at)?;
+    if token.kind != TokenKind::Integer || tokens.list.len() != at + 1 {
+        return None;
+    }
+    let session = std::str::from_utf8(token.text).ok()?.parse().ok()?;
+    Some(Kill {
+        session,
+        statement_alone: what == "QUERY",
+    })
+}
+
 /// Verbs of statements before which a transaction is committed.
 const COMMITTING: [&str; 22] = [
     "ALTER",
@@ -335,6 +366,26 @@ mod tests {
             Some(Control::SetNext { read_only: None })
         );
         assert_eq!(of("SET x = 1"), None);
+    }
+
+    #[test]
+    fn what_is_killed() {
+        let of = |text: &str| {
+            let found = kill(&Tokens::of(text.as_bytes(), Dialect::new(101_119)))?;
+            Some((found.session, found.statement_alone))
+        };
+        assert_eq!(of("KILL 7"), Some((7, false)));
+        assert_eq!(of("kill hard connection 7"), Some((7, false)));
+        assert_eq!(of("/* x */ KILL SOFT QUERY 12"), Some((12, true)));
+        for text in [
+            "KILL QUERY ID 7",
+            "KILL USER alice",
+            "KILL 7 + 1",
+            "KILL @a",
+            "KILL",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub enum Plan {
     DefineAtHome,
     /// Rights that all nodes must know.
     Grant,
+    /// `KILL` of a session by its number.
+    Kill(control::Kill),
     /// `LOCK TABLES`.
     Lock(Box<lock::LockPlan>),
     /// `UNLOCK TABLES`.
@@ -100,6 +102,7 @@ impl Plan {
             Self::Home
             | Self::Control(_)
             | Self::DefineAtHome
+            | Self::Kill(_)
             | Self::Lock(_)
             | Self::Unlock
             | Self::ShowCreate(_)
@@ -150,6 +153,11 @@ fn decide(
         "LOCK" if lock::is_about_tables(tokens) => {
             let plan = lock::lock(tokens, catalogue, facts)?;
             return Ok(Plan::Lock(Box::new(plan)));
+        }
+        "KILL" => {
+            if let Some(kill) = control::kill(tokens) {
+                return Ok(Plan::Kill(kill));
+            }
         }
         "UNLOCK" if lock::is_about_tables(tokens) => return Ok(Plan::Unlock),
         "PREPARE" | "EXECUTE" => {

@@ -29,6 +29,7 @@ pub use tables::{Column, Index, Owned, Placement, Table, Tables};
 pub(super) use words::is_builtin;
 
 use super::Facts;
+use super::text::Tokens;
 use crate::Refusal;
 use crate::catalogue::{Catalogue, Distribution, Indirect, Named};
 use crate::topology::Topology;
@@ -189,9 +190,13 @@ pub fn plan_over(statement: &[u8], tables: &Tables, facts: &Facts) -> Result<Rea
     let text = Text::read(statement, facts.dialect).filter(|text| text.has_clear_names(facts.utf8));
     let Some(text) = text else {
         // What the server will make of it is not certain, but for the names that stand in it.
-        let fill = |(key, table): &(&plain::Key, &Table)| {
-            plain::fill(key, table, None, &plain::Wanted::everything())
+        let tokens = Tokens::of(statement, facts.dialect);
+        let lock = recipe::lock_in(|at, word| tokens.word(at) == word, tokens.list.len());
+        let wanted = match lock {
+            Some(clause) => plain::Wanted::locked(clause),
+            None => plain::Wanted::everything(),
         };
+        let fill = |(key, table): &(&plain::Key, &Table)| plain::fill(key, table, None, &wanted);
         let fills = hashed.iter().map(fill).collect();
         let recipe = Recipe {
             fills,
@@ -200,6 +205,7 @@ pub fn plan_over(statement: &[u8], tables: &Tables, facts: &Facts) -> Result<Rea
         return Ok(ReadPlan {
             recipes: vec![recipe],
             nodes,
+            locks: lock.is_some(),
             ..ReadPlan::default()
         });
     };

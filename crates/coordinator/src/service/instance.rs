@@ -14,7 +14,7 @@ use super::doubt::Doubt;
 use super::ids::Ids;
 use super::intents;
 use super::life::{self, Former, Life, LifeError};
-use super::{CoordinatorsConfig, Passages, TableLocks};
+use super::{CoordinatorsConfig, Passages, Sessions, TableLocks};
 use crate::Topology;
 use crate::catalogue::{self, Catalogue, LoadError};
 use crate::node::{NodeConnection, NodeError, NodeLogin};
@@ -43,6 +43,7 @@ pub struct Instance {
     definitions: Arc<RwLock<()>>,
     passages: Passages,
     locks: TableLocks,
+    sessions: Sessions,
     ids: Ids,
     doubt: Doubt,
     /// Definitions are to be brought to their end before anybody relies on the catalogue.
@@ -78,6 +79,7 @@ impl Instance {
             definitions: Arc::default(),
             passages: Passages::new(),
             locks: TableLocks::default(),
+            sessions: Sessions::default(),
             ids: Ids::default(),
             doubt: Doubt::new(),
             unfinished: AtomicBool::new(true),
@@ -173,6 +175,12 @@ impl Instance {
     #[must_use]
     pub fn locks(&self) -> &TableLocks {
         &self.locks
+    }
+
+    /// The sessions that are open here.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// The ids of `AUTO_INCREMENT` columns.

@@ -1,5 +1,6 @@
 //! The service: a listener for each instance that has several nodes.
 
+mod deadlock;
 mod doubt;
 mod hold;
 mod ids;
@@ -9,6 +10,7 @@ mod life;
 mod locks;
 mod passage;
 mod recovery;
+mod sessions;
 mod stand_still;
 
 use std::collections::HashMap;
@@ -16,7 +18,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use openpeta_types::route::InstanceRoute;
@@ -33,6 +35,7 @@ pub(crate) use intents::{connect, exists, fingerprint, finish, literal, others, 
 pub use life::{Life, LifeError};
 pub use locks::{Held, Mode, Owner, TableLocks};
 pub use passage::{Passage, Passages};
+pub use sessions::{Entry, Running, Sessions};
 pub use stand_still::StandStillError;
 
 use crate::session;
@@ -79,8 +82,9 @@ pub enum CoordinatorError {
 #[derive(Debug)]
 pub struct Coordinators {
     config: Arc<CoordinatorsConfig>,
-
     served: Mutex<HashMap<InstanceId, Served>>,
+    /// All that were served and may have sessions yet.
+    all: Mutex<Vec<Weak<Instance>>>,
 }
 
 /// An instance that is served.
@@ -90,12 +94,14 @@ struct Served {
     socket: PathBuf,
     listener: JoinHandle<()>,
     recovery: JoinHandle<()>,
+    deadlocks: JoinHandle<()>,
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
         self.listener.abort();
         self.recovery.abort();
+        self.deadlocks.abort();
     }
 }
 
@@ -110,6 +116,7 @@ impl Coordinators {
         Ok(Self {
             config: Arc::new(config),
             served: Mutex::default(),
+            all: Mutex::default(),
         })
     }
 
@@ -134,10 +141,15 @@ impl Coordinators {
         let listener = listen(&socket)?;
         let instance = match served.remove(id) {
             Some(found) => Arc::clone(&found.instance),
-            None => Arc::new(Instance::open(Arc::clone(&self.config), route)?),
+            None => {
+                let instance = Arc::new(Instance::open(Arc::clone(&self.config), route)?);
+                self.all().push(Arc::downgrade(&instance));
+                instance
+            }
         };
         instance.set_route(route);
         let recovery = tokio::spawn(recovery::look_after(Arc::clone(&instance)));
+        let deadlocks = tokio::spawn(deadlock::watch(Arc::clone(&instance)));
         let listener = tokio::spawn(accept(listener, Arc::clone(&instance)));
         served.insert(
             id.clone(),
@@ -146,6 +158,7 @@ impl Coordinators {
                 socket,
                 listener,
                 recovery,
+                deadlocks,
             },
         );
         Ok(())
@@ -156,6 +169,27 @@ impl Coordinators {
         if let Some(served) = self.lock().remove(id) {
             // Another process may have made it anew; it then has another inode, and is not ours.
             let _ = std::fs::remove_file(&served.socket);
+        }
+    }
+
+    /// An instance is gone, its nodes and all: its sessions end, and what was written down of its
+    /// transactions and definitions concerns nobody any more.
+    ///
+    /// # Errors
+    /// [`CoordinatorError::Io`] when its files cannot be removed.
+    pub fn forget(&self, id: &InstanceId) -> Result<(), CoordinatorError> {
+        if let Some(served) = self.lock().remove(id) {
+            let _ = std::fs::remove_file(&served.socket);
+        }
+        for instance in self.withdrawn(id) {
+            instance.sessions().end_all();
+        }
+        let lives = self.config.directory.join(id.as_str());
+        match std::fs::remove_dir_all(&lives) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(error("remove", &lives, source))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -238,6 +272,18 @@ impl Coordinators {
     fn get(&self, id: &InstanceId) -> Option<Arc<Instance>> {
         let served = self.lock();
         served.get(id).map(|served| Arc::clone(&served.instance))
+    }
+
+    /// All there is yet of an instance.
+    fn withdrawn(&self, id: &InstanceId) -> Vec<Arc<Instance>> {
+        let mut all = self.all();
+        all.retain(|instance| instance.strong_count() > 0);
+        let all = all.iter().filter_map(Weak::upgrade);
+        all.filter(|instance| instance.id() == id).collect()
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Weak<Instance>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceId, Served>> {

@@ -43,6 +43,7 @@ impl Session {
                     }
                 }
                 Some(0xFF) => {
+                    let first = self.told_instead(first);
                     self.client.send([&first[..]]).await?;
                     if let Ok(error) = ErrPacket::parse(&first)
                         && error.code != 0xFFFF
@@ -111,6 +112,7 @@ impl Session {
             let last = batch.pop().unwrap_or_default();
             self.client.send(batch.iter().map(Vec::as_slice)).await?;
             if last.first() == Some(&0xFF) {
+                let last = self.told_instead(last);
                 self.client.send([&last[..]]).await?;
                 copied.error = ErrPacket::parse(&last).ok();
                 return Ok(false);
@@ -134,6 +136,21 @@ impl Session {
             self.client.send([&payload[..]]).await?;
             return Ok(follows);
         }
+    }
+
+    /// An error, as it is to be told.
+    fn told_instead(&self, payload: Vec<u8>) -> Vec<u8> {
+        let Ok(error) = ErrPacket::parse(&payload) else {
+            return payload;
+        };
+        let code = error.code;
+        let told = self.nodes.running().told(error);
+        if told.code == code {
+            return payload;
+        }
+        let mut payload = Vec::new();
+        told.encode(&mut payload);
+        payload
     }
 
     /// The next payload from a node, as long as the client is there.

@@ -5,6 +5,7 @@
 //! kept away from both by the instance's own locks, for nobody gets to a node but through them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use openpeta_mysql_wire::ErrPacket;
 
@@ -92,7 +93,7 @@ impl Session {
         if wanted.is_empty() {
             return Ok(false);
         }
-        let held = self.instance.locks().hold(self.owner, wanted).await?;
+        let held = self.hold(wanted).await?;
         self.used.push(held);
         Ok(true)
     }
@@ -112,8 +113,18 @@ impl Session {
             }
         }
         let wanted = names.iter().map(|name| (name.clone(), Mode::Alone));
-        let held = self.instance.locks().hold(self.owner, wanted.collect());
-        Ok(held.await?)
+        self.hold(wanted.collect()).await
+    }
+
+    /// Holds tables, unless the client goes away or the statement is killed in the meantime.
+    pub(super) async fn hold(&mut self, wanted: Vec<(Name, Mode)>) -> Result<Held, Failure> {
+        let instance = Arc::clone(&self.instance);
+        let running = Arc::clone(self.nodes.running());
+        let wait = async {
+            let held = instance.locks().hold(self.owner, wanted);
+            Ok(running.unless_interrupted(held).await?)
+        };
+        self.client.attend(wait).await
     }
 
     /// Whether home itself keeps the session to tables that it has locked.
@@ -131,13 +142,7 @@ impl Session {
         // It lets go of those before, also when it fails.
         self.unlock().await?;
         let tables: BTreeMap<_, _> = plan.tables.iter().cloned().collect();
-        let owner = self.owner;
-        let instance = std::sync::Arc::clone(&self.instance);
-        let wait = async {
-            let held = instance.locks().hold(owner, plan.tables).await;
-            held.map_err(Failure::from)
-        };
-        let held = self.client.attend(wait).await?;
+        let held = self.hold(plan.tables).await?;
         let locked = Locked {
             tables,
             at_home: plan.at_home,

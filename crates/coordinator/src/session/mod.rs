@@ -6,6 +6,7 @@ mod copy;
 mod define;
 mod explain;
 mod failure;
+mod kill;
 mod lock;
 mod login;
 mod nodes;
@@ -22,8 +23,9 @@ mod write;
 use std::sync::Arc;
 
 use openpeta_mysql_wire::command::{
-    COM_CHANGE_USER, COM_INIT_DB, COM_QUERY, COM_QUIT, COM_RESET_CONNECTION, COM_STMT_BULK_EXECUTE,
-    COM_STMT_CLOSE, COM_STMT_EXECUTE, COM_STMT_PREPARE, COM_STMT_RESET, COM_STMT_SEND_LONG_DATA,
+    COM_CHANGE_USER, COM_INIT_DB, COM_PROCESS_KILL, COM_QUERY, COM_QUIT, COM_RESET_CONNECTION,
+    COM_STMT_BULK_EXECUTE, COM_STMT_CLOSE, COM_STMT_EXECUTE, COM_STMT_PREPARE, COM_STMT_RESET,
+    COM_STMT_SEND_LONG_DATA,
 };
 use openpeta_mysql_wire::{ChangeUser, ErrPacket, ReplyTracker};
 use tokio::net::UnixStream;
@@ -138,17 +140,24 @@ impl Session {
             if self.nodes.transaction().is_none() {
                 self.passage = None;
             }
+            let running = Arc::clone(self.nodes.running());
+            running.settle().await;
+            if running.is_ended() {
+                return Ok(());
+            }
             let packet = tokio::select! {
                 biased;
                 () = called(&mut self.passage) => {
                     self.make_way().await?;
                     continue;
                 }
+                () = running.ended() => return Ok(()),
                 packet = self.client.command() => packet,
             };
             let Ok(packet) = packet else {
                 return Ok(());
             };
+            running.begin().await;
             let command = packet.payload;
             let Some((&byte, rest)) = command.split_first() else {
                 self.relay(&command).await?;
@@ -173,6 +182,7 @@ impl Session {
                     let _ = self.nodes.home().send(&command).await;
                     return Ok(());
                 }
+                COM_PROCESS_KILL => self.process_kill(&command).await,
                 COM_CHANGE_USER | COM_RESET_CONNECTION => self.reset(&command).await,
                 COM_INIT_DB => {
                     self.stale = true;
@@ -201,6 +211,7 @@ impl Session {
         let Some(packet) = failure.packet() else {
             return Err(failure);
         };
+        let packet = self.nodes.running().told(packet);
         self.nodes.drain().await?;
         if let Failure::Branch { node, source } = &failure {
             tracing::warn!(node, %source, "a node of a session was lost");
@@ -210,6 +221,7 @@ impl Session {
             .nodes
             .transaction()
             .is_some_and(|it| it.broken || it.of_statement)
+            || is_rolled_back(packet.code)
         {
             self.nodes.roll_back().await?;
         }

@@ -7,7 +7,7 @@ use super::Failure;
 use super::transaction::Transaction;
 use super::variables::Variables;
 use crate::node::{NodeConnection, NodeLogin, Reply, kill};
-use crate::service::Instance;
+use crate::service::{Entry, Instance, Running};
 use crate::topology::Topology;
 
 /// A session's connections to nodes.
@@ -19,6 +19,7 @@ pub struct Nodes {
     login: Option<NodeLogin>,
     variables: Variables,
     transaction: Option<Transaction>,
+    entry: Entry,
 }
 
 /// A connection to a node that is not home.
@@ -38,6 +39,7 @@ impl Nodes {
         login: Option<NodeLogin>,
     ) -> Self {
         Self {
+            entry: instance.enter(home.thread_id()),
             instance,
             home,
             branches: BTreeMap::new(),
@@ -51,6 +53,12 @@ impl Nodes {
     #[must_use]
     pub fn instance(&self) -> &Arc<Instance> {
         &self.instance
+    }
+
+    /// What others may know of the session.
+    #[must_use]
+    pub fn running(&self) -> &Arc<Running> {
+        self.entry.running()
     }
 
     /// The session's connection to home.
@@ -99,10 +107,12 @@ impl Nodes {
     }
 
     pub(super) fn set_transaction(&mut self, transaction: Transaction) {
+        self.running().set_transaction(Some(transaction.id.number));
         self.transaction = Some(transaction);
     }
 
     pub(super) fn take_transaction(&mut self) -> Option<Transaction> {
+        self.running().set_transaction(None);
         self.transaction.take()
     }
 
@@ -250,6 +260,8 @@ impl Nodes {
                 variables: None,
                 busy: false,
             };
+            let thread = branch.connection.thread_id();
+            self.running().set_branch(node, Some(thread));
             self.branches.insert(node, branch);
         }
         let branch = self.branches.get_mut(&node).expect("opened above");
@@ -311,6 +323,7 @@ impl Nodes {
     pub(super) fn lose(&mut self, node: u16) {
         self.instance.doubt().look();
         self.branches.remove(&node);
+        self.running().set_branch(node, None);
         if let Some(transaction) = &mut self.transaction {
             transaction.broken |= transaction.nodes.contains_key(&node);
         }
@@ -318,10 +331,14 @@ impl Nodes {
 
     /// Lets go of all branches and of the transaction; what branches run is killed.
     pub(super) fn abandon(&mut self) {
-        if let Some(transaction) = self.transaction.take() {
+        if let Some(transaction) = self.take_transaction() {
             self.instance.life().end_transaction(&transaction.id);
         }
-        let mut running: Vec<(u16, u32)> = std::mem::take(&mut self.branches)
+        let branches = std::mem::take(&mut self.branches);
+        for node in branches.keys() {
+            self.running().set_branch(*node, None);
+        }
+        let mut running: Vec<(u16, u32)> = branches
             .into_iter()
             .filter(|(_, branch)| branch.busy || branch.connection.due() > 0)
             .map(|(node, branch)| (node, branch.connection.thread_id()))

@@ -7,6 +7,7 @@ use openpeta_mysql_wire::command::COM_STMT_CLOSE;
 use openpeta_mysql_wire::{ErrPacket, WireError};
 use openpeta_sql_route::{Dialect, Encoding, Lexer, TokenKind};
 
+use super::copy::Copied;
 use super::{Failure, Session};
 use crate::Refusal;
 use crate::gather;
@@ -95,7 +96,11 @@ impl Session {
             self.restore_last_insert_id(&text).await?;
             self.relay(command).await?;
             return match self.relayed_error {
-                Some(code) => self.after_error(code).await,
+                Some(code) => {
+                    let error = ErrPacket::new(code, b"HY000", "");
+                    let code = self.nodes.running().told(error).code;
+                    self.after_error(code).await
+                }
                 None => Ok(()),
             };
         }
@@ -157,7 +162,7 @@ impl Session {
                 gather::clean_up(&mut self.nodes, &gathered).await?;
                 self.nodes.rest();
                 self.stop_using();
-                copied.map(|_| ())
+                self.after_copied(copied?).await
             }
             Plan::Node {
                 node,
@@ -168,7 +173,10 @@ impl Session {
                 let done = self.read_prepared(node, text, parameters).await;
                 self.stop_using();
                 self.nodes.rest();
-                self.told(done).await.map(|_| ())
+                match self.told(done).await? {
+                    Some(copied) => self.after_copied(copied).await,
+                    None => Ok(()),
+                }
             }
             Plan::Home => {
                 self.begin_if_wanted().await?;
@@ -192,6 +200,7 @@ impl Session {
             | Plan::DefineAtHome
             | Plan::Lock(_)
             | Plan::Unlock
+            | Plan::Kill(_)
             | Plan::Grant => {
                 if matches!(plan, Plan::Node { .. }) {
                     let tokens = Tokens::of(&literal, self.facts.dialect);
@@ -215,7 +224,7 @@ impl Session {
         node: u16,
         text: &[u8],
         parameters: &[Parameter],
-    ) -> Result<(), Failure> {
+    ) -> Result<Copied, Failure> {
         let work = async {
             let connection = self.nodes.node(node).await?;
             let failed = |source| Failure::of_node(node, source);
@@ -225,9 +234,18 @@ impl Session {
             Ok(prepared.id)
         };
         let id = self.client.attend(work).await?;
-        self.copy_reply(node, false).await?;
+        let copied = self.copy_reply(node, false).await?;
         let closed = self.nodes.joined(node).close_statement(id).await;
-        closed.map_err(|source| Failure::of_node(node, source))
+        closed.map_err(|source| Failure::of_node(node, source))?;
+        Ok(copied)
+    }
+
+    /// A deadlock ends the whole transaction.
+    async fn after_copied(&mut self, copied: Copied) -> Result<(), Failure> {
+        match copied.error {
+            Some(error) => self.after_error(error.code).await,
+            None => Ok(()),
+        }
     }
 
     /// Tells the client of a failure; `None` if there was one.
@@ -238,6 +256,7 @@ impl Session {
                 let Some(packet) = failure.packet() else {
                     return Err(failure);
                 };
+                let packet = self.nodes.running().told(packet);
                 self.nodes.drain().await?;
                 if let Failure::Branch { node, .. } = &failure {
                     self.nodes.lose(*node);
@@ -245,6 +264,7 @@ impl Session {
                 if self.nodes.transaction().is_some_and(|it| it.broken) {
                     self.nodes.roll_back().await?;
                 }
+                self.after_error(packet.code).await?;
                 self.client.error(&packet).await?;
                 Ok(None)
             }

@@ -52,7 +52,7 @@ impl Session {
         let instance = Arc::clone(&self.instance);
         // It is looked at until the transaction ends, so it is not redefined.
         let wanted = vec![(table.clone(), Mode::Read)];
-        let held = instance.locks().hold(self.owner, wanted).await?;
+        let held = self.hold(wanted).await?;
         self.used.push(held);
         let topology = loop {
             let topology = instance.topology();

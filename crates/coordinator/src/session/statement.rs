@@ -56,7 +56,10 @@ impl Session {
 
     /// One statement. Tells whether it failed, with the client told.
     pub(super) async fn statement(&mut self, text: &[u8], more: bool) -> Result<bool, Failure> {
+        let running = Arc::clone(self.nodes.running());
+        running.begin().await;
         let done = self.planned(text, more).await;
+        running.settle().await;
         if let Err(failure) = &done {
             if failure.packet().is_none() {
                 return done.map(|_| true);
@@ -82,6 +85,7 @@ impl Session {
                 let Some(packet) = failure.packet() else {
                     return Err(failure);
                 };
+                let packet = self.nodes.running().told(packet);
                 if let Failure::Branch { node, source } = &failure {
                     tracing::warn!(node, %source, "a node of a session was lost");
                     self.nodes.lose(*node);
@@ -207,6 +211,11 @@ impl Session {
             Plan::Grant => self.grant(&tokens, more).await,
             Plan::Lock(lock) => self.lock_tables(*lock, text, more).await,
             Plan::Unlock => self.unlock_tables(text, more).await,
+            Plan::Kill(kill) => {
+                let copied = self.at_home(&tokens, more).await?;
+                self.killed(kill, copied.error.is_none()).await;
+                Ok(copied)
+            }
             Plan::Node {
                 node,
                 writes,
@@ -251,7 +260,11 @@ impl Session {
     }
 
     /// A statement that runs at home as it is.
-    async fn at_home(&mut self, tokens: &Tokens<'_>, more: bool) -> Result<Copied, Failure> {
+    pub(super) async fn at_home(
+        &mut self,
+        tokens: &Tokens<'_>,
+        more: bool,
+    ) -> Result<Copied, Failure> {
         if let Some(copied) = self.show_diagnostics(tokens, more).await? {
             return Ok(copied);
         }

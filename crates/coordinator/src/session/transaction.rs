@@ -143,7 +143,12 @@ impl Nodes {
             return Ok(());
         };
         let id = transaction.id;
+        self.running().set_committing(true);
+        // What is carried out is not interrupted any more.
+        let running = std::sync::Arc::clone(self.running());
+        running.settle().await;
         let result = self.carry_out(&transaction).await;
+        self.running().set_committing(false);
         self.instance().life().end_transaction(&id);
         if let Ok(Outcome::Committed { pending }) = &result {
             if pending.is_empty() {

@@ -314,6 +314,8 @@ impl Session {
 
     /// Undoes what the statement has done on these nodes, within the session's transaction.
     async fn undo_statement(&mut self, nodes: &[u16]) -> Result<(), Failure> {
+        let running = std::sync::Arc::clone(self.nodes.running());
+        running.settle().await;
         for node in nodes {
             let failed = |source| Failure::of_node(*node, source);
             let back = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");

@@ -222,7 +222,9 @@ impl Reader<'_, '_> {
         };
         let head = start..self.at;
         // Neither partitions nor versions of the past are understood.
-        if self.is_word("PARTITION") || self.is_word("FOR") {
+        let is_of_the_past = self.is_word("FOR")
+            && (self.at + 1 >= self.end || !self.text.is_any(self.at + 1, &["UPDATE"]));
+        if self.is_word("PARTITION") || is_of_the_past {
             return None;
         }
         let has_as = self.take_word("AS");

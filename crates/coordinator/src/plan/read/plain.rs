@@ -25,6 +25,16 @@ pub(super) struct Wanted {
     lock: Option<Vec<u8>>,
 }
 
+impl Wanted {
+    /// Whatever names ask for, locked.
+    pub fn locked(clause: &str) -> Self {
+        Self {
+            lock: Some(clause.as_bytes().to_vec()),
+            ..Self::default()
+        }
+    }
+}
+
 /// What the rest of a query, without what is rewritten, wants of distributed tables.
 pub(super) struct Wants<'k, 'p, 'a> {
     pub known: &'k Known<'p, 'a>,

@@ -37,13 +37,20 @@ pub(super) fn recipes(
         let has_star =
             (0..text.len()).any(|at| text.is_symbol(at, "*") || text.is_word(at, "NATURAL"));
         let names = (!has_star).then_some(&names);
-        let wanted = Wanted::default();
+        let lock = lock_in(
+            |at, word| at < text.len() && text.is_word(at, word),
+            text.len(),
+        );
+        let wanted = match lock {
+            Some(clause) => Wanted::locked(clause),
+            None => Wanted::default(),
+        };
         let fills = tables
             .iter()
             .filter(|(_, table)| table.is_hashed())
             .map(|(key, table)| plain::fill(key, table, names, &wanted))
             .collect();
-        let locks = (0..text.len()).any(|at| text.is_any(at, &["UPDATE", "LOCK"]));
+        let locks = lock.is_some();
         return ReadPlan {
             recipes: vec![Recipe {
                 fills,
@@ -97,6 +104,20 @@ pub(super) fn recipes(
         locks,
         ..ReadPlan::default()
     }
+}
+
+/// How rows are locked by a statement whose structure is not understood: all that are gathered.
+pub(super) fn lock_in(is_word: impl Fn(usize, &str) -> bool, len: usize) -> Option<&'static str> {
+    let stands = |words: &[&str]| {
+        (0..len).any(|start| {
+            let mut words = words.iter().enumerate();
+            words.all(|(at, word)| is_word(start + at, word))
+        })
+    };
+    if stands(&["FOR", "UPDATE"]) {
+        return Some("FOR UPDATE");
+    }
+    stands(&["LOCK", "IN", "SHARE", "MODE"]).then_some("LOCK IN SHARE MODE")
 }
 
 /// What the query of an `INSERT … SELECT` wants, which runs as it stands.

@@ -229,3 +229,27 @@ fn what_the_rows_do_not_answer_is_refused() {
             .starts_with("OpenPeta: session-function: ")
     );
 }
+
+#[test]
+fn rows_are_locked_whatever_stands_around() {
+    for (statement, clause) in [
+        ("SELECT * FROM o FOR UPDATE", "FOR UPDATE"),
+        ("SELECT id FROM o LOCK IN SHARE MODE", "LOCK IN SHARE MODE"),
+        ("SELECT * FROM o WHERE id > 1 FOR UPDATE", "FOR UPDATE"),
+        ("SELECT * FROM o PARTITION (p) FOR UPDATE", "FOR UPDATE"),
+        (
+            "SELECT /*!40001 SQL_NO_CACHE */ * FROM o FOR UPDATE",
+            "FOR UPDATE",
+        ),
+    ] {
+        let plan = planned(statement);
+        assert!(plan.locks, "{statement}");
+        let recipe = plan.plain();
+        assert!(!recipe.fills.is_empty(), "{statement}");
+        for fill in &recipe.fills {
+            let behind = String::from_utf8_lossy(&fill.behind).into_owned();
+            assert!(behind.trim_end().ends_with(clause), "{statement}: {behind}");
+        }
+    }
+    assert!(!planned("SELECT * FROM o").locks);
+}

@@ -1,0 +1,286 @@
+//! The sessions of an instance: which connections each has, so that what they run can be ended from
+//! outside, and that it can be told whose locks another one waits for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use openpeta_mysql_wire::ErrPacket;
+use tokio::sync::Notify;
+
+use super::Instance;
+use crate::node::{NodeConnection, NodeError};
+use crate::topology::Topology;
+
+/// How long it may take to end what a connection runs.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// `ER_QUERY_INTERRUPTED`.
+const INTERRUPTED: u16 = 1317;
+
+/// The sessions of an instance, by home's numbers of them, which are those that clients know.
+#[derive(Debug, Default)]
+pub struct Sessions(Mutex<HashMap<u32, Arc<Running>>>);
+
+/// What others may know of a session.
+#[derive(Debug)]
+pub struct Running {
+    home: u32,
+    state: Mutex<State>,
+    ended: AtomicBool,
+    /// It is ended.
+    end: Notify,
+    /// Its statement is.
+    interrupt: Notify,
+    /// Held while its connections are told to end what they run.
+    interrupting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    branches: BTreeMap<u16, u32>,
+    /// Since when a statement runs.
+    since: Option<Instant>,
+    /// The number of its transaction over nodes, of which a later one has a greater.
+    transaction: Option<u64>,
+    /// Its transaction is being carried out, which is not to be interrupted.
+    committing: bool,
+    /// The statement was ended because of a deadlock.
+    is_victim: bool,
+}
+
+/// A connection: the node's number, and the node's number of it.
+pub(super) type Connection = (u16, u32);
+
+/// A session that is known as long as this is there.
+#[derive(Debug)]
+pub struct Entry {
+    instance: Arc<Instance>,
+    running: Arc<Running>,
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<Running>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all of them, as soon as they do nothing.
+    pub(super) fn end_all(&self) {
+        for running in self.lock().values() {
+            running.end_session();
+        }
+    }
+
+    /// Those that are in a transaction over nodes, and whose statement has run for so long.
+    pub(super) fn waiting(&self, time: Duration) -> Vec<Arc<Running>> {
+        let is_waiting = |running: &&Arc<Running>| {
+            let state = running.lock();
+            let is_long = state.since.is_some_and(|since| since.elapsed() >= time);
+            is_long && state.transaction.is_some() && !state.committing
+        };
+        self.lock().values().filter(is_waiting).cloned().collect()
+    }
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Home's number of it.
+    pub(super) fn home(&self) -> u32 {
+        self.home
+    }
+
+    /// All its connections, home's among them.
+    pub(super) fn connections(&self) -> Vec<Connection> {
+        let branches = self.lock().branches.clone();
+        [(Topology::HOME, self.home)]
+            .into_iter()
+            .chain(branches)
+            .collect()
+    }
+
+    /// The number of its transaction over nodes.
+    pub(super) fn transaction(&self) -> Option<u64> {
+        self.lock().transaction
+    }
+
+    /// A statement begins, which may be interrupted.
+    pub async fn begin(&self) {
+        // What was meant for the one before must not hit this one.
+        let _over = self.interrupting.lock().await;
+        let mut state = self.lock();
+        state.since = Some(Instant::now());
+        state.is_victim = false;
+    }
+
+    /// From here on the statement is not interrupted any more: it is over, or what it did is tidied up.
+    pub async fn settle(&self) {
+        self.lock().since = None;
+        let _over = self.interrupting.lock().await;
+    }
+
+    /// It has a connection to another node, or one that it had is no more.
+    pub fn set_branch(&self, node: u16, thread: Option<u32>) {
+        let branches = &mut self.lock().branches;
+        match thread {
+            Some(thread) => branches.insert(node, thread),
+            None => branches.remove(&node),
+        };
+    }
+
+    /// Its transaction over nodes begins, or is over.
+    pub fn set_transaction(&self, number: Option<u64>) {
+        self.lock().transaction = number;
+    }
+
+    /// Its transaction is being carried out, or was.
+    pub fn set_committing(&self, committing: bool) {
+        self.lock().committing = committing;
+    }
+
+    fn may_be_interrupted(&self) -> bool {
+        let state = self.lock();
+        state.since.is_some() && !state.committing
+    }
+
+    /// Makes it the victim of a deadlock, if its statement still runs in that transaction.
+    pub(super) fn choose(&self, transaction: u64) -> bool {
+        let mut state = self.lock();
+        let is_still =
+            state.transaction == Some(transaction) && state.since.is_some() && !state.committing;
+        state.is_victim |= is_still;
+        is_still
+    }
+
+    /// What is told of an error: that there was a deadlock, where a statement was ended for that.
+    #[must_use]
+    pub fn told(&self, error: ErrPacket) -> ErrPacket {
+        if error.code != INTERRUPTED || !self.lock().is_victim {
+            return error;
+        }
+        ErrPacket::new(
+            1213,
+            b"40001",
+            "Deadlock found when trying to get lock; try restarting transaction",
+        )
+    }
+
+    fn end_session(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.end.notify_waiters();
+        self.interrupt.notify_waiters();
+    }
+
+    /// Whether it was ended.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is ended.
+    pub async fn ended(&self) {
+        let end = self.end.notified();
+        tokio::pin!(end);
+        end.as_mut().enable();
+        if !self.is_ended() {
+            end.await;
+        }
+    }
+
+    /// Does something that waits for others alone, unless the statement is interrupted.
+    ///
+    /// # Errors
+    /// What it fails with, or that it was interrupted.
+    pub async fn unless_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T, ErrPacket>>,
+    ) -> Result<T, ErrPacket> {
+        tokio::select! {
+            done = work => done,
+            () = self.interrupt.notified() => {
+                Err(ErrPacket::new(INTERRUPTED, b"70100", "Query execution was interrupted"))
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// What others may know of it.
+    #[must_use]
+    pub fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut all = self.instance.sessions().lock();
+        // Where home has begun anew, another one may have the number.
+        if let Some(found) = all.get(&self.running.home)
+            && Arc::ptr_eq(found, &self.running)
+        {
+            all.remove(&self.running.home);
+        }
+    }
+}
+
+impl Instance {
+    /// A session begins, to which home has given that number.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, home: u32) -> Entry {
+        let running = Arc::new(Running {
+            home,
+            state: Mutex::default(),
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+            interrupt: Notify::new(),
+            interrupting: tokio::sync::Mutex::default(),
+        });
+        let mut all = self.sessions().lock();
+        all.insert(home, Arc::clone(&running));
+        drop(all);
+        Entry {
+            instance: Arc::clone(self),
+            running,
+        }
+    }
+
+    /// Home has ended a session, or its statement alone: so does all that other nodes run for it.
+    pub async fn end_session(&self, home: u32, statement_alone: bool) {
+        let found = self.sessions().lock().get(&home).cloned();
+        let Some(running) = found else {
+            return;
+        };
+        if !statement_alone {
+            running.end_session();
+        }
+        let mut connections = running.connections();
+        connections.retain(|connection| *connection != (Topology::HOME, home));
+        self.interrupt(&running, connections).await;
+    }
+
+    /// Ends the statements that connections of a session run.
+    pub(super) async fn interrupt(&self, running: &Running, connections: Vec<Connection>) {
+        let _interrupting = running.interrupting.lock().await;
+        running.interrupt.notify_waiters();
+        for (node, thread) in connections {
+            if !running.may_be_interrupted() {
+                return;
+            }
+            let ended = tokio::time::timeout(PATIENCE, self.interrupt_one(node, thread)).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::warn!(node, thread, "a statement could not be ended");
+            }
+        }
+    }
+
+    async fn interrupt_one(&self, node: u16, thread: u32) -> Result<(), NodeError> {
+        let mut connection: NodeConnection = self.connect(node).await?;
+        // It may be over, and then there is nothing to end.
+        connection.query(format!("KILL QUERY {thread}")).await?;
+        connection.quit().await;
+        Ok(())
+    }
+}
