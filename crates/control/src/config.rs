@@ -424,6 +424,8 @@ pub struct NodesConfig {
     pub disk_check_seconds: u64,
     /// Most nodes of instances that this host may carry.
     pub capacity: u32,
+    /// Share of its time, in percent, that a move of partitions between nodes works; it rests in between.
+    pub move_share: u32,
 }
 
 impl Default for NodesConfig {
@@ -439,6 +441,7 @@ impl Default for NodesConfig {
             reconcile_seconds: 5,
             disk_check_seconds: 10,
             capacity: 5_000,
+            move_share: 50,
         }
     }
 }
@@ -448,6 +451,13 @@ impl NodesConfig {
     #[must_use]
     pub const fn start_timeout(&self) -> Duration {
         Duration::from_secs(self.start_timeout_seconds)
+    }
+
+    /// How long a move of partitions rests when it has worked for so long.
+    #[must_use]
+    pub fn move_pause(&self, worked: Duration) -> Duration {
+        let share = self.move_share.clamp(1, 100);
+        worked * (100 - share) / share
     }
 
     /// How long a node may take to stop before it is killed.

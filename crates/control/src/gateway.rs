@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{EndpointId, InstanceId, Secret};
 use serde::{Deserialize, Serialize};
@@ -40,7 +42,12 @@ pub struct NodeAccess {
     pub definer_password: fn(&Secret, &InstanceId, &str) -> Option<Secret>,
 }
 
-/// The gateway, as the control plane sees it. All calls are quick and may come from any thread.
+/// What is done while an instance is held.
+pub type HeldWork<'w> = Pin<Box<dyn Future<Output = ()> + Send + 'w>>;
+
+/// The gateway, as the control plane sees it. Calls that are not async are quick, and all may come from
+/// any thread.
+#[async_trait]
 pub trait Gateway: Send + Sync + 'static {
     /// Lets clients in by this route from now on, replacing the instance's former one. Has
     /// taken effect for new connections when it returns; open sessions that the new route
@@ -80,6 +87,29 @@ pub trait Gateway: Send + Sync + 'static {
     /// database is spread over nodes.
     fn coordinator_sockets(&self) -> Option<PathBuf> {
         None
+    }
+
+    /// Whether tables of an instance are being defined through its coordinator. Who has published that
+    /// partitions move waits until none are.
+    async fn is_defining(&self, _instance: &InstanceId) -> bool {
+        false
+    }
+
+    /// Does something while nobody uses the distributed tables of an instance and nothing is in doubt
+    /// on its nodes. It is given up when sessions do not end what they do within `patience`; those
+    /// that are `called` lose their transactions then.
+    ///
+    /// # Errors
+    /// Why not, for the operator; nothing was done then, and trying again may help.
+    async fn hold(
+        &self,
+        _instance: &InstanceId,
+        _patience: Duration,
+        _called: bool,
+        work: HeldWork<'_>,
+    ) -> Result<(), String> {
+        work.await;
+        Ok(())
     }
 
     /// The endpoints that are open.

@@ -36,6 +36,7 @@ mod node_size;
 mod ordering;
 pub mod outgoing;
 mod parts;
+mod placement;
 pub mod ram;
 mod random;
 mod reconcilers;
@@ -66,8 +67,8 @@ pub use control_plane::{
 pub use error::ControlError;
 pub use figures::{InstanceFigures, NodeFigures, ServiceFigures, WebhookFigures};
 pub use gateway::{
-    DatabaseStatistics, DigestStatistics, Gateway, InstanceStatistics, InstanceTraffic, NodeAccess,
-    OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
+    DatabaseStatistics, DigestStatistics, Gateway, HeldWork, InstanceStatistics, InstanceTraffic,
+    NodeAccess, OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
 };
 pub use openpeta_tasks::{NoObserver, Observer as TaskObserver, StepOutcome, StepRun};
 pub use sampling::{DatabaseFigures, SamplingFigures};

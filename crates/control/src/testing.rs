@@ -364,6 +364,7 @@ impl ListeningGateway {
     }
 }
 
+#[async_trait::async_trait]
 impl Gateway for ListeningGateway {
     fn publish(&self, route: InstanceRoute) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);

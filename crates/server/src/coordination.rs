@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use openpeta_control::NodeAccess;
+use openpeta_control::{HeldWork, NodeAccess};
 use openpeta_coordinator::{CoordinatorError, Coordinators, CoordinatorsConfig};
 use openpeta_types::InstanceId;
 use openpeta_types::route::InstanceRoute;
@@ -91,6 +92,32 @@ impl Coordination {
         {
             tracing::warn!(%instance, error = &error as &dyn std::error::Error, "files of an instance that is gone are left");
         }
+    }
+
+    /// Whether tables of an instance are being defined.
+    pub(crate) async fn is_defining(&self, instance: &InstanceId) -> bool {
+        match self.coordinators.get() {
+            Some(coordinators) => coordinators.is_defining(instance).await.unwrap_or(true),
+            None => true,
+        }
+    }
+
+    /// Does something while nobody uses the distributed tables of an instance.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn hold(
+        &self,
+        instance: &InstanceId,
+        patience: Duration,
+        called: bool,
+        work: HeldWork<'_>,
+    ) -> Result<(), String> {
+        let Some(coordinators) = self.coordinators.get() else {
+            return Err("there is no coordinator".to_owned());
+        };
+        let held = coordinators.hold(instance, patience, called, work).await;
+        held.map_err(|error| error.to_string())
     }
 
     /// Takes the sockets back from a process that did not take over in the end.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openpeta_control::{
-    DatabaseStatistics, DigestStatistics, InstanceStatistics, InstanceTraffic, NodeAccess,
-    OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
+    DatabaseStatistics, DigestStatistics, HeldWork, InstanceStatistics, InstanceTraffic,
+    NodeAccess, OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
 };
 use openpeta_gateway::{
     DatabaseCounters, Gateway, GatewayError, InstanceCounters, SessionInfo, StatementCounters,
@@ -28,6 +28,7 @@ pub(crate) struct GatewayAdapter {
     pub(crate) coordination: Arc<Coordination>,
 }
 
+#[async_trait::async_trait]
 impl openpeta_control::Gateway for GatewayAdapter {
     fn publish(&self, route: InstanceRoute) {
         let instance = route.instance_id.clone();
@@ -92,6 +93,25 @@ impl openpeta_control::Gateway for GatewayAdapter {
         self.gateway.close_endpoint(endpoint, grace);
     }
 
+    async fn is_defining(&self, instance: &InstanceId) -> bool {
+        self.has_elsewhere(instance) || self.coordination.is_defining(instance).await
+    }
+
+    async fn hold(
+        &self,
+        instance: &InstanceId,
+        patience: Duration,
+        called: bool,
+        work: HeldWork<'_>,
+    ) -> Result<(), String> {
+        if self.has_elsewhere(instance) {
+            return Err("the process before this one still has sessions".to_owned());
+        }
+        self.coordination
+            .hold(instance, patience, called, work)
+            .await
+    }
+
     fn endpoints(&self) -> Vec<EndpointId> {
         self.gateway
             .endpoints()
@@ -127,6 +147,15 @@ impl openpeta_control::Gateway for GatewayAdapter {
 
     fn take_traffic(&self, instance: &InstanceId) -> Option<InstanceTraffic> {
         self.gateway.take_counters(instance).map(traffic)
+    }
+}
+
+impl GatewayAdapter {
+    /// Whether sessions of an instance go through another process, which is not asked to let partitions
+    /// move.
+    fn has_elsewhere(&self, instance: &InstanceId) -> bool {
+        let sessions = self.predecessor.sessions();
+        sessions.get(instance).is_some_and(|count| *count > 0)
     }
 }
 

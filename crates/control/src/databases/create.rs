@@ -193,7 +193,10 @@ fn missing_nodes(
     if wanted < 2 {
         return Ok(0..0);
     }
-    let is_changing = |status| matches!(status, ObjectStatus::Create | ObjectStatus::Delete);
+    let is_changing = |status| {
+        use ObjectStatus::{Append, Create, Delete};
+        matches!(status, Create | Delete | Append)
+    };
     let mut others = reader.databases(&instance.instance_id)?.into_iter();
     if let Some(other) = others.find(|other| {
         is_spread(other) && is_changing(other.status) && other.db_name != request.db_name

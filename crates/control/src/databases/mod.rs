@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod describe;
 mod list;
+mod renumber;
 mod resize;
 mod room;
 #[cfg(test)]

@@ -1,9 +1,7 @@
-//! ModifyDatabaseNodesSpec and ModifyDatabaseNodesNumber.
+//! ModifyDatabaseNodesSpec.
 
-use openpeta_rpc_api::databases::{
-    ModifyDatabaseNodesNumberRequest, ModifyDatabaseNodesSpecRequest,
-};
-use openpeta_rpc_api::{ApiError, EmptyResponse};
+use openpeta_rpc_api::EmptyResponse;
+use openpeta_rpc_api::databases::ModifyDatabaseNodesSpecRequest;
 use openpeta_store::{Database, Instance, Writer};
 use openpeta_types::{NodeSettings, NodeSpec, ObjectStatus, TaskId};
 
@@ -112,36 +110,5 @@ impl Control {
             client_token: token.map(|token| token.as_str().to_owned()),
         };
         self.enqueue::<ResizeDatabase>(writer, call, id, Some(name.clone()), params)
-    }
-
-    /// ModifyDatabaseNodesNumber: nothing is to be done for the number that the database has;
-    /// another one is not available yet.
-    ///
-    /// # Errors
-    /// Those of the action's table.
-    pub fn modify_database_nodes_number(
-        &self,
-        call: &MutatingCall,
-        request: &ModifyDatabaseNodesNumberRequest,
-    ) -> Result<EmptyResponse, ControlError> {
-        let (id, name) = (&request.instance_id, &request.db_name);
-        self.parts.store.write(|writer| {
-            let token = request.client_token.as_ref();
-            if idempotency::answered::<()>(writer, call, token)?.is_none() {
-                let (_, database) =
-                    self.active_database(writer, &call.caller, call.action, id, name)?;
-                if request.node_number != database.node_number {
-                    let detail = format!(
-                        "Database {name} has {} nodes; moving its rows to another number of nodes is not available yet.",
-                        database.node_number
-                    );
-                    let error = ApiError::value_not_supported("NodeNumber");
-                    return Err(ControlError::from(error.with_detail(&detail)));
-                }
-                idempotency::remember(writer, call, token, &())?;
-            }
-            audit::record(writer, call, Some(id), None)
-        })?;
-        Ok(EmptyResponse)
     }
 }

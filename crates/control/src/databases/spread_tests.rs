@@ -82,11 +82,14 @@ async fn what_is_not_available_yet_is_refused() {
         Ok::<_, ControlError>(begun.0)
     }));
 
-    let more: ModifyDatabaseNodesNumberRequest = request(&id, &[("Parameter", "4")]);
-    let more =
-        control.modify_database_nodes_number(&call(Action::ModifyDatabaseNodesNumber), &more);
-    let error = more.expect_err("rows are not moved yet").api;
-    assert_eq!(error.code, "InvalidNodeNumber.ValueNotSupported");
+    // It has 16 partitions.
+    for number in ["1", "17"] {
+        let other: ModifyDatabaseNodesNumberRequest = request(&id, &[("Parameter", number)]);
+        let other =
+            control.modify_database_nodes_number(&call(Action::ModifyDatabaseNodesNumber), &other);
+        let error = other.expect_err("it cannot have so many").api;
+        assert_eq!(error.code, "InvalidNodeNumber.ValueNotSupported");
+    }
     let same: ModifyDatabaseNodesNumberRequest = request(&id, &[("Parameter", "2")]);
     control
         .modify_database_nodes_number(&call(Action::ModifyDatabaseNodesNumber), &same)

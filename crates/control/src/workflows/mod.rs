@@ -5,6 +5,7 @@
 //! so. What a workflow decides (ids, ports, passwords) was decided before it began.
 
 pub(crate) mod account_privileges;
+pub(crate) mod change_nodes_number;
 pub(crate) mod change_table;
 pub(crate) mod create_account;
 pub(crate) mod create_database;
@@ -67,6 +68,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(delete_spread_database::DeleteSpreadDatabase(Arc::clone(
             parts,
         )))
+        .with(change_nodes_number::ChangeNodesNumber(Arc::clone(parts)))
         .with(resize_database::ResizeDatabase(Arc::clone(parts)))
         .with(delete_database::DeleteDatabase(Arc::clone(parts)))
         .with(recycle_instance::RecycleInstance(Arc::clone(parts)))
@@ -207,6 +209,10 @@ fn engine_error(error: EngineError) -> StepError {
             let message = format!(
                 "The backup is encrypted with the key {key_id}, which the service does not have."
             );
+            StepError::permanent(message, error)
+        }
+        EngineError::NotMoved { ref what } => {
+            let message = format!("Partitions cannot be moved: {what}.");
             StepError::permanent(message, error)
         }
         EngineError::DamagedLog { ref path, .. } => {

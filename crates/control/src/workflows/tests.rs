@@ -478,6 +478,7 @@ async fn every_workflow_has_its_checks() {
     let names: Vec<_> = super::all(&world.parts).names().collect();
     let checked = [
         "allocate-public-connection",
+        "change-nodes-number",
         "change-table",
         "create-account",
         "create-database",

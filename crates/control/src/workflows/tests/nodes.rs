@@ -1,11 +1,15 @@
 //! Workflows of instances with several nodes.
 
+use mysql_async::prelude::Queryable;
 use openpeta_engine::NodeSql;
-use openpeta_rpc_api::databases::{CreateDatabaseRequest, DeleteDatabaseRequest};
-use openpeta_store::{Node, NodeState};
+use openpeta_rpc_api::databases::{
+    CreateDatabaseRequest, DeleteDatabaseRequest, ModifyDatabaseNodesNumberRequest,
+};
+use openpeta_store::{MovingPartitions, Node, NodeState};
 
 use super::*;
 use crate::testing::order_request;
+use crate::workflows::change_nodes_number::ChangeNodesNumber;
 use crate::workflows::create_spread_database::CreateSpreadDatabase;
 use crate::workflows::delete_spread_database::DeleteSpreadDatabase;
 
@@ -334,6 +338,137 @@ checks!(delete_spread_database: DroppingSpread {
                 check_failed_steps(its).await;
             }
             false => check_repeated_step(its, "release-nodes").await,
+        }
+    };
+});
+
+/// The table that partitions move of.
+const NUMBERS: &str = "CREATE TABLE numbers (id INT PRIMARY KEY, n INT) `distribute_by`='HASH(id)'";
+
+/// A world with an instance over two nodes, and rows on them.
+async fn world_over_nodes_with_rows(engine: &TestEngine) -> World {
+    let world = World::new(engine);
+    clear(&world).await;
+    order_over_nodes(&world);
+    world.run_tasks().await;
+    let nodes = world.parts.nodes_of(&only_instance(&world)).expect("read");
+    for node in nodes {
+        let mut conn = crate::testing::connect_to(&world, &node.node_id).await;
+        let insert = format!(
+            "INSERT INTO numbers SELECT seq, seq * 3 FROM seq_0_to_999 WHERE seq MOD 16 MOD 2 = {}",
+            node.number
+        );
+        for statement in ["SET sql_mode='IGNORE_BAD_TABLE_OPTIONS'", NUMBERS, &insert] {
+            conn.query_drop(statement).await.expect(statement);
+        }
+    }
+    world
+}
+
+/// Each node has the rows of its partitions and no others, and all are there.
+async fn assert_rows(world: &World, expected: usize) {
+    let id = only_instance(world);
+    let store = &world.parts.store;
+    let (placed, moving) = store
+        .read(|reader| {
+            Ok::<_, crate::ControlError>((reader.partitions(&id)?, reader.moving_partitions(&id)?))
+        })
+        .expect("the store works");
+    let placement = placed.values().next().expect("it is spread");
+    assert_eq!(moving.values().next(), Some(&MovingPartitions::default()));
+    let nodes = world.parts.nodes_of(&id).expect("read");
+    assert_eq!(nodes.len(), expected);
+    let mut all = 0;
+    for node in &nodes {
+        assert_eq!(node.state, NodeState::Running);
+        let mut conn = crate::testing::connect_to(world, &node.node_id).await;
+        let rows: Vec<(u32, u32)> = conn.query("SELECT id, n FROM numbers").await.expect("read");
+        for (id, n) in &rows {
+            assert_eq!(placement[(id % 16) as usize], node.number, "{id}");
+            assert_eq!(*n, id * 3);
+        }
+        all += rows.len();
+        let others: Vec<String> = conn
+            .query("SHOW DATABASES LIKE 'openpeta_moving'")
+            .await
+            .expect("listed");
+        assert!(others.is_empty(), "node {}", node.number);
+    }
+    assert_eq!(all, 1000);
+    let running = world
+        .parts
+        .engine
+        .list_processes()
+        .expect("a readable /proc");
+    assert_eq!(running.len(), expected, "{running:?}");
+    let route = world.gateway.route(&id).expect("clients are let in");
+    let sharding = route.sharding.expect("it is spread");
+    assert_eq!(sharding.nodes.len(), expected);
+    assert_eq!(sharding.databases.get("shop"), Some(placement));
+    assert!(sharding.foreign.is_empty() && sharding.moving.is_empty());
+    let detail = world.detail(&id);
+    assert_eq!(detail.databases[0].status, ObjectStatus::Active);
+    assert_eq!(detail.databases[0].node_number as usize, expected);
+}
+
+struct GrowingDatabase(TestEngine);
+
+#[async_trait]
+impl Scenario for GrowingDatabase {
+    type Workflow = ChangeNodesNumber;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_over_nodes_with_rows(&self.0).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> ChangeNodesNumber {
+        ChangeNodesNumber(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let id = only_instance(world);
+        let pairs = [
+            ("InstanceId", id.as_str()),
+            ("DBName", "shop"),
+            ("Parameter", "3"),
+        ];
+        let request = ModifyDatabaseNodesNumberRequest::from_params(&params(&pairs));
+        let request = request.expect("well formed");
+        let call = world.call(Action::ModifyDatabaseNodesNumber);
+        let ordered = world.control.modify_database_nodes_number(&call, &request);
+        ordered.expect("it can be ordered");
+        let detail = world.detail(&id);
+        assert_eq!(detail.databases[0].status, ObjectStatus::Append);
+        newest_task(world)
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_rows(world, 3).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_rows(world, 2).await;
+    }
+}
+
+checks!(change_nodes_number: GrowingDatabase {
+    succeeds_though_partitions_go_over_twice: async |its: &_| {
+        check_repeated_step(its, "cut-over").await;
+    };
+    ends_well_when_anything_fails: async |its: &_| {
+        match is_long() {
+            true => {
+                check_repeated_steps(its).await;
+                check_failed_steps(its).await;
+                check_repeated_undos(its).await;
+                check_cancels(its).await;
+            }
+            false => check_random_schedules(its, 0..4).await,
         }
     };
 });

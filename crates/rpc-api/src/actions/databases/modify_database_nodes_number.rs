@@ -50,8 +50,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "InvalidNodeNumber.ValueNotSupported",
             400,
-            "another number than the database has: moving rows to other nodes is not available \
-             yet",
+            "fewer nodes than the database has, more than it has partitions, or any for one that is \
+             on a single node",
         ),
         ErrorSpec::new(
             "InvalidActionType.Malformed",

@@ -1,0 +1,141 @@
+//! ModifyDatabaseNodesNumber.
+
+use openpeta_rpc_api::databases::ModifyDatabaseNodesNumberRequest;
+use openpeta_rpc_api::{ApiError, EmptyResponse};
+use openpeta_store::{Database, Instance, Writer};
+use openpeta_types::{ObjectStatus, TaskId};
+
+use crate::billing::{Lot, Purchase, Sale};
+use crate::instance_nodes::{NodeOrder, OrderedNode, is_spread};
+use crate::placement::replaced;
+use crate::workflows::change_nodes_number::{ChangeNodesNumber, ChangeNodesNumberParams};
+use crate::{Control, ControlError, MutatingCall, audit, idempotency};
+
+impl Control {
+    /// ModifyDatabaseNodesNumber: orders more nodes for a database that is spread over several. Returns
+    /// when the order is on disk; a task moves partitions to them while the database is in use. For
+    /// the number that the database has nothing is to be done.
+    ///
+    /// # Errors
+    /// Those of the action's table; nothing is ordered then.
+    pub fn modify_database_nodes_number(
+        &self,
+        call: &MutatingCall,
+        request: &ModifyDatabaseNodesNumberRequest,
+    ) -> Result<EmptyResponse, ControlError> {
+        let (id, name) = (&request.instance_id, &request.db_name);
+        self.parts.store.write(|writer| {
+            let token = request.client_token.as_ref();
+            if idempotency::answered::<()>(writer, call, token)?.is_some() {
+                return audit::record(writer, call, Some(id), None);
+            }
+            let (instance, database) =
+                self.active_database(writer, &call.caller, call.action, id, name)?;
+            let mut task = None;
+            if request.node_number != database.node_number {
+                self.buyer(writer, instance.account_id)?;
+                task = Some(self.place_nodes(writer, call, request, &instance, database)?);
+            }
+            idempotency::remember(writer, call, token, &())?;
+            audit::record(writer, call, Some(id), task)
+        })?;
+        Ok(EmptyResponse)
+    }
+
+    /// Writes the order and the task that carries it out.
+    fn place_nodes(
+        &self,
+        writer: &Writer<'_>,
+        call: &MutatingCall,
+        request: &ModifyDatabaseNodesNumberRequest,
+        instance: &Instance,
+        database: Database,
+    ) -> Result<TaskId, ControlError> {
+        let (id, name) = (&request.instance_id, &request.db_name);
+        let (from, to) = (database.node_number, request.node_number);
+        let refused = |detail: String| {
+            let error = ApiError::value_not_supported("NodeNumber");
+            ControlError::from(error.with_detail(&detail))
+        };
+        if !is_spread(&database) || to < from {
+            return Err(refused(format!(
+                "Database {name} has {from} nodes; one over several nodes may get more, and no other change is available yet."
+            )));
+        }
+        let partitions = writer.partitions(id)?;
+        let before = partitions.get(name).cloned().unwrap_or_default();
+        let number = u16::try_from(to).map_err(ControlError::internal)?;
+        let after = replaced(&before, number).ok_or_else(|| {
+            refused(format!(
+                "Database {name} has {} partitions, and each node must have one.",
+                before.len()
+            ))
+        })?;
+        let mut others = writer.databases(id)?.into_iter();
+        let is_changing = |status| {
+            use ObjectStatus::{Append, Create, Delete};
+            matches!(status, Create | Delete | Append)
+        };
+        if let Some(other) = others
+            .find(|other| is_spread(other) && is_changing(other.status) && other.db_name != *name)
+        {
+            let detail = format!(
+                "Nodes are made or removed for database {} ({}).",
+                other.db_name, other.status
+            );
+            return Err(ApiError::instance_status().with_detail(&detail).into());
+        }
+        let there = writer.serving_nodes(instance)?.len();
+        let there = u16::try_from(there).map_err(ControlError::internal)?;
+        let missing = there..number.max(there);
+        let added = u32::try_from(missing.len()).map_err(ControlError::internal)?;
+        self.check_nodes(writer, database.charge_type, to, added)?;
+        let lot = |nodes| Lot {
+            node_spec: &database.node_spec,
+            nodes,
+        };
+        self.parts.place_order(
+            writer,
+            &Purchase {
+                account_id: instance.account_id,
+                instance_id: id,
+                db_name: Some(name),
+                action: call.action.spec().name,
+                sale: Sale::Resize {
+                    from: lot(from),
+                    to: lot(to),
+                    charge_type: database.charge_type,
+                    expires_at: database.expires_at,
+                },
+                now: call.caller.now,
+            },
+        )?;
+        let order = NodeOrder {
+            instance,
+            spec: &database.node_spec,
+            settings: &database.settings,
+            now: call.caller.now,
+        };
+        let nodes = missing.map(|number| order.place(writer, number));
+        let nodes: Vec<OrderedNode> = nodes.collect::<Result<_, _>>()?;
+        // From here on it is on all of them: accounts and sizes follow.
+        self.parts.settle_usage(writer, id, name, call.caller.now)?;
+        writer.update_database(&Database {
+            node_number: to,
+            status: ObjectStatus::Append,
+            ..database
+        })?;
+        let token = request.client_token.as_ref();
+        let params = ChangeNodesNumberParams {
+            instance_id: id.clone(),
+            db_name: name.clone(),
+            from,
+            to,
+            nodes,
+            before,
+            after,
+            client_token: token.map(|token| token.as_str().to_owned()),
+        };
+        self.enqueue::<ChangeNodesNumber>(writer, call, id, Some(name.clone()), params)
+    }
+}

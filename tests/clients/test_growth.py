@@ -1,0 +1,129 @@
+"""A database over two nodes gets a third one while drivers use it: no statement fails, and no sum is another."""
+
+import random
+import threading
+import time
+
+import pytest
+
+from harness.api import poll
+from harness.service import Service
+from test_sharding import ACCOUNTS, MONEY, World, run
+
+
+@pytest.fixture(scope="module")
+def world():
+    with Service() as service:
+        yield World(service)
+
+
+class Load:
+    """Transfers and sums, each session by itself; what fails is kept."""
+
+    def __init__(self, world):
+        self.world, self.failed, self.over = world, [], threading.Event()
+        self.transfers, self.sums, self.longest = 0, 0, 0.0
+        self.threads = [threading.Thread(target=self.again, args=(self.pay, seed)) for seed in range(3)]
+        self.threads.append(threading.Thread(target=self.again, args=(self.look, 9)))
+
+    def again(self, work, seed):
+        generator = random.Random(seed)
+        try:
+            with self.world.connect(read_timeout=30) as connection:
+                while not self.over.is_set():
+                    begun = time.monotonic()
+                    work(connection, generator)
+                    self.longest = max(self.longest, time.monotonic() - begun)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not be
+            self.failed.append(error)
+
+    def pay(self, connection, generator):
+        # In an order that is the same for all, so that nobody waits in a circle.
+        low, high = sorted(generator.sample(range(ACCOUNTS), 2))
+        amount = generator.randint(-50, 50)
+        run(
+            connection,
+            "BEGIN",
+            f"UPDATE account SET money = money - {amount} WHERE id = {low}",
+            f"UPDATE account SET money = money + {amount} WHERE id = {high}",
+            f"INSERT INTO entry (account, amount) VALUES ({low}, {-amount}), ({high}, {amount})",
+            "COMMIT",
+        )
+        self.transfers += 1
+
+    def look(self, connection, _):
+        assert run(connection, "SELECT SUM(money), COUNT(*) FROM account") == ((ACCOUNTS * MONEY, ACCOUNTS),)
+        self.sums += 1
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def more(self, transfers=20, sums=3):
+        transfers, sums = self.transfers + transfers, self.sums + sums
+        poll(lambda: self.failed or (self.transfers >= transfers and self.sums >= sums), 60, "nothing goes on")
+        assert self.failed == []
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def status(world):
+    answer = world.sdk.call("DescribeDatabases", InstanceId=world.id)
+    (database,) = answer["Databases"]["Database"]
+    return database["DBStatus"], int(database["NodeNumber"])
+
+
+def nodes_of(world):
+    return sorted(node["number"] for node in world.service.admin("node", "list") if node["instance_id"] == world.id)
+
+
+def test_a_node_is_added_while_clients_use_the_database(world):
+    with world.connect() as connection:
+        run(
+            connection,
+            "CREATE TABLE account (id INT NOT NULL PRIMARY KEY, money BIGINT NOT NULL) DISTRIBUTE BY HASH(id)",
+            "CREATE TABLE entry (id BIGINT AUTO_INCREMENT, account INT NOT NULL, amount INT, PRIMARY KEY (id, account)) DISTRIBUTE BY HASH(account)",
+            "CREATE TABLE country (code CHAR(2) PRIMARY KEY, name VARCHAR(40)) DISTRIBUTE BY BROADCAST",
+            "INSERT INTO country VALUES ('DE', 'Deutschland'), ('CN', '中国')",
+            "INSERT INTO account VALUES " + ", ".join(f"({n}, {MONEY})" for n in range(ACCOUNTS)),
+            "CREATE TABLE filler (id INT NOT NULL PRIMARY KEY, text VARCHAR(200)) DISTRIBUTE BY HASH(id)",
+        )
+        for part in range(20):
+            rows = ", ".join(f"({part * 1000 + n}, '{'x' * 150}')" for n in range(1000))
+            run(connection, f"INSERT INTO filler VALUES {rows}")
+    with Load(world) as load:
+        load.more()
+        world.sdk.call("ModifyDatabaseNodesNumber", InstanceId=world.id, DBName="shop", Parameter="3")
+        state, number = status(world)
+        assert state in ("APPEND", "ACTIVE") and number == 3
+        poll(lambda: load.failed or status(world)[0] == "ACTIVE", 180, lambda: str(world.service.admin("task", "list")))
+        load.more()
+    assert load.failed == []
+    print(f"{load.transfers} transfers, {load.sums} sums, the longest took {load.longest * 1000:.0f} ms")
+    assert nodes_of(world) == [0, 1, 2]
+    with world.connect() as connection:
+        assert run(connection, "SELECT COUNT(*), SUM(LENGTH(text)), COUNT(DISTINCT id) FROM filler") == ((20000, 3000000, 20000),)
+        entries = 2 * load.transfers
+        assert run(connection, "SELECT COUNT(*), COUNT(DISTINCT id), COALESCE(SUM(amount), 0) FROM entry") == ((entries, entries, 0),)
+        # Definitions and writes go to all three.
+        run(connection, "ALTER TABLE filler ADD COLUMN n INT", "UPDATE filler SET n = id", "DELETE FROM filler WHERE n >= 10000")
+        assert run(connection, "SELECT COUNT(*), SUM(n) FROM filler JOIN country ON code = 'DE'") == ((10000, sum(range(10000))),)
+
+
+def test_a_service_that_is_killed_goes_on_with_it(world):
+    with world.connect() as connection:
+        before = run(connection, "SELECT COUNT(*), SUM(id) FROM filler")
+    world.sdk.call("ModifyDatabaseNodesNumber", InstanceId=world.id, DBName="shop", Parameter="4")
+    for _ in range(3):
+        time.sleep(random.uniform(0.2, 1.5))
+        world.service.kill()
+        world.service.start()
+    poll(lambda: status(world)[0] == "ACTIVE", 180, lambda: str(world.service.admin("task", "list")))
+    assert nodes_of(world) == [0, 1, 2, 3] and status(world)[1] == 4
+    with world.connect() as connection:
+        assert run(connection, "SELECT COUNT(*), SUM(id) FROM filler") == before
+        assert run(connection, "SELECT SUM(money), COUNT(*) FROM account") == ((ACCOUNTS * MONEY, ACCOUNTS),)
