@@ -72,7 +72,7 @@ class Load:
 
 
 def status(world):
-    answer = world.sdk.call("DescribeDatabases", InstanceId=world.id)
+    answer = world.service.api().call("DescribeDatabases", InstanceId=world.id)
     (database,) = answer["Databases"]["Database"]
     return database["DBStatus"], int(database["NodeNumber"])
 
@@ -97,7 +97,7 @@ def test_a_node_is_added_while_clients_use_the_database(world):
             run(connection, f"INSERT INTO filler VALUES {rows}")
     with Load(world) as load:
         load.more()
-        world.sdk.call("ModifyDatabaseNodesNumber", InstanceId=world.id, DBName="shop", Parameter="3")
+        world.service.api().call("ModifyDatabaseNodesNumber", InstanceId=world.id, DBName="shop", Parameter="3")
         state, number = status(world)
         assert state in ("APPEND", "ACTIVE") and number == 3
         poll(lambda: load.failed or status(world)[0] == "ACTIVE", 180, lambda: str(world.service.admin("task", "list")))
@@ -117,7 +117,7 @@ def test_a_node_is_added_while_clients_use_the_database(world):
 def test_a_service_that_is_killed_goes_on_with_it(world):
     with world.connect() as connection:
         before = run(connection, "SELECT COUNT(*), SUM(id) FROM filler")
-    world.sdk.call("ModifyDatabaseNodesNumber", InstanceId=world.id, DBName="shop", Parameter="4")
+    world.service.api().call("ModifyDatabaseNodesNumber", InstanceId=world.id, DBName="shop", Parameter="4")
     for _ in range(3):
         time.sleep(random.uniform(0.2, 1.5))
         world.service.kill()

@@ -430,9 +430,8 @@ impl Step<ChangeNodesNumber> for CopyPartitions {
         let (parts, params) = (&workflow.0, task.params());
         let mut movers = movers(parts, params).await?;
         let count = movers.len().max(1);
-        for number in 0..movers.len() {
+        for (number, mover) in movers.iter_mut().enumerate() {
             loop {
-                let mover = &mut movers[number];
                 let begun = Instant::now();
                 if !mover.copy().await.map_err(engine_error)? {
                     break;
