@@ -17,6 +17,7 @@ from test_disaster import PASSWORD, SCHEMA, back_up, run
 PAGE = ROOT / "docs/restore-by-hand.md"
 # What the page says for where the sets lie, and for the place of a new server.
 PLACE, FILES, NEW = "DIR/backups/pd-…/100001", "DIR/backups/pd-…/100002", "/srv/restored"
+SPREAD, SERVERS = "DIR/backups/pd-…/100003", ("/srv/node-0/socket", "/srv/node-1/socket")
 PLAIN = """
 [mariadbd]
 {user}
@@ -38,8 +39,8 @@ MORE = [
 
 
 def blocks():
-    """The commands of the page: those for text, and those for data files."""
-    parts = PAGE.read_text().split("\n## A set of data files\n")
+    """The commands of the page: those for text, those for text of several nodes, and those for data files."""
+    parts = re.split(r"\n## A set of (?:a database over several nodes|data files)\n", PAGE.read_text())
     return [re.findall(r"^```sh\n(.*?)^```$", part, re.DOTALL | re.MULTILINE) for part in parts]
 
 
@@ -72,7 +73,7 @@ def test_the_page_restores_a_set_by_hand(service, plain):
     directory = service.data_dir / "backups" / instance_id / backup_id
     manifest = json.loads((directory / "manifest.json").read_text())
 
-    (begin, *middle, compare), _ = blocks()
+    (begin, *middle, compare), _, _ = blocks()
     assert PLACE in begin and "db=shop" in begin
     begin = begin.replace(PLACE, str(directory))
     said = shell(plain, begin + "".join(middle) + compare)
@@ -101,6 +102,42 @@ def test_the_page_restores_a_set_by_hand(service, plain):
     api.close()
 
 
+def test_the_page_restores_a_set_of_several_nodes(service, plain):
+    api = service.api()
+    instance_id = api.order(NodeNumber=2, AccountPassword=PASSWORD)["InstanceId"]
+    at = endpoint_of(api.wait_active(instance_id))
+    run(
+        at,
+        "CREATE TABLE item (id INT PRIMARY KEY, note VARCHAR(40)) DISTRIBUTE BY HASH(id)",
+        "CREATE TABLE kind (id INT PRIMARY KEY) DISTRIBUTE BY BROADCAST",
+        "CREATE TABLE single (id INT PRIMARY KEY, note TEXT)",
+        "INSERT INTO item VALUES " + ", ".join(f"({n}, 'it''s {n};')" for n in range(500)),
+        "INSERT INTO kind VALUES (1), (2)",
+        "INSERT INTO single VALUES (1, 'a;\nb')",
+    )
+    backup_id = back_up(api, instance_id)
+    directory = service.data_dir / "backups" / instance_id / backup_id
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert manifest["format"] == 6 and [node["number"] for node in manifest["spread"]["nodes"]] == [1]
+    with sides.workplace() as place, sides.Node(pathlib.Path(place) / "second", None, PLAIN) as second:
+        _, (begin, load, compare), _ = blocks()
+        assert SPREAD in begin and all(server in begin for server in SERVERS)
+        begin = begin.replace(SPREAD, str(directory))
+        for server, node in zip(SERVERS, (plain, second)):
+            begin = begin.replace(server, f"{node.work}/node.sock")
+        shell(plain, "mariadb -e 'DROP DATABASE IF EXISTS shop'")
+        said = shell(plain, begin + load + compare)
+        assert said.endswith("\n5 tables are as they were\n") and "differs" not in said, said
+        counts = [shell(plain, f"mariadb --socket={node.work}/node.sock -N shop -e 'SELECT COUNT(*) FROM item'") for node in (plain, second)]
+        assert sum(map(int, counts)) == 500 and min(map(int, counts)) > 100, counts
+        shell(plain, f"mariadb --socket={second.work}/node.sock shop -e 'DELETE FROM kind WHERE id = 2'")
+        said = shell(plain, begin + compare)
+        assert said.count("differs on node 1") == 1 and said.endswith("4 tables are as they were\n"), said
+        shell(plain, "mariadb -e 'DROP DATABASE shop'")
+    api.delete(instance_id)
+    api.close()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="the page is for root")
 def test_the_page_makes_a_server_of_data_files(service, plain):
     api = service.api()
@@ -112,7 +149,7 @@ def test_the_page_makes_a_server_of_data_files(service, plain):
     manifest = json.loads((directory / "manifest.json").read_text())
     assert sorted(path.name for path in directory.iterdir()) == ["data.mbstream.zst", "manifest.json"]
 
-    (*_, compare), (begin, *middle, stop) = blocks()
+    (*_, compare), _, (begin, *middle, stop) = blocks()
     assert FILES in begin and NEW in begin
     begin = begin.replace(FILES, str(directory)).replace(NEW, str(plain.work / "restored"))
     said = shell(plain, begin + "".join(middle) + compare + stop)

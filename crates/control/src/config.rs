@@ -113,6 +113,9 @@ pub struct BackupConfig {
     pub store: Option<String>,
     /// Seconds between two copies of what archived logs have to that bucket.
     pub log_upload_seconds: u64,
+    /// Seconds between two moments of all nodes of a database that is spread over several, to which it can be
+    /// restored.
+    pub moment_seconds: u64,
     /// How to reach that bucket.
     pub s3: S3Config,
 }
@@ -134,6 +137,7 @@ impl Default for BackupConfig {
             incrementals: 0,
             store: None,
             log_upload_seconds: 30,
+            moment_seconds: 5,
             s3: S3Config::default(),
         }
     }

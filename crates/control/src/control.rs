@@ -115,6 +115,7 @@ impl Control {
             opening: Mutex::default(),
             samples,
             log_archives: Default::default(),
+            last_moments: Default::default(),
             remote_sets,
             remote_logs,
             fetched: Mutex::default(),

@@ -2,6 +2,7 @@
 //! the server joins the two.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use openpeta_types::route::InstanceRoute;
-use openpeta_types::{EndpointId, InstanceId, Secret};
+use openpeta_types::{DbName, EndpointId, InstanceId, Secret};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -28,6 +29,20 @@ pub enum OpenEndpointError {
         reason: String,
     },
 }
+
+/// Why an instance did not stand still.
+#[derive(Debug, Error)]
+pub enum StandStillError {
+    /// Nobody is let in to it.
+    #[error("the instance has no coordinator")]
+    NotServed,
+    /// Something is under way, or a node is not reached; it may be tried again.
+    #[error("{0}")]
+    Busy(String),
+}
+
+/// Something that takes a while.
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How the service itself logs in to nodes.
 #[derive(Clone, Debug)]
@@ -110,6 +125,19 @@ pub trait Gateway: Send + Sync + 'static {
     ) -> Result<(), String> {
         work.await;
         Ok(())
+    }
+
+    /// Does something while no transaction over the nodes of a database is half carried out, and no
+    /// definition half done. Clients who would commit over nodes wait meanwhile, for `limit` at most: the
+    /// work may be given up then.
+    fn stand_still<'a>(
+        &'a self,
+        _instance: &'a InstanceId,
+        _database: &'a DbName,
+        _limit: Duration,
+        _work: Work<'a, ()>,
+    ) -> Work<'a, Result<(), StandStillError>> {
+        Box::pin(async { Err(StandStillError::NotServed) })
     }
 
     /// The endpoints that are open.

@@ -9,7 +9,7 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{AccountStatus, AccountType, InstanceId, ObjectStatus, Whitelist};
 use tokio::sync::watch;
 
-use crate::backups::{LogArchives, RemoteLogs, RemoteSets};
+use crate::backups::{LastMoments, LogArchives, RemoteLogs, RemoteSets};
 use crate::billing::PriceList;
 use crate::events::Events;
 use crate::sampling::Samples;
@@ -30,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) samples: Samples,
     /// How far the binary logs of nodes are archived.
     pub(crate) log_archives: LogArchives,
+    /// The moments of databases over nodes that were noted last.
+    pub(crate) last_moments: LastMoments,
     /// Backup sets in a bucket.
     pub(crate) remote_sets: RemoteSets,
     /// Archived binary logs in that bucket.

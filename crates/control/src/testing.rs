@@ -30,7 +30,7 @@ use crate::parts::Parts;
 use crate::sampling::Samples;
 use crate::{
     Caller, Control, ControlConfig, ControlError, DefaultTenant, Gateway, MutatingCall,
-    OpenEndpointError, bootstrap, random, workflows,
+    OpenEndpointError, StandStillError, Work, bootstrap, random, workflows,
 };
 
 /// Password of administration on the nodes of tests.
@@ -135,6 +135,7 @@ impl World {
             opening: Mutex::default(),
             samples,
             log_archives: Default::default(),
+            last_moments: Default::default(),
             remote_logs: RemoteLogs::new(bucket.clone(), directory.path().join("binlogs.remote")),
             remote_sets: RemoteSets::new(bucket, directory.path().join("backups.remote")),
             fetched: Mutex::default(),
@@ -324,12 +325,17 @@ pub(crate) async fn connect(world: &World, id: &InstanceId) -> mysql_async::Conn
 
 /// A connection to the database `shop` on a node.
 pub(crate) async fn connect_to(world: &World, node: &NodeId) -> mysql_async::Conn {
+    connect_in(world, node, "shop").await
+}
+
+/// A connection to a database on a node.
+pub(crate) async fn connect_in(world: &World, node: &NodeId, database: &str) -> mysql_async::Conn {
     let socket = world.parts.engine.socket_path(node).expect("short enough");
     let options = mysql_async::OptsBuilder::default()
         .socket(Some(socket.to_string_lossy()))
         .user(Some(openpeta_engine::ADMIN_ACCOUNT))
         .pass(Some(ADMIN_PASSWORD))
-        .db_name(Some("shop"));
+        .db_name(Some(database));
     let connected = mysql_async::Conn::new(options).await;
     connected.expect("the node accepts connections")
 }
@@ -397,6 +403,23 @@ impl Gateway for ListeningGateway {
         };
         open.insert(endpoint.clone(), tokio::spawn(greet));
         Ok(())
+    }
+
+    fn stand_still<'a>(
+        &'a self,
+        instance: &'a InstanceId,
+        _database: &'a DbName,
+        _limit: Duration,
+        work: Work<'a, ()>,
+    ) -> Work<'a, Result<(), StandStillError>> {
+        Box::pin(async move {
+            let is_served = |route: InstanceRoute| route.sharding.is_some();
+            if !self.route(instance).is_some_and(is_served) {
+                return Err(StandStillError::NotServed);
+            }
+            work.await;
+            Ok(())
+        })
     }
 
     fn coordinator_sockets(&self) -> Option<PathBuf> {

@@ -155,6 +155,12 @@ pub enum EngineError {
         /// What was tried, as a verb.
         action: &'static str,
     },
+    /// A transaction is prepared on a node, which may be committed on another.
+    #[error("a transaction over nodes is not carried out on node {node}")]
+    InDoubt {
+        /// The node.
+        node: NodeId,
+    },
     /// An object was made, changed or dropped while a backup was being taken.
     #[error("{object} was changed while the backup was being taken")]
     SchemaChanged {

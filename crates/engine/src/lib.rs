@@ -39,7 +39,8 @@ mod version;
 
 pub use backup::{
     BackupSource, Base, BaseSet, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry,
-    MANIFEST, Manifest, Physical, Progress, SequenceEntry, TableEntry, TakenSet, decrypt_backup,
+    MANIFEST, Manifest, NodeContent, NodePart, Physical, Progress, SequenceEntry, Snapshots,
+    Spread, TableEntry, TakenSet, decrypt_backup,
 };
 pub use binlog::{
     ArchivedLog, ChangedRows, Followed, LogAfter, LogCopy, LogPiece, LogQuery, Logged,

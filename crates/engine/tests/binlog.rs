@@ -645,3 +645,64 @@ async fn what_was_seen_of_the_log_tells_on_which_side_of_a_second_a_set_is() {
     assert_eq!(side(now - 60), Some(true), "the second came again");
     assert_eq!(side(now - 7_200), Some(false));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_applied_up_to_a_place_in_it() {
+    let archived = Archived::new().await;
+    let (engine, from) = (&archived.beds.bed.engine, &archived.beds.from);
+    let mut conn = archived.beds.connect(from).await;
+    let begin = "CREATE TABLE t (id INT PRIMARY KEY)";
+    conn.query_drop(begin).await.expect(begin);
+    let set = archived.beds.take("1").await.manifest;
+    let mut places = Vec::new();
+    for id in 1..=4 {
+        // Files begin anew in between, and one place is at the begin of a file.
+        if id % 2 == 0 {
+            archived.rotate().await;
+        }
+        let mut sql = engine.sql(from).await.expect("connect");
+        places.push((id - 1, sql.binlog_position(from).await.expect("told")));
+        sql.close().await;
+        let insert = format!("INSERT INTO t VALUES ({id})");
+        conn.query_drop(&insert).await.expect(&insert);
+    }
+    archived.archive(false).await;
+    let mut sql = engine.sql(from).await.expect("connect");
+    let now = sql.binlog_position(from).await.expect("told");
+    places.push((4, now.clone()));
+    assert!(set.binlog.leads_to(&places[0].1) && !places[1].1.leads_to(&places[0].1));
+    for (rows, place) in &places {
+        archived
+            .beds
+            .load("1", &set)
+            .await
+            .expect("it can be loaded");
+        let until = ReplayUntil::at(place).expect("a position");
+        let replayed = archived.replay_until(&set, until).await.expect("applied");
+        assert_eq!(replayed.groups, *rows, "{place:?}");
+        let mut restored = archived.beds.connect(&archived.beds.to).await;
+        let count: Option<u64> = restored
+            .query_first("SELECT COUNT(*) FROM t")
+            .await
+            .expect("a table");
+        assert_eq!(count, Some(*rows), "{place:?}");
+    }
+    // What was not archived is missed, not passed over.
+    conn.query_drop("INSERT INTO t VALUES (5)")
+        .await
+        .expect("a table");
+    let later = sql.binlog_position(from).await.expect("told");
+    sql.close().await;
+    assert_ne!(later, now);
+    archived
+        .beds
+        .load("1", &set)
+        .await
+        .expect("it can be loaded");
+    let until = ReplayUntil::at(&later).expect("a position");
+    let refused = archived
+        .replay_until(&set, until)
+        .await
+        .expect_err("it ends before");
+    assert!(matches!(refused, EngineError::LogGap { .. }), "{refused}");
+}

@@ -17,6 +17,7 @@ mod physical;
 mod privileges;
 mod route;
 mod sizes;
+mod spread;
 mod sql;
 mod super_account;
 mod xa;

@@ -1,14 +1,15 @@
 //! The coordinators of instances with several nodes, as a part of the service: they stay when its
 //! plane is stopped, as the gateway does.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openpeta_control::{HeldWork, NodeAccess};
-use openpeta_coordinator::{CoordinatorError, Coordinators, CoordinatorsConfig};
-use openpeta_types::InstanceId;
+use openpeta_coordinator::{CoordinatorError, Coordinators, CoordinatorsConfig, StandStillError};
 use openpeta_types::route::InstanceRoute;
+use openpeta_types::{DbName, InstanceId};
 use tokio::runtime::Handle;
 
 /// Below the data directory: the sockets, and what coordinators must not lose.
@@ -66,6 +67,23 @@ impl Coordination {
             return Err(CoordinatorError::NotSharded(route.instance_id.clone()));
         };
         coordinators.publish(&Arc::new(route.clone()))
+    }
+
+    /// Does something while nothing is half done over the nodes of a database.
+    ///
+    /// # Errors
+    /// [`StandStillError`].
+    pub(crate) async fn stand_still(
+        &self,
+        instance: &InstanceId,
+        database: &DbName,
+        limit: Duration,
+        work: impl Future<Output = ()>,
+    ) -> Result<(), StandStillError> {
+        let coordinators = self.coordinators.get().ok_or(StandStillError::NotServed)?;
+        coordinators
+            .stand_still(instance, database.as_str(), limit, work)
+            .await
     }
 
     /// Takes note of a route for sessions from before a hand-over.

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use openpeta_control::{
     DatabaseStatistics, DigestStatistics, HeldWork, InstanceStatistics, InstanceTraffic,
-    NodeAccess, OpenEndpointError, Refusal, RefusalReason, SessionStatistics, Traffic,
+    NodeAccess, OpenEndpointError, Refusal, RefusalReason, SessionStatistics, StandStillError,
+    Traffic, Work,
 };
 use openpeta_gateway::{
     DatabaseCounters, Gateway, GatewayError, InstanceCounters, SessionInfo, StatementCounters,
     StatementDigest, TakenCounters,
 };
 use openpeta_types::route::InstanceRoute;
-use openpeta_types::{EndpointId, InstanceId};
+use openpeta_types::{DbName, EndpointId, InstanceId};
 
 use crate::coordination::Coordination;
 use crate::handover::Predecessor;
@@ -65,6 +66,25 @@ impl openpeta_control::Gateway for GatewayAdapter {
 
     fn coordinator_sockets(&self) -> Option<PathBuf> {
         Some(self.coordination.sockets().to_owned())
+    }
+
+    fn stand_still<'a>(
+        &'a self,
+        instance: &'a InstanceId,
+        database: &'a DbName,
+        limit: Duration,
+        work: Work<'a, ()>,
+    ) -> Work<'a, Result<(), StandStillError>> {
+        Box::pin(async move {
+            let stood = self
+                .coordination
+                .stand_still(instance, database, limit, work)
+                .await;
+            stood.map_err(|error| match error {
+                openpeta_coordinator::StandStillError::NotServed => StandStillError::NotServed,
+                error => StandStillError::Busy(error.to_string()),
+            })
+        })
     }
 
     fn open_endpoint(

@@ -100,10 +100,17 @@ impl Reader<'_> {
     pub fn logged_nodes(&self) -> Result<Vec<(NodeId, InstanceId)>, StoreError> {
         self.all(
             TABLE,
-            "SELECT DISTINCT i.node_id, i.instance_id
+            "SELECT i.node_id, i.instance_id
              FROM backup_policies p JOIN instances i USING (instance_id)
              WHERE p.binlog_enabled AND i.node_id IS NOT NULL AND i.status <> 'CREATE'
-             ORDER BY i.node_id",
+             UNION
+             SELECT n.node_id, i.instance_id
+             FROM backup_policies p JOIN instances i USING (instance_id)
+             JOIN databases d USING (instance_id, db_name)
+             JOIN nodes n ON n.instance_id = i.instance_id
+             WHERE p.binlog_enabled AND i.status <> 'CREATE' AND d.status <> 'CREATE'
+             AND n.number BETWEEN 1 AND d.node_number - 1
+             ORDER BY 1",
             [],
             |columns| Ok((columns.get()?, columns.get()?)),
         )

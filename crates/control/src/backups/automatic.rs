@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use openpeta_store::{AuditEntry, ScheduledDatabase, Writer};
-use openpeta_types::{BackupId, BackupMode, DbName, InstanceId, ObjectStatus, TaskId, format_time};
+use openpeta_types::{
+    BackupId, BackupMethod, BackupMode, DbName, InstanceId, ObjectStatus, TaskId, format_time,
+};
 use serde_json::json;
 
 use super::create::{Wanted, begin_backup, require_no_backup};
@@ -66,7 +68,6 @@ impl Parts {
         let is_active = |status| status == ObjectStatus::Active;
         let instance = writer.instance(id)?.filter(|it| is_active(it.status));
         let database = writer.database(id, name)?.filter(|it| is_active(it.status));
-        let database = database.filter(|it| !is_spread(it));
         let (Some(instance), Some(database)) = (instance, database) else {
             return Ok(Began::NotOwed);
         };
@@ -82,10 +83,17 @@ impl Parts {
             writer,
             &instance,
             &database,
-            Wanted {
-                mode: BackupMode::Automated,
-                method: self.config.backup.method(),
-                base_id: self.base_by_policy(writer, &instance, &database.db_name)?,
+            match is_spread(&database) {
+                true => Wanted {
+                    mode: BackupMode::Automated,
+                    method: BackupMethod::Logical,
+                    base_id: None,
+                },
+                false => Wanted {
+                    mode: BackupMode::Automated,
+                    method: self.config.backup.method(),
+                    base_id: self.base_by_policy(writer, &instance, &database.db_name)?,
+                },
             },
             now,
             None,

@@ -10,7 +10,7 @@ use openpeta_types::{
 };
 
 use crate::authorize::{require_active_database, require_unlocked};
-use crate::instance_nodes::require_whole;
+use crate::instance_nodes::is_spread;
 use crate::workflows::create_database_backup::{CreateDatabaseBackup, CreateDatabaseBackupParams};
 use crate::{Control, ControlError, MutatingCall, audit};
 
@@ -30,9 +30,9 @@ impl Control {
             let instance = self.active_instance(writer, &call.caller, call.action, id)?;
             require_unlocked(&instance)?;
             let database = require_active_database(writer, id, db_name)?;
-            require_whole(&database, "a backup")?;
             require_no_backup(writer, id, Some(db_name))?;
             let (method, base_id) = match (request.backup_type, request.method) {
+                _ if is_spread(&database) => (spread_method(request)?, None),
                 (BackupType::Incremental, None | Some(BackupMethod::Physical)) => {
                     let base = self.parts.base_of(writer, &instance, db_name);
                     let base = base?.map_err(|why| ApiError::no_backup().with_detail(&why))?;
@@ -63,6 +63,20 @@ impl Control {
         })?;
         Ok(CreateDatabaseBackupResponse { backup_id })
     }
+}
+
+/// How a set of a database that is spread over nodes is taken: as text, whatever is usual.
+///
+/// # Errors
+/// `OperationDenied.BackupMethod` when the call asks for something else.
+fn spread_method(request: &CreateDatabaseBackupRequest) -> Result<BackupMethod, ControlError> {
+    let is_text = !matches!(request.method, Some(method) if method != BackupMethod::Logical);
+    if is_text && request.backup_type == BackupType::Full {
+        return Ok(BackupMethod::Logical);
+    }
+    let detail =
+        "Backups of a database that is spread over nodes are full and of SQL text (Logical).";
+    Err(ApiError::backup_method().with_detail(detail).into())
 }
 
 /// What kind of set is wanted.

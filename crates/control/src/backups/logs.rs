@@ -273,6 +273,7 @@ impl Parts {
                     if let Some(oldest) = self.oldest_position(&node, &instance_id)? {
                         let purged = self.engine.purge_log_archive(&node, &archive, &oldest);
                         purged.await.map_err(ControlError::unavailable)?;
+                        self.purge_moments(&node, &oldest)?;
                         self.purge_remote_log(&node, &oldest).await;
                     }
                 }
@@ -306,20 +307,22 @@ impl Parts {
             return Ok(None);
         }
         for set in sets.iter().rev() {
-            if let Some(position) = self.position_of(set)
-                && position.node == node.as_str()
-            {
+            let mut positions = self.positions_of(set).into_iter();
+            if let Some(position) = positions.find(|position| position.node == node.as_str()) {
                 return Ok(Some(position));
             }
         }
         Ok(None)
     }
 
-    /// Where in the log a set was taken, if it is whole and its manifest can be read.
-    fn position_of(&self, set: &BackupSet) -> Option<BinlogPosition> {
-        let sha256 = set.outcome.manifest_sha256.as_ref()?;
+    /// Where in the logs of its nodes a set was taken, if it is whole and its manifest can be read.
+    fn positions_of(&self, set: &BackupSet) -> Vec<BinlogPosition> {
+        let Some(sha256) = &set.outcome.manifest_sha256 else {
+            return Vec::new();
+        };
         let directory = self.backup_dir(&set.set.instance_id, set.backup_id);
-        self.engine.read_position(&directory, sha256).ok()
+        let positions = self.engine.read_positions(&directory, sha256);
+        positions.unwrap_or_default()
     }
 
     fn archived_nodes(&self) -> Result<Vec<NodeId>, ControlError> {

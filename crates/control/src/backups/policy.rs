@@ -7,7 +7,6 @@ use openpeta_rpc_api::{Action, EmptyResponse};
 use openpeta_store::BackupPolicy;
 
 use crate::authorize::{require_active_database, require_database};
-use crate::instance_nodes::require_whole;
 use crate::{Caller, Control, ControlError, MutatingCall, audit};
 
 impl Control {
@@ -26,8 +25,7 @@ impl Control {
         let (id, db_name) = (&request.instance_id, &request.db_name);
         self.parts.store.write(|writer| {
             self.active_instance(writer, &call.caller, call.action, id)?;
-            let database = require_active_database(writer, id, db_name)?;
-            require_whole(&database, "a backup policy")?;
+            require_active_database(writer, id, db_name)?;
             let old = writer.backup_policy(id, db_name)?.unwrap_or_default();
             let mut new = BackupPolicy {
                 is_binlog_enabled: request.is_binlog_enabled.unwrap_or(old.is_binlog_enabled),

@@ -4,14 +4,18 @@ use jiff::Timestamp;
 use openpeta_engine::{BinlogPosition, EngineError, Logged, Manifest, ReplayUntil};
 use openpeta_rpc_api::ApiError;
 use openpeta_rpc_api::backups::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};
-use openpeta_store::{Account, BackupPolicy, BackupSet, Instance, Reader, Writer};
+use openpeta_store::{Account, BackupPolicy, BackupSet, Database, Instance, Reader, Writer};
 use openpeta_types::route::AccountLogin;
-use openpeta_types::{AccountStatus, BackupId, BackupStatus, DbName, Gtid, InstanceId, OrderId};
+use openpeta_types::{
+    AccountStatus, BackupId, BackupStatus, DbName, Gtid, InstanceId, NodeId, OrderId,
+};
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
 use crate::authorize::{require_database, require_unlocked};
-use crate::instance_nodes::require_whole;
+use crate::instance_nodes::{is_spread, require_whole};
 use crate::instances::NewInstance;
+use crate::parts::Parts;
 use crate::workflows::restore_database::{RestoreDatabase, RestoreDatabaseParams};
 use crate::{Control, ControlError, MutatingCall, audit, idempotency, random};
 
@@ -64,24 +68,30 @@ impl Control {
     ) -> Result<Answer, ControlError> {
         let (id, db_name) = (&request.instance_id, &request.db_name);
         let database = require_database(writer, id, db_name)?;
-        require_whole(&database, "a restore")?;
+        let mut moment = None;
         let (backup_id, until) = match request.point {
             RestorePoint::Set(backup_id) => (backup_id, None),
             RestorePoint::Time(time) if time > call.caller.now => {
                 return Err(ApiError::malformed("RestoreTime").into());
+            }
+            RestorePoint::Time(time) if is_spread(&database) => {
+                let (backup_id, last) = self.set_before_moment(writer, &source, &database, time)?;
+                moment = last;
+                (backup_id, None)
             }
             RestorePoint::Time(time) => {
                 let end = ReplayUntil::Second(time);
                 self.set_before(writer, &source, db_name, end)?.begin()
             }
             RestorePoint::Transaction { gtid, is_included } => {
+                require_whole(&database, "a restore to a transaction")?;
                 let end = end_at(gtid, is_included);
                 self.set_before(writer, &source, db_name, end)?.begin()
             }
         };
-        let manifest_sha256 = whole_set(writer, id, db_name, backup_id)?;
+        let (manifest_sha256, node_number) = whole_set(writer, id, db_name, backup_id)?;
         let charge_type = database.charge_type;
-        self.check_instance_order(writer, &call.buyer(), charge_type, 1)?;
+        self.check_instance_order(writer, &call.buyer(), charge_type, node_number)?;
         let placed = self.place_instance(
             writer,
             &call.buyer(),
@@ -96,13 +106,15 @@ impl Control {
                 db_name: db_name.clone(),
                 spec: database.node_spec,
                 settings: database.settings,
-                node_number: database.node_number,
+                node_number,
                 source_instance_id: Some(id.clone()),
                 whitelist: writer.whitelist_groups(id)?,
                 account: None,
             },
         )?;
         let new_id = placed.params.instance_id.clone();
+        let set = (id, backup_id, manifest_sha256.as_str());
+        self.parts.place_partitions(writer, &new_id, db_name, set)?;
         if request.with_accounts {
             copy_accounts(writer, id, &new_id, db_name)?;
         }
@@ -118,13 +130,14 @@ impl Control {
             until: None,
             before: None,
             through: None,
+            moment,
             with_accounts: request.with_accounts,
         };
         match until {
             Some(ReplayUntil::Second(time)) => params.until = Some(time),
             Some(ReplayUntil::Before(gtid)) => params.before = Some(gtid),
             Some(ReplayUntil::Through(gtid)) => params.through = Some(gtid),
-            None => {}
+            Some(ReplayUntil::Position { .. }) | None => {}
         }
         let of_database = Some(db_name.clone());
         let task = self.enqueue::<RestoreDatabase>(writer, call, &new_id, of_database, params)?;
@@ -134,6 +147,34 @@ impl Control {
             db_name: db_name.clone(),
             order_id: placed.order_id,
         })
+    }
+}
+
+impl Parts {
+    /// Has the partitions of a new database where those of the set are that is restored into it.
+    ///
+    /// # Errors
+    /// `OperationDenied.NotFoundBackup` when the set does not tell.
+    pub(crate) fn place_partitions(
+        &self,
+        writer: &Writer<'_>,
+        new_id: &InstanceId,
+        db_name: &DbName,
+        (source, backup_id, manifest_sha256): (&InstanceId, BackupId, &str),
+    ) -> Result<(), ControlError> {
+        if !writer.partitions(new_id)?.contains_key(db_name) {
+            return Ok(());
+        }
+        let directory = self.backup_dir(source, backup_id);
+        let manifest = self.engine.read_manifest(&directory, manifest_sha256);
+        let spread = manifest.ok().and_then(|manifest| manifest.spread);
+        let spread = spread.ok_or_else(|| {
+            let detail = format!(
+                "Backup set {backup_id} does not tell on which nodes partitions are: it is damaged, or its key is missing."
+            );
+            ApiError::no_backup().with_detail(&detail)
+        })?;
+        Ok(writer.put_partitions(new_id, db_name, &spread.partitions)?)
     }
 }
 
@@ -243,7 +284,7 @@ impl Control {
             let id = &request.instance_id;
             let source = self.active_instance(reader, &call.caller, call.action, id)?;
             let database = require_database(reader, id, &request.db_name)?;
-            require_whole(&database, "a restore")?;
+            require_whole(&database, "a restore to a transaction")?;
             let end = end_at(gtid, is_included);
             let begin = self.set_before(reader, &source, &request.db_name, end)?;
             Ok(source.node_id.map(|node| (node, begin)))
@@ -274,12 +315,16 @@ impl Control {
             .parts
             .store
             .read(|reader| self.active_instance(reader, &call.caller, call.action, id))?;
-        if let Some(node) = source.node_id {
-            if self.parts.is_log_archived(&node) {
+        for node in self.parts.nodes_of(&source.instance_id)? {
+            let node = &node.node_id;
+            let is_logged = self.parts.is_log_archived(node);
+            if is_logged {
                 // A set may have been taken, or something committed, since the last look.
-                self.parts.archive_log(&node, id).await;
+                self.parts.archive_log(node, id).await;
             }
-            self.parts.complete_log(&node, id).await;
+            if is_logged || source.node_id.as_ref() == Some(node) {
+                self.parts.complete_log(node, id).await;
+            }
         }
         Ok(())
     }
@@ -296,9 +341,7 @@ impl Control {
         let id = &source.instance_id;
         let policy = reader.backup_policy(id, db_name)?.unwrap_or_default();
         if !policy.is_binlog_enabled {
-            return Err(refused(
-                "The binary log of the database is not backed up (EnableBinlogBackup).",
-            ));
+            return Err(refused(NOT_LOGGED));
         }
         let (mut first_reason, mut oldest, mut running) = (None, None, None);
         for set in reader.backup_sets(Some(id), MAX_SETS)? {
@@ -318,7 +361,7 @@ impl Control {
             }
         }
         let what = match end {
-            ReplayUntil::Second(_) => "that time",
+            ReplayUntil::Second(_) | ReplayUntil::Position { .. } => "that time",
             ReplayUntil::Before(_) | ReplayUntil::Through(_) => "that transaction",
         };
         let none = || {
@@ -332,6 +375,112 @@ impl Control {
         Err(refused(&first_reason.unwrap_or_else(none)))
     }
 
+    /// The newest set of a database over nodes from before a time, and the last moment before that time to
+    /// which the archived logs lead on from it; without one the set itself is that moment.
+    fn set_before_moment(
+        &self,
+        reader: &Reader<'_>,
+        source: &Instance,
+        database: &Database,
+        time: Timestamp,
+    ) -> Result<(BackupId, Option<Moment>), ControlError> {
+        let refused = |detail: &str| ApiError::no_backup().with_detail(detail).into();
+        let (id, db_name) = (&source.instance_id, &database.db_name);
+        let policy = reader.backup_policy(id, db_name)?.unwrap_or_default();
+        if !policy.is_binlog_enabled {
+            return Err(refused(NOT_LOGGED));
+        }
+        let home = source.node_id.as_ref();
+        let moment = match home {
+            Some(home) => self.parts.moment_before(home, time)?,
+            None => None,
+        };
+        let mut first_reason = None;
+        for set in reader.backup_sets(Some(id), MAX_SETS)? {
+            if set.set.db_name != *db_name || set.status != BackupStatus::Success {
+                continue;
+            }
+            match self.leads_to_moment(&set, source, time, moment.as_ref()) {
+                Ok(Some(moment)) => return Ok((set.backup_id, moment)),
+                Ok(None) => {}
+                Err(reason) => drop(first_reason.get_or_insert(reason)),
+            }
+        }
+        let none = || "No backup set was taken before that time.".to_owned();
+        Err(refused(&first_reason.unwrap_or_else(none)))
+    }
+
+    /// The moment to which the logs lead from a set, which may be the set's own; `None` when the set is
+    /// of a later time.
+    fn leads_to_moment(
+        &self,
+        set: &BackupSet,
+        source: &Instance,
+        time: Timestamp,
+        moment: Option<&Moment>,
+    ) -> Result<Option<Option<Moment>>, String> {
+        let backup_id = set.backup_id;
+        let manifest = self.manifest_of(set, source)?;
+        if manifest.taken_at >= time {
+            return Ok(None);
+        }
+        let mut begins = vec![manifest.binlog.clone()];
+        begins.extend(manifest.further_binlogs());
+        let is_now = source.node_id.as_ref();
+        if is_now.is_none_or(|node| node.as_str() != manifest.binlog.node) {
+            return Err(goes_not_on(backup_id));
+        }
+        let Some(moment) = moment.filter(|moment| moment.at >= manifest.taken_at) else {
+            return Ok(Some(None));
+        };
+        let placed = manifest.spread.as_ref().map(|spread| &spread.partitions);
+        if placed != moment.partitions.get(&set.set.db_name) {
+            return Err(format!(
+                "Partitions have been moved since backup set {backup_id}: the binary logs do not go on from it."
+            ));
+        }
+        // Others of the instance may be on more nodes.
+        let ends = moment.nodes.iter();
+        let lead = begins.len() <= moment.nodes.len()
+            && begins
+                .iter()
+                .zip(ends)
+                .all(|(begin, end)| begin.leads_to(end));
+        if !lead {
+            return Err(goes_not_on(backup_id));
+        }
+        if let Some(table) = manifest.table_without_moment() {
+            return Err(without_moment(table, backup_id));
+        }
+        let engine = &self.parts.engine;
+        let goes_on = begins.iter().all(|begin| {
+            let archive = NodeId::parse(&begin.node).map(|node| self.parts.log_archive(&node));
+            archive.is_ok_and(|archive| {
+                engine
+                    .archive_goes_on_from(&archive, begin)
+                    .unwrap_or_default()
+            })
+        });
+        match goes_on {
+            true => Ok(Some(Some(moment.clone()))),
+            false => Err(not_archived(backup_id)),
+        }
+    }
+
+    /// The manifest of a set; else why it cannot be read.
+    fn manifest_of(&self, set: &BackupSet, source: &Instance) -> Result<Manifest, String> {
+        let backup_id = set.backup_id;
+        let directory = self.parts.backup_dir(&source.instance_id, backup_id);
+        let sha256 = set.outcome.manifest_sha256.as_deref().unwrap_or_default();
+        let manifest = self.parts.engine.read_manifest(&directory, sha256);
+        manifest.map_err(|error| match error {
+            EngineError::NoKey { key_id, .. } => format!(
+                "Backup set {backup_id} is encrypted with the key {key_id}, which the service does not have."
+            ),
+            _ => format!("Backup set {backup_id} is damaged."),
+        })
+    }
+
     /// How a set leads to a point, if it is of an earlier one; an error that says why not when
     /// the log does not lead on from it.
     fn leads_to(
@@ -341,17 +490,8 @@ impl Control {
         end: ReplayUntil,
     ) -> Result<Leads, String> {
         let backup_id = set.backup_id;
-        let directory = self.parts.backup_dir(&source.instance_id, backup_id);
-        let sha256 = set.outcome.manifest_sha256.as_deref().unwrap_or_default();
         let engine = &self.parts.engine;
-        let manifest = engine
-            .read_manifest(&directory, sha256)
-            .map_err(|error| match error {
-                EngineError::NoKey { key_id, .. } => format!(
-                    "Backup set {backup_id} is encrypted with the key {key_id}, which the service does not have."
-                ),
-                _ => format!("Backup set {backup_id} is damaged."),
-            })?;
+        let manifest = self.manifest_of(set, source)?;
         let node = source.node_id.as_ref();
         let archive = node.map(|node| self.parts.log_archive(node));
         let is_its_log = node.is_some_and(|node| node.as_str() == manifest.binlog.node);
@@ -367,9 +507,7 @@ impl Control {
             return Ok(Leads::Away(manifest.taken_at));
         }
         if node.is_none_or(|node| node.as_str() != manifest.binlog.node) {
-            return Err(format!(
-                "What the instance serves since a switch or an upgrade does not go on from backup set {backup_id}."
-            ));
+            return Err(goes_not_on(backup_id));
         }
         if relation == Relation::Same {
             return Ok(Leads::On(Begin {
@@ -379,18 +517,14 @@ impl Control {
             }));
         }
         if let Some(table) = manifest.table_without_moment() {
-            return Err(format!(
-                "Table {table} of backup set {backup_id} has an engine without transactions: the binary log does not go on from it."
-            ));
+            return Err(without_moment(table, backup_id));
         }
         let goes_on = archive.is_some_and(|archive| {
             let goes_on = engine.archive_goes_on_from(&archive, &manifest.binlog);
             goes_on.unwrap_or_default()
         });
         if !goes_on {
-            return Err(format!(
-                "The binary log since backup set {backup_id} was not archived."
-            ));
+            return Err(not_archived(backup_id));
         }
         Ok(Leads::On(Begin {
             backup_id,
@@ -435,10 +569,30 @@ fn relation(manifest: &Manifest, end: ReplayUntil, is_before: Option<bool>) -> R
         // With other domains it has more than what is before that transaction.
         ReplayUntil::Through(gtid) if manifest.binlog.gtid == gtid.to_string() => Relation::Same,
         ReplayUntil::Before(gtid) | ReplayUntil::Through(gtid) => before_transaction(gtid),
+        // Those are of nodes of other databases.
+        ReplayUntil::Position { .. } => Relation::After,
     }
 }
 
-/// The SHA-256 of the manifest of a set that can be restored.
+const NOT_LOGGED: &str = "The binary log of the database is not backed up (EnableBinlogBackup).";
+
+fn goes_not_on(backup_id: BackupId) -> String {
+    format!(
+        "What the instance serves since a switch or an upgrade does not go on from backup set {backup_id}."
+    )
+}
+
+fn without_moment(table: &str, backup_id: BackupId) -> String {
+    format!(
+        "Table {table} of backup set {backup_id} has an engine without transactions: the binary log does not go on from it."
+    )
+}
+
+fn not_archived(backup_id: BackupId) -> String {
+    format!("The binary log since backup set {backup_id} was not archived.")
+}
+
+/// The SHA-256 of the manifest of a set that can be restored, and of how many nodes it is.
 ///
 /// # Errors
 /// `InvalidBackupId.NotFound`, also for a set of another database; `OperationDenied.BackupStatus`.
@@ -447,12 +601,12 @@ fn whole_set(
     instance: &InstanceId,
     db_name: &DbName,
     backup_id: BackupId,
-) -> Result<String, ControlError> {
+) -> Result<(String, u32), ControlError> {
     let is_its = |set: &BackupSet| set.set.instance_id == *instance && set.set.db_name == *db_name;
     let found = reader.backup_set(backup_id)?.filter(is_its);
     let set = found.ok_or_else(ApiError::backup_not_found)?;
     match set.outcome.manifest_sha256 {
-        Some(sha256) if set.status == BackupStatus::Success => Ok(sha256),
+        Some(sha256) if set.status == BackupStatus::Success => Ok((sha256, set.set.node_number)),
         _ => {
             let detail = format!("The set is {}.", set.status);
             Err(ApiError::backup_status().with_detail(&detail).into())

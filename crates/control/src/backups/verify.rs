@@ -77,17 +77,22 @@ impl Parts {
             return Err(ApiError::backup_status().with_detail(&detail).into());
         };
         debug_assert_eq!(set.status, BackupStatus::Success);
-        let node = Node {
-            node_id: random::node_id()?,
-            instance_id: None,
-            number: 0,
-            node_spec: None,
-            settings: reconcilers::spare_settings(self)?,
-            state: NodeState::Scratch,
-            restarts: 0,
-            created_at: now,
-        };
-        writer.insert_node(&node)?;
+        let mut nodes = Vec::new();
+        for _ in 0..set.set.node_number.max(1) {
+            let node = Node {
+                node_id: random::node_id()?,
+                instance_id: None,
+                number: 0,
+                node_spec: None,
+                settings: reconcilers::spare_settings(self)?,
+                state: NodeState::Scratch,
+                restarts: 0,
+                created_at: now,
+            };
+            writer.insert_node(&node)?;
+            nodes.push(node.node_id);
+        }
+        let node_id = nodes.remove(0);
         let (instance_id, db_name) = (&set.set.instance_id, &set.set.db_name);
         let task = NewTask::<VerifyBackup> {
             account_id: set.set.account_id,
@@ -99,7 +104,8 @@ impl Parts {
                 db_name: db_name.clone(),
                 backup_id: set.backup_id,
                 manifest_sha256,
-                node_id: node.node_id,
+                node_id,
+                further: nodes,
             },
             trace: None,
         };

@@ -11,6 +11,7 @@ use crate::instance_nodes::is_spread;
 use crate::workflows::delete_database::{DeleteDatabase, DeleteDatabaseParams};
 use crate::workflows::delete_spread_database::DeleteSpreadDatabase;
 use crate::workflows::recycle_database::{RecycleDatabase, RecycleDatabaseParams};
+use crate::workflows::recycle_spread_database::RecycleSpreadDatabase;
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
 impl Control {
@@ -84,14 +85,19 @@ impl Control {
         }
         let (instance_id, db_name) = (id.clone(), name.clone());
         let of_database = Some(name.clone());
-        match last_sets.filter(|_| !is_spread) {
+        match last_sets {
             Some(last_sets) => {
                 let params = RecycleDatabaseParams {
                     instance_id,
                     db_name,
                     last_sets,
                 };
-                self.enqueue::<RecycleDatabase>(writer, call, id, of_database, params)
+                match is_spread {
+                    true => {
+                        self.enqueue::<RecycleSpreadDatabase>(writer, call, id, of_database, params)
+                    }
+                    false => self.enqueue::<RecycleDatabase>(writer, call, id, of_database, params),
+                }
             }
             None => {
                 let params = DeleteDatabaseParams {

@@ -1,9 +1,6 @@
 //! Databases over several nodes: what is told of them, and what is refused.
 
-use openpeta_rpc_api::backups::{
-    CreateDatabaseBackupRequest, ModifyBackupPolicyRequest, RestoreDatabaseRequest,
-    SwitchBackupDatabaseRequest,
-};
+use openpeta_rpc_api::backups::{RestoreDatabaseRequest, SwitchBackupDatabaseRequest};
 use openpeta_rpc_api::databases::{
     CreateDatabaseRequest, DescribeDatabasePartitionsRequest, DescribeDatabasesRequest,
     ModifyDatabaseNodesNumberRequest,
@@ -47,14 +44,11 @@ async fn what_is_not_available_yet_is_refused() {
     let control = &world.control;
     let call = |action| world.call(action);
 
-    let backup: CreateDatabaseBackupRequest = request(&id, &[]);
-    assert_refused(control.create_database_backup(&call(Action::CreateDatabaseBackup), &backup));
-    let policy: ModifyBackupPolicyRequest = request(&id, &[("PreferredBackupPeriod", "Monday")]);
-    assert_refused(control.modify_backup_policy(&call(Action::ModifyBackupPolicy), &policy));
     let pairs = [
         ("SrcInstanceId", id.as_str()),
         ("SrcDBName", "shop"),
-        ("BackupId", "1"),
+        ("RestoreType", "1"),
+        ("RestoreGtid", "0-1-1"),
     ];
     let restore = Params::from_pairs(pairs).expect("unique");
     let restore = RestoreDatabaseRequest::from_params(&restore).expect("well formed");

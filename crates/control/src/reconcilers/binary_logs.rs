@@ -29,6 +29,11 @@ impl BinaryLogs {
     }
 }
 
+/// One round of noting moments of databases over nodes.
+pub(super) async fn note_moments(parts: Arc<Parts>) -> Result<(), ControlError> {
+    parts.note_moments().await
+}
+
 /// One round of bringing archives to the bucket.
 pub(super) async fn ship(parts: Arc<Parts>) -> Result<(), ControlError> {
     parts.ship_logs().await;

@@ -89,6 +89,14 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
     let logs = Arc::new(binary_logs::BinaryLogs::default());
     let archive = move |parts| Arc::clone(&logs).reconcile(parts);
     repeat(&mut running, parts, "binary logs", ARCHIVE, archive);
+    let moments = seconds(parts.config.backup.moment_seconds);
+    repeat(
+        &mut running,
+        parts,
+        "moments",
+        moments,
+        binary_logs::note_moments,
+    );
     let stores = seconds(parts.config.backup.log_upload_seconds);
     repeat(
         &mut running,

@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::content::RecycledContent;
 pub(crate) use self::restore::RestoreOrder;
 use crate::ControlError;
-use crate::instance_nodes::is_spread;
 use crate::parts::Parts;
 
 /// What becomes of what is deleted.
@@ -72,8 +71,7 @@ impl Parts {
             // One that is being made has nothing, one that is being deleted has a task of its own.
             let has_content =
                 !matches!(database.status, ObjectStatus::Create | ObjectStatus::Delete);
-            // There are no backups yet of what is spread over nodes.
-            is_asked && has_content && !is_spread(database)
+            is_asked && has_content
         });
         let begin = |database: openpeta_store::Database| {
             let backup_id = writer.insert_backup_set(&NewBackupSet {

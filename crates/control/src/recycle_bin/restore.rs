@@ -59,6 +59,8 @@ impl Control {
         self.check_instance_order(writer, &buyer, new.charge_type, new.node_number)?;
         let placed = self.place_instance(writer, &buyer, new)?;
         let id = placed.params.instance_id.clone();
+        let its = (source, backup_id, set.manifest_sha256.as_str());
+        self.parts.place_partitions(writer, &id, db_name, its)?;
         content.furnish(writer, &id, db_name, now)?;
         if order.with_accounts {
             content.make_accounts(writer, &id, db_name, now)?;
@@ -79,6 +81,7 @@ impl Control {
                     until: None,
                     before: None,
                     through: None,
+                    moment: None,
                     with_accounts: order.with_accounts,
                 },
                 trace: None,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::meter::Meter;
 use super::{FAILED_INSIDE, engine_error, instance};
 use crate::backups::{LocalSet, Told};
+use crate::instance_nodes::is_spread;
 use crate::parts::Parts;
 
 /// How often a backup is begun anew when a definition changed while it was taken.
@@ -272,11 +273,23 @@ async fn take(
         let node = instance.node_id;
         let node = node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "no node"))?;
         let engine = &parts.engine;
+        let database = parts
+            .store
+            .read(|reader| reader.database(instance_id, db_name))?;
+        let is_spread = database.as_ref().is_some_and(is_spread);
         let base = match base_id {
             None => None,
             Some(base_id) => Some(base(parts, instance_id, base_id)?),
         };
         let taken = match method {
+            _ if is_spread => {
+                task.progress(0.0, "Waiting for a moment of all nodes");
+                let begun = parts.begin_snapshots(instance_id, db_name).await?;
+                let (snapshots, partitions) = (begun.snapshots, &begun.partitions);
+                engine
+                    .take_spread_set(snapshots, &set, &source, partitions, &progress)
+                    .await
+            }
             BackupMethod::Physical => {
                 engine
                     .take_physical_set(&node, db_name, &set, &source, base.as_ref(), &progress)

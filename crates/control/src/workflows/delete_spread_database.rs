@@ -56,21 +56,17 @@ impl DropsDatabase for DeleteSpreadDatabase {
 }
 
 /// Nodes are gone that no other database is on. Clients know nothing of them any more before.
-struct ReleaseNodes;
+pub(super) struct ReleaseNodes;
 
 #[async_trait]
-impl Step<DeleteSpreadDatabase> for ReleaseNodes {
+impl<W: DropsDatabase> Step<W> for ReleaseNodes {
     const NAME: &'static str = "release-nodes";
     const TITLE: &'static str = "Removing nodes";
     type Output = ();
 
-    async fn run(
-        &self,
-        workflow: &DeleteSpreadDatabase,
-        task: &TaskContext<'_, DeleteSpreadDatabase>,
-    ) -> Result<(), StepError> {
-        let parts = &workflow.0;
-        let (id, db_name) = DeleteSpreadDatabase::database(task.params());
+    async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
+        let parts = workflow.parts();
+        let (id, db_name) = W::database(task.params());
         parts
             .store
             .write(|writer| writer.delete_partitions(id, db_name))?;

@@ -22,9 +22,10 @@ use openpeta_types::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::engine_error;
 use super::meter::Meter;
+use super::{engine_error, loading};
 use crate::backups::{LocalSet, Told, free_bytes};
+use crate::instance_nodes::is_spread;
 use crate::parts::Parts;
 use crate::recycle_bin::{LastSet, LastSets};
 
@@ -274,7 +275,15 @@ async fn take_once<W: Recycles>(
     set: &LastSet,
     progressing: &Progressing,
 ) -> Result<TakenSet, StepError> {
-    parts.engine.start_node(node).await.map_err(engine_error)?;
+    let database = parts
+        .store
+        .read(|reader| reader.database(id, &set.db_name))?;
+    let database = database.filter(is_spread);
+    let nodes = match &database {
+        Some(database) => parts.nodes_of_database(id, database)?,
+        None => vec![node.clone()],
+    };
+    loading::start_all(parts, &nodes).await?;
     let source = BackupSource {
         instance_id: id.to_string(),
         db_name: set.db_name.to_string(),
@@ -287,8 +296,21 @@ async fn take_once<W: Recycles>(
     };
     let directory = parts.backup_dir(id, set.backup_id);
     let engine = &parts.engine;
-    let taken = engine.take_set(node, &set.db_name, &directory, &source, &progress);
-    taken.await.map_err(|error| match error {
+    let taken = match database {
+        Some(_) => {
+            let begun = parts.begin_snapshots(id, &set.db_name).await?;
+            let (snapshots, partitions) = (begun.snapshots, &begun.partitions);
+            engine
+                .take_spread_set(snapshots, &directory, &source, partitions, &progress)
+                .await
+        }
+        None => {
+            engine
+                .take_set(node, &set.db_name, &directory, &source, &progress)
+                .await
+        }
+    };
+    taken.map_err(|error| match error {
         // Another attempt may meet nobody who changes something.
         EngineError::SchemaChanged { .. } => StepError::transient(error),
         error => engine_error(error),

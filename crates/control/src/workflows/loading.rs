@@ -30,8 +30,8 @@ pub(super) trait LoadsSet: Workflow {
     /// The set.
     fn source(params: &Self::Params) -> SetSource<'_>;
 
-    /// The node.
-    fn node(params: &Self::Params) -> &NodeId;
+    /// The nodes, by number: as many as the set is of.
+    fn nodes(params: &Self::Params) -> Vec<NodeId>;
 }
 
 /// A set and what is known of it.
@@ -150,6 +150,25 @@ pub(super) async fn start(parts: &Parts, node: &NodeId) -> Result<(), StepError>
     started.map(drop).map_err(engine_error)
 }
 
+/// Has all of these nodes run.
+pub(super) async fn start_all(parts: &Parts, nodes: &[NodeId]) -> Result<(), StepError> {
+    for node in nodes {
+        start(parts, node).await?;
+    }
+    Ok(())
+}
+
+/// The one node of a set that is of one.
+fn only<'n>(nodes: &'n [NodeId], manifest: &Manifest) -> Result<&'n NodeId, StepError> {
+    match nodes {
+        [node] => Ok(node),
+        _ => {
+            let cause = format!("{} nodes for {}", nodes.len(), manifest.node_number());
+            Err(StepError::permanent("The backup set is damaged.", cause))
+        }
+    }
+}
+
 /// Makes the database anew out of the set.
 pub(super) async fn load<W: LoadsSet>(
     parts: &Parts,
@@ -161,11 +180,15 @@ pub(super) async fn load<W: LoadsSet>(
     let progress = |done: u64, total: u64, what: &str| {
         meter.tell(task, (done, total), &format!("Loading {what}"));
     };
-    let (node, source) = (W::node(task.params()), W::source(task.params()));
-    let set = source.path(parts);
+    let (nodes, source) = (W::nodes(task.params()), W::source(task.params()));
+    let (engine, set) = (&parts.engine, source.path(parts));
+    if manifest.spread.is_some() {
+        let loaded = engine.load_spread_set(&nodes, source.db_name, &set, &manifest, &progress);
+        return loaded.await.map_err(engine_error);
+    }
+    let node = only(&nodes, &manifest)?;
     let bases = source.bases(parts, task, &manifest).await?;
-    let loaded = parts
-        .engine
+    let loaded = engine
         .load_set(node, source.db_name, &bases, &set, &manifest, &progress)
         .await;
     loaded.map_err(engine_error)
@@ -181,11 +204,21 @@ pub(super) async fn compare<W: LoadsSet>(
     let progress = |done: u64, total: u64, what: &str| {
         meter.tell(task, (done, total), &format!("Comparing table {what}"));
     };
-    let (node, source) = (W::node(task.params()), W::source(task.params()));
-    let compared = parts
-        .engine
-        .verify_set(node, source.db_name, manifest, &progress)
-        .await;
+    let (nodes, source) = (W::nodes(task.params()), W::source(task.params()));
+    let engine = &parts.engine;
+    let compared = match manifest.spread {
+        Some(_) => {
+            engine
+                .verify_spread_set(&nodes, source.db_name, manifest, &progress)
+                .await
+        }
+        None => {
+            let node = only(&nodes, manifest)?;
+            engine
+                .verify_set(node, source.db_name, manifest, &progress)
+                .await
+        }
+    };
     compared.map_err(engine_error)
 }
 
@@ -219,7 +252,7 @@ impl<W: LoadsSet> Step<W> for LoadSet {
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
         let parts = workflow.parts();
-        start(parts, W::node(task.params())).await?;
+        start_all(parts, &W::nodes(task.params())).await?;
         load(parts, task).await
     }
 }
@@ -238,7 +271,7 @@ impl<W: LoadsSet> Step<W> for CompareContent {
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
         let parts = workflow.parts();
-        start(parts, W::node(task.params())).await?;
+        start_all(parts, &W::nodes(task.params())).await?;
         let manifest = W::source(task.params()).manifest(parts)?;
         compare(parts, task, &manifest).await
     }

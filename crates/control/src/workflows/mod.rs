@@ -29,6 +29,7 @@ pub(crate) mod public_connection;
 pub(crate) mod recover_instance;
 pub(crate) mod recycle_database;
 pub(crate) mod recycle_instance;
+pub(crate) mod recycle_spread_database;
 pub(crate) mod resize_database;
 mod resize_node;
 pub(crate) mod restore_database;
@@ -73,6 +74,9 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         .with(delete_database::DeleteDatabase(Arc::clone(parts)))
         .with(recycle_instance::RecycleInstance(Arc::clone(parts)))
         .with(recycle_database::RecycleDatabase(Arc::clone(parts)))
+        .with(recycle_spread_database::RecycleSpreadDatabase(Arc::clone(
+            parts,
+        )))
         .with(create_account::CreateAccount(Arc::clone(parts)))
         .with(create_database_backup::CreateDatabaseBackup(Arc::clone(
             parts,
@@ -162,7 +166,7 @@ impl From<ControlError> for StepError {
 }
 
 /// What the engine cannot do now it may be able to do later, unless something is not there.
-fn engine_error(error: EngineError) -> StepError {
+pub(crate) fn engine_error(error: EngineError) -> StepError {
     match error {
         EngineError::Io { ref source, .. } if is_full(source) => {
             StepError::permanent("The host has no disk space left.", error)

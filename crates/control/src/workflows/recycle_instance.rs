@@ -13,6 +13,7 @@ use super::delete_instance::{
 };
 use super::final_backup::{self, FinalBackup, Recycles};
 use super::recycle_database::{RecycleDatabase, RecycleDatabaseParams};
+use super::recycle_spread_database::RecycleSpreadDatabase;
 use crate::parts::Parts;
 use crate::recycle_bin::LastSets;
 
@@ -87,7 +88,7 @@ pub(crate) fn last_sets_of(task: &Task, params: &Secret) -> Option<LastSets> {
             let params: RecycleInstanceParams = serde_json::from_str(params.expose()).ok()?;
             Some(params.last_sets)
         }
-        RecycleDatabase::NAME => {
+        RecycleDatabase::NAME | RecycleSpreadDatabase::NAME => {
             let params: RecycleDatabaseParams = serde_json::from_str(params.expose()).ok()?;
             Some(params.last_sets)
         }

@@ -20,6 +20,7 @@ use super::meter::Meter;
 use super::new_instance::{
     self, CheckLogin, CreateNode, MakesInstance, NewInstanceParams, OpenEndpoint, StartNode,
 };
+use crate::backups::Moment;
 use crate::parts::Parts;
 use crate::recycle_bin::RecycledContent;
 
@@ -43,6 +44,9 @@ pub(crate) struct RestoreDatabaseParams {
     /// What was committed up to that transaction is wanted as well.
     #[serde(default)]
     pub(crate) through: Option<Gtid>,
+    /// What was committed up to that moment of all nodes is wanted as well.
+    #[serde(default)]
+    pub(crate) moment: Option<Moment>,
     /// The accounts of the source are wanted, which the new instance has by the store.
     #[serde(default)]
     pub(crate) with_accounts: bool,
@@ -119,8 +123,9 @@ impl LoadsSet for RestoreDatabase {
         }
     }
 
-    fn node(params: &RestoreDatabaseParams) -> &NodeId {
-        &params.instance.node_id
+    fn nodes(params: &RestoreDatabaseParams) -> Vec<NodeId> {
+        let nodes = params.instance.nodes().into_iter();
+        nodes.map(|node| node.node_id).collect()
     }
 }
 
@@ -142,13 +147,19 @@ impl Step<RestoreDatabase> for ReplayLog {
         task: &TaskContext<'_, RestoreDatabase>,
     ) -> Result<(), StepError> {
         let (parts, params) = (&workflow.0, task.params());
-        let node = &params.instance.node_id;
-        loading::start(parts, node).await?;
+        let nodes = RestoreDatabase::nodes(params);
+        loading::start_all(parts, &nodes).await?;
         if let Some(until) = params.end() {
             replay(parts, task, params, until).await?;
         }
-        let finished = parts.engine.finish_load(node).await;
-        finished.map_err(engine_error)
+        if let Some(moment) = &params.moment {
+            replay_to_moment(parts, task, params, moment).await?;
+        }
+        for node in &nodes {
+            let finished = parts.engine.finish_load(node).await;
+            finished.map_err(engine_error)?;
+        }
+        Ok(())
     }
 }
 
@@ -195,6 +206,54 @@ async fn replay(
     Ok(())
 }
 
+/// Applies to each node what the log of its source says up to a moment.
+async fn replay_to_moment(
+    parts: &Parts,
+    task: &TaskContext<'_, RestoreDatabase>,
+    params: &RestoreDatabaseParams,
+    moment: &Moment,
+) -> Result<(), StepError> {
+    let (engine, nodes) = (&parts.engine, RestoreDatabase::nodes(params));
+    let manifest = RestoreDatabase::source(params).manifest(parts)?;
+    // What was interrupted may have applied anything, on any of them.
+    let begun = nodes.iter().map(|node| engine.is_replay_begun(node));
+    let begun: Result<Vec<_>, _> = begun.collect();
+    if begun.map_err(engine_error)?.contains(&true) {
+        for node in &nodes {
+            let ended = engine.end_replay(node, &params.db_name).await;
+            ended.map_err(engine_error)?;
+        }
+        loading::load::<RestoreDatabase>(parts, task).await?;
+        loading::compare::<RestoreDatabase>(parts, task, &manifest).await?;
+    }
+    let mut begins = vec![manifest.binlog.clone()];
+    begins.extend(manifest.further_binlogs());
+    let meter = Meter::new();
+    let progress = |done: u64, total: u64, what: &str| {
+        meter.tell(task, (done, total), &format!("Applying {what}"));
+    };
+    for ((node, from), end) in nodes.iter().zip(&begins).zip(&moment.nodes) {
+        let damaged = |what| StepError::permanent("The backup set is damaged.", what);
+        let source = NodeId::parse(&from.node).map_err(|_| damaged("it names no node"))?;
+        let until = ReplayUntil::at(end).ok_or_else(|| damaged("a moment has no position"))?;
+        if !parts.archive_log(&source, &params.source_instance_id).await {
+            return Err(StepError::transient("the binary log cannot be archived"));
+        }
+        parts
+            .complete_log(&source, &params.source_instance_id)
+            .await;
+        let range = ReplayRange {
+            archive: &parts.log_archive(&source),
+            from,
+            until,
+        };
+        let replayed = engine.replay_log(node, &params.db_name, range, &progress);
+        let replayed = replayed.await.map_err(engine_error)?;
+        tracing::info!(%node, groups = replayed.groups, gtid = replayed.gtid, "the binary log is applied");
+    }
+    Ok(())
+}
+
 /// Accounts that came along are on the node. They go with it.
 struct MakeAccounts;
 
@@ -215,8 +274,8 @@ impl Step<RestoreDatabase> for MakeAccounts {
         if !params.with_accounts {
             return Ok(());
         }
-        let node = &params.instance.node_id;
-        loading::start(parts, node).await?;
+        let nodes = RestoreDatabase::nodes(params);
+        loading::start_all(parts, &nodes).await?;
         let id = &params.instance.instance_id;
         let instance = super::instance(parts, id)?;
         let accounts = parts.accounts_with_grants(id)?;
@@ -224,11 +283,13 @@ impl Step<RestoreDatabase> for MakeAccounts {
             parts.apply_account(&instance, account, grants).await?;
         }
         let granted = granted_at_source(parts, params, &accounts).await?;
-        let mut sql = parts.engine.sql(node).await.map_err(engine_error)?;
-        for (account, held) in &granted {
-            sql.set_held(account, held).await.map_err(engine_error)?;
+        for node in &nodes {
+            let mut sql = parts.engine.sql(node).await.map_err(engine_error)?;
+            for (account, held) in &granted {
+                sql.set_held(account, held).await.map_err(engine_error)?;
+            }
+            sql.close().await;
         }
-        sql.close().await;
         Ok(())
     }
 }

@@ -460,6 +460,7 @@ mod imports;
 mod nodes;
 mod recover;
 mod recycle;
+mod spread_backups;
 mod switch;
 checks!(change_table: ChangingTable {
     succeeds: check_success;
@@ -496,6 +497,7 @@ async fn every_workflow_has_its_checks() {
         "recover-instance",
         "recycle-database",
         "recycle-instance",
+        "recycle-spread-database",
         "release-public-connection",
         "resize-database",
         "restore-database",

@@ -9,7 +9,7 @@ use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable
 use openpeta_types::{BackupId, DbName, InstanceId, NodeId, Secret};
 use serde::{Deserialize, Serialize};
 
-use super::loading::{CheckSet, CompareContent, LoadSet, LoadsSet, SetSource};
+use super::loading::{self, CheckSet, CompareContent, LoadSet, LoadsSet, SetSource};
 use super::{FAILED_INSIDE, engine_error};
 use crate::backups::is_of_storage;
 use crate::parts::Parts;
@@ -25,6 +25,19 @@ pub(crate) struct VerifyBackupParams {
     pub(crate) backup_id: BackupId,
     pub(crate) manifest_sha256: String,
     pub(crate) node_id: NodeId,
+    /// Further ones, of a set that is of several nodes.
+    #[serde(default)]
+    pub(crate) further: Vec<NodeId>,
+}
+
+impl VerifyBackupParams {
+    /// All nodes, by number.
+    fn nodes(&self) -> Vec<NodeId> {
+        let further = self.further.iter().cloned();
+        std::iter::once(self.node_id.clone())
+            .chain(further)
+            .collect()
+    }
 }
 
 /// Whether a task proves a set.
@@ -53,8 +66,8 @@ impl LoadsSet for VerifyBackup {
         }
     }
 
-    fn node(params: &VerifyBackupParams) -> &NodeId {
-        &params.node_id
+    fn nodes(params: &VerifyBackupParams) -> Vec<NodeId> {
+        params.nodes()
     }
 }
 
@@ -113,7 +126,9 @@ fn end(
     params: &VerifyBackupParams,
     failure: Option<Option<String>>,
 ) -> Result<(), StepError> {
-    writer.delete_node(&params.node_id)?;
+    for node in params.nodes() {
+        writer.delete_node(&node)?;
+    }
     if let Some(failure) = failure {
         let at = Timestamp::now();
         writer.set_verification(params.backup_id, &Verification { at, failure })?;
@@ -136,12 +151,15 @@ impl Step<VerifyBackup> for CreateScratchNode {
         workflow: &VerifyBackup,
         task: &TaskContext<'_, VerifyBackup>,
     ) -> Result<(), StepError> {
-        let (parts, node_id) = (&workflow.0, &task.params().node_id);
-        let node = parts.store.read(|reader| reader.node(node_id))?;
-        let node =
-            node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the node's row is gone"))?;
-        let created = parts.engine.create_node(node_id, &node.settings).await;
-        created.map_err(engine_error)
+        let parts = &workflow.0;
+        for node_id in &task.params().nodes() {
+            let node = parts.store.read(|reader| reader.node(node_id))?;
+            let node =
+                node.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "the node's row is gone"))?;
+            let created = parts.engine.create_node(node_id, &node.settings).await;
+            created.map_err(engine_error)?;
+        }
+        Ok(())
     }
 
     async fn undo(
@@ -149,7 +167,7 @@ impl Step<VerifyBackup> for CreateScratchNode {
         workflow: &VerifyBackup,
         task: &TaskContext<'_, VerifyBackup>,
     ) -> Result<(), StepError> {
-        destroy(&workflow.0, &task.params().node_id).await
+        destroy(&workflow.0, &task.params().nodes()).await
     }
 }
 
@@ -168,8 +186,7 @@ impl Step<VerifyBackup> for StartScratchNode {
         workflow: &VerifyBackup,
         task: &TaskContext<'_, VerifyBackup>,
     ) -> Result<(), StepError> {
-        let started = workflow.0.engine.start_node(&task.params().node_id).await;
-        started.map(drop).map_err(engine_error)
+        loading::start_all(&workflow.0, &task.params().nodes()).await
     }
 }
 
@@ -187,11 +204,14 @@ impl Step<VerifyBackup> for RemoveScratchNode {
         workflow: &VerifyBackup,
         task: &TaskContext<'_, VerifyBackup>,
     ) -> Result<(), StepError> {
-        destroy(&workflow.0, &task.params().node_id).await
+        destroy(&workflow.0, &task.params().nodes()).await
     }
 }
 
-async fn destroy(parts: &Parts, node: &NodeId) -> Result<(), StepError> {
-    let destroyed = parts.engine.destroy_node(node).await;
-    destroyed.map_err(engine_error)
+async fn destroy(parts: &Parts, nodes: &[NodeId]) -> Result<(), StepError> {
+    for node in nodes {
+        let destroyed = parts.engine.destroy_node(node).await;
+        destroyed.map_err(engine_error)?;
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufReader};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use super::manifest::{DumpFile, Manifest, PLAIN, PLAIN_FILES};
+use super::manifest::{DumpFile, Manifest, PLAIN, PLAIN_FILES, PLAIN_SPREAD};
 use super::set_dir::{self, MANIFEST, create_file};
 use super::writer::Hashing;
 use super::{DUMP, physical};
@@ -49,9 +49,10 @@ fn decrypt_set(keys: &BackupKeys, source: &Path, target: &Path) -> Result<u64> {
     let made = DirBuilder::new().mode(0o700).create(target);
     made.at("create", target)?;
     let data = source.join(&manifest.dump.name);
-    let (name, format) = match &manifest.physical {
-        None => (DUMP, PLAIN),
-        Some(_) => (physical::STREAM, PLAIN_FILES),
+    let (name, format) = match (&manifest.physical, &manifest.spread) {
+        (None, None) => (DUMP, PLAIN),
+        (None, Some(_)) => (DUMP, PLAIN_SPREAD),
+        (Some(_), _) => (physical::STREAM, PLAIN_FILES),
     };
     let (bytes, sha256) = decrypt_file(keys, &data, &target.join(name))?;
     let manifest = Manifest {

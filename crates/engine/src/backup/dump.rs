@@ -14,7 +14,9 @@ use openpeta_types::DbName;
 use super::checksum::{Checksum, RowHasher};
 use super::columns;
 use super::layout::{self, Layout, PART_BYTES};
-use super::manifest::{BackupSource, BinlogPosition, Manifest, PLAIN, SequenceEntry, TableEntry};
+use super::manifest::{
+    BackupSource, BinlogPosition, Manifest, PLAIN, PLAIN_SPREAD, SequenceEntry, TableEntry,
+};
 use super::moment::{Moment, changed, check_unchanged, fix_moment};
 use super::schema::{Program, Schema, Table};
 use super::session::{Session, bytes};
@@ -35,7 +37,8 @@ pub(super) const BATCH_TIME: Duration = Duration::from_secs(2);
 
 /// Under which settings the statements of a dump mean what they should.
 const SETTINGS: &str = "SET NAMES utf8mb4;\n\
-    SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', \
+    SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION,\
+    IGNORE_BAD_TABLE_OPTIONS', \
     time_zone='+00:00', foreign_key_checks=0, unique_checks=0, check_constraint_checks=0, \
     innodb_strict_mode=0, autocommit=0;\n";
 
@@ -53,6 +56,37 @@ pub(super) async fn take_down(
     progress: Progress<'_>,
 ) -> Result<Manifest> {
     let (schema, moment) = fix_moment(session, database).await?;
+    let begun = Begun {
+        schema,
+        moment,
+        what: String::new(),
+    };
+    write_down(session, database, source, begun, (writer, layout), progress).await
+}
+
+/// A transaction that sees a moment.
+pub(super) struct Begun {
+    /// Of that moment.
+    pub(super) schema: Schema,
+    pub(super) moment: Moment,
+    /// Which part of a whole it is, if it is one.
+    pub(super) what: String,
+}
+
+/// Takes what a transaction sees.
+pub(super) async fn write_down(
+    session: &mut Session,
+    database: &DbName,
+    source: &BackupSource,
+    begun: Begun,
+    (writer, layout): (&mut DumpWriter, &Layout),
+    progress: Progress<'_>,
+) -> Result<Manifest> {
+    let Begun {
+        schema,
+        moment,
+        what,
+    } = begun;
     let mut dump = Dump {
         session,
         database,
@@ -63,7 +97,7 @@ pub(super) async fn take_down(
         bytes_read: 0,
         total: schema.tables.values().map(|table| table.bytes).sum(),
     };
-    dump.head(source, &moment).await?;
+    dump.head(source, &moment, &what).await?;
     let tables = dump.tables().await?;
     let sequences = dump.sequences().await?;
     if schema.has_programs()
@@ -85,6 +119,7 @@ pub(super) async fn take_down(
         files: Vec::new(),
         encryption: None,
         physical: None,
+        spread: None,
         database: schema.database.clone(),
         tables,
         sequences,
@@ -94,7 +129,7 @@ pub(super) async fn take_down(
         events: entries::events(&schema.events),
         invalid_views: schema.invalid_views.clone(),
     };
-    dump.end(&manifest).await?;
+    dump.end(&manifest, &what).await?;
     Ok(manifest)
 }
 
@@ -111,7 +146,7 @@ struct Dump<'a> {
 }
 
 impl Dump<'_> {
-    async fn head(&mut self, source: &BackupSource, moment: &Moment) -> Result<()> {
+    async fn head(&mut self, source: &BackupSource, moment: &Moment, what: &str) -> Result<()> {
         let BinlogPosition {
             file,
             position,
@@ -122,8 +157,12 @@ impl Dump<'_> {
         if let Some(files) = self.layout.files() {
             return self.writer.write(&files.create_database(info)).await;
         }
+        let format = match what.is_empty() {
+            true => PLAIN,
+            false => PLAIN_SPREAD,
+        };
         let text = format!(
-            "-- OpenPeta backup {} of database {}, instance {}, format {PLAIN}\n\
+            "-- OpenPeta backup {} of database {}{what}, instance {}, format {format}\n\
              -- MariaDB {}; the content of {}; binary log {file}:{position}, GTID {gtid}\n\
              {SETTINGS}\
              ALTER DATABASE CHARACTER SET {} COLLATE {} COMMENT {};\n",
@@ -140,7 +179,7 @@ impl Dump<'_> {
     }
 
     /// Writes what stands behind everything else.
-    async fn end(&mut self, manifest: &Manifest) -> Result<()> {
+    async fn end(&mut self, manifest: &Manifest, what: &str) -> Result<()> {
         if let Some(files) = self.layout.files() {
             self.writer.next_plain_file("metadata").await?;
             return self.writer.write(&files.metadata(manifest)).await;
@@ -148,7 +187,8 @@ impl Dump<'_> {
         if let Layout::Export = self.layout {
             self.writer.write(&layout::remark(manifest)).await?;
         }
-        self.writer.write("-- End of the dump\n").await
+        let end = format!("-- End of the dump{what}\n");
+        self.writer.write(&end).await
     }
 
     /// Goes on in another file, which stands for itself.

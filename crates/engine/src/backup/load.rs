@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use tokio::sync::mpsc;
@@ -15,20 +16,21 @@ use crate::sealed::{BackupKeys, OpeningReader};
 /// Statements that may wait for the server.
 const QUEUE: usize = 4;
 
-/// Runs all statements of a set.
+/// Runs all statements of a set that are in a range of its text.
 pub(super) async fn load(
     session: &mut Session,
     set: &Path,
     manifest: &Manifest,
+    range: Range<u64>,
     keys: &BackupKeys,
     progress: Progress<'_>,
 ) -> Result<()> {
     let path = set.join(&manifest.dump.name);
     let (sender, mut statements) = mpsc::channel(QUEUE);
     let keys = manifest.encryption.as_ref().map(|_| keys.clone());
+    let mut done = range.start;
     let reading =
-        tokio::task::spawn_blocking(move || read_statements(&path, keys.as_ref(), &sender));
-    let mut done = 0;
+        tokio::task::spawn_blocking(move || read_statements(&path, range, keys.as_ref(), &sender));
     while let Some(Statement { text, what }) = statements.recv().await {
         done += text.len() as u64;
         session
@@ -68,10 +70,15 @@ pub(super) fn plain(path: &Path, keys: Option<&BackupKeys>) -> Result<impl Read 
 /// Reads the statements of a file that is encrypted if there are keys.
 fn read_statements(
     path: &Path,
+    range: Range<u64>,
     keys: Option<&BackupKeys>,
     statements: &mpsc::Sender<Statement>,
 ) -> Result<()> {
-    let mut lines = BufReader::with_capacity(256 << 10, plain(path, keys)?);
+    let mut text = plain(path, keys)?;
+    let before = &mut text.by_ref().take(range.start);
+    std::io::copy(before, &mut std::io::sink()).at("read", path)?;
+    let text = text.take(range.end - range.start);
+    let mut lines = BufReader::with_capacity(256 << 10, text);
     let mut splitter = Splitter::default();
     loop {
         let mut line = Vec::new();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -28,6 +29,12 @@ pub(super) const SEALED_FILES: u32 = 4;
 /// The form of exports in several files: no reader of sets knows how to load them.
 pub(super) const PARTS: u32 = 5;
 
+/// The form of sets of databases that are spread over nodes, not encrypted.
+pub(super) const PLAIN_SPREAD: u32 = 6;
+
+/// The form of those that are.
+pub(super) const SEALED_SPREAD: u32 = 7;
+
 /// Everything about a backup set but the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -52,6 +59,10 @@ pub struct Manifest {
     /// How the data is told as files, if it is no SQL text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub physical: Option<Physical>,
+    /// What the set has of further nodes, if the database is spread over several. All else in here is
+    /// told of node 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
     /// How the database itself is set up.
     pub database: DatabaseInfo,
     /// Its tables by name.
@@ -77,9 +88,117 @@ impl Manifest {
     #[must_use]
     pub fn table_without_moment(&self) -> Option<&str> {
         let has_none = |entry: &TableEntry| !entry.engine.eq_ignore_ascii_case("InnoDB");
-        let mut tables = self.tables.iter();
+        let nodes = self.spread.iter().flat_map(|spread| &spread.nodes);
+        let further = nodes.flat_map(|node| &node.content.tables);
+        let mut tables = self.tables.iter().chain(further);
         let found = tables.find(|(_, entry)| has_none(entry));
         found.map(|(name, _)| name.as_str())
+    }
+
+    /// How many nodes the set is of.
+    #[must_use]
+    pub fn node_number(&self) -> usize {
+        1 + self.spread.as_ref().map_or(0, |spread| spread.nodes.len())
+    }
+
+    /// Where the binary logs of nodes 1, 2 … were.
+    #[must_use]
+    pub fn further_binlogs(&self) -> Vec<BinlogPosition> {
+        let nodes = self.spread.iter().flat_map(|spread| &spread.nodes);
+        nodes.map(|node| node.binlog.clone()).collect()
+    }
+
+    /// What the set has of one node, as if it were a set of that node alone, and which bytes of its
+    /// text those are.
+    pub(super) fn part(&self, number: usize) -> Option<(Self, Range<u64>)> {
+        let Some(spread) = &self.spread else {
+            return (number == 0).then(|| (self.clone(), 0..self.dump.sql_bytes));
+        };
+        let mut part = self.clone();
+        part.spread = None;
+        let Some(further) = number.checked_sub(1) else {
+            return Some((part, 0..spread.bytes));
+        };
+        let node = spread.nodes.get(further)?;
+        let content = node.content.clone();
+        part.taken_at = node.taken_at;
+        part.binlog = node.binlog.clone();
+        part.database = content.database;
+        part.tables = content.tables;
+        part.sequences = content.sequences;
+        part.views = content.views;
+        part.routines = content.routines;
+        part.triggers = content.triggers;
+        part.events = content.events;
+        part.invalid_views = content.invalid_views;
+        Some((part, node.begin..node.begin + node.bytes))
+    }
+}
+
+/// What a set has of a database that is spread over nodes besides what is on node 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// How many bytes at the begin of the text are for node 0.
+    pub bytes: u64,
+    /// The number of the node that each partition is on.
+    pub partitions: Vec<u16>,
+    /// From which value on `AUTO_INCREMENT` columns of distributed tables go on, by table.
+    pub ids: BTreeMap<String, u64>,
+    /// Nodes 1, 2 …
+    pub nodes: Vec<NodePart>,
+}
+
+/// What a set has of one of the further nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePart {
+    /// Its number.
+    pub number: u16,
+    /// Where its text begins in that of the set.
+    pub begin: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The moment, by the node's clock: the same one for all.
+    pub taken_at: Timestamp,
+    /// Where its binary log was.
+    pub binlog: BinlogPosition,
+    /// What is there.
+    #[serde(flatten)]
+    pub content: NodeContent,
+}
+
+/// What a database has on a node, as a manifest has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeContent {
+    /// How the database itself is set up.
+    pub database: DatabaseInfo,
+    /// Its tables by name.
+    pub tables: BTreeMap<String, TableEntry>,
+    /// Its sequences by name.
+    pub sequences: BTreeMap<String, SequenceEntry>,
+    /// SHA-256 of the definition of each view, by name.
+    pub views: BTreeMap<String, String>,
+    /// The same of stored routines, by kind and name.
+    pub routines: BTreeMap<String, String>,
+    /// The same of triggers, by name.
+    pub triggers: BTreeMap<String, String>,
+    /// Its events by name.
+    pub events: BTreeMap<String, EventEntry>,
+    /// Views that refer to what does not exist.
+    pub invalid_views: BTreeMap<String, String>,
+}
+
+impl From<Manifest> for NodeContent {
+    fn from(manifest: Manifest) -> Self {
+        Self {
+            database: manifest.database,
+            tables: manifest.tables,
+            sequences: manifest.sequences,
+            views: manifest.views,
+            routines: manifest.routines,
+            triggers: manifest.triggers,
+            events: manifest.events,
+            invalid_views: manifest.invalid_views,
+        }
     }
 }
 
@@ -125,6 +244,9 @@ struct Outside {
     encryption: Encryption,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     physical: Option<Physical>,
+    /// Where the binary logs of nodes 1, 2 … were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    further_binlogs: Vec<BinlogPosition>,
     /// The whole manifest, encrypted as files are, in base64.
     manifest: String,
 }
@@ -136,12 +258,15 @@ impl Manifest {
             method: sealed::METHOD.to_owned(),
             key_id: key.id.to_string(),
         });
-        self.format = match (&self.physical, &self.encryption) {
+        let is_sealed = self.encryption.is_some();
+        self.format = match (&self.physical, &self.spread) {
             (None, None) if !self.files.is_empty() => PARTS,
+            (None, None) if is_sealed => SEALED,
             (None, None) => PLAIN,
-            (None, Some(_)) => SEALED,
-            (Some(_), None) => PLAIN_FILES,
-            (Some(_), Some(_)) => SEALED_FILES,
+            (Some(_), _) if is_sealed => SEALED_FILES,
+            (Some(_), _) => PLAIN_FILES,
+            (None, Some(_)) if is_sealed => SEALED_SPREAD,
+            (None, Some(_)) => PLAIN_SPREAD,
         };
     }
 
@@ -159,6 +284,7 @@ impl Manifest {
                 dump: self.dump.clone(),
                 encryption: encryption.clone(),
                 physical: self.physical.clone(),
+                further_binlogs: self.further_binlogs(),
                 manifest: BASE64_STANDARD.encode(sealed::seal(&text, key)?),
             };
             text = to_json(&outside);
@@ -175,8 +301,10 @@ impl Manifest {
         let malformed = |error: serde_json::Error| damaged(error.to_string());
         let Form { format } = serde_json::from_slice(text).map_err(malformed)?;
         match format {
-            PLAIN | PLAIN_FILES | PARTS => serde_json::from_slice(text).map_err(malformed),
-            SEALED | SEALED_FILES => {
+            PLAIN | PLAIN_FILES | PARTS | PLAIN_SPREAD => {
+                serde_json::from_slice(text).map_err(malformed)
+            }
+            SEALED | SEALED_FILES | SEALED_SPREAD => {
                 let outside: Outside = serde_json::from_slice(text).map_err(malformed)?;
                 let sealed = BASE64_STANDARD.decode(&outside.manifest);
                 let sealed = sealed.map_err(|error| damaged(error.to_string()))?;
@@ -187,13 +315,29 @@ impl Manifest {
         }
     }
 
-    /// Where in the log the set of such a file was taken. Needs no key.
-    pub(super) fn position_in_file(text: &[u8]) -> serde_json::Result<BinlogPosition> {
+    /// Where in the logs of its nodes the set of such a file was taken, node 0 first. Needs no key.
+    pub(super) fn positions_in_file(text: &[u8]) -> serde_json::Result<Vec<BinlogPosition>> {
         #[derive(Deserialize)]
         struct Position {
             binlog: BinlogPosition,
         }
-        serde_json::from_slice(text).map(|Position { binlog }| binlog)
+        #[derive(Deserialize)]
+        struct Positions {
+            binlog: BinlogPosition,
+            #[serde(default)]
+            further_binlogs: Vec<BinlogPosition>,
+            spread: Option<Nodes>,
+        }
+        #[derive(Deserialize)]
+        struct Nodes {
+            nodes: Vec<Position>,
+        }
+        let found: Positions = serde_json::from_slice(text)?;
+        let nodes = found.spread.map_or_else(Vec::new, |spread| spread.nodes);
+        let mut positions = vec![found.binlog];
+        positions.extend(found.further_binlogs);
+        positions.extend(nodes.into_iter().map(|node| node.binlog));
+        Ok(positions)
     }
 }
 

@@ -23,10 +23,12 @@ mod physical;
 mod schema;
 mod session;
 mod set_dir;
+mod spread;
 mod verify;
 mod views;
 mod writer;
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use openpeta_types::{DbName, ExportForm, NodeId};
@@ -36,12 +38,14 @@ pub use self::set_dir::MANIFEST;
 pub use decrypt::decrypt_backup;
 pub use manifest::{
     BackupSource, BaseSet, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry,
-    Manifest, Physical, SequenceEntry, TableEntry,
+    Manifest, NodeContent, NodePart, Physical, SequenceEntry, Spread, TableEntry,
 };
 pub use physical::Base;
+pub use spread::Snapshots;
 
 pub(crate) use self::columns::{Column, check_query, names, select};
 use self::export::{Output, Place};
+use self::layout::Layout;
 pub(crate) use self::layout::REMARK;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::physical::LOAD_ATTEMPT;
@@ -49,6 +53,7 @@ pub(crate) use self::schema::Schema;
 pub(crate) use self::session::{MAX_PACKET, Session, bytes};
 pub(crate) use self::set_dir::read_set;
 pub(crate) use self::verify::checksum;
+use self::writer::DumpWriter;
 use crate::background::{self, in_background};
 use crate::engine::{Engine, blocking};
 use crate::error::Result;
@@ -62,6 +67,9 @@ const USUAL_PACKET: usize = 64 << 20;
 
 /// Is told how much is done: bytes so far, about how many in all, and what is at work.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64, &str) + Send + Sync);
+
+/// The same, owned by whoever tells.
+type Tell = Box<dyn Fn(u64, u64, &str) + Send + Sync>;
 
 /// A set that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +124,16 @@ impl Engine {
             .take_down(node, database, place, source, progress)
             .await?;
         manifest.binlog.node = node.to_string();
+        self.finish_set(set, manifest, keys).await
+    }
+
+    /// Writes the manifest, with which the set is whole.
+    async fn finish_set(
+        &self,
+        set: &Path,
+        mut manifest: Manifest,
+        keys: BackupKeys,
+    ) -> Result<TakenSet> {
         manifest.encrypt(&keys);
         let set = set.to_owned();
         blocking(move || {
@@ -129,8 +147,7 @@ impl Engine {
         .await
     }
 
-    /// Writes the data of a set or export, with little regard for who waits for it: clients
-    /// go first.
+    /// Writes the data of a set or export.
     async fn take_down(
         &self,
         node: &NodeId,
@@ -139,21 +156,40 @@ impl Engine {
         source: &BackupSource,
         progress: Progress<'_>,
     ) -> Result<Manifest> {
-        let (sender, mut told) = watch::channel((0, 0, String::new()));
-        let tell = move |done: u64, total: u64, what: &str| {
-            sender.send_replace((done, total, what.to_owned()));
-        };
-        let pace = self.backup_pace();
         let (engine, node) = (self.clone(), node.clone());
-        let (database, source) = (database.clone(), source.clone());
-        let work = background::future_in_background(move || async move {
-            let mut session = engine.session(&node, &database).await?;
-            let (mut writer, layout) = place.open(&database, pace.begin())?;
+        let (name, source) = (database.clone(), source.clone());
+        let work = move |mut writer: DumpWriter, layout: Layout, tell: Tell| async move {
+            let mut session = engine.session(&node, &name).await?;
             let target = (&mut writer, &layout);
-            let manifest = dump::take_down(&mut session, &database, &source, target, &tell).await?;
+            let manifest = dump::take_down(&mut session, &name, &source, target, &*tell).await?;
             session.close().await;
             let files = writer.finish_files().await?;
             Ok(export::with_files(manifest, files))
+        };
+        self.write_text(database, place, work, progress).await
+    }
+
+    /// Writes the text of a set or export, with little regard for who waits for it: clients
+    /// go first.
+    async fn write_text<F>(
+        &self,
+        database: &DbName,
+        place: Place,
+        work: impl FnOnce(DumpWriter, Layout, Tell) -> F + Send + 'static,
+        progress: Progress<'_>,
+    ) -> Result<Manifest>
+    where
+        F: Future<Output = Result<Manifest>>,
+    {
+        let database = database.clone();
+        let (sender, mut told) = watch::channel((0, 0, String::new()));
+        let tell: Tell = Box::new(move |done, total, what| {
+            sender.send_replace((done, total, what.to_owned()));
+        });
+        let pace = self.backup_pace();
+        let work = background::future_in_background(move || async move {
+            let (writer, layout) = place.open(&database, pace.begin())?;
+            work(writer, layout, tell).await
         });
         let mut work = std::pin::pin!(work);
         loop {
@@ -192,12 +228,12 @@ impl Engine {
         set_dir::read_manifest(set, manifest_sha256, self.backup_keys())
     }
 
-    /// Where in the binary log a set was taken. Needs no key.
+    /// Where in the binary logs of its nodes a set was taken, node 0 first. Needs no key.
     ///
     /// # Errors
     /// [`EngineError::DamagedSet`](crate::EngineError::DamagedSet); a file error.
-    pub fn read_position(&self, set: &Path, manifest_sha256: &str) -> Result<BinlogPosition> {
-        set_dir::read_position(set, manifest_sha256)
+    pub fn read_positions(&self, set: &Path, manifest_sha256: &str) -> Result<Vec<BinlogPosition>> {
+        set_dir::read_positions(set, manifest_sha256)
     }
 
     /// Makes a database anew out of a set, and those before it that it goes on from, the first
@@ -253,7 +289,16 @@ impl Engine {
         session
             .run("load a backup", b"SET SESSION sql_log_bin=0")
             .await?;
-        load::load(&mut session, set, manifest, self.backup_keys(), progress).await?;
+        let all = 0..manifest.dump.sql_bytes;
+        load::load(
+            &mut session,
+            set,
+            manifest,
+            all,
+            self.backup_keys(),
+            progress,
+        )
+        .await?;
         session.close().await;
         Ok(())
     }

@@ -49,10 +49,25 @@ pub(super) async fn fix_moment(
 
 /// Begins a transaction that sees this moment to its end.
 pub(super) async fn begin(session: &mut Session) -> Result<Moment> {
-    let begin = b"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+    prepare(session).await?;
+    start(session).await?;
+    started(session).await
+}
+
+/// Makes transactions see the moment at which they begin.
+pub(super) async fn prepare(session: &mut Session) -> Result<()> {
     let level = b"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-    session.run("begin a transaction", level).await?;
-    session.run("begin a transaction", begin).await?;
+    session.run("begin a transaction", level).await
+}
+
+/// Begins a transaction, at once.
+pub(super) async fn start(session: &mut Session) -> Result<()> {
+    let begin = b"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+    session.run("begin a transaction", begin).await
+}
+
+/// Which moment a transaction sees that was begun just now.
+pub(super) async fn started(session: &mut Session) -> Result<Moment> {
     let moment = moment(session).await?;
     // Reading definitions must not keep others from changing them from here on.
     session.run("set a savepoint", b"SAVEPOINT moment").await?;

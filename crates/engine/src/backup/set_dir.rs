@@ -139,13 +139,13 @@ pub(crate) fn read_set(set: &Path, keys: &BackupKeys) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// Where in the log a set was taken, after the same check. Needs no key.
+/// Where in the logs of its nodes a set was taken, after the same check. Needs no key.
 ///
 /// # Errors
 /// [`EngineError::DamagedSet`].
-pub(super) fn read_position(set: &Path, sha256: &str) -> Result<BinlogPosition> {
+pub(super) fn read_positions(set: &Path, sha256: &str) -> Result<Vec<BinlogPosition>> {
     let text = read_file(set, sha256)?;
-    Manifest::position_in_file(&text).map_err(|error| EngineError::DamagedSet {
+    Manifest::positions_in_file(&text).map_err(|error| EngineError::DamagedSet {
         path: set.join(MANIFEST),
         what: error.to_string(),
     })

@@ -86,6 +86,31 @@ pub enum ReplayUntil {
     Before(Gtid),
     /// So is the transaction itself.
     Through(Gtid),
+    /// What is in the log before this place is wanted, which is between two transactions.
+    Position {
+        /// The number in the file's name.
+        file: u64,
+        /// Bytes from its start.
+        offset: u64,
+    },
+}
+
+impl ReplayUntil {
+    /// Where a log was at some moment; `None` when that is no position.
+    #[must_use]
+    pub fn at(moment: &BinlogPosition) -> Option<Self> {
+        let LogPosition { file, offset } = position(moment)?;
+        Some(Self::Position { file, offset })
+    }
+}
+
+impl BinlogPosition {
+    /// Whether it is in the log of the same node, and not behind the other one.
+    #[must_use]
+    pub fn leads_to(&self, later: &Self) -> bool {
+        let is_before = position(self).is_some_and(|begin| Some(begin) <= position(later));
+        self.node == later.node && is_before
+    }
 }
 
 impl Engine {
@@ -345,6 +370,9 @@ impl Engine {
                     gtid,
                     is_included: true,
                 },
+                ReplayUntil::Position { file, offset } => {
+                    Until::Position(LogPosition { file, offset })
+                }
             };
             if !dir.is_dir() {
                 node_dir::make_sub(&dir, &user)?;

@@ -55,13 +55,18 @@ pub(super) fn write(source: &Source<'_>, dir: &Path, user: &NodeUser) -> Result<
     File::create(&begun).at("create", &begun)?;
     let mut selector = Selector::new(source.database, source.server_version, source.until);
     let mut files = Vec::new();
+    let mut end = source.begin;
     for (number, path) in source.files {
         let name = format!("{STEM}.{:06}", files.len() + 1);
         let target = RelayFile::create(dir.join(&name), user)?;
         let is_first = *number == source.begin.file;
         let begin = is_first.then_some(source.begin.offset);
         let log = LogReader::open(path, source.keys)?;
-        let (length, is_over) = copy_wanted(&mut selector, *number, log, begin, target)?;
+        let (length, seen, is_over) = copy_wanted(&mut selector, *number, log, begin, target)?;
+        end = end.max(LogPosition {
+            file: *number,
+            offset: seen,
+        });
         selector.file_ended();
         files.push((name, length));
         if is_over {
@@ -76,6 +81,14 @@ pub(super) fn write(source: &Source<'_>, dir: &Path, user: &NodeUser) -> Result<
     fs::write(&index, lines).at("write", &index)?;
     user.give(&File::open(&index).at("open", &index)?, &index)?;
     sync_dir(dir)?;
+    if let Until::Position(until) = source.until
+        && end < until
+    {
+        return Err(EngineError::LogGap {
+            file: format!("bin.{:06}", end.file),
+            position: end.offset,
+        });
+    }
     let selected = selector
         .finish()
         .map_err(|gtid| EngineError::NoSuchTransaction { gtid })?;
@@ -100,16 +113,16 @@ pub(super) fn clear(dir: &Path) -> Result<()> {
     sync_dir(dir)
 }
 
-/// Copies the groups of one file that are wanted. Returns what was written, and whether nothing
-/// that follows is wanted.
+/// Copies the groups of one file that are wanted. Returns what was written, where in the log that ended,
+/// and whether nothing that follows is wanted.
 fn copy_wanted(
     selector: &mut Selector<'_>,
     number: u64,
     (mut log, first): (LogReader<'_>, RawEvent),
     begin: Option<u64>,
     mut target: RelayFile,
-) -> Result<(u64, bool)> {
-    let mut is_over = false;
+) -> Result<(u64, u64, bool)> {
+    let (mut is_over, mut seen) = (false, 0);
     target.write(&MAGIC)?;
     // How the others are written stands in front of each file.
     target.write(&first.bytes)?;
@@ -118,6 +131,7 @@ fn copy_wanted(
     }
     while let Some(event) = log.event()? {
         let content = log.content(&event)?;
+        let length = event.bytes.len() as u64;
         let at = LogPosition {
             file: number,
             offset: event.offset,
@@ -132,13 +146,15 @@ fn copy_wanted(
             }
             Verdict::Drop => target.discard()?,
             Verdict::Stop => {
+                seen = event.offset;
                 is_over = true;
                 break;
             }
         }
+        seen = event.offset + length;
     }
     target.discard()?;
-    Ok((target.finish()?, is_over))
+    Ok((target.finish()?, seen, is_over))
 }
 
 /// A relay log being written.

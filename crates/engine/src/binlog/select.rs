@@ -31,6 +31,8 @@ pub(super) enum Until {
         /// After it, not before.
         is_included: bool,
     },
+    /// Where the log was at some moment, between two groups.
+    Position(LogPosition),
 }
 
 /// Where to stop: before the first group that was committed at that second or later.
@@ -236,6 +238,7 @@ impl<'a> Selector<'a> {
     fn is_past(&mut self, at: LogPosition, header: &Header, begun: &GtidEvent) -> bool {
         let (gtid, is_included) = match self.until {
             Until::Second(until) => return until.is_past(at, header.timestamp),
+            Until::Position(end) => return at >= end,
             Until::Transaction { gtid, is_included } => (gtid, is_included),
         };
         if self.reached == Reached::NotYet && begun.gtid(header) == gtid {

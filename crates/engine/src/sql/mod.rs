@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, OptsBuilder};
-use openpeta_types::Secret;
+use openpeta_types::{NodeId, Secret};
 use ring::digest;
 use tokio::time::error::Elapsed;
 
@@ -34,6 +34,7 @@ pub(crate) use import_account::{import_account, import_password};
 pub use sizes::TableSizes;
 pub use tables::{TableColumn, TableDetail, TableIndex, TableState, TableSummary};
 
+use crate::backup::BinlogPosition;
 use crate::error::{EngineError, Result};
 
 /// The account through which nodes are administered, at host `localhost`.
@@ -178,6 +179,23 @@ impl NodeSql {
             .rows("read the binary log's name", "SHOW MASTER STATUS")
             .await?;
         Ok(status.into_iter().next().map(|(current, ..)| current))
+    }
+
+    /// Where the binary log of a node is: behind the last transaction that is in it.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn binlog_position(&mut self, node: &NodeId) -> Result<BinlogPosition> {
+        let status: Vec<(String, u64, String, String)> = self
+            .rows("read the binlog position", "SHOW MASTER STATUS")
+            .await?;
+        let (file, position, ..) = status.into_iter().next().unwrap_or_default();
+        Ok(BinlogPosition {
+            node: node.to_string(),
+            file,
+            position,
+            gtid: String::new(),
+        })
     }
 
     /// Removes the binary logs before the one of that name, as far as recovery can do without

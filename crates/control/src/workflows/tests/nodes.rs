@@ -15,12 +15,12 @@ use crate::workflows::delete_spread_database::DeleteSpreadDatabase;
 
 /// Each step and each undo of each workflow takes minutes: they are made so many times over only
 /// when asked for, and else a few of them.
-fn is_long() -> bool {
+pub(super) fn is_long() -> bool {
     std::env::var_os("OPENPETA_LONG_CHECKS").is_some()
 }
 
 /// Orders an instance whose database is on two nodes; nobody works on its task.
-fn order_over_nodes(world: &World) {
+pub(super) fn order_over_nodes(world: &World) {
     let call = world.call(Action::CreateInstance);
     let request = order_request(&[("NodeNumber", "2")]);
     let ordered = world.control.create_instance(&call, &request);
@@ -28,7 +28,7 @@ fn order_over_nodes(world: &World) {
 }
 
 /// Orders a database on so many nodes.
-fn order_database(world: &World, name: &str, nodes: &str) -> TaskId {
+pub(super) fn order_database(world: &World, name: &str, nodes: &str) -> TaskId {
     let id = only_instance(world);
     let request = CreateDatabaseRequest::from_params(&params(&[
         ("InstanceId", id.as_str()),

@@ -285,6 +285,7 @@ fn manifest(
         files: Vec::new(),
         encryption: None,
         physical: Some(physical),
+        spread: None,
         views: entries::views(&schema, database),
         routines: entries::programs(&schema.routines),
         triggers: entries::programs(&schema.triggers),

@@ -4,7 +4,7 @@ use openpeta_types::{BackupId, BackupMethod, BackupType, DbName, InstanceId};
 
 use crate::actions::common::{
     DB_NOT_FOUND, DB_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_LOCKED, INSTANCE_NOT_FOUND,
-    INSTANCE_STATUS, MISSING_PARAMETER, OVER_NODES, REQUEST_ID,
+    INSTANCE_STATUS, MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::checks::{check_required, db_name};
 use crate::spec::{
@@ -52,7 +52,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_LOCKED,
         DB_NOT_FOUND,
         DB_STATUS,
-        OVER_NODES,
         ErrorSpec::new(
             "OperationDenied.BackupJobExists",
             403,
@@ -71,7 +70,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "OperationDenied.BackupMethod",
             403,
-            "an incremental backup is asked for as SQL text",
+            "an incremental backup is asked for as SQL text, or data files of a database that is spread over nodes",
         ),
         ErrorSpec::new(
             "OperationDenied.NotFoundBackup",

@@ -4,7 +4,7 @@ use openpeta_types::{BackupPeriod, BackupWindow, DbName, InstanceId, RetentionDa
 
 use crate::actions::common::{
     DB_NOT_FOUND, DB_STATUS, FORBIDDEN_RAM, INSTANCE_ID, INSTANCE_NOT_FOUND, INSTANCE_STATUS,
-    MISSING_PARAMETER, OVER_NODES, REQUEST_ID,
+    MISSING_PARAMETER, REQUEST_ID,
 };
 use crate::checks::{check_required, db_name};
 use crate::params::decimal;
@@ -58,7 +58,6 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         INSTANCE_STATUS,
         DB_NOT_FOUND,
         DB_STATUS,
-        OVER_NODES,
         ErrorSpec::new("InvalidPreferredBackupTime.Malformed", 400, "bad window"),
         ErrorSpec::new(
             "InvalidPreferredBackupPeriod.ValueNotSupported",

@@ -1,0 +1,350 @@
+//! Sets of a database that is spread over nodes: one moment of all of them, and each node's own part.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use openpeta_engine::{BackupKeys, BackupSource, EngineError, Manifest, TakenSet};
+use openpeta_types::NodeId;
+
+use crate::common::beds::Beds;
+use crate::common::{SETTINGS, db, node};
+
+const PARTITIONS: [u16; 4] = [0, 1, 0, 1];
+
+/// What the coordinator makes of distributed tables, and what is whole.
+const ON_BOTH: &str = "SET sql_mode='IGNORE_BAD_TABLE_OPTIONS';
+CREATE TABLE `odd ``name` (id BIGINT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20), f FLOAT)
+  distribute_by='HASH(id)';
+CREATE TABLE everywhere (id INT PRIMARY KEY) distribute_by='BROADCAST';
+INSERT INTO everywhere VALUES (1), (2);
+";
+const ON_FIRST: &str = "INSERT INTO `odd ``name` VALUES (1, 'one', 0.1), (3, 'it''s', NULL);
+CREATE TABLE whole (id INT PRIMARY KEY, t TEXT) COMMENT 'has no distribution';
+INSERT INTO whole VALUES (1, 'a;\nb'), (2, NULL);
+CREATE VIEW looks AS SELECT id FROM `odd ``name`;
+DELIMITER ;;
+CREATE PROCEDURE does() BEGIN
+-- OpenPeta backup
+SELECT 1; END;;
+DELIMITER ;
+";
+const ON_SECOND: &str =
+    "INSERT INTO `odd ``name` VALUES (2, 'two', 1e10), (4, 'four', 2.5), (6, 'six', 0);
+";
+const IDS: &str = "CREATE TABLE mysql.openpeta_ids (table_schema VARCHAR(64) NOT NULL, \
+    table_name VARCHAR(64) NOT NULL, next_id BIGINT UNSIGNED NOT NULL, \
+    PRIMARY KEY (table_schema, table_name)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+INSERT INTO mysql.openpeta_ids VALUES ('shop', 'odd `name', 101), ('other', 't', 7);
+";
+
+/// Two nodes with the database, and two empty ones.
+struct Spread {
+    beds: Beds,
+    from: [NodeId; 2],
+    to: [NodeId; 2],
+}
+
+impl Spread {
+    async fn new(keys: BackupKeys) -> Self {
+        let beds = Beds::with(|config| config.backup_keys = keys).await;
+        let more = [node("nd-second"), node("nd-fourth")];
+        for node in &more {
+            let engine = &beds.bed.engine;
+            engine.create_node(node, &SETTINGS).await.expect("create");
+            engine.start_node(node).await.expect("start");
+        }
+        let [second, fourth] = more;
+        let mut sql = beds.bed.engine.sql(&second).await.expect("connect");
+        sql.create_database(&db("shop")).await.expect("create");
+        sql.close().await;
+        beds.script(&beds.from, format!("{ON_BOTH}{ON_FIRST}{IDS}").as_bytes());
+        beds.script(&second, format!("{ON_BOTH}{ON_SECOND}").as_bytes());
+        Self {
+            from: [beds.from.clone(), second],
+            to: [beds.to.clone(), fourth],
+            beds,
+        }
+    }
+
+    fn set(&self) -> PathBuf {
+        self.beds.set("1")
+    }
+
+    /// Takes a set; between the snapshots and their reading something is done.
+    async fn take(&self, meanwhile: impl AsyncFnOnce()) -> Result<TakenSet, EngineError> {
+        let engine = &self.beds.bed.engine;
+        let mut snapshots = engine.open_snapshots(&self.from, &db("shop")).await?;
+        snapshots.begin().await?;
+        meanwhile().await;
+        let source = BackupSource {
+            instance_id: "pd-a".into(),
+            db_name: "shop".into(),
+            backup_id: "1".into(),
+        };
+        engine
+            .take_spread_set(snapshots, &self.set(), &source, &PARTITIONS, &|_, _, _| {})
+            .await
+    }
+
+    async fn load(&self, manifest: &Manifest) -> Result<(), EngineError> {
+        let engine = &self.beds.bed.engine;
+        engine
+            .load_spread_set(&self.to, &db("shop"), &self.set(), manifest, &|_, _, _| {})
+            .await
+    }
+
+    async fn verify(&self, manifest: &Manifest) -> Result<(), EngineError> {
+        let engine = &self.beds.bed.engine;
+        engine
+            .verify_spread_set(&self.to, &db("shop"), manifest, &|_, _, _| {})
+            .await
+    }
+
+    async fn differs(&self, manifest: &Manifest) -> String {
+        match self.verify(manifest).await {
+            Err(EngineError::RestoreDiffers { what }) => what,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn connect(&self, node: &NodeId) -> Conn {
+        self.beds.connect(node).await
+    }
+
+    async fn run(&self, node: &NodeId, statement: &str) {
+        let mut conn = self.connect(node).await;
+        conn.query_drop(statement).await.expect(statement);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_node_gets_its_part_and_is_compared_with_it() {
+    let spread = Spread::new(BackupKeys::default()).await;
+    let [first, second] = &spread.from;
+    let taken = spread.take(async || {
+        // What comes after the moment is in no part, on whichever node.
+        spread.run(first, "DELETE FROM `odd ``name`").await;
+        spread.run(second, "DELETE FROM `odd ``name`").await;
+        spread
+            .run(first, "UPDATE mysql.openpeta_ids SET next_id = 201")
+            .await;
+    });
+    let taken = taken.await.expect("taken");
+    let manifest = &taken.manifest;
+    assert_eq!((manifest.format, manifest.node_number()), (6, 2));
+    let parts = manifest.spread.as_ref().expect("it is spread");
+    assert_eq!(parts.partitions, PARTITIONS);
+    assert_eq!(
+        parts.ids.iter().collect::<Vec<_>>(),
+        [(&"odd `name".to_owned(), &101)]
+    );
+    let rows = |tables: &std::collections::BTreeMap<String, openpeta_engine::TableEntry>| {
+        let counts = tables
+            .iter()
+            .map(|(name, table)| format!("{name}={}", table.rows));
+        counts.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(rows(&manifest.tables), "everywhere=2 odd `name=2 whole=2");
+    assert_eq!(
+        rows(&parts.nodes[0].content.tables),
+        "everywhere=2 odd `name=3"
+    );
+    assert_eq!(manifest.binlog.node, first.as_str());
+    assert_eq!(parts.nodes[0].binlog.node, second.as_str());
+    assert!(parts.nodes[0].binlog.gtid.starts_with("0-"));
+    let engine = &spread.beds.bed.engine;
+    let checked = engine
+        .check_set(&spread.set(), &taken.manifest_sha256)
+        .await;
+    assert_eq!(checked.expect("whole"), *manifest);
+
+    for _ in 0..2 {
+        spread.load(manifest).await.expect("it can be loaded");
+        spread.verify(manifest).await.expect("it is the same");
+    }
+    let [third, fourth] = &spread.to;
+    let mut conn = spread.connect(third).await;
+    let option =
+        "SELECT CREATE_OPTIONS FROM information_schema.TABLES WHERE TABLE_NAME = 'odd `name'";
+    let options: Option<String> = conn.query_first(option).await.expect("listed");
+    assert!(
+        options
+            .expect("a table")
+            .contains("`distribute_by`='HASH(id)'")
+    );
+
+    // Whatever differs on whichever node is found and told.
+    for (node, number, change, what) in [
+        (
+            fourth,
+            1,
+            "UPDATE `odd ``name` SET f = 2.6 WHERE id = 4",
+            "the content of table odd `name",
+        ),
+        (
+            fourth,
+            1,
+            "DELETE FROM everywhere WHERE id = 2",
+            "table everywhere",
+        ),
+        (
+            third,
+            0,
+            "ALTER TABLE everywhere COMMENT 'x'",
+            "the definition of table everywhere",
+        ),
+        (third, 0, "DROP VIEW looks", "view looks"),
+        (fourth, 1, "CREATE TABLE more (id INT)", "table more"),
+        (
+            third,
+            0,
+            "UPDATE mysql.openpeta_ids SET next_id = 1",
+            "the ids",
+        ),
+    ] {
+        spread.load(manifest).await.expect("it can be loaded");
+        spread.run(node, change).await;
+        let told = spread.differs(manifest).await;
+        assert!(told.contains(what), "{change}: {told}");
+        assert!(
+            told.contains(&format!("on node {number}")) || what == "the ids",
+            "{told}"
+        );
+    }
+    // A part in the other one's place is none.
+    let [third, fourth] = spread.to.clone();
+    let swapped = Spread {
+        to: [fourth, third],
+        ..spread
+    };
+    assert!(swapped.verify(manifest).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_commits_while_snapshots_are_begun_and_everybody_does_after() {
+    let spread = Spread::new(BackupKeys::default()).await;
+    let [first, second] = &spread.from;
+    // A transaction that is prepared on one node may be committed on another.
+    let mut conn = spread.connect(second).await;
+    for statement in [
+        "XA START 'a'",
+        "INSERT INTO everywhere VALUES (9)",
+        "XA END 'a'",
+        "XA PREPARE 'a'",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    let refused = spread.take(async || {}).await.expect_err("in doubt");
+    assert!(
+        matches!(&refused, EngineError::InDoubt { node } if node == second),
+        "{refused}"
+    );
+    // It holds nobody, though it was given up.
+    spread.run(first, "INSERT INTO whole VALUES (3, 'c')").await;
+    conn.query_drop("XA ROLLBACK 'a'")
+        .await
+        .expect("it is there");
+    // Somebody who backs the node up by other means is waited for, for a moment.
+    conn.query_drop("BACKUP STAGE START")
+        .await
+        .expect("nobody else does");
+    conn.query_drop("BACKUP STAGE BLOCK_COMMIT")
+        .await
+        .expect("nobody commits");
+    let begun = std::time::Instant::now();
+    let refused = spread.take(async || {}).await.expect_err("held");
+    assert!(matches!(refused, EngineError::Sql { .. }), "{refused}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    spread.run(first, "INSERT INTO whole VALUES (4, 'd')").await;
+    conn.query_drop("BACKUP STAGE END")
+        .await
+        .expect("it was begun");
+    // A definition that changed is no moment.
+    let refused = spread.take(async || {
+        spread
+            .run(second, "ALTER TABLE everywhere ADD COLUMN c INT")
+            .await;
+    });
+    let refused = refused.await.expect_err("it changed");
+    assert!(
+        matches!(refused, EngineError::SchemaChanged { .. }),
+        "{refused}"
+    );
+    let taken = spread.take(async || {}).await.expect("taken");
+    assert_eq!(taken.manifest.tables["whole"].rows, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_set_over_nodes_is_read_with_its_key() {
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let keys = BackupKeys::parse(KEY).expect("a key");
+    let mut spread = Spread::new(keys.clone()).await;
+    let taken = spread.take(async || {}).await.expect("taken");
+    assert_eq!(taken.manifest.format, 7);
+    spread
+        .load(&taken.manifest)
+        .await
+        .expect("it can be loaded");
+    spread
+        .verify(&taken.manifest)
+        .await
+        .expect("it is the same");
+    // Decrypted it is loaded by hand: each node's bytes into that node.
+    let plain = spread.beds.bed.dir.path().join("plain");
+    openpeta_engine::decrypt_backup(&keys, &spread.set(), &plain).expect("its key");
+    spread
+        .beds
+        .reopen(|config| config.backup_keys = BackupKeys::default())
+        .await;
+    let text = Command::new("zstd")
+        .arg("-dc")
+        .arg(plain.join("dump.sql.zst"))
+        .output();
+    let text = text.expect("zstd is installed").stdout;
+    let parts = taken.manifest.spread.clone().expect("it is spread");
+    let (node, ours) = (
+        &parts.nodes[0],
+        usize::try_from(parts.bytes).expect("small"),
+    );
+    assert_eq!(
+        (node.begin, node.begin + node.bytes),
+        (parts.bytes, text.len() as u64)
+    );
+    for (to, part) in spread.to.iter().zip([&text[..ours], &text[ours..]]) {
+        for statement in [
+            "DROP DATABASE shop",
+            "CREATE DATABASE shop",
+            "SET GLOBAL event_scheduler=OFF",
+        ] {
+            spread.run_anywhere(to, statement).await;
+        }
+        spread.beds.script(to, part);
+    }
+    spread
+        .verify(&taken.manifest)
+        .await
+        .expect("it is the same");
+}
+
+impl Spread {
+    async fn run_anywhere(&self, node: &NodeId, statement: &str) {
+        let mut conn = self.connect_anywhere(node).await;
+        conn.query_drop(statement).await.expect(statement);
+    }
+
+    async fn connect_anywhere(&self, node: &NodeId) -> Conn {
+        let socket = self
+            .beds
+            .bed
+            .engine
+            .socket_path(node)
+            .expect("short enough");
+        let admin = openpeta_engine::ADMIN_ACCOUNT;
+        crate::common::client(&socket, admin, crate::common::ADMIN_PASSWORD)
+            .await
+            .expect("connect")
+    }
+}
