@@ -106,6 +106,9 @@ impl Engine {
         let action = "define a table on a node";
         let distributions = self.distributions(database, from).await?;
         let mut source = self.session(from, database).await?;
+        // Else the option by which a table is distributed is shown as a remark.
+        let shows = b"SET SESSION sql_mode='IGNORE_BAD_TABLE_OPTIONS'";
+        source.run(action, shows).await?;
         let schema = Schema::read(&mut source, database).await?;
         source.close().await;
         let mut sql = self.sql(to).await?;
@@ -142,6 +145,13 @@ impl Engine {
     /// [`EngineError::NotMoved`] for a table whose rows cannot be moved; those of connections.
     pub async fn begin_move(&self, plan: PartitionMove) -> Result<Mover> {
         let tables = self.moving_tables(&plan).await?;
+        // What a node does not know to be distributed would stay where it is.
+        let known = self.distributions(&plan.database, &plan.from).await?;
+        if known != self.distributions(&plan.database, &plan.to).await? {
+            return Err(EngineError::NotMoved {
+                what: "the nodes do not have the same distributed tables".to_owned(),
+            });
+        }
         let mut source = self.session(&plan.from, &plan.database).await?;
         let mut target = self.session(&plan.to, &plan.database).await?;
         source
