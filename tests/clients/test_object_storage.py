@@ -361,6 +361,45 @@ def stored(service, instance):
     poll(has_all, 30, lambda: f"the log is not in the bucket: {service.admin('backup', 'logs')}")
 
 
+def test_a_recovery_to_the_end_of_the_log_fetches_it(s3, shop):
+    """The disk with the nodes and the archive is lost, the control plane is not: nothing else was told to fetch anything. Also when an
+    old copy of the archive was put back, which ends before what the bucket has."""
+    service, api = shop.service, shop.service.api()
+    api.call("ModifyBackupPolicy", InstanceId=shop.id, DBName="shop", EnableBinlogBackup="true")
+    shop.execute(shop.id, "CREATE TABLE last (id INT PRIMARY KEY)")
+    for old_copy in (False, True):
+        backup = shop.begin()
+        assert shop.ended(backup)["status"] == "Success"
+        (node,) = [row["node_id"] for row in service.admin("instance", "list") if row["instance_id"] == shop.id]
+        archive, aside = service.data_dir / "binlogs" / node, service.home / f"old-{node}"
+        stored(service, shop.id)
+        shutil.copytree(archive, aside)
+        first = 10 if old_copy else 1
+        shop.execute(shop.id, *(f"INSERT INTO last VALUES ({number})" for number in range(first, first + 3)))
+        expected = column(shop, "SELECT id FROM last ORDER BY id")
+        stored(service, shop.id)
+        service.kill()
+        for pid in service.node_pids():
+            end(pid)
+        shutil.rmtree((service.data_dir / "nodes").resolve() / node)
+        shutil.rmtree(archive)
+        if old_copy:
+            shutil.copytree(aside, archive)
+        service.start()
+        poll(lambda: [row["status"] for row in service.admin("instance", "list") if row["instance_id"] == shop.id] == ["INACTIVE"], 30, "not lost")
+        service.admin("instance", "recover", "--instance-id", shop.id, "--to-end-of-log")
+        assert column(shop, "SELECT id FROM last ORDER BY id") == expected
+        service.admin("backup", "delete", backup)
+    shop.execute(shop.id, "DROP TABLE last")
+
+
+def column(shop, query):
+    connection = shop.connect(shop.id)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return [value for (value,) in cursor.fetchall()]
+
+
 def test_data_files_and_what_goes_on_from_them_live_in_the_bucket(s3, shop):
     service, api = shop.service, shop.service.api()
     full = shop.begin(BackupMethod="Physical")

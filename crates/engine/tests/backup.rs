@@ -429,6 +429,9 @@ async fn many_tables_take_seconds() {
     if !is_long() {
         return;
     }
+    let mut sql = beds.bed.engine.sql(&beds.to).await.expect("connect");
+    sql.create_database(&db("shop")).await.expect("created");
+    sql.close().await;
     let mut conn = beds.connect(&beds.to).await;
     let lazily = lazily.trim_end().trim_end_matches(';');
     conn.query_drop(lazily).await.expect("settings");
