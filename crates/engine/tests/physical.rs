@@ -175,6 +175,63 @@ async fn the_moment_is_exact_while_clients_write() {
     beds.verify(manifest).await.expect("it is the same");
 }
 
+/// Somebody makes, changes and drops tables while files are copied: what is called a set is one, and
+/// what cannot be one is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_change_meanwhile_are_no_silent_loss() {
+    const WANTED: usize = 2;
+    let beds = Arc::new(Beds::new().await);
+    beds.script(
+        &beds.from,
+        b"CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, v INT); CREATE TABLE z LIKE a;
+          INSERT INTO a (v) SELECT seq FROM seq_1_to_20000; INSERT INTO z SELECT * FROM a;",
+    );
+    let is_over = Arc::new(AtomicBool::new(false));
+    let changer = {
+        let (beds, is_over) = (Arc::clone(&beds), Arc::clone(&is_over));
+        tokio::spawn(async move {
+            let mut conn = beds.connect(&beds.from).await;
+            let mut changed = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                for statement in [
+                    "CREATE TABLE m LIKE a",
+                    "INSERT INTO m SELECT * FROM a WHERE id < 500",
+                    "ALTER TABLE z ADD COLUMN n INT, ALGORITHM=COPY",
+                    "RENAME TABLE m TO n, z TO m, n TO z",
+                    "TRUNCATE TABLE m",
+                    "INSERT INTO z (v) VALUES (7)",
+                    "DROP TABLE m",
+                ] {
+                    conn.query_drop(statement).await.expect(statement);
+                    changed += 1;
+                }
+            }
+            changed
+        })
+    };
+    let (mut refused, mut whole) = (Vec::new(), 0);
+    while whole < WANTED && refused.len() < 8 {
+        let name = format!("{}", refused.len() + whole);
+        match beds.take_files(&name, None).await {
+            Ok(taken) => {
+                beds.load_chain(&[&taken]).await.expect("loaded");
+                beds.verify(&taken.manifest).await.expect("it is the same");
+                whole += 1;
+            }
+            Err(
+                error @ (EngineError::SchemaChanged { .. } | EngineError::BackupToolFailed { .. }),
+            ) => refused.push(error.to_string()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    is_over.store(true, Ordering::Relaxed);
+    assert!(changer.await.expect("no failure") > 0);
+    // Once nobody does it any more, there is one.
+    let taken = beds.take_files("last", None).await.expect("a set");
+    beds.load_chain(&[&taken]).await.expect("loaded");
+    beds.verify(&taken.manifest).await.expect("it is the same");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_encrypted_and_go_into_a_node_with_other_databases() {
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
