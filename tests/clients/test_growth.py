@@ -1,4 +1,4 @@
-"""A database over two nodes gets a third one while drivers use it: no statement fails, and no sum is another."""
+"""A database over two nodes gets more of them, and loses them again, while drivers use it: no statement fails, and no sum is another."""
 
 import random
 import threading
@@ -127,3 +127,21 @@ def test_a_service_that_is_killed_goes_on_with_it(world):
     with world.connect() as connection:
         assert run(connection, "SELECT COUNT(*), SUM(id) FROM filler") == before
         assert run(connection, "SELECT SUM(money), COUNT(*) FROM account") == ((ACCOUNTS * MONEY, ACCOUNTS),)
+
+
+def test_nodes_are_removed_while_clients_use_the_database(world):
+    with world.connect() as connection:
+        before = run(connection, "SELECT COUNT(*), SUM(id) FROM filler")
+        # What the load counts is its own.
+        run(connection, "TRUNCATE TABLE entry")
+    with Load(world) as load:
+        load.more()
+        world.service.api().call("ModifyDatabaseNodesNumber", InstanceId=world.id, DBName="shop", Parameter="2")
+        poll(lambda: load.failed or status(world)[0] == "ACTIVE", 180, lambda: str(world.service.admin("task", "list")))
+        load.more()
+    assert load.failed == []
+    print(f"{load.transfers} transfers, {load.sums} sums, the longest took {load.longest * 1000:.0f} ms")
+    assert nodes_of(world) == [0, 1] and status(world) == ("ACTIVE", 2)
+    with world.connect() as connection:
+        assert run(connection, "SELECT COUNT(*), SUM(id) FROM filler") == before
+        assert run(connection, "SELECT COUNT(*), COALESCE(SUM(amount), 0) FROM entry") == ((2 * load.transfers, 0),)

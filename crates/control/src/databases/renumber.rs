@@ -12,8 +12,8 @@ use crate::workflows::change_nodes_number::{ChangeNodesNumber, ChangeNodesNumber
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
 impl Control {
-    /// ModifyDatabaseNodesNumber: orders more nodes for a database that is spread over several. Returns
-    /// when the order is on disk; a task moves partitions to them while the database is in use. For
+    /// ModifyDatabaseNodesNumber: orders more nodes for a database that is spread over several, or fewer. Returns
+    /// when the order is on disk; a task moves partitions while the database is in use. For
     /// the number that the database has nothing is to be done.
     ///
     /// # Errors
@@ -57,9 +57,9 @@ impl Control {
             let error = ApiError::value_not_supported("NodeNumber");
             ControlError::from(error.with_detail(&detail))
         };
-        if !is_spread(&database) || to < from {
+        if !is_spread(&database) || to < 2 {
             return Err(refused(format!(
-                "Database {name} has {from} nodes; one over several nodes may get more, and no other change is available yet."
+                "Database {name} has {from} nodes; one that is spread stays so, and one that is not cannot be spread yet."
             )));
         }
         let partitions = writer.partitions(id)?;
@@ -87,6 +87,7 @@ impl Control {
         }
         let there = writer.serving_nodes(instance)?.len();
         let there = u16::try_from(there).map_err(ControlError::internal)?;
+        // None when it gets fewer.
         let missing = there..number.max(there);
         let added = u32::try_from(missing.len()).map_err(ControlError::internal)?;
         self.check_nodes(writer, database.charge_type, to, added)?;
@@ -118,10 +119,10 @@ impl Control {
         };
         let nodes = missing.map(|number| order.place(writer, number));
         let nodes: Vec<OrderedNode> = nodes.collect::<Result<_, _>>()?;
-        // From here on it is on all of them: accounts and sizes follow.
+        // From here on it is on all of them, until those that it leaves are left: accounts and sizes follow.
         self.parts.settle_usage(writer, id, name, call.caller.now)?;
         writer.update_database(&Database {
-            node_number: to,
+            node_number: from.max(to),
             status: ObjectStatus::Append,
             ..database
         })?;

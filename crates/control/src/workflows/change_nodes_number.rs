@@ -1,6 +1,7 @@
-//! ModifyDatabaseNodesNumber: a database that is spread over nodes gets more of them. Partitions are
-//! copied to the new nodes while clients use the database, follow what is written, and go over in
-//! one moment in which nobody uses it; then their rows go from where they were.
+//! ModifyDatabaseNodesNumber: a database that is spread over nodes gets more of them, or fewer. Partitions are
+//! copied to other nodes while clients use the database, follow what is written, and go over in
+//! one moment in which nobody uses it; then their rows go from where they were, and nodes that are not
+//! needed any more as a whole.
 //!
 //! Up to that moment everything can be undone. What says where partitions are is one row of the store:
 //! a crash leaves the database on the nodes that this row names, and rows elsewhere do not count.
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::new_instance::{create_nodes, destroy_nodes, start_nodes, stop_nodes};
 use super::resize_node::{recount, resize_node};
 use super::{FAILED_INSIDE, engine_error, instance, sql_on};
-use crate::instance_nodes::OrderedNode;
+use crate::instance_nodes::{OrderedNode, is_on};
 use crate::node_size::is_counted;
 use crate::parts::Parts;
 use crate::placement::moves;
@@ -42,6 +43,10 @@ const ATTEMPTS: u32 = 12;
 const CALLED_FROM: u32 = 6;
 /// How long sessions go on between two attempts.
 const BETWEEN: Duration = Duration::from_millis(700);
+
+/// What a client is told when it was not found.
+const NO_MOMENT: &str =
+    "No moment was found in which sessions do not use the database; order it again.";
 
 /// Gives a database other nodes.
 pub(crate) struct ChangeNodesNumber(pub(super) Arc<Parts>);
@@ -72,10 +77,18 @@ impl ChangeNodesNumberParams {
         moves.into_iter().map(|((_, to), _)| to).collect()
     }
 
-    /// Those that partitions leave.
+    /// Those of them on which the database is already.
+    fn used_targets(&self) -> BTreeSet<u16> {
+        let mut targets = self.targets();
+        targets.retain(|number| u32::from(*number) < self.from);
+        targets
+    }
+
+    /// Those that partitions leave and that stay.
     fn sources(&self) -> BTreeSet<u16> {
         let moves = moves(&self.before, &self.after);
-        moves.into_iter().map(|((from, _), _)| from).collect()
+        let sources = moves.into_iter().map(|((from, _), _)| from);
+        sources.filter(|it| u32::from(*it) < self.to).collect()
     }
 
     fn count(&self) -> Result<Partitions, StepError> {
@@ -110,7 +123,13 @@ impl Workflow for ChangeNodesNumber {
     ) -> Result<(), StepError> {
         let params = task.params();
         if let Some(database) = database(writer, params)? {
-            writer.set_database_status(&params.instance_id, &params.db_name, after(&database))?;
+            let (id, name) = (&params.instance_id, &params.db_name);
+            self.0.settle_usage(writer, id, name, Timestamp::now())?;
+            writer.update_database(&Database {
+                node_number: params.to,
+                status: after(&database),
+                ..database
+            })?;
         }
         let parts = Arc::clone(&self.0);
         writer.after_commit(move || parts.wake_reconcilers());
@@ -272,6 +291,24 @@ impl Step<ChangeNodesNumber> for ResizeNodes {
     }
 }
 
+/// Waits until no session goes by an older route.
+async fn wait_for_all(parts: &Parts, id: &InstanceId) -> Result<(), StepError> {
+    let mut why = String::new();
+    for attempt in 0..ATTEMPTS {
+        let called = attempt >= CALLED_FROM;
+        match parts
+            .gateway
+            .hold(id, PATIENCE, called, Box::pin(async {}))
+            .await
+        {
+            Ok(()) => return Ok(()),
+            Err(refusal) => why = refusal,
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+    Err(StepError::permanent(NO_MOMENT, why))
+}
+
 /// Definitions stay as they are from here on.
 struct Announce;
 
@@ -288,10 +325,15 @@ impl Step<ChangeNodesNumber> for Announce {
     ) -> Result<(), StepError> {
         let (parts, params) = (&workflow.0, task.params());
         let moving = MovingPartitions {
-            foreign: Vec::new(),
+            // Nobody must see what is copied to nodes that are in use.
+            foreign: params.used_targets().into_iter().collect(),
             is_moving: true,
         };
+        let is_waited_for = !moving.foreign.is_empty();
         tell(parts, params, &moving)?;
+        if is_waited_for {
+            wait_for_all(parts, &params.instance_id).await?;
+        }
         let begun = Instant::now();
         while parts.gateway.is_defining(&params.instance_id).await {
             if begun.elapsed() > DEFINITIONS {
@@ -330,8 +372,9 @@ impl Step<ChangeNodesNumber> for Define {
         let home = node(&nodes, 0)?;
         let instance = instance(parts, &params.instance_id)?;
         let accounts = parts.accounts_with_grants(&params.instance_id)?;
-        for number in params.targets() {
-            let target = node(&nodes, number)?;
+        let used = params.used_targets();
+        for number in params.targets().difference(&used) {
+            let target = node(&nodes, *number)?;
             let (from, to) = (&home.node_id, &target.node_id);
             let defined = parts
                 .engine
@@ -365,7 +408,8 @@ impl Step<ChangeNodesNumber> for Define {
         let (parts, params) = (&workflow.0, task.params());
         for target in numbered(parts, params)? {
             let is_new = params.nodes.iter().any(|it| it.node_id == target.node_id);
-            if is_new || !params.targets().contains(&target.number) {
+            let is_used = params.used_targets().contains(&target.number);
+            if is_new || is_used || !params.targets().contains(&target.number) {
                 continue;
             }
             let engine = &parts.engine;
@@ -386,6 +430,7 @@ impl Step<ChangeNodesNumber> for Define {
 async fn movers(parts: &Parts, params: &ChangeNodesNumberParams) -> Result<Vec<Mover>, StepError> {
     let nodes = numbered(parts, params)?;
     let mut with_broadcast = params.targets();
+    with_broadcast.retain(|number| !params.used_targets().contains(number));
     let mut movers = Vec::new();
     for ((from, to), partitions) in moves(&params.before, &params.after) {
         let begun = parts.engine.begin_move(PartitionMove {
@@ -452,7 +497,51 @@ impl Step<ChangeNodesNumber> for CopyPartitions {
         Ok(())
     }
 
-    // What was copied goes with the nodes, or with the database on them.
+    /// What was copied goes with the nodes, or with the database on them; from nodes that are in use it is
+    /// removed.
+    async fn undo(
+        &self,
+        workflow: &ChangeNodesNumber,
+        task: &TaskContext<'_, ChangeNodesNumber>,
+    ) -> Result<(), StepError> {
+        let (parts, params) = (&workflow.0, task.params());
+        let used = params.used_targets();
+        clean(parts, params, &used, &params.before).await?;
+        let nodes = numbered(parts, params)?;
+        for number in used {
+            let target = &node(&nodes, number)?.node_id;
+            let forgotten = parts.engine.forget_moves(target, &params.db_name).await;
+            forgotten.map_err(engine_error)?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes from nodes what is not theirs by a placement.
+async fn clean(
+    parts: &Parts,
+    params: &ChangeNodesNumberParams,
+    numbers: &BTreeSet<u16>,
+    placement: &[u16],
+) -> Result<(), StepError> {
+    let nodes = numbered(parts, params)?;
+    let pause = |worked: Duration| Ok(parts.config.nodes.move_pause(worked));
+    for number in numbers {
+        let kept: Vec<u16> = (0..)
+            .zip(placement)
+            .filter(|(_, node)| *node == number)
+            .map(|(partition, _)| partition)
+            .collect();
+        let source = &node(&nodes, *number)?.node_id;
+        let (name, count) = (&params.db_name, params.count()?);
+        let cleaned = parts
+            .engine
+            .clean_partitions(source, name, (count, &kept), &pause)
+            .await;
+        let rows = cleaned.map_err(engine_error)?;
+        tracing::info!(node = %source, rows, "rows that have moved are removed");
+    }
+    Ok(())
 }
 
 /// Partitions go over to other nodes in one moment.
@@ -497,9 +586,7 @@ impl Step<ChangeNodesNumber> for CutOver {
             tracing::info!(instance = %id, why, "partitions could not go over; it is tried again");
             tokio::time::sleep(BETWEEN).await;
         }
-        let message =
-            "No moment was found in which sessions do not use the database; order it again.";
-        Err(StepError::refused(message, why))
+        Err(StepError::refused(NO_MOMENT, why))
     }
 }
 
@@ -604,29 +691,47 @@ impl Step<ChangeNodesNumber> for Clean {
         if !placed.contains_key(&params.db_name) {
             return Ok(());
         }
+        clean(parts, params, &params.sources(), &params.after).await?;
         let nodes = numbered(parts, params)?;
-        let pause = |worked: Duration| Ok(parts.config.nodes.move_pause(worked));
-        for number in params.sources() {
-            let kept: Vec<u16> = (0..)
-                .zip(&params.after)
-                .filter(|(_, node)| **node == number)
-                .map(|(partition, _)| partition)
-                .collect();
-            let source = &node(&nodes, number)?.node_id;
-            let (name, count) = (&params.db_name, params.count()?);
-            let cleaned = parts
-                .engine
-                .clean_partitions(source, name, (count, &kept), &pause)
-                .await;
-            let rows = cleaned.map_err(engine_error)?;
-            tracing::info!(node = %source, rows, "rows that have moved are removed");
-        }
         tell(parts, params, &MovingPartitions::default())?;
         for number in params.targets() {
             let target = &node(&nodes, number)?.node_id;
             let forgotten = parts.engine.forget_moves(target, &params.db_name).await;
             forgotten.map_err(engine_error)?;
         }
-        Ok(())
+        release(parts, params).await
     }
+}
+
+/// Removes the database from nodes that it is not on any more, and nodes that no other database needs.
+async fn release(parts: &Parts, params: &ChangeNodesNumberParams) -> Result<(), StepError> {
+    if params.to >= params.from {
+        return Ok(());
+    }
+    let (id, name) = (&params.instance_id, &params.db_name);
+    let is_left = |node: &Node| u32::from(node.number) >= params.to;
+    let going = parts.store.write(|writer| {
+        let mut databases = writer.databases(id)?;
+        databases.retain(|database| database.db_name != *name);
+        let mut nodes = writer.nodes_of(id)?;
+        nodes.retain(is_left);
+        for node in &mut nodes {
+            if !databases.iter().any(|its| is_on(its, node.number)) {
+                writer.set_node_state(&node.node_id, NodeState::Destroying)?;
+                node.state = NodeState::Destroying;
+            }
+        }
+        Ok::<_, StepError>(nodes)
+    })?;
+    for Node { node_id, state, .. } in going {
+        if state == NodeState::Destroying {
+            let destroyed = parts.engine.destroy_node(&node_id).await;
+            destroyed.map_err(engine_error)?;
+            parts.store.write(|writer| writer.delete_node(&node_id))?;
+        } else {
+            let dropped = parts.engine.drop_database(&node_id, name).await;
+            dropped.map_err(engine_error)?;
+        }
+    }
+    Ok(())
 }

@@ -264,7 +264,13 @@ impl Mover {
         range.until = table
             .boundary(&mut self.source, &range, self.chunk_rows)
             .await?;
-        let bytes = self.bring_range(at, &range).await?;
+        let bytes = match self.bring_range(at, &range).await {
+            // Sessions of the target lock what lies between; it comes next time.
+            Err(error) if error.server_code().is_some_and(|it| LOCKED.contains(&it)) => {
+                return Ok(true);
+            }
+            brought => brought?,
+        };
         if bytes > 2 * CHUNK_BYTES {
             self.chunk_rows = (self.chunk_rows / 2).max(1);
         } else if bytes < CHUNK_BYTES {

@@ -411,6 +411,76 @@ async fn assert_rows(world: &World, expected: usize) {
     assert_eq!(detail.databases[0].node_number as usize, expected);
 }
 
+fn renumber(world: &World, number: &str) -> TaskId {
+    let id = only_instance(world);
+    let pairs = [
+        ("InstanceId", id.as_str()),
+        ("DBName", "shop"),
+        ("Parameter", number),
+    ];
+    let request = ModifyDatabaseNodesNumberRequest::from_params(&params(&pairs));
+    let request = request.expect("well formed");
+    let call = world.call(Action::ModifyDatabaseNodesNumber);
+    let ordered = world.control.modify_database_nodes_number(&call, &request);
+    ordered.expect("it can be ordered");
+    let detail = world.detail(&id);
+    assert_eq!(detail.databases[0].status, ObjectStatus::Append);
+    newest_task(world)
+}
+
+struct ShrinkingDatabase(TestEngine);
+
+#[async_trait]
+impl Scenario for ShrinkingDatabase {
+    type Workflow = ChangeNodesNumber;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        let world = world_over_nodes_with_rows(&self.0).await;
+        renumber(&world, "3");
+        world.run_tasks().await;
+        assert_rows(&world, 3).await;
+        world
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> ChangeNodesNumber {
+        ChangeNodesNumber(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        renumber(world, "2")
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_rows(world, 2).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_rows(world, 3).await;
+    }
+}
+
+checks!(change_nodes_number_to_fewer: ShrinkingDatabase {
+    succeeds_though_partitions_go_over_twice: async |its: &_| {
+        check_repeated_step(its, "cut-over").await;
+    };
+    ends_well_when_anything_fails: async |its: &_| {
+        match is_long() {
+            true => {
+                check_repeated_steps(its).await;
+                check_failed_steps(its).await;
+                check_repeated_undos(its).await;
+                check_cancels(its).await;
+            }
+            false => check_random_schedules(its, 0..4).await,
+        }
+    };
+});
+
 struct GrowingDatabase(TestEngine);
 
 #[async_trait]
@@ -431,20 +501,7 @@ impl Scenario for GrowingDatabase {
     }
 
     fn enqueue(&self, world: &World) -> TaskId {
-        let id = only_instance(world);
-        let pairs = [
-            ("InstanceId", id.as_str()),
-            ("DBName", "shop"),
-            ("Parameter", "3"),
-        ];
-        let request = ModifyDatabaseNodesNumberRequest::from_params(&params(&pairs));
-        let request = request.expect("well formed");
-        let call = world.call(Action::ModifyDatabaseNodesNumber);
-        let ordered = world.control.modify_database_nodes_number(&call, &request);
-        ordered.expect("it can be ordered");
-        let detail = world.detail(&id);
-        assert_eq!(detail.databases[0].status, ObjectStatus::Append);
-        newest_task(world)
+        renumber(world, "3")
     }
 
     async fn assert_done(&self, world: &World) {

@@ -50,8 +50,8 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "InvalidNodeNumber.ValueNotSupported",
             400,
-            "fewer nodes than the database has, more than it has partitions, or any for one that is \
-             on a single node",
+            "1 for a database over several nodes, more nodes than it has partitions, or any for one \
+             that is on a single node",
         ),
         ErrorSpec::new(
             "InvalidActionType.Malformed",
