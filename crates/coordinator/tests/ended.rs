@@ -65,6 +65,21 @@ async fn until_waiting(world: &World, node: usize, count: u64, what: &str) {
     }
 }
 
+/// Waits until a node was asked so many times from now on who waits there.
+async fn until_looked(world: &World, node: usize, times: u64) {
+    let mut conn = world.node(node).await;
+    done(&mut conn, "SET GLOBAL log_output = 'TABLE'").await;
+    done(&mut conn, "SET GLOBAL general_log = ON").await;
+    let asked = "SELECT COUNT(*) FROM mysql.general_log WHERE argument LIKE 'SELECT r.trx_mysql_thread_id%'";
+    // It is looked again after a second.
+    let end = Instant::now() + 3 * SOON;
+    while conn.query_first::<u64, _>(asked).await.expect("a count") < Some(times) {
+        assert!(Instant::now() < end, "nobody looks");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    done(&mut conn, "SET GLOBAL general_log = OFF").await;
+}
+
 async fn soon<T>(what: &str, work: JoinHandle<T>) -> T {
     let done = tokio::time::timeout(SOON, work).await;
     done.unwrap_or_else(|_| panic!("{what} takes too long"))
@@ -274,8 +289,7 @@ async fn who_only_waits_is_nobodys_victim() {
         waiting.push(start(conn, "UPDATE account SET money = 3 WHERE id = 1"));
     }
     until_waiting(&world, 1, 3, "three").await;
-    // Time for several looks.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    until_looked(&world, 1, 4).await;
     assert!(waiting.iter().all(|it| !it.is_finished()));
     done(&mut holder, "COMMIT").await;
     let mut left = waiting;
