@@ -21,7 +21,7 @@ use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, forward,
 use openpeta_types::{DbName, InstanceId, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
-use super::new_instance::{create_nodes, destroy_nodes, start_nodes, stop_nodes};
+use super::added_nodes::{AddsNodes, CreateNodes, StartNodes};
 use super::resize_node::{recount, resize_node};
 use super::{FAILED_INSIDE, engine_error, instance, sql_on};
 use crate::instance_nodes::{OrderedNode, is_on};
@@ -95,6 +95,16 @@ impl ChangeNodesNumberParams {
         let count = u16::try_from(self.after.len()).ok();
         let count = count.and_then(NonZeroU16::new).map(Partitions::new);
         count.ok_or_else(|| StepError::permanent(FAILED_INSIDE, "there are no partitions"))
+    }
+}
+
+impl AddsNodes for ChangeNodesNumber {
+    fn parts(&self) -> &Arc<Parts> {
+        &self.0
+    }
+
+    fn nodes(params: &ChangeNodesNumberParams) -> &[OrderedNode] {
+        &params.nodes
     }
 }
 
@@ -201,60 +211,6 @@ fn tell(
         .store
         .write(|writer| writer.set_moving_partitions(id, name, moving))?;
     Ok(parts.publish(id)?)
-}
-
-/// Data directories of the nodes that the instance lacks.
-struct CreateNodes;
-
-#[async_trait]
-impl Step<ChangeNodesNumber> for CreateNodes {
-    const NAME: &'static str = "create-nodes";
-    const TITLE: &'static str = "Creating nodes";
-    const WEIGHT: u32 = 3;
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &ChangeNodesNumber,
-        task: &TaskContext<'_, ChangeNodesNumber>,
-    ) -> Result<(), StepError> {
-        create_nodes(&workflow.0, &task.params().nodes).await
-    }
-
-    async fn undo(
-        &self,
-        workflow: &ChangeNodesNumber,
-        task: &TaskContext<'_, ChangeNodesNumber>,
-    ) -> Result<(), StepError> {
-        destroy_nodes(&workflow.0, &task.params().nodes).await
-    }
-}
-
-/// Their processes accept connections.
-struct StartNodes;
-
-#[async_trait]
-impl Step<ChangeNodesNumber> for StartNodes {
-    const NAME: &'static str = "start-nodes";
-    const TITLE: &'static str = "Starting nodes";
-    const WEIGHT: u32 = 3;
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &ChangeNodesNumber,
-        task: &TaskContext<'_, ChangeNodesNumber>,
-    ) -> Result<(), StepError> {
-        start_nodes(&workflow.0, &task.params().nodes).await
-    }
-
-    async fn undo(
-        &self,
-        workflow: &ChangeNodesNumber,
-        task: &TaskContext<'_, ChangeNodesNumber>,
-    ) -> Result<(), StepError> {
-        stop_nodes(&workflow.0, &task.params().nodes).await
-    }
 }
 
 /// Nodes that are there for other databases have room for this one.

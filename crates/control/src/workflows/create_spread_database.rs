@@ -9,10 +9,10 @@ use openpeta_store::{NodeState, Writer};
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, undoable};
 use serde::{Deserialize, Serialize};
 
+use super::added_nodes::{AddsNodes, CreateNodes, StartNodes};
 use super::create_database::{
     self, CheckName, CreateDatabaseParams, CreateOnNode, MakesDatabase, ResizeNode,
 };
-use super::new_instance::{create_nodes, destroy_nodes, start_nodes, stop_nodes};
 use super::{instance, opening};
 use crate::instance_nodes::{OrderedNode, first_placement};
 use crate::parts::Parts;
@@ -35,6 +35,16 @@ impl MakesDatabase for CreateSpreadDatabase {
 
     fn database(params: &CreateSpreadDatabaseParams) -> &CreateDatabaseParams {
         &params.database
+    }
+}
+
+impl AddsNodes for CreateSpreadDatabase {
+    fn parts(&self) -> &Arc<Parts> {
+        &self.0
+    }
+
+    fn nodes(params: &CreateSpreadDatabaseParams) -> &[OrderedNode] {
+        &params.nodes
     }
 }
 
@@ -83,60 +93,6 @@ impl Workflow for CreateSpreadDatabase {
             writer.delete_node(&node.node_id)?;
         }
         create_database::remove(&self.0, writer, &params.database, task.account_id())
-    }
-}
-
-/// Data directories of the nodes that the instance lacks.
-struct CreateNodes;
-
-#[async_trait]
-impl Step<CreateSpreadDatabase> for CreateNodes {
-    const NAME: &'static str = "create-nodes";
-    const TITLE: &'static str = "Creating nodes";
-    const WEIGHT: u32 = 3;
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &CreateSpreadDatabase,
-        task: &TaskContext<'_, CreateSpreadDatabase>,
-    ) -> Result<(), StepError> {
-        create_nodes(&workflow.0, &task.params().nodes).await
-    }
-
-    async fn undo(
-        &self,
-        workflow: &CreateSpreadDatabase,
-        task: &TaskContext<'_, CreateSpreadDatabase>,
-    ) -> Result<(), StepError> {
-        destroy_nodes(&workflow.0, &task.params().nodes).await
-    }
-}
-
-/// Their processes accept connections.
-struct StartNodes;
-
-#[async_trait]
-impl Step<CreateSpreadDatabase> for StartNodes {
-    const NAME: &'static str = "start-nodes";
-    const TITLE: &'static str = "Starting nodes";
-    const WEIGHT: u32 = 3;
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &CreateSpreadDatabase,
-        task: &TaskContext<'_, CreateSpreadDatabase>,
-    ) -> Result<(), StepError> {
-        start_nodes(&workflow.0, &task.params().nodes).await
-    }
-
-    async fn undo(
-        &self,
-        workflow: &CreateSpreadDatabase,
-        task: &TaskContext<'_, CreateSpreadDatabase>,
-    ) -> Result<(), StepError> {
-        stop_nodes(&workflow.0, &task.params().nodes).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! so. What a workflow decides (ids, ports, passwords) was decided before it began.
 
 pub(crate) mod account_privileges;
+mod added_nodes;
 pub(crate) mod change_nodes_number;
 pub(crate) mod change_table;
 pub(crate) mod create_account;

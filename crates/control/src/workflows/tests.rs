@@ -32,6 +32,18 @@ fn newest_task(world: &World) -> TaskId {
     unfinished.last().expect("a task was added").task_id
 }
 
+/// Has the only instance deleted; gives the task.
+fn delete_instance(world: &World) -> TaskId {
+    let request = DeleteInstanceRequest {
+        instance_id: only_instance(world),
+        client_token: None,
+    };
+    let call = world.call(Action::DeleteInstance);
+    let deleted = world.control.delete_instance(&call, &request);
+    deleted.expect("it is ACTIVE");
+    newest_task(world)
+}
+
 fn only_instance(world: &World) -> InstanceId {
     let instances = world.parts.store.read(|reader| reader.instances());
     let instances = instances.expect("the store works");

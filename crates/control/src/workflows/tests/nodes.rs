@@ -210,14 +210,7 @@ impl Scenario for DeletingOverNodes {
     }
 
     fn enqueue(&self, world: &World) -> TaskId {
-        let request = DeleteInstanceRequest {
-            instance_id: only_instance(world),
-            client_token: None,
-        };
-        let call = world.call(Action::DeleteInstance);
-        let deleted = world.control.delete_instance(&call, &request);
-        deleted.expect("it is ACTIVE");
-        newest_task(world)
+        delete_instance(world)
     }
 
     async fn assert_done(&self, world: &World) {
