@@ -1,8 +1,11 @@
 //! Statements about the gateway, which it answers itself: `SHOW OPENPETA …`, `EXPLAIN ROUTE …`.
 
+use std::collections::BTreeSet;
+
 use openpeta_mysql_wire::command::COM_QUERY;
 use openpeta_mysql_wire::{Capabilities, ErrPacket, HEADER_LEN, Status, put_text_result_set};
 use openpeta_sql_route::{Dialect, Lexer, StatementClass, StatementReader, Token, table_databases};
+use openpeta_types::route::Sharding;
 
 use super::login::CLIENT_LIMIT;
 use super::{Outbox, Shared, refusal};
@@ -246,16 +249,27 @@ fn route_rows(shared: &Shared) -> Vec<Row> {
         ("Instance", Some(route.instance_id.to_string())),
         ("Endpoint", Some(shared.params.endpoint.to_string())),
         ("Node", Some(node(shared))),
-        (
-            "Partitioning",
-            Some("none: each database is whole on the node".to_owned()),
-        ),
+        ("Partitioning", Some(partitioning(route.sharding.as_ref()))),
         ("Max_connections", Some(route.max_connections.to_string())),
         ("Write_lock", route.write_lock.clone()),
     ]
     .into_iter()
     .map(row)
     .collect()
+}
+
+/// How the rows of databases are spread over nodes.
+fn partitioning(sharding: Option<&Sharding>) -> String {
+    let Some(sharding) = sharding else {
+        return "none: each database is whole on the node".to_owned();
+    };
+    let databases = sharding.databases.iter().map(|(name, partitions)| {
+        let nodes: BTreeSet<u16> = partitions.iter().copied().collect();
+        let (partitions, nodes) = (partitions.len(), nodes.len());
+        format!("{name}: {partitions} partitions on {nodes} nodes")
+    });
+    let spread: Vec<String> = databases.collect();
+    format!("{}; others are whole on the node", spread.join(", "))
 }
 
 /// The node's directory is called as it is.
@@ -307,5 +321,27 @@ const fn class_name(class: StatementClass) -> &'static str {
         StatementClass::Rollback => "rollback",
         StatementClass::OtherTransaction => "other transaction statement",
         StatementClass::Other => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitioning_names_what_is_spread() {
+        assert!(partitioning(None).starts_with("none"));
+        let sharding = Sharding {
+            coordinator_socket: "/nowhere".into(),
+            nodes: vec!["/node0".into(), "/node1".into()],
+            databases: [("shop".to_owned(), vec![0, 1, 0, 1])].into(),
+            foreign: Default::default(),
+            moving: Default::default(),
+        };
+        let told = partitioning(Some(&sharding));
+        assert_eq!(
+            told,
+            "shop: 4 partitions on 2 nodes; others are whole on the node"
+        );
     }
 }

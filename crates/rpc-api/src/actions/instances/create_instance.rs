@@ -50,7 +50,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ParameterSpec::text("NodeSpec", "Node class, e.g. petadata.s2.xlarge.").required(),
         ParameterSpec::text("NodeNumber", "Number of nodes.")
             .required()
-            .constraints("decimal integer, 1 to 128; above 1 is refused until databases over several nodes exist")
+            .constraints("decimal integer, 1 to 128; 1 to 64 for PrePaid")
             .range(1, 128),
         ParameterSpec::text("AccountName", "Name of the first account.")
             .required()
@@ -194,7 +194,15 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         TOKEN_MISMATCH,
         FORBIDDEN_RAM,
     ],
-    example: &[("RegionId", "cn-hangzhou"), ("ZoneId", "cn-hangzhou-b"), ("DBName", "shop"), ("NodeSpec", "petadata.s2.xlarge"), ("NodeNumber", "1"), ("AccountName", "alice"), ("AccountPassword", "Passw0rd!")],
+    example: &[
+        ("RegionId", "cn-hangzhou"),
+        ("ZoneId", "cn-hangzhou-b"),
+        ("DBName", "shop"),
+        ("NodeSpec", "petadata.s2.xlarge"),
+        ("NodeNumber", "1"),
+        ("AccountName", "alice"),
+        ("AccountPassword", "Passw0rd!"),
+    ],
 };
 
 /// A checked CreateInstance.
