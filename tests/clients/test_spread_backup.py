@@ -1,6 +1,5 @@
 """A database over two nodes is backed up while money is moved between them, and restored: nothing is torn, nothing is lost."""
 
-import os
 import random
 import threading
 import time
@@ -162,9 +161,7 @@ def test_a_time_is_a_moment_of_all_nodes(spread_service):
         bank.sdk.call("ModifyBackupPolicy", InstanceId=bank.id, DBName="shop", EnableBinlogBackup="true")
         bank.goes_on()
         back_up(bank.api, bank.id)
-        # On demand until it is known why such a restore failed once.
-        kills = (None, "node", "service") if os.environ.get("OPENPETA_LONG_CHECKS") else (None, "service")
-        for kill in kills:
+        for kill in (None, "node", "service"):
             bank.goes_on()
             if kill == "node":
                 end(service.node_pids()[-1])

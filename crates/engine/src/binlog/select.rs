@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use openpeta_types::Gtid;
 
 use super::event::{GtidEvent, Header, Kind, Malformed, QueryEvent, Xa, table_database};
-use super::statement::{Bracket, Definer, EventChange, EventChangeKind, Meaning, definer, meaning};
+use super::statement::{
+    Bracket, Definer, EventChange, EventChangeKind, Meaning, definer, is_xa_rollback, meaning,
+};
 
 /// A place in a node's binary log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,11 +125,22 @@ enum Reached {
 struct Prepared {
     wanted: HashSet<Vec<u8>>,
     foreign: HashSet<Vec<u8>>,
+    /// Those that have ended in the file that is read, in their order.
+    ended: Vec<Vec<u8>>,
+    /// The last of those that have ended in each file before.
+    ended_before: HashSet<Vec<u8>>,
 }
+
+/// How many ends of XA transactions a node may have written at once: more than it has sessions. An end is
+/// in the log before it is carried out, so where a node was killed between the two, the
+/// transaction is still prepared and ends once more in a later file.
+const ENDS_AT_ONCE: usize = 10_000;
 
 struct Group {
     gtid: GtidEvent,
     server_id: u32,
+    /// It ends an XA transaction whose changes were not seen.
+    has_unknown_changes: bool,
     is_wanted: bool,
     events: Vec<EventChange>,
     definer: Option<Definer>,
@@ -160,6 +173,7 @@ impl<'a> Selector<'a> {
     /// A file ended. A group that is not whole was never committed.
     pub(super) fn file_ended(&mut self) {
         self.group = None;
+        self.prepared.file_ended();
         if self.reached == Reached::Within {
             self.reached = Reached::NotYet;
         }
@@ -198,6 +212,11 @@ impl<'a> Selector<'a> {
             Kind::Query => {
                 let query = QueryEvent::parse(content)?;
                 let version = self.server_version;
+                if group.has_unknown_changes && !is_xa_rollback(&query, version) {
+                    return Err(Malformed(
+                        "has the commit of an XA transaction that was prepared before the backup set",
+                    ));
+                }
                 let is_end = group.statement(meaning(&query, database, version));
                 group.definer = definer(&query, version);
                 is_end || group.gtid.is_standalone
@@ -221,13 +240,14 @@ impl<'a> Selector<'a> {
             return Ok(Verdict::Stop);
         }
         let is_wanted = match &gtid.xa {
-            Some(Xa::Complete(id)) => self.prepared.complete(id)?,
-            _ => false,
+            Some(Xa::Complete(id)) => self.prepared.is_end_wanted(id),
+            _ => Some(false),
         };
         self.group = Some(Group {
             gtid,
             server_id: header.server_id,
-            is_wanted,
+            is_wanted: is_wanted.unwrap_or(false),
+            has_unknown_changes: is_wanted.is_none(),
             events: Vec::new(),
             definer: None,
         });
@@ -264,8 +284,10 @@ impl<'a> Selector<'a> {
             xa,
             ..
         } = group.gtid;
-        if let Some(Xa::Prepare(id)) = xa {
-            self.prepared.add(id, group.is_wanted);
+        match xa {
+            Some(Xa::Prepare(id)) => self.prepared.add(id, group.is_wanted),
+            Some(Xa::Complete(id)) => self.prepared.end(id),
+            None => {}
         }
         if !group.is_wanted {
             return Verdict::Drop;
@@ -305,16 +327,23 @@ impl Group {
 }
 
 impl Prepared {
-    /// Whether the end of an XA transaction is wanted.
-    fn complete(&mut self, id: &[u8]) -> Result<bool, Malformed> {
-        let is_wanted = self.wanted.remove(id);
-        if is_wanted || self.foreign.remove(id) {
-            return Ok(is_wanted);
-        }
-        // Its changes are neither in the set nor in what is applied.
-        Err(Malformed(
-            "has the end of an XA transaction that was prepared before the backup set",
-        ))
+    /// Whether the end of an XA transaction is wanted; `None` when its changes are neither in the set nor in
+    /// what is applied.
+    fn is_end_wanted(&self, id: &[u8]) -> Option<bool> {
+        let is_wanted = self.wanted.contains(id);
+        let is_known = is_wanted || self.foreign.contains(id) || self.ended_before.contains(id);
+        is_known.then_some(is_wanted)
+    }
+
+    fn end(&mut self, id: Vec<u8>) {
+        self.wanted.remove(&id);
+        self.foreign.remove(&id);
+        self.ended.push(id);
+    }
+
+    fn file_ended(&mut self) {
+        let last = self.ended.len().saturating_sub(ENDS_AT_ONCE);
+        self.ended_before.extend(self.ended.drain(..).skip(last));
     }
 
     fn add(&mut self, id: Vec<u8>, is_wanted: bool) {
@@ -518,42 +547,63 @@ mod tests {
         assert_eq!(selector.finish(), Err(last));
     }
 
+    /// Shows a group of an XA transaction with that id: its first part, or its end by a statement.
+    fn xa_group(
+        selector: &mut Selector<'_>,
+        sequence: u64,
+        id: u8,
+        part: Result<&str, &str>,
+    ) -> Result<Verdict, Malformed> {
+        let (flags, database, last, statement) = match part {
+            Ok(database) => (64, database, Kind::XaPrepare, ""),
+            Err(statement) => (128, "", Kind::Query, statement),
+        };
+        let place = at(1, sequence);
+        let begin = gtid(sequence, flags, &[1, 0, 0, 0, 1, 0, id]);
+        selector.event(place, &header(Kind::Gtid, 1), &begin)?;
+        if !database.is_empty() {
+            let map = table_map(database);
+            selector.event(place, &header(Kind::TableMap, 1), &map)?;
+        }
+        selector.event(place, &header(last, 1), &query("", statement))
+    }
+
+    const COMMIT: Result<&str, &str> = Err("XA COMMIT X'01',X'',1");
+    const ROLLBACK: Result<&str, &str> = Err("XA ROLLBACK X'01',X'',1");
+
     #[test]
     fn xa_transactions_end_as_they_were_prepared() {
         let mut selector = Selector::new("shop", 101_119, NEVER);
         let mut sequence = 0;
-        let mut group = |flags: u8, id: u8, database: &str, last: Kind, statement: &str| {
+        let mut group = |id, part| {
             sequence += 1;
-            let place = at(1, sequence);
-            let begin = gtid(sequence, flags, &[1, 0, 0, 0, 1, 0, id]);
-            selector.event(place, &header(Kind::Gtid, 1), &begin)?;
-            let map = table_map(database);
-            if !database.is_empty() {
-                selector.event(place, &header(Kind::TableMap, 1), &map)?;
-            }
-            selector.event(place, &header(last, 1), &query("", statement))
+            xa_group(&mut selector, sequence, id, part)
         };
-        let prepare = 64;
-        let complete = 128;
-        assert_eq!(
-            group(prepare, 1, "shop", Kind::XaPrepare, ""),
-            Ok(Verdict::Keep)
-        );
-        assert_eq!(
-            group(prepare, 2, "other", Kind::XaPrepare, ""),
-            Ok(Verdict::Drop)
-        );
-        let commit = "XA COMMIT X'01',X'',1";
-        assert_eq!(
-            group(complete, 1, "", Kind::Query, commit),
-            Ok(Verdict::Keep)
-        );
-        assert_eq!(
-            group(complete, 2, "", Kind::Query, commit),
-            Ok(Verdict::Drop)
-        );
-        // Nobody knows what was in it.
-        assert!(group(complete, 3, "", Kind::Query, commit).is_err());
+        assert_eq!(group(1, Ok("shop")), Ok(Verdict::Keep));
+        assert_eq!(group(2, Ok("other")), Ok(Verdict::Drop));
+        assert_eq!(group(1, COMMIT), Ok(Verdict::Keep));
+        assert_eq!(group(2, COMMIT), Ok(Verdict::Drop));
+        // Nobody knows what was in it, which does not matter when it is undone.
+        assert_eq!(group(3, ROLLBACK), Ok(Verdict::Drop));
+        assert!(group(3, COMMIT).is_err());
+    }
+
+    #[test]
+    fn xa_transactions_that_end_again_after_a_crash_have_ended() {
+        let mut selector = Selector::new("shop", 101_119, NEVER);
+        assert_eq!(xa_group(&mut selector, 1, 1, Ok("shop")), Ok(Verdict::Keep));
+        assert_eq!(xa_group(&mut selector, 2, 2, Ok("shop")), Ok(Verdict::Keep));
+        assert_eq!(xa_group(&mut selector, 3, 1, COMMIT), Ok(Verdict::Keep));
+        // Of the other's end only the begin was written.
+        let begin = gtid(4, 128, &[1, 0, 0, 0, 1, 0, 2]);
+        let begun = selector.event(at(1, 4), &header(Kind::Gtid, 1), &begin);
+        assert_eq!(begun, Ok(Verdict::Begin));
+        selector.file_ended();
+        assert_eq!(xa_group(&mut selector, 5, 1, COMMIT), Ok(Verdict::Drop));
+        assert_eq!(xa_group(&mut selector, 6, 2, COMMIT), Ok(Verdict::Keep));
+        // The same id may stand for another one later.
+        assert_eq!(xa_group(&mut selector, 7, 1, Ok("shop")), Ok(Verdict::Keep));
+        assert_eq!(xa_group(&mut selector, 8, 1, COMMIT), Ok(Verdict::Keep));
     }
 
     #[test]

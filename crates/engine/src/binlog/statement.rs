@@ -76,6 +76,14 @@ pub(super) fn definer(query: &QueryEvent<'_>, server_version: u32) -> Option<Def
     None
 }
 
+/// Whether a statement undoes an XA transaction.
+pub(super) fn is_xa_rollback(query: &QueryEvent<'_>, server_version: u32) -> bool {
+    let mut words = Words::new(query.statement, query.dialect(server_version));
+    ["XA", "ROLLBACK"]
+        .iter()
+        .all(|word| words.next().is_some_and(|token| token.is_word(word)))
+}
+
 /// Tells what a statement is to `database`.
 pub(super) fn meaning(query: &QueryEvent<'_>, database: &str, server_version: u32) -> Meaning {
     let mut words = Words::new(query.statement, query.dialect(server_version));
