@@ -3,9 +3,12 @@
 //! The server's own applier is exact where anything that writes statements would not be, and
 //! applies transactions side by side.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use openpeta_types::Gtid;
 
 use super::event::MAGIC;
 use super::reader::{LogReader, RawEvent};
@@ -53,16 +56,14 @@ pub(super) struct Source<'a> {
 pub(super) fn write(source: &Source<'_>, dir: &Path, user: &NodeUser) -> Result<RelayLogs> {
     let begun = dir.join(BEGUN);
     File::create(&begun).at("create", &begun)?;
-    let mut selector = Selector::new(source.database, source.server_version, source.until);
+    let mut selector = source.selector().without(without_ends(source)?);
     let mut files = Vec::new();
     let mut end = source.begin;
     for (number, path) in source.files {
         let name = format!("{STEM}.{:06}", files.len() + 1);
         let target = RelayFile::create(dir.join(&name), user)?;
-        let is_first = *number == source.begin.file;
-        let begin = is_first.then_some(source.begin.offset);
-        let log = LogReader::open(path, source.keys)?;
-        let (length, seen, is_over) = copy_wanted(&mut selector, *number, log, begin, target)?;
+        let log = source.open(*number, path)?;
+        let (length, seen, is_over) = copy_wanted(&mut selector, *number, log, target)?;
         end = end.max(LogPosition {
             file: *number,
             offset: seen,
@@ -95,6 +96,42 @@ pub(super) fn write(source: &Source<'_>, dir: &Path, user: &NodeUser) -> Result<
     Ok(RelayLogs { selected, files })
 }
 
+impl Source<'_> {
+    fn selector(&self) -> Selector<'_> {
+        Selector::new(self.database, self.server_version, self.until)
+    }
+
+    /// Opens a file, where what is looked at begins; gives its first event as well.
+    fn open<'p>(&self, number: u64, path: &'p Path) -> Result<(LogReader<'p>, RawEvent)> {
+        let (mut log, first) = LogReader::open(path, self.keys)?;
+        if number == self.begin.file {
+            log.skip_to(self.begin.offset)?;
+        }
+        Ok((log, first))
+    }
+}
+
+/// Reads all that may be wanted for the XA transactions that have no end in it.
+fn without_ends(source: &Source<'_>) -> Result<HashSet<Gtid>> {
+    let mut selector = source.selector();
+    for (number, path) in source.files {
+        let (mut log, _) = source.open(*number, path)?;
+        while let Some(event) = log.event()? {
+            let content = log.content(&event)?;
+            let at = LogPosition {
+                file: *number,
+                offset: event.offset,
+            };
+            let verdict = selector.event(at, &event.header, content);
+            if verdict.map_err(|what| log.damaged(what))? == Verdict::Stop {
+                return Ok(selector.without_ends());
+            }
+        }
+        selector.file_ended();
+    }
+    Ok(selector.without_ends())
+}
+
 /// Whether relay logs were made in a directory.
 pub(super) fn is_begun(dir: &Path) -> bool {
     dir.join(BEGUN).exists()
@@ -119,16 +156,12 @@ fn copy_wanted(
     selector: &mut Selector<'_>,
     number: u64,
     (mut log, first): (LogReader<'_>, RawEvent),
-    begin: Option<u64>,
     mut target: RelayFile,
 ) -> Result<(u64, u64, bool)> {
     let (mut is_over, mut seen) = (false, 0);
     target.write(&MAGIC)?;
     // How the others are written stands in front of each file.
     target.write(&first.bytes)?;
-    if let Some(begin) = begin {
-        log.skip_to(begin)?;
-    }
     while let Some(event) = log.event()? {
         let content = log.content(&event)?;
         let length = event.bytes.len() as u64;

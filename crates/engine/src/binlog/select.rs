@@ -3,7 +3,7 @@
 //!
 //! Pure: it is shown one event after the other and says what becomes of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use openpeta_types::Gtid;
 
@@ -109,8 +109,9 @@ pub(super) struct Selector<'a> {
     /// How far it is from the transaction at which to stop.
     reached: Reached,
     group: Option<Group>,
-    /// Ids of XA transactions that are prepared, and whether they are wanted.
     prepared: Prepared,
+    /// First parts of XA transactions that are not wanted, whatever they change.
+    without_end: HashSet<Gtid>,
     selected: Selected,
 }
 
@@ -121,10 +122,13 @@ enum Reached {
     Past,
 }
 
+/// XA transactions.
 #[derive(Default)]
 struct Prepared {
-    wanted: HashSet<Vec<u8>>,
-    foreign: HashSet<Vec<u8>>,
+    /// Those that are prepared, by id: their first part, and whether it is wanted.
+    open: HashMap<Vec<u8>, (Gtid, bool)>,
+    /// First parts whose id stood for another one later.
+    given_up: Vec<Gtid>,
     /// Those that have ended in the file that is read, in their order.
     ended: Vec<Vec<u8>>,
     /// The last of those that have ended in each file before.
@@ -155,8 +159,23 @@ impl<'a> Selector<'a> {
             reached: Reached::NotYet,
             group: None,
             prepared: Prepared::default(),
+            without_end: HashSet::new(),
             selected: Selected::default(),
         }
+    }
+
+    /// Selects without the first parts of XA transactions that an earlier reading found to have no end.
+    pub(super) fn without(mut self, without_end: HashSet<Gtid>) -> Self {
+        self.without_end = without_end;
+        self
+    }
+
+    /// The first parts of XA transactions whose ends were not among what was seen. A node writes the first
+    /// part into its log before it is prepared; killed between the two, it has the log alone, and nobody
+    /// ends what is not there. Applied, it would keep others from its rows.
+    pub(super) fn without_ends(self) -> HashSet<Gtid> {
+        let open = self.prepared.open.into_values().map(|(gtid, _)| gtid);
+        open.chain(self.prepared.given_up).collect()
     }
 
     /// What was selected.
@@ -284,19 +303,22 @@ impl<'a> Selector<'a> {
             xa,
             ..
         } = group.gtid;
+        let gtid = Gtid {
+            domain,
+            server: group.server_id,
+            sequence,
+        };
+        if self.without_end.contains(&gtid) {
+            return Verdict::Drop;
+        }
         match xa {
-            Some(Xa::Prepare(id)) => self.prepared.add(id, group.is_wanted),
+            Some(Xa::Prepare(id)) => self.prepared.add(id, gtid, group.is_wanted),
             Some(Xa::Complete(id)) => self.prepared.end(id),
             None => {}
         }
         if !group.is_wanted {
             return Verdict::Drop;
         }
-        let gtid = Gtid {
-            domain,
-            server: group.server_id,
-            sequence,
-        };
         self.selected.gtids.insert(domain, gtid.to_string());
         self.selected.groups += 1;
         for change in group.events {
@@ -330,14 +352,14 @@ impl Prepared {
     /// Whether the end of an XA transaction is wanted; `None` when its changes are neither in the set nor in
     /// what is applied.
     fn is_end_wanted(&self, id: &[u8]) -> Option<bool> {
-        let is_wanted = self.wanted.contains(id);
-        let is_known = is_wanted || self.foreign.contains(id) || self.ended_before.contains(id);
-        is_known.then_some(is_wanted)
+        match self.open.get(id) {
+            Some((_, is_wanted)) => Some(*is_wanted),
+            None => self.ended_before.contains(id).then_some(false),
+        }
     }
 
     fn end(&mut self, id: Vec<u8>) {
-        self.wanted.remove(&id);
-        self.foreign.remove(&id);
+        self.open.remove(&id);
         self.ended.push(id);
     }
 
@@ -346,12 +368,9 @@ impl Prepared {
         self.ended_before.extend(self.ended.drain(..).skip(last));
     }
 
-    fn add(&mut self, id: Vec<u8>, is_wanted: bool) {
-        if is_wanted {
-            self.wanted.insert(id);
-        } else {
-            self.foreign.insert(id);
-        }
+    fn add(&mut self, id: Vec<u8>, gtid: Gtid, is_wanted: bool) {
+        let before = self.open.insert(id, (gtid, is_wanted));
+        self.given_up.extend(before.map(|(gtid, _)| gtid));
     }
 }
 
@@ -604,6 +623,33 @@ mod tests {
         // The same id may stand for another one later.
         assert_eq!(xa_group(&mut selector, 7, 1, Ok("shop")), Ok(Verdict::Keep));
         assert_eq!(xa_group(&mut selector, 8, 1, COMMIT), Ok(Verdict::Keep));
+    }
+
+    #[test]
+    fn xa_transactions_without_an_end_are_not_wanted() {
+        let selector = || Selector::new("shop", 101_119, NEVER);
+        let show = |selector: &mut Selector<'_>| {
+            let parts = [
+                (1, Ok("shop")),
+                (2, Ok("shop")),
+                (1, Ok("shop")),
+                (1, COMMIT),
+            ];
+            let groups = (1..).zip(parts);
+            let verdicts =
+                groups.map(|(sequence, (id, part))| xa_group(selector, sequence, id, part));
+            verdicts
+                .collect::<Result<Vec<_>, _>>()
+                .expect("well formed")
+        };
+        let mut first = selector();
+        show(&mut first);
+        let without_ends = first.without_ends();
+        let sequences: BTreeSet<u64> = without_ends.iter().map(|gtid| gtid.sequence).collect();
+        assert_eq!(sequences, [1, 2].into());
+        let mut second = selector().without(without_ends);
+        use Verdict::{Drop, Keep};
+        assert_eq!(show(&mut second), [Drop, Drop, Keep, Keep]);
     }
 
     #[test]
