@@ -1,5 +1,6 @@
 //! All files of tests here are one program: each would take as long to link as all of them do.
 
+mod acknowledged;
 mod bank;
 mod common;
 mod distributed;

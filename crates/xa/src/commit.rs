@@ -14,7 +14,8 @@ pub struct Branch {
 /// What a node is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `XA END` and `XA COMMIT … ONE PHASE`.
+    /// `XA END` and `XA COMMIT … ONE PHASE`, of a branch that wrote nothing: MariaDB may forget what was
+    /// committed so when it is killed, though it has answered.
     CommitOnePhase,
     /// `XA END` and `XA PREPARE`.
     Prepare,
@@ -61,7 +62,7 @@ pub enum Outcome {
         /// How.
         failure: Failure,
     },
-    /// Nobody knows: the connection was lost, or the log failed, at the moment of the decision.
+    /// Nobody knows: the log failed at the moment of the decision.
     Unknown,
 }
 
@@ -84,8 +85,6 @@ pub struct Commit {
 enum Stage {
     /// Those that only read end, while several writers prepare.
     Voting,
-    /// The only writer commits.
-    OnePhase,
     /// The decision is being written.
     Deciding,
     /// It is carried out.
@@ -120,10 +119,8 @@ impl Commit {
         for node in commit.readers.clone() {
             commit.ask(node, Step::CommitOnePhase, &mut actions);
         }
-        if commit.writers.len() > 1 {
-            for node in commit.writers.clone() {
-                commit.ask(node, Step::Prepare, &mut actions);
-            }
+        for node in commit.writers.clone() {
+            commit.ask(node, Step::Prepare, &mut actions);
         }
         commit.go_on(&mut actions);
         (commit, actions)
@@ -178,26 +175,13 @@ impl Commit {
             self.stage = Stage::RollingBack;
         }
         match self.stage {
-            Stage::Voting if self.due.is_empty() => match self.writers[..] {
-                [] => self.finish(Outcome::Committed { pending: vec![] }, actions),
-                [only] => {
-                    self.stage = Stage::OnePhase;
-                    self.ask(only, Step::CommitOnePhase, actions);
-                }
-                [..] => {
+            Stage::Voting if self.due.is_empty() => {
+                if self.writers.is_empty() {
+                    self.finish(Outcome::Committed { pending: vec![] }, actions);
+                } else {
                     self.stage = Stage::Deciding;
                     actions.push(Action::Decide(self.writers.clone()));
                 }
-            },
-            Stage::OnePhase if self.due.is_empty() => {
-                let outcome = match self.failure {
-                    None => Outcome::Committed { pending: vec![] },
-                    Some((node, failure @ Failure::Refused)) => {
-                        Outcome::RolledBack { node, failure }
-                    }
-                    Some((_, Failure::Lost)) => Outcome::Unknown,
-                };
-                self.finish(outcome, actions);
             }
             Stage::Committing if self.due.is_empty() => {
                 let pending = std::mem::take(&mut self.pending);
@@ -208,14 +192,10 @@ impl Commit {
         }
     }
 
-    /// Rolls back what is prepared, and a single writer that was not asked yet; then finishes.
+    /// Rolls back what is prepared; then finishes.
     fn roll_back(&mut self, actions: &mut Vec<Action>) {
         for node in std::mem::take(&mut self.prepared) {
             self.ask(node, Step::RollBackPrepared, actions);
-        }
-        if let [only] = self.writers[..] {
-            self.writers.clear();
-            self.ask(only, Step::RollBack, actions);
         }
         if self.due.is_empty()
             && let Some((node, failure)) = self.failure
@@ -258,9 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn one_writer_needs_no_decision() {
+    fn one_writer_prepares_as_several_do() {
         let (mut commit, actions) = begin(&[(A, true)]);
-        assert_eq!(actions, [Action::Ask(A, Step::CommitOnePhase)]);
+        assert_eq!(actions, [Action::Ask(A, Step::Prepare)]);
+        assert_eq!(commit.answered(A, Ok(())), [Action::Decide(vec![A])]);
+        assert_eq!(commit.decided(true), [Action::Ask(A, Step::Commit)]);
         assert_eq!(commit.answered(A, Ok(())), committed(&[]));
         assert_eq!(begin(&[]).1, committed(&[]));
     }
@@ -268,12 +250,17 @@ mod tests {
     #[test]
     fn who_only_read_ends_before_the_only_writer_commits() {
         let (mut commit, actions) = begin(&[(A, true), (B, false)]);
-        assert_eq!(actions, [Action::Ask(B, Step::CommitOnePhase)]);
+        let asked = [
+            Action::Ask(B, Step::CommitOnePhase),
+            Action::Ask(A, Step::Prepare),
+        ];
+        assert_eq!(actions, asked);
+        assert_eq!(commit.answered(A, Ok(())), []);
         let next = commit.clone().answered(B, Ok(()));
-        assert_eq!(next, [Action::Ask(A, Step::CommitOnePhase)]);
+        assert_eq!(next, [Action::Decide(vec![A])]);
         // Its locks are gone: somebody may have changed what the writer went by.
         let next = commit.answered(B, Err(Failure::Lost));
-        assert_eq!(next, [Action::Ask(A, Step::RollBack)]);
+        assert_eq!(next, [Action::Ask(A, Step::RollBackPrepared)]);
         assert_eq!(commit.answered(A, Ok(())), rolled_back(B, Failure::Lost));
     }
 
@@ -319,9 +306,10 @@ mod tests {
 
     #[test]
     fn when_nobody_knows_nothing_is_claimed() {
+        // One that is lost before the decision is undone, whatever it did.
         let (mut commit, _) = begin(&[(A, true)]);
         let told = commit.answered(A, Err(Failure::Lost));
-        assert_eq!(told, [Action::Finish(Outcome::Unknown)]);
+        assert_eq!(told, rolled_back(A, Failure::Lost));
         let (mut commit, _) = begin(&[(A, true), (B, true)]);
         assert_eq!(commit.answered(A, Ok(())), []);
         commit.answered(B, Ok(()));

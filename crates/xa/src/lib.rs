@@ -1,9 +1,10 @@
 //! Transactions over several nodes: two-phase commit by MariaDB's `XA`, with the decision on disk
 //! between the phases.
 //!
-//! A transaction that wrote on one node is committed there in one phase. One that wrote on several
-//! is prepared on each of them; when all have promised that they can, the decision is written to the
-//! [log](DecisionLog) and synced, and only then is it committed anywhere. Who finds a prepared
+//! A transaction is prepared on each node that it wrote on, also where that is one; when all have promised
+//! that they can, the decision is written to the [log](DecisionLog) and synced, and only then is it
+//! committed anywhere. One phase is not enough for one node: MariaDB does not sync that a branch
+//! was committed so, and after a crash it is prepared, though the client was told, and its log has it. Who finds a prepared
 //! branch later looks into the log: with a decision it is committed, without one rolled back
 //! (*presumed abort*), [unless its coordinator is still at work](Fate).
 //!

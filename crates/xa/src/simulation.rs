@@ -203,8 +203,9 @@ impl World {
         Some((id, live))
     }
 
-    /// What was written is synced, and who waits for it is told.
-    fn sync(&mut self) {
+    /// What was written is synced, and who waits for it is told; or that failed, and nobody knows whether it
+    /// is on disk.
+    fn sync(&mut self, random: &mut Random) {
         let decided = std::mem::take(&mut self.unsynced);
         let records: Vec<_> = decided
             .iter()
@@ -218,10 +219,13 @@ impl World {
         if records.is_empty() {
             return;
         }
-        self.append(&records);
+        let is_synced = !random.one_in(50);
+        if is_synced || random.one_in(2) {
+            self.append(&records);
+        }
         for (id, _) in decided {
             let live = self.live.get_mut(&id).expect("it waits");
-            let actions = live.commit.decided(true);
+            let actions = live.commit.decided(is_synced);
             self.carry_out(id, actions);
         }
     }
@@ -300,7 +304,7 @@ fn run(seed: u64) -> [usize; 3] {
             0..=3 => world.begin(&mut random),
             4..=11 => world.deliver(&mut random),
             12..=18 => world.take_answer(&mut random),
-            19..=20 => world.sync(),
+            19..=20 => world.sync(&mut random),
             21 => world.recover(Node(random.below(usize::from(NODES)) as u16)),
             22 if random.one_in(4) => {
                 world.crash_node(Node(random.below(usize::from(NODES)) as u16));

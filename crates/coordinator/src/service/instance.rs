@@ -35,7 +35,7 @@ pub struct Instance {
     /// Shared by commits over nodes while they are carried out; whoever wants to see all of them or
     /// none takes it alone.
     fence: Arc<RwLock<()>>,
-    /// Shared by commits of several nodes' changes from their first vote to their end; taken alone to
+    /// Shared by commits of changes from their first vote to their end; taken alone to
     /// stand still.
     gate: Arc<RwLock<()>>,
     /// Shared by definitions from their begin to their end; taken alone to stand still. Nobody ever waits
@@ -141,7 +141,7 @@ impl Instance {
         Arc::clone(&self.fence)
     }
 
-    /// What commits of several nodes' changes share from their first vote to their end.
+    /// What commits of changes share from their first vote to their end.
     pub(crate) fn gate(&self) -> Arc<RwLock<()>> {
         Arc::clone(&self.gate)
     }

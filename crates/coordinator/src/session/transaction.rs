@@ -174,9 +174,9 @@ impl Nodes {
         let mut failures: BTreeMap<u16, Failure> = BTreeMap::new();
         let mut fence = None;
         // Whoever looks at several nodes at once sees all of it or none, and nothing prepared.
-        let _gate = match parts.iter().filter(|part| part.wrote).count() {
-            0 | 1 => None,
-            _ => Some(self.instance().gate().read_owned().await),
+        let _gate = match parts.iter().any(|part| part.wrote) {
+            false => None,
+            true => Some(self.instance().gate().read_owned().await),
         };
         let (mut commit, mut actions) = Commit::begin(&parts);
         loop {
