@@ -67,10 +67,10 @@ async fn on_one_node_nothing_that_was_acknowledged_is_lost() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         world.kill_node(1).await;
+        world.start_node(1).await;
         for writer in writers {
             writer.await.expect("it does not panic");
         }
-        world.start_node(1).await;
         let found = rows(&world).await;
         let lost: Vec<u64> = {
             let acknowledged = acknowledged.lock().expect("no panic");

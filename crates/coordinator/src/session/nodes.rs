@@ -252,11 +252,13 @@ impl Nodes {
             let topology = self.instance.topology();
             let socket = topology.socket(node).map(std::path::Path::to_owned);
             let socket = socket.ok_or_else(|| failed(crate::node::NodeError::closed()))?;
+            // One that is down is told of at once.
+            let connection = NodeConnection::connect(&socket, &login).await;
+            let connection = connection.map_err(failed)?;
             // Where it was lost, it may not have all yet that was acknowledged.
             self.instance.doubt().wait(&[node]).await?;
-            let connection = NodeConnection::connect(&socket, &login).await;
             let branch = Branch {
-                connection: connection.map_err(failed)?,
+                connection,
                 variables: None,
                 busy: false,
             };
