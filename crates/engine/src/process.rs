@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use openpeta_types::NodeId;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -174,27 +175,63 @@ fn option_file(server: &Path, line: &[u8]) -> Option<PathBuf> {
     })
 }
 
-/// Kills the programs that work in directories whose paths begin so: nobody waits for them when
-/// whoever started them was killed.
+/// How long the end of a program that was killed is waited for: one that waits for a disk ends
+/// when that answers.
+const END_OF_WORKER: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
+
+/// Kills the programs that work in directories whose paths begin so, and waits until they have
+/// ended: nobody waits for them when whoever started them was killed.
+///
+/// One that goes on for too long is left, and told in the log.
 pub(crate) fn kill_workers(prefix: &Path) -> Result<()> {
+    // One that was being started while the others were looked for is found the next time.
+    loop {
+        let workers = workers(prefix)?;
+        if workers.is_empty() {
+            return Ok(());
+        }
+        for worker in &workers {
+            // It may have ended since.
+            let _ = rustix::process::pidfd_send_signal(worker, Signal::KILL);
+        }
+        for worker in &workers {
+            let mut end = [PollFd::new(worker, PollFlags::IN)];
+            if rustix::event::poll(&mut end, Some(&END_OF_WORKER)) == Ok(0) {
+                tracing::warn!(?prefix, "a program that was killed goes on");
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The programs whose command lines name such directories.
+fn workers(prefix: &Path) -> Result<Vec<OwnedFd>> {
     let proc_dir = Path::new("/proc");
     let prefix = prefix.as_os_str().as_bytes();
+    let mut found = Vec::new();
     for entry in fs::read_dir(proc_dir).at("list", proc_dir)? {
         let name = entry.at("list", proc_dir)?.file_name();
         let pid = name.to_str().and_then(|name| name.parse().ok());
         let Some(pid) = pid.filter(|pid| *pid != std::process::id()) else {
             continue;
         };
+        let Some(process) = raw_pid(pid) else {
+            continue;
+        };
+        // Opened first, so that it cannot be another one than the one looked at.
+        let Ok(process) = rustix::process::pidfd_open(process, PidfdFlags::empty()) else {
+            continue;
+        };
         // One that ended has no command line.
         let line = fs::read(proc_path(pid, "cmdline")).unwrap_or_default();
-        if line.windows(prefix.len()).any(|part| part == prefix)
-            && let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw)
-        {
-            // It may have ended since.
-            let _ = kill_process(process, Signal::KILL);
+        if line.windows(prefix.len()).any(|part| part == prefix) {
+            found.push(process);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// A process's start time; `None` when it has ended, also when nobody has waited for it yet.
@@ -354,6 +391,29 @@ mod tests {
         assert!(handle.ended_within(long).await.expect("waited"));
         child.wait().expect("our child");
         handle.signal(Signal::KILL).expect("ended, no error");
+    }
+
+    /// Programs that fill a directory, and start others that do, have ended when it is removed.
+    #[test]
+    fn workers_have_ended_when_their_directory_is_removed() {
+        let home = tempfile::tempdir().expect("a directory");
+        let dir = home.path().join("template.new");
+        let script = r#"while :; do (for i in $(seq 99); do : >"$0/$i$RANDOM"; done) & wait; done"#;
+        for _ in 0..5 {
+            fs::create_dir(&dir).expect("new");
+            let mut fillers: Vec<_> = (0..3)
+                .map(|_| Command::new("bash").args(["-c", script]).arg(&dir).spawn())
+                .map(|filler| filler.expect("bash is essential"))
+                .collect();
+            while fs::read_dir(&dir).expect("there").count() < 500 {
+                std::thread::yield_now();
+            }
+            kill_workers(&dir).expect("looked");
+            fs::remove_dir_all(&dir).expect("nobody fills it");
+            for filler in &mut fillers {
+                filler.wait().expect("our child");
+            }
+        }
     }
 
     /// A process has no command line for an instant within `execve`, as kernel threads never

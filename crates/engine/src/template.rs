@@ -25,7 +25,7 @@ use crate::config::EngineConfig;
 use crate::error::{AtPath, EngineError, Result};
 use crate::sql::{ADMIN_ACCOUNT, native_password_hash};
 use crate::user::NodeUser;
-use crate::{config_file, copy, quote};
+use crate::{config_file, copy, process, quote};
 
 /// Raised when the way the template is made changes.
 const FORMAT: u32 = 1;
@@ -79,8 +79,10 @@ pub(crate) fn prepare(
     if is_current(template, &wanted) {
         return Ok(data);
     }
-    // With the lock held, whatever lies beside the template was left by a killed process.
+    // With the lock held, whatever lies beside the template was left by a killed process, whose
+    // programs may still be at work on it.
     let (new, old) = (beside(template, "new"), beside(template, "old"));
+    process::kill_workers(&new)?;
     remove(&new)?;
     remove(&old)?;
     let started = std::time::Instant::now();

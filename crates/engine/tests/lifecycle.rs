@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{ADMIN_PASSWORD, Bed, SETTINGS, STOP_DEADLINE, db, kill, node};
 use openpeta_engine::{Applied, Engine, EngineConfig, EngineError, NodeEntryState, StopOutcome};
+use openpeta_testkit::freeze;
 use openpeta_types::{NodeSettings, Secret};
 
 #[tokio::test]
@@ -123,7 +124,7 @@ async fn a_hung_node_does_not_hang_us() {
     let process = engine.start_node(&node).await.expect("start");
     let mut sql = engine.sql(&node).await.expect("connect");
 
-    kill("STOP", process.pid);
+    freeze(process.pid);
     let error = sql.databases().await.expect_err("no answer");
     assert!(matches!(error, EngineError::SqlTimeout { .. }), "{error}");
     let error = sql.databases().await.expect_err("given up");

@@ -2,8 +2,7 @@
 
 use std::thread;
 
-use openpeta_testkit::{Login, Service, Session, wait_for};
-use rustix::process::{Pid, Signal, kill_process};
+use openpeta_testkit::{Login, Service, Session, freeze, thaw, wait_for};
 use serde_json::{Value, json};
 
 fn diagnose(service: &Service, instance: &str) -> Value {
@@ -147,11 +146,10 @@ fn what_is_wrong_is_found_and_nothing_on_a_clean_instance() {
     assert!(report["events"].to_string().contains("instance-locked"));
 
     // A node that hangs.
-    let pid = i32::try_from(service.node_pids()[0]).expect("a pid");
-    let pid = Pid::from_raw(pid).expect("a pid");
-    kill_process(pid, Signal::STOP).expect("it is there");
+    let pid = service.node_pids()[0];
+    freeze(pid);
     let report = diagnose(&service, &instance);
-    kill_process(pid, Signal::CONT).expect("it is there");
+    thaw(pid);
     assert_eq!(kinds(&report), ["disk-space", "locked", "node-silent"]);
     assert_eq!(report["findings"][0]["kind"], "node-silent");
 

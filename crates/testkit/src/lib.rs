@@ -20,7 +20,7 @@ pub use api::{Api, CallError, Credentials, Request, Scheme, Signing};
 pub use collector::{Behaviour, Collector, ReceivedSpan};
 pub use examples::Examples;
 pub use http::Answer;
-pub use processes::{Process, is_alive, kill_and_wait};
+pub use processes::{Process, freeze, is_alive, kill_and_wait, thaw};
 pub use service::{Exit, Predecessor, Service};
 pub use session::{Login, Session, SqlError};
 pub use wait::{Chance, PATIENCE, wait_for};

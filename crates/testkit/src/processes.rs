@@ -61,6 +61,44 @@ pub fn is_alive(pid: u32) -> bool {
     !matches!(state, None | Some('Z' | 'X'))
 }
 
+/// Stops a process, as one that hangs, and waits until none of its threads does anything: they
+/// stop one by one.
+///
+/// # Panics
+/// When it is not there, or goes on.
+pub fn freeze(pid: u32) {
+    signal(pid, Signal::STOP);
+    let tasks = format!("/proc/{pid}/task");
+    wait_for("a process that stands still", || {
+        let mut tasks = fs::read_dir(&tasks).expect("it is there");
+        tasks
+            .all(|task| task.is_ok_and(|task| is_stopped(&task.path())))
+            .then_some(())
+    });
+}
+
+/// Lets a process that was stopped go on.
+///
+/// # Panics
+/// When it is not there.
+pub fn thaw(pid: u32) {
+    signal(pid, Signal::CONT);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    kill_process(raw.expect("a process id"), signal).expect("it is there");
+}
+
+fn is_stopped(task: &Path) -> bool {
+    // One that has ended meanwhile has stopped too.
+    let status = fs::read_to_string(task.join("stat")).unwrap_or_default();
+    // Behind the name, which may hold anything.
+    status
+        .rsplit_once(") ")
+        .is_none_or(|(_, state)| state.starts_with('T'))
+}
+
 /// Kills a process and waits until it is gone.
 ///
 /// # Panics

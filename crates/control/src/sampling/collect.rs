@@ -443,9 +443,8 @@ fn lock(nodes: &Mutex<Measured>) -> MutexGuard<'_, Measured> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use mysql_async::prelude::Queryable;
+    use openpeta_testkit::{freeze, thaw};
     use openpeta_types::InstanceId;
 
     use super::*;
@@ -546,12 +545,7 @@ mod tests {
             .running(&node)
             .expect("looked")
             .expect("it runs");
-        let signal = |name: &str| {
-            let pid = process.pid.to_string();
-            let sent = Command::new("kill").args(["-s", name, &pid]).status();
-            assert!(sent.expect("kill runs").success());
-        };
-        signal("STOP");
+        freeze(process.pid);
         let measuring = Arc::new(Measuring::new(&world.parts.samples));
         for _ in 0..3 {
             let measured = Arc::clone(&measuring)
@@ -567,7 +561,7 @@ mod tests {
         let values = sampled(&world, &of_instance(&id));
         assert_eq!((values[0], values[1]), (None, None), "a gap");
         assert!(values[2].is_some());
-        signal("CONT");
+        thaw(process.pid);
         wait_until("it answers in the end", || {
             lock(nodes).tables(&node).is_some()
         })

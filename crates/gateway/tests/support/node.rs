@@ -9,8 +9,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
-
 use super::eventually;
 
 /// Settings of a node as the service runs them, as far as a session can notice. Without cached
@@ -68,23 +66,12 @@ impl Node {
 
     /// Stops the server from doing anything until [`Self::resume`]; its connections stay.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
-        // Its threads stop one by one.
-        let tasks = format!("/proc/{}/task", self.process.id());
-        eventually("the node stands still", || {
-            let mut tasks = fs::read_dir(&tasks).unwrap();
-            tasks.all(|task| is_stopped(&task.unwrap().path()))
-        });
+        openpeta_testkit::freeze(self.process.id());
     }
 
     /// Lets it go on.
     pub fn resume(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let process = Pid::from_child(&self.process);
-        rustix::process::kill_process(process, signal).unwrap();
+        openpeta_testkit::thaw(self.process.id());
     }
 
     /// Kills the server at once, as a crash would.
@@ -161,15 +148,6 @@ impl Drop for Node {
             );
         }
     }
-}
-
-fn is_stopped(task: &Path) -> bool {
-    // One that has ended meanwhile has stopped too.
-    let status = fs::read_to_string(task.join("stat")).unwrap_or_default();
-    // Behind the name, which may hold anything.
-    status
-        .rsplit_once(") ")
-        .is_none_or(|(_, state)| state.starts_with('T'))
 }
 
 /// Runs as its own user when the tests run as root, and ends with the test in any case.
