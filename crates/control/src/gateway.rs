@@ -140,6 +140,16 @@ pub trait Gateway: Send + Sync + 'static {
         Box::pin(async { Err(StandStillError::NotServed) })
     }
 
+    /// Brings all that is half done on the nodes of an instance to its end and forgets it, so that they can
+    /// serve another one: definitions, and transactions that are in doubt. Nobody is let in to the instance
+    /// when this is called.
+    ///
+    /// # Errors
+    /// Why not, for the operator; trying again may help.
+    async fn leave(&self, _route: InstanceRoute) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The endpoints that are open.
     fn endpoints(&self) -> Vec<EndpointId>;
 

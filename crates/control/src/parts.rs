@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openpeta_engine::Engine;
-use openpeta_store::{Reader, Store, Writer};
+use openpeta_store::{Instance, Reader, Store, Writer};
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{AccountStatus, AccountType, InstanceId, ObjectStatus, Whitelist};
 use tokio::sync::watch;
@@ -88,6 +88,25 @@ impl Parts {
         });
     }
 
+    /// Brings to its end what is half done over the nodes of an instance to which nobody is let in, so that
+    /// they can serve another one. Does nothing when its databases are whole on one node.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the store fails, or something cannot be brought to its end now.
+    pub(crate) async fn leave_nodes(&self, id: &InstanceId) -> Result<(), ControlError> {
+        let route = self.store.read(|reader| match reader.instance(id)? {
+            Some(instance) => self.route_to(reader, instance),
+            None => Ok(None),
+        })?;
+        match route.filter(|route| route.sharding.is_some()) {
+            Some(route) => {
+                let left = self.gateway.leave(route).await;
+                left.map_err(ControlError::unavailable)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The route of an instance; `None` unless clients may connect to it.
     fn route(
         &self,
@@ -97,9 +116,6 @@ impl Parts {
         let Some(instance) = reader.instance(instance_id)? else {
             return Ok(None);
         };
-        let Some(node_id) = &instance.node_id else {
-            return Ok(None);
-        };
         // In MIGRATE its node is being swapped: whoever got in now would write to the wrong one.
         if matches!(
             instance.status,
@@ -107,6 +123,19 @@ impl Parts {
         ) {
             return Ok(None);
         }
+        self.route_to(reader, instance)
+    }
+
+    /// How clients would reach an instance, whether they may or not; `None` when it has no node.
+    fn route_to(
+        &self,
+        reader: &Reader<'_>,
+        instance: Instance,
+    ) -> Result<Option<InstanceRoute>, ControlError> {
+        let instance_id = &instance.instance_id;
+        let Some(node_id) = &instance.node_id else {
+            return Ok(None);
+        };
         let Some(node) = reader.node(node_id)? else {
             return Ok(None);
         };
@@ -138,7 +167,7 @@ impl Parts {
             format!("{}: {reason}", instance.lock_mode)
         });
         Ok(Some(InstanceRoute {
-            instance_id: instance_id.clone(),
+            instance_id: instance.instance_id.clone(),
             whitelist: Whitelist::new(groups.iter().flat_map(|group| &group.entries)),
             accounts,
             super_accounts,

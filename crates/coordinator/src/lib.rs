@@ -17,5 +17,7 @@ pub mod session;
 mod topology;
 
 pub use refusal::Refusal;
-pub use service::{CoordinatorError, Coordinators, CoordinatorsConfig, HoldError, StandStillError};
+pub use service::{
+    CoordinatorError, Coordinators, CoordinatorsConfig, HoldError, LeaveError, StandStillError,
+};
 pub use topology::Topology;

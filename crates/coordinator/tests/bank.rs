@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+use openpeta_coordinator::Coordinators;
+use openpeta_types::InstanceId;
+use openpeta_types::route::InstanceRoute;
 use tokio::sync::mpsc;
 
 use crate::common::{ADMIN, ADMIN_PASSWORD, DATABASE, PASSWORD, USER, World, try_connect};
@@ -424,4 +427,85 @@ async fn look(world: &World, longest: &mut Duration) -> Option<BTreeSet<u64>> {
     let torn: Vec<_> = parts.iter().filter(|(_, count)| **count != 3).collect();
     assert!(torn.is_empty(), "a snapshot has a part of {torn:?}");
     Some(parts.into_keys().collect())
+}
+
+/// Nodes that are left have nothing half done, be it in the midst of transfers or after a kill, and serve
+/// another instance from then on, which knows nothing of the one before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_are_left_can_serve_another_instance() {
+    let mut world = World::new().await;
+    endow(&world).await;
+    let mut random = Random(setting("OPENPETA_SEED", 13));
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let bank = Arc::new(Bank {
+        socket: world.coordinator_socket(),
+        next: AtomicU64::new(1),
+        stop: AtomicBool::new(false),
+        events: sender,
+    });
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..WRITERS {
+        workers.spawn(Arc::clone(&bank).write(Random(random.below(u64::MAX))));
+    }
+    workers.spawn(Arc::clone(&bank).read());
+    workers.spawn(Arc::clone(&bank).define());
+    let (mut acknowledged, mut sums) = (BTreeSet::new(), 0_u64);
+    for round in 0..setting("OPENPETA_LEFT", 6) {
+        // Transfers and a sum of this round: of what was there before much may be under way.
+        while events
+            .try_recv()
+            .map(|event| note(event, &mut acknowledged, &mut sums))
+            .is_ok()
+        {}
+        let (enough, summed) = (acknowledged.len() + 20, sums + 1);
+        while acknowledged.len() < enough || sums < summed {
+            let event = events.recv().await.expect("they go on");
+            note(event, &mut acknowledged, &mut sums);
+        }
+        let is_killed = round % 2 == 1;
+        if is_killed {
+            world.close();
+        }
+        let dead = Coordinators::open(world.config.clone()).expect("open");
+        let coordinators = match is_killed {
+            true => &dead,
+            false => world.coordinators(),
+        };
+        let left = coordinators.leave(&world.route, Duration::from_secs(60));
+        left.await.expect("all comes to its end");
+        for number in 0..3 {
+            let mut node = world.node(number).await;
+            let prepared: Vec<Row> = node.query("XA RECOVER").await.expect("listed");
+            assert!(prepared.is_empty(), "node {number}: {prepared:?}");
+        }
+        let of_instance = world
+            .config
+            .directory
+            .join(world.route.instance_id.as_str());
+        assert!(!of_instance.exists(), "something is remembered");
+        world.close();
+        let mut route = InstanceRoute::clone(&world.route);
+        let name = format!("pd-k9zd5az6k3f1r{round}");
+        route.instance_id = InstanceId::parse(&name).expect("an id");
+        world.route = Arc::new(route);
+        world.open();
+    }
+    bank.stop.store(true, Ordering::Relaxed);
+    while workers.join_next().await.is_some_and(|ended| ended.is_ok()) {}
+    while let Ok(event) = events.try_recv() {
+        note(event, &mut acknowledged, &mut sums);
+    }
+    check(&world, &acknowledged, sums).await;
+}
+
+fn note(event: Event, acknowledged: &mut BTreeSet<u64>, sums: &mut u64) {
+    match event {
+        Event::Acknowledged(id) => drop(acknowledged.insert(id)),
+        Event::Refused => {}
+        Event::Sum(sum) => {
+            *sums += 1;
+            let all = ACCOUNTS as i64 * EACH;
+            assert_eq!(sum, all, "a reader saw half of a transfer");
+        }
+    }
 }

@@ -12,6 +12,9 @@ use openpeta_types::route::InstanceRoute;
 use openpeta_types::{DbName, InstanceId};
 use tokio::runtime::Handle;
 
+/// How long what is half done on the nodes of an instance may take to come to its end.
+const LEAVING: Duration = Duration::from_secs(20);
+
 /// Below the data directory: the sockets, and what coordinators must not lose.
 const DIRECTORY: &str = "coordinator";
 
@@ -110,6 +113,18 @@ impl Coordination {
         {
             tracing::warn!(%instance, error = &error as &dyn std::error::Error, "files of an instance that is gone are left");
         }
+    }
+
+    /// Brings all that is half done on an instance's nodes to its end, and lets nobody begin anything more.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn leave(&self, route: InstanceRoute) -> Result<(), String> {
+        let Some(coordinators) = self.coordinators.get() else {
+            return Err("there is no coordinator".to_owned());
+        };
+        let left = coordinators.leave(&Arc::new(route), LEAVING).await;
+        left.map_err(|error| error.to_string())
     }
 
     /// Whether tables of an instance are being defined.

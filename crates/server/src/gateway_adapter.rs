@@ -132,6 +132,13 @@ impl openpeta_control::Gateway for GatewayAdapter {
             .await
     }
 
+    async fn leave(&self, route: InstanceRoute) -> Result<(), String> {
+        if self.has_elsewhere(&route.instance_id) {
+            return Err("the process before this one still has sessions".to_owned());
+        }
+        self.coordination.leave(route).await
+    }
+
     fn endpoints(&self) -> Vec<EndpointId> {
         self.gateway
             .endpoints()

@@ -7,7 +7,6 @@ use openpeta_types::{DbName, InstanceId, ObjectStatus};
 
 use super::create::require_no_backup;
 use crate::authorize::{require_active_database, require_unlocked};
-use crate::instance_nodes::require_whole;
 use crate::workflows::switch_backup_database::{
     SwitchBackupDatabase, SwitchBackupDatabaseParams, SwitchedInstance,
 };
@@ -45,8 +44,8 @@ impl Control {
             let new_side = self.switchable(writer, call, new, db_name)?;
             require_copy(writer, source, new, db_name)?;
             let params = SwitchBackupDatabaseParams {
-                source: side(source_side)?,
-                new: side(new_side)?,
+                source: side(writer, source_side, db_name)?,
+                new: side(writer, new_side, db_name)?,
                 db_name: db_name.clone(),
                 releases_replaced: *releases_replaced,
             };
@@ -72,7 +71,7 @@ impl Control {
     ) -> Result<Instance, ControlError> {
         let instance = self.active_instance(reader, &call.caller, call.action, id)?;
         require_unlocked(&instance)?;
-        require_whole(&require_active_database(reader, id, db_name)?, "a switch")?;
+        require_active_database(reader, id, db_name)?;
         let databases = reader.databases(id)?;
         if let Some(other) = databases.iter().find(|other| other.db_name != *db_name) {
             let name = &other.db_name;
@@ -91,11 +90,21 @@ impl Control {
     }
 }
 
-fn side(instance: Instance) -> Result<SwitchedInstance, ControlError> {
+fn side(
+    reader: &Reader<'_>,
+    instance: Instance,
+    db_name: &DbName,
+) -> Result<SwitchedInstance, ControlError> {
     let no_node = || ControlError::internal("the instance has no node");
+    let nodes = reader.serving_nodes(&instance)?;
+    let further = nodes.into_iter().filter(|node| node.number > 0);
+    let further = further.map(|node| node.node_id).collect();
+    let mut partitions = reader.partitions(&instance.instance_id)?;
     Ok(SwitchedInstance {
         instance_id: instance.instance_id,
         node_id: instance.node_id.ok_or_else(no_node)?,
+        further,
+        partitions: partitions.remove(db_name).unwrap_or_default(),
     })
 }
 

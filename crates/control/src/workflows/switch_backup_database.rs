@@ -1,5 +1,6 @@
-//! SwitchBackupDatabase: two instances swap their nodes. Clients are out while it is done; the
-//! accounts, sizes and locks follow the instances.
+//! SwitchBackupDatabase: two instances swap their nodes, all of them in one transaction of the store.
+//! Clients are out while it is done; the accounts, sizes and locks follow the instances. Where
+//! partitions are, and on how many nodes, goes with the content.
 //!
 //! Nobody is let in again before all is done, or undone. From then on clients write to what they
 //! were promised, so that there is no way back any more.
@@ -15,7 +16,7 @@ use openpeta_types::{AccountName, DbName, InstanceId, NodeId, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
 use super::resize_node::{apply_settings, recount};
-use super::{FAILED_INSIDE, engine_error};
+use super::{FAILED_INSIDE, engine_error, sql_on};
 use crate::parts::Parts;
 
 /// Swaps the nodes of an instance and its restored copy.
@@ -32,11 +33,24 @@ pub(crate) struct SwitchBackupDatabaseParams {
     pub(crate) releases_replaced: bool,
 }
 
-/// An instance with the node that served it when the switch was decided.
+/// An instance with the nodes that served it when the switch was decided.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SwitchedInstance {
     pub(crate) instance_id: InstanceId,
     pub(crate) node_id: NodeId,
+    /// Nodes 1, 2 … of a database that is spread over several.
+    #[serde(default)]
+    pub(crate) further: Vec<NodeId>,
+    /// On which node each of its partitions is; none if it is whole on one.
+    #[serde(default)]
+    pub(crate) partitions: Vec<u16>,
+}
+
+impl SwitchedInstance {
+    /// All nodes, by number.
+    fn nodes(&self) -> impl Iterator<Item = &NodeId> {
+        std::iter::once(&self.node_id).chain(&self.further)
+    }
 }
 
 impl SwitchBackupDatabaseParams {
@@ -44,8 +58,8 @@ impl SwitchBackupDatabaseParams {
         [&self.source.instance_id, &self.new.instance_id]
     }
 
-    fn nodes(&self) -> [&NodeId; 2] {
-        [&self.source.node_id, &self.new.node_id]
+    fn nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.source.nodes().chain(self.new.nodes())
     }
 }
 
@@ -125,7 +139,7 @@ fn set_status(
     Ok(())
 }
 
-/// Both nodes run and hold the database alone. Asked before anybody is shut out.
+/// All nodes run and hold the database alone. Asked before anybody is shut out.
 struct CheckNodes;
 
 #[async_trait]
@@ -153,27 +167,24 @@ async fn require_alone(
     side: &SwitchedInstance,
     db_name: &DbName,
 ) -> Result<(), StepError> {
-    let started = parts.engine.start_node(&side.node_id).await;
-    started.map_err(engine_error)?;
-    let mut sql = parts
-        .engine
-        .sql(&side.node_id)
-        .await
-        .map_err(engine_error)?;
-    let databases = sql.databases().await;
-    sql.close().await;
-    let databases = databases.map_err(engine_error)?;
-    match databases.iter().find(|name| *name != db_name.as_str()) {
-        None => Ok(()),
-        Some(other) => {
+    for node in side.nodes() {
+        let started = parts.engine.start_node(node).await;
+        started.map_err(engine_error)?;
+        let mut sql = parts.engine.sql(node).await.map_err(engine_error)?;
+        let databases = sql.databases().await;
+        sql.close().await;
+        let databases = databases.map_err(engine_error)?;
+        if let Some(other) = databases.iter().find(|name| *name != db_name.as_str()) {
             let id = &side.instance_id;
             let message = format!("Instance {id} has another database, made by SQL: {other}.");
-            Err(StepError::permanent(&message, message.clone()))
+            return Err(StepError::permanent(&message, message.clone()));
         }
     }
+    Ok(())
 }
 
-/// No client is in either instance, and none gets in.
+/// No client is in either instance, and none gets in. What they had half done over several nodes is
+/// done or undone on all of them, for it is noted under the instance that had the nodes.
 struct CloseSessions;
 
 #[async_trait]
@@ -194,14 +205,12 @@ impl Step<SwitchBackupDatabase> for CloseSessions {
         for id in params.instances() {
             parts.publish(id)?;
         }
-        // What the gateway has let go of may still be running on the node.
-        for node in params.nodes() {
-            let mut sql = parts.engine.sql(node).await.map_err(engine_error)?;
-            let ended = sql.end_sessions().await;
-            sql.close().await;
-            ended.map_err(engine_error)?;
+        end_sessions(parts, params).await?;
+        for id in params.instances() {
+            parts.leave_nodes(id).await?;
         }
-        Ok(())
+        // One of the coordinator may have connected to another node meanwhile.
+        end_sessions(parts, params).await
     }
 
     async fn undo(
@@ -211,6 +220,17 @@ impl Step<SwitchBackupDatabase> for CloseSessions {
     ) -> Result<(), StepError> {
         admit(&workflow.0, task.params())
     }
+}
+
+/// What the gateway has let go of may still be running on the nodes.
+async fn end_sessions(parts: &Parts, params: &SwitchBackupDatabaseParams) -> Result<(), StepError> {
+    for node in params.nodes() {
+        let mut sql = parts.engine.sql(node).await.map_err(engine_error)?;
+        let ended = sql.end_sessions().await;
+        sql.close().await;
+        ended.map_err(engine_error)?;
+    }
+    Ok(())
 }
 
 /// Lets clients in by the nodes that the instances have now.
@@ -282,7 +302,7 @@ async fn read_held(
     Ok(held)
 }
 
-/// By the store, each instance is served by the other's node.
+/// By the store, each instance is served by the other's nodes.
 struct SwapNodes;
 
 #[async_trait]
@@ -297,10 +317,8 @@ impl Step<SwitchBackupDatabase> for SwapNodes {
         task: &TaskContext<'_, SwitchBackupDatabase>,
     ) -> Result<(), StepError> {
         let SwitchBackupDatabaseParams { source, new, .. } = task.params();
-        workflow.0.store.write(|writer| {
-            assign(writer, &source.instance_id, &new.node_id)?;
-            assign(writer, &new.instance_id, &source.node_id)
-        })
+        let served = [(&source.instance_id, new), (&new.instance_id, source)];
+        assign(&workflow.0, task.params(), served)
     }
 
     async fn undo(
@@ -309,10 +327,8 @@ impl Step<SwitchBackupDatabase> for SwapNodes {
         task: &TaskContext<'_, SwitchBackupDatabase>,
     ) -> Result<(), StepError> {
         let SwitchBackupDatabaseParams { source, new, .. } = task.params();
-        workflow.0.store.write(|writer| {
-            assign(writer, &source.instance_id, &source.node_id)?;
-            assign(writer, &new.instance_id, &new.node_id)
-        })?;
+        let served = [(&source.instance_id, source), (&new.instance_id, new)];
+        assign(&workflow.0, task.params(), served)?;
         // Before the accounts were read nothing was changed on the nodes.
         match task.try_output::<ReadAccounts>()? {
             Some(held) => settle(&workflow.0, task.params(), &held).await,
@@ -321,30 +337,62 @@ impl Step<SwitchBackupDatabase> for SwapNodes {
     }
 }
 
-/// Writes that a node serves an instance, with what that instance's database is worth.
+/// Writes whose nodes serve each instance, with what that instance's database is worth.
 fn assign(
-    writer: &Writer<'_>,
-    instance_id: &InstanceId,
-    node_id: &NodeId,
+    parts: &Parts,
+    params: &SwitchBackupDatabaseParams,
+    served: [(&InstanceId, &SwitchedInstance); 2],
 ) -> Result<(), StepError> {
-    let gone = || StepError::permanent(FAILED_INSIDE, "the instance or the node is gone");
-    let instance = writer.instance(instance_id)?.ok_or_else(gone)?;
-    let node = writer.node(node_id)?.ok_or_else(gone)?;
-    let databases = writer.databases(instance_id)?;
-    let spec = |database: &Database| database.node_spec.clone();
-    writer.update_node(&Node {
-        instance_id: Some(instance_id.clone()),
-        node_spec: databases.first().map(spec),
-        ..node
-    })?;
-    writer.update_instance(&Instance {
-        node_id: Some(node_id.clone()),
-        ..instance
-    })?;
-    recount(writer, instance_id)
+    parts.store.write(|writer| {
+        for (id, side) in served {
+            assign_one(parts, writer, (id, &params.db_name), side)?;
+        }
+        // The nodes of either are all there are of it only now.
+        for (id, _) in served {
+            recount(writer, id)?;
+        }
+        Ok(())
+    })
 }
 
-/// Both nodes are as the instances want them that they serve now.
+fn assign_one(
+    parts: &Parts,
+    writer: &Writer<'_>,
+    (instance_id, db_name): (&InstanceId, &DbName),
+    side: &SwitchedInstance,
+) -> Result<(), StepError> {
+    let gone = || StepError::permanent(FAILED_INSIDE, "the instance or a node is gone");
+    let instance = writer.instance(instance_id)?.ok_or_else(gone)?;
+    let database = writer.database(instance_id, db_name)?.ok_or_else(gone)?;
+    for node_id in side.nodes() {
+        let node = writer.node(node_id)?.ok_or_else(gone)?;
+        writer.update_node(&Node {
+            instance_id: Some(instance_id.clone()),
+            node_spec: Some(database.node_spec.clone()),
+            ..node
+        })?;
+    }
+    writer.update_instance(&Instance {
+        node_id: Some(side.node_id.clone()),
+        ..instance
+    })?;
+    match side.partitions.is_empty() {
+        true => writer.delete_partitions(instance_id, db_name)?,
+        false => writer.put_partitions(instance_id, db_name, &side.partitions)?,
+    }
+    let node_number = u32::try_from(side.nodes().count()).unwrap_or(u32::MAX);
+    if node_number != database.node_number {
+        // They are paid for by their number.
+        parts.settle_usage(writer, instance_id, db_name, Timestamp::now())?;
+        writer.update_database(&Database {
+            node_number,
+            ..database
+        })?;
+    }
+    Ok(())
+}
+
+/// All nodes are as the instances want them that they serve now.
 struct SettleNodes;
 
 #[async_trait]
@@ -371,39 +419,44 @@ async fn settle(
     params: &SwitchBackupDatabaseParams,
     held: &Held,
 ) -> Result<(), StepError> {
-    settle_node(parts, &params.source.instance_id, &held.source).await?;
-    settle_node(parts, &params.new.instance_id, &held.new).await
+    settle_nodes(parts, &params.source.instance_id, &held.source).await?;
+    settle_nodes(parts, &params.new.instance_id, &held.new).await
 }
 
-/// Gives the node of an instance the instance's sizes, lock and accounts, and these what they
-/// held on the instance's former node. May be repeated.
-async fn settle_node(
+/// Gives the nodes of an instance the instance's sizes, lock and accounts, and these what they
+/// held on the instance's former ones. May be repeated.
+async fn settle_nodes(
     parts: &Parts,
     id: &InstanceId,
     held: &[(AccountName, HeldByAccount)],
 ) -> Result<(), StepError> {
     let instance = super::instance(parts, id)?;
-    let node_id = super::node_of(parts, id)?;
-    let gone = || StepError::permanent(FAILED_INSIDE, "the node's row is gone");
-    let node = parts.store.read(|reader| reader.node(&node_id))?;
-    let settings = node.ok_or_else(gone)?.settings;
-    let started = parts.engine.start_node(&node_id).await;
-    started.map_err(engine_error)?;
-    apply_settings(parts, &node_id, &settings).await?;
-    // The lock that the instance has now, whatever the node was told for the other one.
+    let nodes = parts.nodes_of(id)?;
+    for node in &nodes {
+        let started = parts.engine.start_node(&node.node_id).await;
+        started.map_err(engine_error)?;
+        apply_settings(parts, &node.node_id, &node.settings).await?;
+    }
+    // The lock that the instance has now, whatever the nodes were told for the other one.
     parts.enforce_lock(id).await?;
-    let mut sql = parts.engine.sql(&node_id).await.map_err(engine_error)?;
     let own = parts.store.read(|reader| reader.accounts(id))?;
-    for account in sql.accounts().await.map_err(engine_error)? {
-        if !own.iter().any(|known| known.name == account) {
-            sql.drop_account(&account).await.map_err(engine_error)?;
+    for node in &nodes {
+        let mut sql = sql_on(parts, node).await?;
+        for account in sql.accounts().await.map_err(engine_error)? {
+            if !own.iter().any(|known| known.name == account) {
+                sql.drop_account(&account).await.map_err(engine_error)?;
+            }
         }
+        sql.close().await;
     }
     parts.restore_accounts(&instance).await?;
-    for (account, held) in held {
-        sql.set_held(account, held).await.map_err(engine_error)?;
+    for node in &nodes {
+        let mut sql = sql_on(parts, node).await?;
+        for (account, held) in held {
+            sql.set_held(account, held).await.map_err(engine_error)?;
+        }
+        sql.close().await;
     }
-    sql.close().await;
     Ok(())
 }
 

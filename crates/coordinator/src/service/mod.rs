@@ -6,6 +6,7 @@ mod hold;
 mod ids;
 mod instance;
 mod intents;
+mod leaving;
 mod life;
 mod locks;
 mod passage;
@@ -32,6 +33,7 @@ pub use ids::Ids;
 pub use instance::Instance;
 pub use intents::{Intent, Written};
 pub(crate) use intents::{connect, exists, fingerprint, finish, literal, others, run, texts};
+pub use leaving::LeaveError;
 pub use life::{Life, LifeError};
 pub use locks::{Held, Mode, Owner, TableLocks};
 pub use passage::{Passage, Passages};
@@ -184,6 +186,11 @@ impl Coordinators {
         for instance in self.withdrawn(id) {
             instance.sessions().end_all();
         }
+        self.remove_lives(id)
+    }
+
+    /// Removes what was written down of an instance's transactions and definitions.
+    fn remove_lives(&self, id: &InstanceId) -> Result<(), CoordinatorError> {
         let lives = self.config.directory.join(id.as_str());
         match std::fs::remove_dir_all(&lives) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {

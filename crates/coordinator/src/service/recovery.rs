@@ -30,6 +30,32 @@ pub(super) async fn look_after(instance: Arc<Instance>) {
     }
 }
 
+/// Brings all that was begun on the nodes to its end, however long it takes: nobody begins anything
+/// meanwhile.
+pub(super) async fn settle_all(instance: &Instance) {
+    while !(instance.finish_definitions().await.is_ok()
+        && settle(instance).await
+        && is_nothing_prepared(instance).await)
+    {
+        tokio::time::sleep(SHORT_PAUSE).await;
+    }
+}
+
+/// Whether no node lists a branch of ours, whoever looks after it.
+async fn is_nothing_prepared(instance: &Instance) -> bool {
+    for node in 0..instance.topology().len() {
+        let Ok(mut connection) = instance.connect(node).await else {
+            return false;
+        };
+        let found = listed(&mut connection).await;
+        connection.quit().await;
+        if !found.is_ok_and(|found| found.is_empty()) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Settles what can be settled; tells whether nothing is left in doubt.
 async fn settle(instance: &Instance) -> bool {
     // What was decided before the nodes are asked, and is listed by none of them, is over.

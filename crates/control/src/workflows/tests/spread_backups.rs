@@ -17,7 +17,7 @@ use crate::workflows::restore_database::RestoreDatabase;
 use crate::workflows::verify_backup::VerifyBackup;
 
 /// The nodes of an instance, by number.
-fn nodes_of(world: &World, id: &InstanceId) -> Vec<NodeId> {
+pub(super) fn nodes_of(world: &World, id: &InstanceId) -> Vec<NodeId> {
     let nodes = world.parts.store.read(|reader| reader.nodes_of(id));
     let mut nodes = nodes.expect("the store works");
     nodes.sort_by_key(|node| node.number);
@@ -40,7 +40,7 @@ async fn fill(world: &World, id: &InstanceId, database: &str) {
 }
 
 /// Rows on each node.
-async fn counts(world: &World, id: &InstanceId) -> Vec<u64> {
+pub(super) async fn counts(world: &World, id: &InstanceId) -> Vec<u64> {
     let mut counts = Vec::new();
     for node in nodes_of(world, id) {
         let mut conn = connect_to(world, &node).await;
@@ -53,7 +53,7 @@ async fn counts(world: &World, id: &InstanceId) -> Vec<u64> {
 }
 
 /// A world with an instance over two nodes that have rows.
-async fn world_over_nodes(engine: &TestEngine, config: ControlConfig) -> World {
+pub(super) async fn world_over_nodes(engine: &TestEngine, config: ControlConfig) -> World {
     let world = World::configured(engine, config);
     clear(&world).await;
     order_over_nodes(&world);
@@ -62,13 +62,13 @@ async fn world_over_nodes(engine: &TestEngine, config: ControlConfig) -> World {
     world
 }
 
-fn without_bin() -> ControlConfig {
+pub(super) fn without_bin() -> ControlConfig {
     let mut config = ControlConfig::default();
     config.backup.recycle_days = 0;
     config
 }
 
-async fn world_with_set(engine: &TestEngine) -> World {
+pub(super) async fn world_with_set(engine: &TestEngine) -> World {
     let world = world_over_nodes(engine, without_bin()).await;
     let id = only_instance(&world);
     // Partitions are where they are, not where a new database has them.
@@ -90,11 +90,11 @@ async fn world_with_set(engine: &TestEngine) -> World {
 }
 
 /// Where the partitions of what is backed up are.
-fn moved() -> Vec<u16> {
+pub(super) fn moved() -> Vec<u16> {
     (0..16).map(|partition| u16::from(partition < 5)).collect()
 }
 
-fn only_set(world: &World) -> BackupSet {
+pub(super) fn only_set(world: &World) -> BackupSet {
     let store = &world.parts.store;
     let ids = store.read(|reader| reader.backup_set_ids());
     let ids = ids.expect("the store works");
@@ -441,7 +441,7 @@ checks!(recycle_spread_database: RecyclingSpread {
 struct RestoringToATime(TestEngine);
 
 /// Adds a row on each node.
-async fn add(world: &World, id: &InstanceId, row: u32) {
+pub(super) async fn add(world: &World, id: &InstanceId, row: u32) {
     for node in nodes_of(world, id) {
         let mut conn = connect_to(world, &node).await;
         let insert = format!("INSERT INTO orders VALUES ({row})");

@@ -64,7 +64,7 @@ pub(crate) const SPEC: ActionSpec = ActionSpec {
         ErrorSpec::new(
             "OperationDenied.DBInstanceType",
             403,
-            "one of the instances has another database, or the database is spread over several nodes",
+            "one of the instances has another database",
         ),
         ErrorSpec::new(
             "OperationDenied.BackupJobExists",
