@@ -220,6 +220,8 @@ impl Matrix {
         let mut service = Service::new(env!("CARGO_BIN_EXE_openpeta"));
         // One exchange over TCP is a fraction of one over TLS.
         service.set("api", "allow_http_for_secrets", "always");
+        // A number that was not damaged enough orders a database, not a hundred servers.
+        service.set("quotas", "nodes_per_database", 4);
         service.start();
         let api = service.api();
         let examples = Examples::new(&service, api.clone());

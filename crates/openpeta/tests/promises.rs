@@ -65,6 +65,9 @@ impl Told {
     }
 }
 
+/// How often the service is killed at most.
+const MOST_KILLS: usize = 80;
+
 #[test]
 fn promise_1_an_acknowledged_change_survives_a_kill() {
     let (mut service, instance, _) = with_instance();
@@ -72,7 +75,13 @@ fn promise_1_an_acknowledged_change_survives_a_kill() {
     let (mut names, mut addresses, mut accounts) =
         (Told::default(), Told::default(), Told::default());
     let id = ("InstanceId", instance.as_str());
-    for round in 0..8 {
+    let mut rounds = 0..MOST_KILLS;
+    // On a busy machine few calls come through before a kill.
+    let enough = |told: &Told, calls: usize| told.acknowledged.len() > calls;
+    while rounds.start < 8
+        || !(enough(&names, 20) && enough(&addresses, 20) && enough(&accounts, 4))
+    {
+        let round = rounds.next().expect("calls come through in the end");
         let api = service.api();
         // The account is as this call left it, whether or not its answer came.
         let settled = accounts.attempted.last().copied();
@@ -137,12 +146,6 @@ fn promise_1_an_acknowledged_change_survives_a_kill() {
             accounts.attempted.pop_last();
         }
     }
-    assert!(names.acknowledged.len() > 20 && addresses.acknowledged.len() > 20);
-    assert!(
-        accounts.acknowledged.len() > 4,
-        "{:?}",
-        accounts.acknowledged
-    );
 
     // One audit row a call, also of those whose answer was lost.
     for (action, told) in [

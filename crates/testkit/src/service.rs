@@ -553,6 +553,15 @@ impl Drop for Service {
             let tail: Vec<_> = tail.into_iter().rev().collect();
             let mut stderr = std::io::stderr().lock();
             let _ = writeln!(stderr, "the service's log ends:\n{}", tail.join("\n"));
+            if self.process.is_some() {
+                let tasks = self.cli(&["admin", "task", "list"]);
+                let tasks = String::from_utf8_lossy(&tasks.stdout).into_owned();
+                let open: Vec<_> = tasks
+                    .lines()
+                    .filter(|task| !task.contains("Succeeded"))
+                    .collect();
+                let _ = writeln!(stderr, "its open tasks:\n{}", open.join("\n"));
+            }
         }
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();

@@ -10,6 +10,13 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// Threads that a backup keeps busy at full speed: the server's connection, who reads, who compresses.
 const OWN_THREADS: f64 = 3.0;
 
+/// Threads that write what was changed earlier, one of a server and one of the kernel: while they wait
+/// for a disk, nobody waits for them.
+const BACKGROUND_WRITERS: f64 = 2.0;
+
+/// What one look counts for beside those before: somebody who wakes for an instant is no load.
+const WEIGHT_OF_LOOK: f64 = 0.3;
+
 /// A longer wait is none for somebody who reads from a server, which gives up at some time.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
@@ -28,6 +35,8 @@ struct State {
     through: Option<Instant>,
     share: Share,
     looked: Option<Instant>,
+    /// Threads of others for each processor, over the last looks.
+    load: f64,
     /// Backups under way.
     running: u32,
 }
@@ -96,10 +105,13 @@ impl Pace {
             // Who looks is at work, and so are the threads that it works with, however long they rested.
             let own = OWN_THREADS * f64::from(state.running);
             let load = load().map_or(0.0, |load| load.without(own));
-            state.share = match is_first {
-                true => Share::at_first(load),
-                false => state.share.after(load),
-            };
+            if is_first {
+                state.load = load;
+                state.share = Share::at_first(load);
+            } else {
+                state.load += WEIGHT_OF_LOOK * (load - state.load);
+                state.share = state.share.after(state.load);
+            }
         }
         state.share.rest(worked, time_at(floor, bytes))
     }
@@ -185,7 +197,7 @@ impl Share {
 /// What runs on the machine at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Load {
-    /// Threads that run, want to run, or wait for a disk.
+    /// Threads that run, want to run, or wait for a disk, without those that nobody waits for.
     threads: f64,
     processors: f64,
 }
@@ -203,7 +215,8 @@ impl Load {
             lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
         };
         Some(Self {
-            threads: value("procs_running ")? + value("procs_blocked ")?,
+            threads: value("procs_running ")?
+                + (value("procs_blocked ")? - BACKGROUND_WRITERS).max(0.0),
             processors: processors.max(1) as f64,
         })
     }
@@ -244,11 +257,13 @@ mod tests {
     #[test]
     fn what_others_run_is_read() {
         let stat =
-            "cpu  1 2 3\nintr 5 procs_running\nprocs_running 5\nprocs_blocked 2\nsoftirq 1\n";
+            "cpu  1 2 3\nintr 5 procs_running\nprocs_running 5\nprocs_blocked 4\nsoftirq 1\n";
         let load = Load::parse(stat, 4).expect("both are there");
         assert_eq!(load.without(3.0), 1.0);
         assert_eq!(load.without(9.0), 0.0);
         assert_eq!(Load::parse("procs_running 1\n", 4), None);
+        let writers = Load::parse("procs_running 0\nprocs_blocked 1\n", 1).expect("both are there");
+        assert_eq!(writers.without(0.0), 0.0);
         assert!(super::load().is_some_and(|load| load.threads >= 1.0));
     }
 
