@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -36,11 +37,23 @@ class S3:
         self.certificate = certificate
         # What the file has in it, all but the test's own client is answered with: status, code of the error.
         self.fault = pathlib.Path(certificate[0]).with_name("fault")
+        # What the file has in it: requests with that in their query wait until the file is gone, and fail then.
+        self.hold = self.fault.with_name("hold")
+        # A line for each request that was carried out, and for each that is held.
+        self.asked = self.fault.with_name("asked")
         code = (
-            "import sys, pathlib; from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app\n"
+            "import sys, pathlib, time; from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app\n"
+            "from moto.s3.models import s3_backends\n"
             "from werkzeug.serving import make_server\n"
             "app = DomainDispatcherApplication(create_backend_app)\n"
-            "fault = pathlib.Path(sys.argv[3])\n"
+            "fault, hold, asked = map(pathlib.Path, sys.argv[3:6])\n"
+            "def note(what, environ):\n"
+            "    with asked.open('a') as file:\n"
+            "        file.write(f\"{what} {environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}\\n\")\n"
+            # What S3 refuses moto fails at.
+            "def is_known(query):\n"
+            "    buckets = s3_backends['123456789012']['aws'].buckets.values()\n"
+            "    return query.partition('uploadId=')[2] in {upload for bucket in buckets for upload in bucket.multiparts}\n"
             "def faulty(environ, start):\n"
             "    if environ.get('HTTP_USER_AGENT', '').startswith('openpeta/') and fault.exists():\n"
             "        methods, status, code = fault.read_text().split('|')\n"
@@ -48,12 +61,28 @@ class S3:
             "            environ['wsgi.input'].read(int(environ.get('CONTENT_LENGTH') or 0))\n"
             "            start(status, [('Content-Type', 'application/xml')])\n"
             "            return [f'<Error><Code>{code}</Code><Message>no</Message></Error>'.encode()]\n"
+            "    if environ.get('HTTP_USER_AGENT', '').startswith('openpeta/'):\n"
+            "        if hold.exists() and hold.read_text() in environ['QUERY_STRING']:\n"
+            "            environ['wsgi.input'].read(int(environ.get('CONTENT_LENGTH') or 0))\n"
+            "            note('held', environ)\n"
+            "            while hold.exists():\n"
+            "                time.sleep(0.01)\n"
+            "            start('503 Slow Down', [('Content-Type', 'application/xml')])\n"
+            "            return [b'<Error><Code>SlowDown</Code></Error>']\n"
+            "        if environ['REQUEST_METHOD'] == 'PUT' and 'uploadId=' in environ['QUERY_STRING'] and not is_known(environ['QUERY_STRING']):\n"
+            "            environ['wsgi.input'].read(int(environ.get('CONTENT_LENGTH') or 0))\n"
+            "            note('lost', environ)\n"
+            "            start('404 Not Found', [('Content-Type', 'application/xml')])\n"
+            "            return [b'<Error><Code>NoSuchUpload</Code></Error>']\n"
+            "        answer = app(environ, start)\n"
+            "        note('done', environ)\n"
+            "        return answer\n"
             "    return app(environ, start)\n"
             "server = make_server('127.0.0.1', 0, faulty, threaded=True, ssl_context=tuple(sys.argv[1:3]))\n"
             "print(server.server_port, flush=True); server.serve_forever()\n"
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *certificate, str(self.fault)],
+            [sys.executable, "-c", code, *certificate, *map(str, (self.fault, self.hold, self.asked))],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
@@ -87,6 +116,12 @@ class S3:
             yield
         finally:
             self.fault.unlink()
+
+    def requests(self, of):
+        """What the service asked of an object, e.g. `done PUT partNumber=1`."""
+        lines = self.asked.read_text().splitlines() if self.asked.exists() else []
+        words = [re.sub("[&?]uploadId=.*|=$", "", line).split(" ") for line in lines if of in line]
+        return [f"{what} {method} {path.partition('?')[2]}".strip() for what, method, path in words]
 
     def kill(self):
         self.process.kill()
@@ -124,6 +159,8 @@ def storing(s3):
         "recycle_days": 0,
         "store": f"s3://{BUCKET}/{PREFIX}",
         "log_upload_seconds": 1,
+        # Others that use the machine are no reason to wait.
+        "gives_way": False,
         "encryption_key_file": str(keys),
         "s3": {
             "endpoint": s3.endpoint,
@@ -140,13 +177,13 @@ def storing(s3):
 class Shop:
     """An instance whose database is larger than a part of an upload."""
 
-    def __init__(self, service):
+    def __init__(self, service, rows=ROWS):
         self.service = service
         self.id = service.api().order()["InstanceId"]
         self.execute(self.id, "CREATE TABLE blobs (id INT PRIMARY KEY, b LONGBLOB)")
         connection = self.connect(self.id)
         with connection.cursor() as cursor:
-            for row in range(ROWS):
+            for row in range(rows):
                 cursor.execute("INSERT INTO blobs VALUES (%s, %s)", (row, os.urandom(ROW_BYTES)))
         connection.commit()
         connection.close()

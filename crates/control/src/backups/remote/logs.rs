@@ -19,8 +19,10 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
+use super::parts::PartNotes;
 use super::record::Upload;
 use super::transfer::Told;
+use super::upload::Sending;
 use super::{Bucket, RemoteError, hex};
 
 /// The directory of archives in the bucket.
@@ -185,6 +187,7 @@ impl RemoteLogs {
             bucket.abort(upload).await?;
         }
         bucket.delete_all(&directory(bucket, node)).await?;
+        self.parts(node).clear()?;
         match fs::remove_file(self.path(node)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
@@ -305,6 +308,11 @@ impl RemoteLogs {
         self.records.join(format!("{node}.json"))
     }
 
+    /// What is noted of the parts of its upload.
+    fn parts(&self, node: &NodeId) -> PartNotes {
+        PartNotes(self.path(node).with_extension("parts"))
+    }
+
     fn read(&self, node: &NodeId) -> io::Result<Option<Record>> {
         match fs::read(self.path(node)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -350,16 +358,22 @@ impl Shipping<'_> {
             url: self.bucket.url.clone(),
             ..Record::default()
         });
-        if let Some(upload) = &record.upload {
-            self.bucket.abort(upload).await?;
-            record.upload = None;
-        }
-        if is_new {
-            self.logs.write(self.node, &record)?;
-        }
         let copies = self.engine.log_copies(archive)?;
         let (finished, unfinished): (Vec<_>, Vec<_>) =
             copies.into_iter().partition(|copy| copy.is_finished);
+        // One that was cut off goes on, unless its file has gone meanwhile.
+        let is_wanted = |upload: &Upload| {
+            let of = |copy: &LogCopy| object(self.bucket, self.node, &file_name(&copy.path));
+            let mut objects = finished.iter().map(of);
+            objects.any(|object| object.to_string() == upload.object)
+        };
+        let unwanted = record.upload.take_if(|upload| !is_wanted(upload));
+        if let Some(upload) = &unwanted {
+            self.bucket.abort(upload).await?;
+        }
+        if is_new || unwanted.is_some() {
+            self.logs.write(self.node, &record)?;
+        }
         for copy in &finished {
             let name = file_name(&copy.path);
             if !record.files.contains_key(&name) {
@@ -384,17 +398,18 @@ impl Shipping<'_> {
     /// Puts a finished file there, and lets its pieces go.
     async fn put_file(&self, copy: &LogCopy, name: &str, record: &mut Record) -> Result<()> {
         let sha256 = digest_of(&copy.path).await?;
-        let target = object(self.bucket, self.node, name);
+        let sending = Sending {
+            path: &copy.path,
+            object: &object(self.bucket, self.node, name),
+            sha256: &sha256,
+            begun: record.upload.clone(),
+            parts: &self.logs.parts(self.node),
+        };
         let note = |upload| {
             record.upload = upload;
             self.logs.write(self.node, record)
         };
-        self.bucket
-            .send(&copy.path, &target, &ignore, note, &|_| {})
-            .await?;
-        if self.bucket.digest(&target, &ignore, &|_| {}).await? != sha256 {
-            return Err(RemoteError::Differs(target).into());
-        }
+        self.bucket.send(sending, &ignore, note, &|_| {}).await?;
         record.files.insert(name.to_owned(), sha256);
         self.logs.write(self.node, record)?;
         if record.tail.number == copy.number {

@@ -10,8 +10,10 @@ use openpeta_engine::{BackupKeys, MANIFEST, open_file, seal_file};
 use openpeta_types::{BackupId, InstanceId};
 
 use super::logs::digest_of;
-use super::record::Record;
+use super::parts::PartNotes;
+use super::record::{self, Record};
 use super::transfer::{Told, download};
+use super::upload::Sending;
 use super::{Bucket, RemoteError, RemoteSets, Result, SETS};
 
 /// The directory of the control plane's backups in the bucket.
@@ -74,19 +76,32 @@ impl RemoteSets {
         let mut sealed = file.as_os_str().to_owned();
         sealed.push(".sending");
         let sealed = PathBuf::from(sealed);
+        let notes = self.records.0.join(CONTROL_PLANE).with_extension("json");
+        let parts = PartNotes(notes.with_extension("parts"));
         let put = async {
+            let begun = record::read(&notes)?.filter(|record| record.url == bucket.url);
+            if let Some(upload) = begun.and_then(|record| record.upload) {
+                bucket.abort(&upload).await?;
+            }
             let _ = fs::remove_file(&sealed);
             seal_file(file, &sealed, keys).map_err(engine)?;
-            let object = control_plane(bucket, file)?;
-            let sha256 = digest_of(&sealed).await?;
-            bucket
-                .send(&sealed, &object, &ignore, |_| Ok(()), &|_| {})
-                .await?;
-            // What is there is what was sent, or it is sent again.
-            match bucket.digest(&object, &ignore, &|_| {}).await? == sha256 {
-                true => Ok(()),
-                false => Err(RemoteError::Differs(object)),
-            }
+            let sending = Sending {
+                path: &sealed,
+                object: &control_plane(bucket, file)?,
+                sha256: &digest_of(&sealed).await?,
+                // It is encrypted anew, and then is another file: what was begun is of no use.
+                begun: None,
+                parts: &parts,
+            };
+            let note = |upload| {
+                let record = Record {
+                    url: bucket.url.clone(),
+                    upload,
+                    is_whole: false,
+                };
+                record::write(&notes, &record)
+            };
+            bucket.send(sending, &ignore, note, &|_| {}).await
         };
         let put = put.await;
         let _ = fs::remove_file(&sealed);

@@ -8,8 +8,10 @@ mod bucket;
 mod connector;
 mod logs;
 mod lost;
+mod parts;
 mod record;
 mod transfer;
+mod upload;
 
 use std::io;
 use std::ops::Range;
@@ -38,6 +40,7 @@ pub(crate) use self::lost::{control_planes, fetch_control_plane};
 use self::record::{Record, Records};
 use self::transfer::Progress;
 pub(crate) use self::transfer::Told;
+use self::upload::Sending;
 
 /// The directory of sets in the bucket.
 const SETS: &str = "backups";
@@ -51,6 +54,9 @@ const FULL: [&str; 4] = [
     "QuotaExceeded",
     "StorageFull",
 ];
+
+/// What they say of uploads that they do not have, or not as they were sent.
+const NO_UPLOAD: [&str; 2] = ["NoSuchUpload", "InvalidPart<"];
 
 /// What clients are told of failures that say nothing about a set.
 const UNUSABLE: &str = "The backup storage cannot be used.";
@@ -98,6 +104,9 @@ pub(crate) enum RemoteError {
     /// The bucket does not exist.
     #[error("the backup storage does not have the bucket: {0}")]
     NoBucket(ObjectError),
+    /// It does not know an upload in parts, or not all of its parts.
+    #[error("the backup storage does not have what was sent of it: {0}")]
+    NoUpload(ObjectError),
     /// Something is not there that was put there.
     #[error("{0} is not in the backup storage")]
     Missing(ObjectPath),
@@ -131,6 +140,7 @@ impl From<ObjectError> for RemoteError {
             // The library tells of an answer in words alone, and servers use several codes.
             error if says(&FULL) => Self::Full(error),
             error if says(&["NoSuchBucket"]) => Self::NoBucket(error),
+            error if says(&NO_UPLOAD) => Self::NoUpload(error),
             ObjectError::NotFound { path, .. } => Self::Missing(path.into()),
             ObjectError::PermissionDenied { .. } | ObjectError::Unauthenticated { .. } => {
                 Self::Refused(error)
@@ -146,7 +156,10 @@ impl From<RemoteError> for StepError {
             RemoteError::Io(io) if io.kind() == io::ErrorKind::StorageFull => NO_SPACE,
             RemoteError::Io(_) => return Self::transient(error),
             RemoteError::Refused(_) => REFUSED,
-            RemoteError::Failed(_) | RemoteError::NoBucket(_) | RemoteError::Lost(_) => UNUSABLE,
+            RemoteError::Failed(_)
+            | RemoteError::NoBucket(_)
+            | RemoteError::NoUpload(_)
+            | RemoteError::Lost(_) => UNUSABLE,
             RemoteError::Full(_) => STORAGE_FULL,
             RemoteError::Missing(_) | RemoteError::Differs(_) => "The backup set is damaged.",
             RemoteError::Elsewhere(_) => ELSEWHERE,
@@ -223,41 +236,54 @@ impl RemoteSets {
         record: &mut Record,
         progress: Progress<'_>,
     ) -> Result<()> {
-        // What an attempt that was cut off has begun would take space that nobody sees.
-        if let Some(upload) = &record.upload {
-            bucket.abort_patiently(upload, progress).await?;
-            record.upload = None;
+        if record.url != bucket.url && record.upload.take().is_some() {
+            tracing::warn!(
+                url = record.url,
+                "an upload that was begun stays in a backup storage that is not in use"
+            );
         }
         record.url.clone_from(&bucket.url);
         self.records.write(set.instance_id, set.backup_id, record)?;
         let total = 2 * set.dump.bytes;
+        let parts = self.records.parts(set.instance_id, set.backup_id);
         // The manifest comes last: where there is one, the data is there.
         for (name, sha256) in [
             (set.dump.name.as_str(), &*set.dump.sha256),
             (MANIFEST, set.manifest_sha256),
         ] {
-            let object = object(bucket, set.instance_id, set.backup_id, name);
-            let path = set.dir.join(name);
             let is_data = name != MANIFEST;
             let done = |bytes| {
                 if is_data {
                     progress(Told::Bytes(bytes, total));
                 }
             };
+            let sending = Sending {
+                path: &set.dir.join(name),
+                object: &object(bucket, set.instance_id, set.backup_id, name),
+                sha256,
+                begun: record.upload.clone(),
+                parts: &parts,
+            };
             let note = |upload| {
                 record.upload = upload;
                 self.records.write(set.instance_id, set.backup_id, record)
             };
-            let sent = bucket.send(&path, &object, progress, note, &done).await;
-            // What is to be put there cannot be missing: it is the upload that is gone.
-            sent.map_err(|error| match error {
-                RemoteError::Missing(path) => RemoteError::Lost(path),
-                error => error,
-            })?;
-            let read = |bytes| done(set.dump.bytes + bytes);
-            if bucket.digest(&object, progress, &read).await? != sha256 {
-                return Err(RemoteError::Differs(object));
-            }
+            bucket.send(sending, progress, note, &done).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives up the upload of a set that stays on this host, if one was begun.
+    pub(crate) async fn give_up(&self, instance: &InstanceId, backup_id: BackupId) -> Result<()> {
+        let Some(mut record) = self.records.read(instance, backup_id)? else {
+            return Ok(());
+        };
+        let bucket = self.bucket.as_ref();
+        let bucket = bucket.filter(|bucket| bucket.url == record.url);
+        if let Some((bucket, upload)) = bucket.zip(record.upload.take()) {
+            bucket.abort(&upload).await?;
+            self.records.write(instance, backup_id, &record)?;
+            self.records.parts(instance, backup_id).clear()?;
         }
         Ok(())
     }

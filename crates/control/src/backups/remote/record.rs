@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use openpeta_types::{BackupId, InstanceId};
 use serde::{Deserialize, Serialize};
 
+use super::parts::PartNotes;
+
 const ENDING: &str = "json";
 
 /// What is, or may be, in the bucket of a set.
@@ -45,10 +47,7 @@ impl Records {
         instance: &InstanceId,
         backup_id: BackupId,
     ) -> io::Result<Option<Record>> {
-        match fs::read(self.path(instance, backup_id)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            text => Ok(Some(serde_json::from_slice(&text?)?)),
-        }
+        read(&self.path(instance, backup_id))
     }
 
     pub(super) fn write(
@@ -57,23 +56,16 @@ impl Records {
         backup_id: BackupId,
         record: &Record,
     ) -> io::Result<()> {
-        let path = self.path(instance, backup_id);
-        let dir = path.parent().expect("it has one");
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(&serde_json::to_vec(record)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        sync_dirs(dir)
+        write(&self.path(instance, backup_id), record)
+    }
+
+    /// What is noted of the parts of its upload.
+    pub(super) fn parts(&self, instance: &InstanceId, backup_id: BackupId) -> PartNotes {
+        PartNotes(self.path(instance, backup_id).with_extension("parts"))
     }
 
     pub(super) fn remove(&self, instance: &InstanceId, backup_id: BackupId) -> io::Result<()> {
+        self.parts(instance, backup_id).clear()?;
         let path = self.path(instance, backup_id);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -105,6 +97,31 @@ impl Records {
         }
         Ok(sets)
     }
+}
+
+/// Reads a record; `None` if there is none.
+pub(super) fn read(path: &Path) -> io::Result<Option<Record>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        text => Ok(Some(serde_json::from_slice(&text?)?)),
+    }
+}
+
+/// Writes a record, whole or not at all.
+pub(super) fn write(path: &Path, record: &Record) -> io::Result<()> {
+    let dir = path.parent().expect("it has one");
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_dirs(dir)
 }
 
 fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {

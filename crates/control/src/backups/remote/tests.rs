@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use futures_util::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::parts::{SentPart, Whole};
 use super::record::Upload;
-use super::transfer::PART;
+use super::upload::PART;
 use super::*;
 
 /// More than one part.
@@ -199,32 +200,119 @@ async fn what_is_not_what_was_put_there_is_noticed() {
     );
 }
 
-#[tokio::test]
-async fn an_upload_that_was_cut_off_is_given_up() {
-    let world = World::new();
-    let object = world.object("dump");
-    let id = world
-        .objects
-        .create_multipart(&object)
-        .await
-        .expect("memory");
-    let record = Record {
-        url: "s3://b/p".into(),
-        upload: Some(Upload {
+impl World {
+    /// Has the bucket and this host as they are when the upload was cut off after its first part.
+    async fn cut_off(&self, sent: &[u8], noted: Option<&str>) -> Upload {
+        let object = self.object("dump");
+        let id = self.objects.create_multipart(&object).await;
+        let upload = Upload {
             object: object.to_string(),
-            id: id.clone(),
-        }),
-        is_whole: false,
-    };
-    let records = &world.sets.records;
-    let written = records.write(&world.instance, world.backup_id, &record);
-    written.expect("ours");
+            id: id.expect("memory"),
+        };
+        let part = self
+            .objects
+            .put_part(&object, &upload.id, 0, sent.to_vec().into());
+        let e_tag = part.await.expect("memory").content_id;
+        let record = Record {
+            url: "s3://b/p".into(),
+            upload: Some(upload.clone()),
+            is_whole: false,
+        };
+        let records = &self.sets.records;
+        let written = records.write(&self.instance, self.backup_id, &record);
+        written.expect("ours");
+        if let Some(sha256) = noted {
+            let whole = Whole {
+                upload: upload.clone(),
+                length: BYTES as u64,
+                part_bytes: PART,
+            };
+            let part = SentPart {
+                e_tag,
+                sha256: sha256.to_owned(),
+            };
+            let parts = records.parts(&self.instance, self.backup_id);
+            parts.begin(&whole, &[part]).expect("ours");
+        }
+        upload
+    }
+
+    fn record(&self) -> Record {
+        let known = self.sets.records.read(&self.instance, self.backup_id);
+        known.expect("ours").expect("a record")
+    }
+
+    fn first_part(&self) -> Vec<u8> {
+        let content = fs::read(self.set_dir().join("dump")).expect("a file");
+        content[..PART as usize].to_vec()
+    }
+
+    /// Whether the bucket knows an upload no more.
+    async fn is_over(&self, upload: &Upload) -> bool {
+        let object = self.object("dump");
+        let late = self.objects.put_part(&object, &upload.id, 0, "x".into());
+        late.await.is_err()
+    }
+
+    /// What is noted besides the record.
+    fn has_part_notes(&self) -> bool {
+        let notes = self.sets.records.parts(&self.instance, self.backup_id);
+        notes.0.exists()
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_was_cut_off_goes_on_with_the_next_part() {
+    let world = World::new();
+    let first = world.first_part();
+    let upload = world.cut_off(&first, Some(&sha256(&first))).await;
     world.put().await.expect("put");
-    let known = records.read(&world.instance, world.backup_id);
-    let known = known.expect("ours").expect("a record");
-    assert_eq!((known.upload, known.is_whole), (None, true));
-    let late = world.objects.put_part(&object, &id, 0, "x".into()).await;
-    assert!(late.is_err(), "it goes on");
+    let record = world.record();
+    assert_eq!((record.upload, record.is_whole), (None, true));
+    assert!(world.is_over(&upload).await && !world.has_part_notes());
+    world.fetch().await.expect("it is whole");
+
+    // Was it that upload? What the bucket had of it is in what it has now.
+    let world = World::new();
+    let other = vec![7; PART as usize];
+    world.cut_off(&other, Some(&sha256(&first))).await;
+    let error = world
+        .put()
+        .await
+        .expect_err("the first part is another one");
+    assert!(matches!(error, RemoteError::Differs(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_upload_of_other_bytes_or_of_which_no_part_is_noted_is_given_up() {
+    for noted in [None, Some(sha256(b"other"))] {
+        let world = World::new();
+        let other = vec![7; PART as usize];
+        let upload = world.cut_off(&other, noted.as_deref()).await;
+        world.put().await.expect("put");
+        assert!(world.record().is_whole && !world.has_part_notes());
+        assert!(world.is_over(&upload).await, "it goes on");
+        world.fetch().await.expect("it is what was put there");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_finished_leaves_nothing() {
+    for removed in [true, false] {
+        let world = World::new();
+        let first = world.first_part();
+        let upload = world.cut_off(&first, Some(&sha256(&first))).await;
+        match removed {
+            true => world.remove().await.expect("removed"),
+            false => {
+                let given_up = world.sets.give_up(&world.instance, world.backup_id);
+                given_up.await.expect("given up");
+                assert_eq!(world.record().upload, None);
+            }
+        }
+        assert!(world.is_over(&upload).await && !world.has_part_notes());
+        assert!(world.objects().await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Objects of a bucket, written and read with patience: a storage that does not answer is asked again
 //! for minutes, for what is under way has taken long.
 
-use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,16 +11,11 @@ use object_store::path::Path as ObjectPath;
 use object_store::{Error as ObjectError, GetOptions, GetRange, ObjectStoreExt};
 use ring::digest::{Context, SHA256};
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use super::bucket::Bucket;
-use super::record::Upload;
 use super::{RemoteError, Result, hex};
 
-/// Bytes of a part of an upload at least.
-pub(super) const PART: u64 = 16 << 20;
-/// Parts of an upload at most; S3 takes 10,000.
-const MOST_PARTS: u64 = 9_000;
 /// Wait before something is tried again, twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -66,72 +60,6 @@ impl Bucket {
     ) -> Result<()> {
         let put = self.ask(tell, || self.objects.put(object, content.clone().into()));
         put.await.map(drop)
-    }
-
-    /// Sends a file: at once when it is small, else in parts. `note` is told of an upload in parts
-    /// before it takes space, and when it has ended.
-    pub(super) async fn send(
-        &self,
-        path: &Path,
-        object: &ObjectPath,
-        tell: Progress<'_>,
-        mut note: impl FnMut(Option<Upload>) -> io::Result<()> + Send,
-        progress: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<()> {
-        let mut file = File::open(path).await?;
-        let length = file.metadata().await?.len();
-        if length <= PART {
-            let mut content = Vec::new();
-            file.read_to_end(&mut content).await?;
-            return self.put(object, content.into(), tell).await;
-        }
-        let create = || self.objects.create_multipart(object);
-        let id = self.ask(tell, create).await?;
-        note(Some(Upload {
-            object: object.to_string(),
-            id: id.clone(),
-        }))?;
-        let part_bytes = PART.max(length.div_ceil(MOST_PARTS).next_multiple_of(1 << 20));
-        let (mut parts, mut sent) = (Vec::new(), 0);
-        while sent < length {
-            let mut part = Vec::new();
-            (&mut file).take(part_bytes).read_to_end(&mut part).await?;
-            if part.is_empty() {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            sent += part.len() as u64;
-            let (number, part) = (parts.len(), Bytes::from(part));
-            let put = || {
-                let part = part.clone().into();
-                self.objects.put_part(object, &id, number, part)
-            };
-            parts.push(self.ask(tell, put).await?);
-            progress(sent);
-        }
-        let complete = || self.objects.complete_multipart(object, &id, parts.clone());
-        self.ask(tell, complete).await?;
-        Ok(note(None)?)
-    }
-
-    /// Gives up an upload in parts that was begun. Asks once.
-    pub(super) async fn abort(&self, upload: &Upload) -> Result<()> {
-        let object = ObjectPath::from(upload.object.clone());
-        match self.objects.abort_multipart(&object, &upload.id).await {
-            Err(ObjectError::NotFound { .. }) => Ok(()),
-            result => Ok(result?),
-        }
-    }
-
-    /// The same, until it is answered.
-    pub(super) async fn abort_patiently(&self, upload: &Upload, tell: Progress<'_>) -> Result<()> {
-        let object = ObjectPath::from(upload.object.clone());
-        let abort = || async {
-            match self.objects.abort_multipart(&object, &upload.id).await {
-                Err(ObjectError::NotFound { .. }) => Ok(()),
-                result => result,
-            }
-        };
-        self.ask(tell, abort).await
     }
 
     /// Begins to read an object.
