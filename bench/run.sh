@@ -29,6 +29,7 @@ run create_to_query "$python" create_to_query.py "${create[@]}"
 run memory "$python" memory.py
 run idle_instances "$python" idle_instances.py
 run backup "$python" backup.py "${backups[@]}"
+run replay "$python" replay.py
 run api_rate "$python" api_rate.py "${api[@]}"
 (cd "$root" && cargo build --quiet --release -p openpeta-gateway --examples)
 run point_select ./sysbench.sh "${selects[@]}"

@@ -33,4 +33,5 @@ cd "$here"
 # Proxies of the environment are not for addresses of this machine.
 export NO_PROXY='*' no_proxy='*' PYTHONDONTWRITEBYTECODE=1
 unset OPENPETA_DATA_DIR OPENPETA_PROFILE OPENPETA_FAIL_POINT MYSQL_HOST MYSQL_TCP_PORT MYSQL_PWD
-exec "$venv/bin/python" -m pytest "$@"
+# Whole files side by side: nodes are waited for, so one at a time leaves processors idle.
+exec "$venv/bin/python" -m pytest --numprocesses 2 --dist loadfile "$@"

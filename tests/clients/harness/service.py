@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 RELEASE = pathlib.Path(os.environ.get("OPENPETA_BIN", ROOT / "target/release/openpeta"))
 DEBUG = pathlib.Path(os.environ.get("OPENPETA_DEBUG_BIN", ROOT / "target/debug/openpeta"))
 # Ports handed to Classic instances of one service.
-PORTS_PER_SERVICE = 64
+PORTS_PER_SERVICE = 32
 
 
 class StartError(Exception):
@@ -243,7 +243,7 @@ def listening_ports(first, last):
 def default_config():
     """Ports and addresses that no other service on the machine uses, and no spare nodes."""
     first = free_port_block()
-    network = random.randrange(32, 250)
+    network = free_network()
     return {
         "network": {
             "classic_port_first": first,
@@ -263,8 +263,31 @@ def free_port_block():
     """The first of so many free ports below those of outgoing connections."""
     while True:
         first = random.randrange(20_064, 32_000, PORTS_PER_SERVICE)
-        if not listening_ports(first, first + PORTS_PER_SERVICE - 1):
+        if claim(f"ports-{first}") and not listening_ports(first, first + PORTS_PER_SERVICE - 1):
             return first
+
+
+def free_network():
+    """The second number of a network of addresses of this machine."""
+    while True:
+        network = random.randrange(32, 250)
+        if claim(f"network-{network}"):
+            return network
+
+
+_claims = []
+
+
+def claim(name):
+    """Takes something for this process alone, until it ends; whether nobody had it."""
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        holder.bind(f"\0openpeta-clients-{name}")
+    except OSError:
+        holder.close()
+        return False
+    _claims.append(holder)
+    return True
 
 
 def merge(base, over):
