@@ -48,10 +48,19 @@ impl Control {
         }
         if log != ReplayedLog::Nothing {
             // What the bucket has of the log counts, also where the host was not restored.
-            let instance = self.parts.store.read(|reader| reader.instance(id))?;
-            let lost = instance.filter(|instance| self.parts.is_lost(instance));
-            if let Some(node) = lost.and_then(|instance| instance.node_id) {
-                self.parts.fetch_log(&node).await;
+            let lost = self.parts.store.read(|reader| match reader.instance(id)? {
+                Some(instance) if self.parts.is_lost(reader, &instance)? => {
+                    Ok::<_, ControlError>(reader.serving_nodes(&instance)?)
+                }
+                _ => Ok(Vec::new()),
+            })?;
+            for node in lost {
+                // Of one that is there yet, all that it has written counts.
+                let is_there = self.parts.engine.has_node(&node.node_id);
+                if is_there && self.parts.is_log_archived(&node.node_id) {
+                    self.parts.archive_log(&node.node_id, id).await;
+                }
+                self.parts.fetch_log(&node.node_id).await;
             }
         }
         self.parts.store.write(|writer| {
@@ -114,7 +123,7 @@ impl Control {
         instance: &Instance,
     ) -> Result<Vec<Value>, ControlError> {
         let id = &instance.instance_id;
-        let data = match self.parts.is_lost(instance) {
+        let data = match self.parts.is_lost(reader, instance)? {
             true => "lost",
             false => "there",
         };
@@ -146,10 +155,16 @@ impl Control {
                 .into());
         }
         self.parts.adopt_sets()?;
-        let instances = self.parts.store.read(|reader| reader.instances())?;
-        let lost = instances
-            .iter()
-            .find(|it| it.status != ObjectStatus::Delete && self.parts.is_lost(it));
+        let lost = self.parts.store.read(|reader| {
+            for instance in reader.instances()? {
+                if instance.status != ObjectStatus::Delete
+                    && self.parts.is_lost(reader, &instance)?
+                {
+                    return Ok::<_, ControlError>(Some(instance));
+                }
+            }
+            Ok(None)
+        })?;
         if let Some(lost) = lost.filter(|_| !force) {
             let id = &lost.instance_id;
             let detail = format!(

@@ -273,8 +273,8 @@ impl Parts {
                     if let Some(oldest) = self.oldest_position(&node, &instance_id)? {
                         let purged = self.engine.purge_log_archive(&node, &archive, &oldest);
                         purged.await.map_err(ControlError::unavailable)?;
-                        self.purge_moments(&node, &oldest)?;
-                        self.purge_remote_log(&node, &oldest).await;
+                        let moment = self.purge_moments(&node, &oldest)?;
+                        self.purge_remote_log(&node, &oldest, moment).await;
                     }
                 }
             }
@@ -282,12 +282,21 @@ impl Parts {
         self.tidy_remote_logs().await
     }
 
-    async fn purge_remote_log(&self, node: &NodeId, oldest: &BinlogPosition) {
+    async fn purge_remote_log(
+        &self,
+        node: &NodeId,
+        oldest: &BinlogPosition,
+        moment: Option<Timestamp>,
+    ) {
         let number = oldest.file.rsplit('.').next();
         let Some(number) = number.and_then(|number| number.parse().ok()) else {
             return;
         };
-        if let Err(error) = self.remote_logs.purge(node, number).await {
+        let mut purged = self.remote_logs.purge(node, number).await;
+        if let (Ok(()), Some(moment)) = (&purged, moment) {
+            purged = self.remote_logs.purge_moments(node, moment).await;
+        }
+        if let Err(error) = purged {
             tracing::warn!(%node, %error, "old log files are not removed from the backup storage; it is tried again");
         }
     }

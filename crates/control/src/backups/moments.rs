@@ -5,7 +5,7 @@
 //! They lie beside the archived log of node 0, in `moments`: a line of JSON for each, in the order of time. One
 //! at which all logs are where they were is not noted: what was restored would be the same.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use openpeta_engine::{BinlogPosition, EngineError, NodeSql};
+use openpeta_engine::{BinlogPosition, EngineError, LogAfter, Manifest, NodeSql};
+use openpeta_rpc_api::ApiError;
 use openpeta_types::{DbName, InstanceId, NodeId};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -157,7 +158,57 @@ impl Parts {
         Ok(moments.into_iter().rev().find(|moment| moment.at <= time))
     }
 
-    /// Forgets the moments of a node 0 from before a position in its log.
+    /// The last moment up to a time to which the archived logs lead on from a set; `None` when there is none
+    /// after the set.
+    ///
+    /// # Errors
+    /// `OperationDenied.NotFoundBackup` when the logs do not lead on from it; [`ControlError`] when a file
+    /// cannot be read.
+    pub(crate) fn last_moment_after(
+        &self,
+        manifest: &Manifest,
+        db_name: &DbName,
+        until: Timestamp,
+    ) -> Result<Option<Moment>, ControlError> {
+        let refused = |why: &str| {
+            let set = &manifest.source.backup_id;
+            ControlError::from(
+                ApiError::no_backup().with_detail(&format!("{why} backup set {set}.")),
+            )
+        };
+        let begins = manifest.binlogs();
+        let after = |position: &BinlogPosition| {
+            let node = NodeId::parse(&position.node).ok();
+            let archive = node.map(|node| self.log_archive(&node));
+            let after = archive.map(|archive| self.engine.archive_after(&archive, position));
+            after.and_then(Result::ok).unwrap_or(LogAfter::Gap)
+        };
+        if begins.iter().any(|begin| after(begin) == LogAfter::Gap) {
+            return Err(refused("The archived binary logs do not go on from"));
+        }
+        let home = NodeId::parse(&manifest.binlog.node).map_err(ControlError::internal)?;
+        let mut moments = read(&self.log_archive(&home)).map_err(ControlError::unavailable)?;
+        // What one of the logs does not have any more is no moment of all.
+        moments.retain(|moment| {
+            let is_its = moment.at >= manifest.taken_at && moment.at <= until;
+            is_its
+                && begins.len() <= moment.nodes.len()
+                && begins
+                    .iter()
+                    .zip(&moment.nodes)
+                    .all(|(begin, end)| begin.leads_to(end) && after(end) == LogAfter::GoesOn)
+        });
+        let Some(last) = moments.pop() else {
+            return Ok(None);
+        };
+        let placed = manifest.spread.as_ref().map(|spread| &spread.partitions);
+        if placed != last.partitions.get(db_name) {
+            return Err(refused("Partitions have been moved since"));
+        }
+        Ok(Some(last))
+    }
+
+    /// Forgets the moments of a node 0 from before a position in its log; the first one that stays.
     ///
     /// # Errors
     /// [`ControlError`] when the file cannot be written.
@@ -165,7 +216,7 @@ impl Parts {
         &self,
         home: &NodeId,
         oldest: &BinlogPosition,
-    ) -> Result<(), ControlError> {
+    ) -> Result<Option<Timestamp>, ControlError> {
         let archive = self.log_archive(home);
         // Nobody notes one meanwhile.
         let _last = self
@@ -179,10 +230,10 @@ impl Parts {
             let home = moment.nodes.first();
             home.is_some_and(|home| oldest.leads_to(home))
         });
-        if moments.len() == before {
-            return Ok(());
+        if moments.len() < before {
+            replace(&archive, &moments).map_err(ControlError::unavailable)?;
         }
-        replace(&archive, &moments).map_err(ControlError::unavailable)
+        Ok(moments.first().map(|moment| moment.at))
     }
 }
 
@@ -197,7 +248,8 @@ async fn positions(
     Ok(positions)
 }
 
-fn line(moment: &Moment) -> Vec<u8> {
+/// A moment as the file has it.
+pub(super) fn line(moment: &Moment) -> Vec<u8> {
     let mut line = serde_json::to_vec(moment).expect("plain data is JSON");
     line.push(b'\n');
     line
@@ -231,8 +283,14 @@ fn ends_with_line(file: &std::fs::File) -> std::io::Result<bool> {
     Ok(byte == [b'\n'])
 }
 
-fn read(archive: &Path) -> std::io::Result<Vec<Moment>> {
-    let text = match std::fs::read_to_string(archive.join(FILE)) {
+/// The moments in an archive.
+pub(super) fn read(archive: &Path) -> std::io::Result<Vec<Moment>> {
+    read_file(&archive.join(FILE))
+}
+
+/// The moments in a file; none if there is no file.
+pub(super) fn read_file(path: &Path) -> std::io::Result<Vec<Moment>> {
+    let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         result => result?,
     };
@@ -241,6 +299,22 @@ fn read(archive: &Path) -> std::io::Result<Vec<Moment>> {
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
     Ok(moments.collect())
+}
+
+/// Adds moments that came from elsewhere to those in an archive, which has all of a node that is there.
+pub(super) fn add(archive: &Path, found: Vec<Moment>) -> std::io::Result<()> {
+    let here = read(archive)?;
+    let before = here.len();
+    let all: BTreeMap<_, _> = found
+        .into_iter()
+        .chain(here)
+        .map(|moment| (moment.at, moment))
+        .collect();
+    if all.len() == before {
+        return Ok(());
+    }
+    let all: Vec<_> = all.into_values().collect();
+    replace(archive, &all)
 }
 
 fn replace(archive: &Path, moments: &[Moment]) -> std::io::Result<()> {
@@ -285,8 +359,17 @@ mod tests {
         std::fs::write(&path, text).expect("writable");
         append(archive.path(), &moment(2, 8)).expect("written");
         let both = [moment(1, 4), moment(2, 8)];
+        add(archive.path(), both.to_vec()).expect("nothing to do");
         assert_eq!(read(archive.path()).expect("readable"), both);
         replace(archive.path(), &both[1..]).expect("writable");
         assert_eq!(read(archive.path()).expect("readable"), both[1..]);
+        // An old copy was put back, and others were fetched.
+        add(
+            archive.path(),
+            vec![moment(3, 9), moment(1, 4), moment(2, 8)],
+        )
+        .expect("writable");
+        let all = [moment(1, 4), moment(2, 8), moment(3, 9)];
+        assert_eq!(read(archive.path()).expect("readable"), all);
     }
 }

@@ -8,10 +8,9 @@ use openpeta_tasks::{NewTask, Tasks};
 use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId, NodeId, ObjectStatus, TaskId};
 
 use crate::admin::protocol::ReplayedLog;
-use crate::instance_nodes::require_whole;
 use crate::parts::Parts;
 use crate::workflows::recover_instance::{
-    RecoverInstance, RecoverInstanceParams, RecoveredDatabase,
+    RecoverInstance, RecoverInstanceParams, RecoveredDatabase, Spread,
 };
 use crate::{ControlError, random};
 
@@ -34,10 +33,23 @@ pub(crate) struct RecoveryOrder<'a> {
 impl Parts {
     /// Whether an instance has a node whose directory is not there. One that is being made has
     /// none yet.
-    pub(crate) fn is_lost(&self, instance: &Instance) -> bool {
-        let is_made = instance.status != ObjectStatus::Create;
-        let node = instance.node_id.as_ref();
-        is_made && node.is_some_and(|node| !self.engine.has_node(node))
+    ///
+    /// # Errors
+    /// [`ControlError`] when the store fails.
+    pub(crate) fn is_lost(
+        &self,
+        reader: &Reader<'_>,
+        instance: &Instance,
+    ) -> Result<bool, ControlError> {
+        if instance.status == ObjectStatus::Create {
+            return Ok(false);
+        }
+        let nodes = reader.serving_nodes(instance)?;
+        let is_lost = |node: &Node| {
+            let is_made = node.number == 0 || node.state != NodeState::Creating;
+            is_made && !self.engine.has_node(&node.node_id)
+        };
+        Ok(nodes.iter().any(is_lost))
     }
 
     /// Has an instance brought back whose data is lost.
@@ -55,15 +67,10 @@ impl Parts {
         let instance = writer.instance(id)?;
         let instance = instance.ok_or_else(ApiError::instance_not_found)?;
         let refused = |detail: &str| ApiError::instance_status().with_detail(detail);
-        let lost_node = match &instance.node_id {
-            Some(node) if self.is_lost(&instance) => node.clone(),
-            _ => {
-                let detail = "The data directory of its node is there. Only an instance whose data is lost is recovered; move the directory away if it is of no use.";
-                return Err(refused(detail).into());
-            }
-        };
-        for database in writer.databases(id)? {
-            require_whole(&database, "a recovery of its instance")?;
+        let lost = writer.serving_nodes(&instance)?;
+        if !self.is_lost(writer, &instance)? {
+            let detail = "The data directory of its node is there. Only an instance whose data is lost is recovered; move the directory away if it is of no use.";
+            return Err(refused(detail).into());
         }
         if !matches!(
             instance.status,
@@ -72,7 +79,16 @@ impl Parts {
             return Err(refused("A task works on it.").into());
         }
         let databases = self.recovered_databases(writer, order)?;
-        let node_id = self.new_node(writer, &lost_node, now)?;
+        let widest = databases.iter().map(|its| its.after.node_number).max();
+        let no_node = || ControlError::internal("the instance has no node");
+        let mut made = Vec::new();
+        for number in 0..widest.unwrap_or(1) as usize {
+            let like = lost.get(number).or(lost.last()).ok_or_else(no_node)?;
+            made.push(new_node(writer, like, now)?);
+        }
+        let mut lost = lost.into_iter().map(|node| node.node_id);
+        let (lost_node, mut made) = (lost.next().ok_or_else(no_node)?, made.into_iter());
+        let node_id = made.next().ok_or_else(no_node)?;
         writer.set_instance_status(id, ObjectStatus::Migrate)?;
         let task = NewTask::<RecoverInstance> {
             account_id: instance.account_id,
@@ -82,7 +98,9 @@ impl Parts {
             params: RecoverInstanceParams {
                 instance_id: id.clone(),
                 lost_node,
+                lost_further: lost.collect(),
                 node_id,
+                further: made.collect(),
                 databases,
                 log: order.log,
                 without: order.without.to_vec(),
@@ -106,6 +124,7 @@ impl Parts {
             wanted.push(set.ok_or_else(ApiError::backup_not_found)?);
         }
         let mut databases = Vec::new();
+        let mut placed = reader.partitions(id)?;
         let rows = reader.databases(id)?;
         if let Some(unknown) = order
             .without
@@ -128,7 +147,16 @@ impl Parts {
             }
             .ok_or_else(|| no_set(&name, order.log))?;
             self.require_log(&set, &manifest, order.log)?;
+            let spread = manifest.spread.as_ref();
             databases.push(RecoveredDatabase {
+                before: Spread {
+                    node_number: row.node_number,
+                    partitions: placed.remove(&name).unwrap_or_default(),
+                },
+                after: Spread {
+                    node_number: u32::try_from(manifest.node_number()).unwrap_or(u32::MAX),
+                    partitions: spread.map_or_else(Vec::new, |its| its.partitions.clone()),
+                },
                 db_name: name,
                 backup_id: set.backup_id,
                 manifest_sha256: set.outcome.manifest_sha256.unwrap_or_default(),
@@ -187,13 +215,21 @@ impl Parts {
         self.log_after(manifest) == LogAfter::GoesOn && manifest.table_without_moment().is_none()
     }
 
+    /// How the archived logs of all nodes go on: as the one that leads least far.
     fn log_after(&self, manifest: &Manifest) -> LogAfter {
-        let Ok(node) = NodeId::parse(&manifest.binlog.node) else {
-            return LogAfter::Gap;
-        };
-        let archive = self.log_archive(&node);
-        let after = self.engine.archive_after(&archive, &manifest.binlog);
-        after.unwrap_or(LogAfter::Gap)
+        let mut all = LogAfter::GoesOn;
+        for begin in manifest.binlogs() {
+            let Ok(node) = NodeId::parse(&begin.node) else {
+                return LogAfter::Gap;
+            };
+            let archive = self.log_archive(&node);
+            match self.engine.archive_after(&archive, &begin) {
+                Ok(LogAfter::GoesOn) => {}
+                Ok(LogAfter::EndsBefore) => all = LogAfter::EndsBefore,
+                Ok(LogAfter::Gap) | Err(_) => return LogAfter::Gap,
+            }
+        }
+        all
     }
 
     /// Refuses a recovery for want of the log that it is to apply. One that ends before the set has nothing
@@ -206,8 +242,17 @@ impl Parts {
     ) -> Result<(), ControlError> {
         let after = self.log_after(manifest);
         let has_moment = manifest.table_without_moment().is_none();
+        let until = match log {
+            ReplayedLog::Before(time) => time,
+            _ => Timestamp::MAX,
+        };
         let what = match (log, after) {
             (ReplayedLog::Nothing, _) => return Ok(()),
+            (_, LogAfter::GoesOn) if has_moment && manifest.spread.is_some() => {
+                // It says why when the logs do not lead to its moments.
+                let name = &set.set.db_name;
+                return self.last_moment_after(manifest, name, until).map(drop);
+            }
             (_, LogAfter::GoesOn) if has_moment => return Ok(()),
             (ReplayedLog::Everything, LogAfter::EndsBefore) => return Ok(()),
             (ReplayedLog::Before(_), LogAfter::EndsBefore) => "ends before",
@@ -219,28 +264,21 @@ impl Parts {
         );
         Err(ApiError::no_backup().with_detail(&detail).into())
     }
+}
 
-    /// The row of the node that the instance gets, like the lost one.
-    fn new_node(
-        &self,
-        writer: &Writer<'_>,
-        lost: &NodeId,
-        now: Timestamp,
-    ) -> Result<NodeId, ControlError> {
-        let lost = writer.node(lost)?;
-        let lost = lost.ok_or_else(|| ControlError::internal("the node's row is gone"))?;
-        let node = Node {
-            node_id: random::node_id()?,
-            instance_id: None,
-            number: 0,
-            state: NodeState::Scratch,
-            restarts: 0,
-            created_at: now,
-            ..lost
-        };
-        writer.insert_node(&node)?;
-        Ok(node.node_id)
-    }
+/// The row of a node that the instance gets, like one that is lost.
+fn new_node(writer: &Writer<'_>, lost: &Node, now: Timestamp) -> Result<NodeId, ControlError> {
+    let node = Node {
+        node_id: random::node_id()?,
+        instance_id: None,
+        number: 0,
+        state: NodeState::Scratch,
+        restarts: 0,
+        created_at: now,
+        ..lost.clone()
+    };
+    writer.insert_node(&node)?;
+    Ok(node.node_id)
 }
 
 fn no_set(db_name: &DbName, log: ReplayedLog) -> ApiError {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openpeta_engine::Manifest;
+use openpeta_engine::{Manifest, ReplayRange, ReplayUntil};
 use openpeta_tasks::{RetryPolicy, Step, StepError, TaskContext, Workflow};
 use openpeta_types::{BackupId, DbName, InstanceId, NodeId};
 
 use super::engine_error;
 use super::meter::Meter;
-use crate::backups::{LocalSet, Told};
+use crate::backups::{LocalSet, Moment, Told};
 use crate::parts::Parts;
 
 /// A load or a comparison that failed for want of the node is begun anew.
@@ -169,57 +169,92 @@ fn only<'n>(nodes: &'n [NodeId], manifest: &Manifest) -> Result<&'n NodeId, Step
     }
 }
 
-/// Makes the database anew out of the set.
-pub(super) async fn load<W: LoadsSet>(
+/// Makes a database anew out of its set.
+pub(super) async fn load_set<W: Workflow>(
     parts: &Parts,
     task: &TaskContext<'_, W>,
+    source: &SetSource<'_>,
+    nodes: &[NodeId],
 ) -> Result<(), StepError> {
     // It was checked before; what was damaged since is found when the content is compared.
-    let manifest = W::source(task.params()).fetch(parts, task).await?;
+    let manifest = source.fetch(parts, task).await?;
     let meter = Meter::new();
+    let name = source.db_name;
     let progress = |done: u64, total: u64, what: &str| {
-        meter.tell(task, (done, total), &format!("Loading {what}"));
+        meter.tell(task, (done, total), &format!("Loading {what} of {name}"));
     };
-    let (nodes, source) = (W::nodes(task.params()), W::source(task.params()));
     let (engine, set) = (&parts.engine, source.path(parts));
     if manifest.spread.is_some() {
-        let loaded = engine.load_spread_set(&nodes, source.db_name, &set, &manifest, &progress);
+        let loaded = engine.load_spread_set(nodes, name, &set, &manifest, &progress);
         return loaded.await.map_err(engine_error);
     }
-    let node = only(&nodes, &manifest)?;
+    let node = only(nodes, &manifest)?;
     let bases = source.bases(parts, task, &manifest).await?;
     let loaded = engine
-        .load_set(node, source.db_name, &bases, &set, &manifest, &progress)
+        .load_set(node, name, &bases, &set, &manifest, &progress)
         .await;
     loaded.map_err(engine_error)
 }
 
-/// Compares what is on the node with the set.
-pub(super) async fn compare<W: LoadsSet>(
+/// Compares what is on the nodes with the set.
+pub(super) async fn compare_set<W: Workflow>(
     parts: &Parts,
     task: &TaskContext<'_, W>,
-    manifest: &Manifest,
+    source: &SetSource<'_>,
+    nodes: &[NodeId],
 ) -> Result<(), StepError> {
+    let manifest = source.manifest(parts)?;
     let meter = Meter::new();
+    let name = source.db_name;
     let progress = |done: u64, total: u64, what: &str| {
-        meter.tell(task, (done, total), &format!("Comparing table {what}"));
+        let what = format!("Comparing table {what} of {name}");
+        meter.tell(task, (done, total), &what);
     };
-    let (nodes, source) = (W::nodes(task.params()), W::source(task.params()));
     let engine = &parts.engine;
     let compared = match manifest.spread {
         Some(_) => {
             engine
-                .verify_spread_set(&nodes, source.db_name, manifest, &progress)
+                .verify_spread_set(nodes, name, &manifest, &progress)
                 .await
         }
         None => {
-            let node = only(&nodes, manifest)?;
-            engine
-                .verify_set(node, source.db_name, manifest, &progress)
-                .await
+            let node = only(nodes, &manifest)?;
+            engine.verify_set(node, name, &manifest, &progress).await
         }
     };
     compared.map_err(engine_error)
+}
+
+/// Applies to each of the nodes that a set was loaded into what the log of its source says up to a
+/// moment.
+pub(super) async fn replay_to_moment<W: Workflow>(
+    parts: &Parts,
+    task: &TaskContext<'_, W>,
+    source: &SetSource<'_>,
+    nodes: &[NodeId],
+    moment: &Moment,
+) -> Result<(), StepError> {
+    let manifest = source.manifest(parts)?;
+    let name = source.db_name;
+    let meter = Meter::new();
+    let progress = |done: u64, total: u64, what: &str| {
+        meter.tell(task, (done, total), &format!("Applying {what} of {name}"));
+    };
+    let begins = manifest.binlogs();
+    for ((node, from), end) in nodes.iter().zip(&begins).zip(&moment.nodes) {
+        let damaged = |what| StepError::permanent("The backup set is damaged.", what);
+        let logged = NodeId::parse(&from.node).map_err(|_| damaged("it names no node"))?;
+        let until = ReplayUntil::at(end).ok_or_else(|| damaged("a moment has no position"))?;
+        let range = ReplayRange {
+            archive: &parts.log_archive(&logged),
+            from,
+            until,
+        };
+        let replayed = parts.engine.replay_log(node, name, range, &progress);
+        let replayed = replayed.await.map_err(engine_error)?;
+        tracing::info!(%node, database = %name, groups = replayed.groups, gtid = replayed.gtid, "the binary log is applied");
+    }
+    Ok(())
 }
 
 /// The files of the set are those that were written.
@@ -252,8 +287,9 @@ impl<W: LoadsSet> Step<W> for LoadSet {
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
         let parts = workflow.parts();
-        start_all(parts, &W::nodes(task.params())).await?;
-        load(parts, task).await
+        let (nodes, source) = (W::nodes(task.params()), W::source(task.params()));
+        start_all(parts, &nodes).await?;
+        load_set(parts, task, &source, &nodes).await
     }
 }
 
@@ -271,8 +307,8 @@ impl<W: LoadsSet> Step<W> for CompareContent {
 
     async fn run(&self, workflow: &W, task: &TaskContext<'_, W>) -> Result<(), StepError> {
         let parts = workflow.parts();
-        start_all(parts, &W::nodes(task.params())).await?;
-        let manifest = W::source(task.params()).manifest(parts)?;
-        compare(parts, task, &manifest).await
+        let (nodes, source) = (W::nodes(task.params()), W::source(task.params()));
+        start_all(parts, &nodes).await?;
+        compare_set(parts, task, &source, &nodes).await
     }
 }

@@ -176,8 +176,9 @@ async fn replay(
     if engine.is_replay_begun(node).map_err(engine_error)? {
         let ended = engine.end_replay(node, &params.db_name).await;
         ended.map_err(engine_error)?;
-        loading::load::<RestoreDatabase>(parts, task).await?;
-        loading::compare::<RestoreDatabase>(parts, task, &manifest).await?;
+        let nodes = RestoreDatabase::nodes(params);
+        loading::load_set(parts, task, &set, &nodes).await?;
+        loading::compare_set(parts, task, &set, &nodes).await?;
     }
     let source = NodeId::parse(&manifest.binlog.node)
         .map_err(|error| StepError::permanent("The backup set is damaged.", error))?;
@@ -214,7 +215,7 @@ async fn replay_to_moment(
     moment: &Moment,
 ) -> Result<(), StepError> {
     let (engine, nodes) = (&parts.engine, RestoreDatabase::nodes(params));
-    let manifest = RestoreDatabase::source(params).manifest(parts)?;
+    let set = RestoreDatabase::source(params);
     // What was interrupted may have applied anything, on any of them.
     let begun = nodes.iter().map(|node| engine.is_replay_begun(node));
     let begun: Result<Vec<_>, _> = begun.collect();
@@ -223,35 +224,20 @@ async fn replay_to_moment(
             let ended = engine.end_replay(node, &params.db_name).await;
             ended.map_err(engine_error)?;
         }
-        loading::load::<RestoreDatabase>(parts, task).await?;
-        loading::compare::<RestoreDatabase>(parts, task, &manifest).await?;
+        loading::load_set(parts, task, &set, &nodes).await?;
+        loading::compare_set(parts, task, &set, &nodes).await?;
     }
-    let mut begins = vec![manifest.binlog.clone()];
-    begins.extend(manifest.further_binlogs());
-    let meter = Meter::new();
-    let progress = |done: u64, total: u64, what: &str| {
-        meter.tell(task, (done, total), &format!("Applying {what}"));
-    };
-    for ((node, from), end) in nodes.iter().zip(&begins).zip(&moment.nodes) {
-        let damaged = |what| StepError::permanent("The backup set is damaged.", what);
-        let source = NodeId::parse(&from.node).map_err(|_| damaged("it names no node"))?;
-        let until = ReplayUntil::at(end).ok_or_else(|| damaged("a moment has no position"))?;
+    for begin in set.manifest(parts)?.binlogs() {
+        let source = NodeId::parse(&begin.node)
+            .map_err(|error| StepError::permanent("The backup set is damaged.", error))?;
         if !parts.archive_log(&source, &params.source_instance_id).await {
             return Err(StepError::transient("the binary log cannot be archived"));
         }
         parts
             .complete_log(&source, &params.source_instance_id)
             .await;
-        let range = ReplayRange {
-            archive: &parts.log_archive(&source),
-            from,
-            until,
-        };
-        let replayed = engine.replay_log(node, &params.db_name, range, &progress);
-        let replayed = replayed.await.map_err(engine_error)?;
-        tracing::info!(%node, groups = replayed.groups, gtid = replayed.gtid, "the binary log is applied");
     }
-    Ok(())
+    loading::replay_to_moment(parts, task, &set, &nodes, moment).await
 }
 
 /// Accounts that came along are on the node. They go with it.

@@ -473,6 +473,7 @@ mod nodes;
 mod recover;
 mod recycle;
 mod spread_backups;
+mod spread_recover;
 mod spread_switch;
 mod switch;
 checks!(change_table: ChangingTable {

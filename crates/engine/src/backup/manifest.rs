@@ -108,6 +108,14 @@ impl Manifest {
         nodes.map(|node| node.binlog.clone()).collect()
     }
 
+    /// Where the binary logs of all nodes were, node 0's first.
+    #[must_use]
+    pub fn binlogs(&self) -> Vec<BinlogPosition> {
+        let mut all = vec![self.binlog.clone()];
+        all.extend(self.further_binlogs());
+        all
+    }
+
     /// What the set has of one node, as if it were a set of that node alone, and which bytes of its
     /// text those are.
     pub(super) fn part(&self, number: usize) -> Option<(Self, Range<u64>)> {

@@ -2,9 +2,10 @@
 //! in pieces, so that no more than some seconds of commits are on this host alone.
 //!
 //! `binlogs/<node>/bin.000001.zst` is a finished file, `bin.000002.0000000000-0000004096.zst` a
-//! piece of the next one, both with `.enc` behind if they are encrypted; `marks` is as on disk.
+//! piece of the next one, both with `.enc` behind if they are encrypted; `marks` is as on disk. Moments of all
+//! nodes are in `moments.1795000200`, those of ten minutes from that second on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -24,10 +25,15 @@ use super::record::Upload;
 use super::transfer::Told;
 use super::upload::Sending;
 use super::{Bucket, RemoteError, hex};
+use crate::backups::moments;
 
 /// The directory of archives in the bucket.
 const LOGS: &str = "binlogs";
 const MARKS: &str = "marks";
+/// What the names of spans of moments begin with.
+const MOMENTS: &str = "moments.";
+/// Seconds of moments in an object: what is written again each time stays small.
+const SPAN: i64 = 600;
 /// Bytes of log in a piece at most.
 const PIECE: u64 = 16 << 20;
 /// Time between two copies of the marks, which a restore to the end of the log does not need.
@@ -58,6 +64,9 @@ struct Record {
     /// SHA-256 of each file that is whole there.
     files: BTreeMap<String, String>,
     tail: Tail,
+    /// The begins of the spans of moments that are there.
+    #[serde(default)]
+    moments: BTreeSet<i64>,
 }
 
 /// The file that is being written.
@@ -76,6 +85,8 @@ pub(crate) struct StoredLog {
     pub(crate) until: Option<Timestamp>,
     /// When marks were copied last.
     marks_at: Option<Timestamp>,
+    /// The last moment that was copied.
+    moment: Option<Timestamp>,
     pub(crate) failure: Option<String>,
 }
 
@@ -177,6 +188,20 @@ impl RemoteLogs {
         Ok(())
     }
 
+    /// Removes moments from before a time.
+    pub(crate) async fn purge_moments(&self, node: &NodeId, first_kept: Timestamp) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let Some((bucket, mut record)) = self.known(node)? else {
+            return Ok(());
+        };
+        let kept = record.moments.split_off(&span(first_kept));
+        for old in std::mem::replace(&mut record.moments, kept) {
+            let target = object(bucket, node, &format!("{MOMENTS}{old}"));
+            bucket.delete(&target).await?;
+        }
+        Ok(self.write(node, &record)?)
+    }
+
     /// Removes all that is there of a node.
     pub(crate) async fn remove(&self, node: &NodeId) -> Result<()> {
         let _changing = self.changing.lock().await;
@@ -248,12 +273,22 @@ impl RemoteLogs {
             .create(archive)?;
         let mut fetched = Fetched::default();
         let (mut pieces, mut last_finished) = (Vec::new(), 0);
+        let mut moments = Vec::new();
         for (path, bytes) in bucket.list(&place).await? {
             let Some(name) = path.filename().map(str::to_owned) else {
                 continue;
             };
             if let Some(piece) = Piece::parse(&name) {
                 pieces.push((piece, name));
+                continue;
+            }
+            if let Some(span) = name.strip_prefix(MOMENTS) {
+                let target = archive.join(format!("{name}.fetched"));
+                let _ = fs::remove_file(&target);
+                download(bucket, &path, &target).await?;
+                moments.extend(moments::read_file(&target)?);
+                fs::remove_file(&target)?;
+                record.moments.extend(span.parse::<i64>().ok());
                 continue;
             }
             last_finished = last_finished.max(number(&name).unwrap_or_default());
@@ -267,6 +302,7 @@ impl RemoteLogs {
                 }
             }
         }
+        moments::add(archive, moments)?;
         // Pieces of a file that was finished since were left by an upload that was cut off.
         pieces.retain(|(piece, _)| piece.number > last_finished);
         if let Some(first) = pieces.iter().map(|(piece, _)| piece.number).min()
@@ -392,6 +428,38 @@ impl Shipping<'_> {
             self.bucket.put(&target, content.into(), &ignore).await?;
             state.marks_at = Some(now);
         }
+        self.put_moments(archive, &mut record, state).await
+    }
+
+    /// Puts moments there that are new, and with them all that belong to the same ten minutes.
+    async fn put_moments(
+        &self,
+        archive: &Path,
+        record: &mut Record,
+        state: &mut StoredLog,
+    ) -> Result<()> {
+        let moments = moments::read(archive)?;
+        let Some(last) = moments.last().map(|moment| moment.at) else {
+            return Ok(());
+        };
+        if state.moment == Some(last) {
+            return Ok(());
+        }
+        let known = record.moments.last().copied().unwrap_or(i64::MIN);
+        let mut spans: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
+        for moment in &moments {
+            let span = span(moment.at);
+            if span >= known {
+                spans.entry(span).or_default().extend(moments::line(moment));
+            }
+        }
+        for (span, text) in spans {
+            let target = object(self.bucket, self.node, &format!("{MOMENTS}{span}"));
+            record.moments.insert(span);
+            self.logs.write(self.node, record)?;
+            self.bucket.put(&target, text.into(), &ignore).await?;
+        }
+        state.moment = Some(last);
         Ok(())
     }
 
@@ -503,6 +571,11 @@ impl Piece {
         }
         names
     }
+}
+
+/// The begin of the span that a moment belongs to.
+fn span(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(SPAN) * SPAN
 }
 
 /// The number in the name of a finished file.

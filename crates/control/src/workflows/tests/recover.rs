@@ -1,7 +1,7 @@
 //! RecoverInstance: an instance whose data is lost comes back as what it was.
 
 use mysql_async::prelude::Queryable;
-use openpeta_store::{Account, Instance, Node, NodeState};
+use openpeta_store::{Account, Instance, Node, NodeState, Reader};
 use openpeta_types::route::AccountLogin;
 use openpeta_types::{AccountType, BackupStatus, LockMode, PrivilegeSet, Secret, TaskStatus};
 
@@ -31,7 +31,11 @@ async fn lose_data(world: &World) -> NodeId {
 }
 
 /// Asks for a recovery; the detail of the refusal if there is one.
-fn recover(world: &World, log: ReplayedLog, without: &[DbName]) -> Result<TaskId, String> {
+pub(super) fn recover(
+    world: &World,
+    log: ReplayedLog,
+    without: &[DbName],
+) -> Result<TaskId, String> {
     let id = only_instance(world);
     let order = RecoveryOrder {
         instance_id: &id,
@@ -162,7 +166,8 @@ impl Scenario for Recovering {
         let sets = sets.expect("the store works");
         assert_eq!(sets[0].status, BackupStatus::Success);
         // It can be tried again.
-        assert!(world.parts.is_lost(&instance));
+        let is_lost = |reader: &Reader<'_>| world.parts.is_lost(reader, &instance);
+        assert!(world.parts.store.read(is_lost).expect("the store works"));
     }
 }
 
