@@ -1,6 +1,7 @@
 """A database over two nodes gets more of them, and loses them again, while drivers use it: no statement fails, and no sum is another."""
 
 import random
+import subprocess
 import threading
 import time
 
@@ -112,6 +113,51 @@ def test_a_node_is_added_while_clients_use_the_database(world):
         # Definitions and writes go to all three.
         run(connection, "ALTER TABLE filler ADD COLUMN n INT", "UPDATE filler SET n = id", "DELETE FROM filler WHERE n >= 10000")
         assert run(connection, "SELECT COUNT(*), SUM(n) FROM filler JOIN country ON code = 'DE'") == ((10000, sum(range(10000))),)
+
+
+def partitions(world, *words):
+    return world.service.admin("partition", "list", "--instance", world.id, "--database", "shop", *words)
+
+
+def move(world, numbers, node):
+    chosen = ",".join(map(str, numbers))
+    return world.service.admin("partition", "move", "--instance", world.id, "--database", "shop", "--partition", chosen, "--node", str(node))
+
+
+def test_the_operator_moves_partitions_while_clients_use_them(world):
+    with world.connect() as connection:
+        before = run(connection, "SELECT COUNT(*), SUM(id) FROM filler")
+        run(connection, "TRUNCATE TABLE entry")
+        # Of two accounts one is used far more.
+        for number in range(100):
+            run(connection, f"SELECT money FROM account WHERE id = {7 if number % 10 else 8}")
+    told = partitions(world, "--count")
+    assert [one["partition"] for one in told] == list(range(16))
+    with world.connect() as connection:
+        ((rows,),) = run(connection, "SELECT (SELECT COUNT(*) FROM account) + (SELECT COUNT(*) FROM filler)")
+    assert sum(one["rows"] for one in told) == rows
+    hot, cold = told[7], told[8]
+    assert hot["reads"] >= cold["reads"] + 70 and hot["rows_read"] >= cold["rows_read"] + 70, told
+    assert hot["reads_per_second"] > cold["reads_per_second"], told
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        move(world, [7], hot["node"])
+    assert "Nothing has to move" in refused.value.stdout + refused.value.stderr
+    target = (hot["node"] + 1) % 3
+    with Load(world) as load:
+        load.more()
+        task = move(world, [7, 8], target)["task_id"]
+        poll(lambda: load.failed or status(world)[0] == "ACTIVE", 180, lambda: str(world.service.admin("task", "list")))
+        load.more()
+    assert load.failed == []
+    print(f"{load.transfers} transfers, {load.sums} sums, the longest took {load.longest * 1000:.0f} ms")
+    assert world.service.admin("task", "show", task)["status"] == "succeeded"
+    after = partitions(world, "--count")
+    expected = [target if one["partition"] in (7, 8) else one["node"] for one in told]
+    assert [one["node"] for one in after] == expected
+    with world.connect() as connection:
+        assert run(connection, "SELECT COUNT(*), SUM(id) FROM filler") == before
+        assert run(connection, "SELECT COUNT(*), COALESCE(SUM(amount), 0) FROM entry") == ((2 * load.transfers, 0),)
+        assert run(connection, "SELECT SUM(money), COUNT(*) FROM account") == ((ACCOUNTS * MONEY, ACCOUNTS),)
 
 
 def test_a_service_that_is_killed_goes_on_with_it(world):

@@ -150,6 +150,16 @@ pub trait Gateway: Send + Sync + 'static {
         Ok(())
     }
 
+    /// How much each partition of a database over several nodes is used, in their order; `None` if
+    /// nothing was counted yet.
+    fn partition_use(
+        &self,
+        _instance: &InstanceId,
+        _database: &DbName,
+    ) -> Option<Vec<PartitionUse>> {
+        None
+    }
+
     /// The endpoints that are open.
     fn endpoints(&self) -> Vec<EndpointId>;
 
@@ -173,6 +183,27 @@ pub trait Gateway: Send + Sync + 'static {
     fn take_traffic(&self, _instance: &InstanceId) -> Option<InstanceTraffic> {
         None
     }
+}
+
+/// How much a partition is used: totals since the service began, and in a second of late.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PartitionUse {
+    /// Statements that read it.
+    pub reads: u64,
+    /// Statements that wrote to it.
+    pub writes: u64,
+    /// Rows that statements read which name no other partition.
+    pub rows_read: u64,
+    /// Rows that were written.
+    pub rows_written: u64,
+    /// Statements that read it, in a second.
+    pub reads_per_second: f64,
+    /// Statements that wrote to it, in a second.
+    pub writes_per_second: f64,
+    /// Rows that were read, in a second.
+    pub rows_read_per_second: f64,
+    /// Rows that were written, in a second.
+    pub rows_written_per_second: f64,
 }
 
 /// How often clients of an address were turned away.

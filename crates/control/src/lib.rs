@@ -68,8 +68,8 @@ pub use error::ControlError;
 pub use figures::{InstanceFigures, NodeFigures, ServiceFigures, WebhookFigures};
 pub use gateway::{
     DatabaseStatistics, DigestStatistics, Gateway, HeldWork, InstanceStatistics, InstanceTraffic,
-    NodeAccess, OpenEndpointError, Refusal, RefusalReason, SessionStatistics, StandStillError,
-    Traffic, Work,
+    NodeAccess, OpenEndpointError, PartitionUse, Refusal, RefusalReason, SessionStatistics,
+    StandStillError, Traffic, Work,
 };
 pub use openpeta_tasks::{NoObserver, Observer as TaskObserver, StepOutcome, StepRun};
 pub use sampling::{DatabaseFigures, SamplingFigures};

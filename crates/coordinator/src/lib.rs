@@ -18,6 +18,7 @@ mod topology;
 
 pub use refusal::Refusal;
 pub use service::{
-    CoordinatorError, Coordinators, CoordinatorsConfig, HoldError, LeaveError, StandStillError,
+    CoordinatorError, Coordinators, CoordinatorsConfig, HoldError, LeaveError, PartitionHeat,
+    StandStillError, Use,
 };
 pub use topology::Topology;

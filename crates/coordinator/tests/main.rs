@@ -6,6 +6,7 @@ mod common;
 mod distributed;
 mod documented;
 mod ended;
+mod heat;
 mod locks;
 mod lost;
 mod moving;

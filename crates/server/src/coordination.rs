@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use openpeta_control::{HeldWork, NodeAccess};
-use openpeta_coordinator::{CoordinatorError, Coordinators, CoordinatorsConfig, StandStillError};
+use openpeta_control::{HeldWork, NodeAccess, PartitionUse};
+use openpeta_coordinator::{
+    CoordinatorError, Coordinators, CoordinatorsConfig, PartitionHeat, StandStillError,
+};
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{DbName, InstanceId};
 use tokio::runtime::Handle;
@@ -133,6 +135,27 @@ impl Coordination {
             Some(coordinators) => coordinators.is_defining(instance).await.unwrap_or(true),
             None => true,
         }
+    }
+
+    /// How much each partition of a database is used.
+    pub(crate) fn partition_use(
+        &self,
+        instance: &InstanceId,
+        database: &DbName,
+    ) -> Option<Vec<PartitionUse>> {
+        let coordinators = self.coordinators.get()?;
+        let told = coordinators.heat(instance, database.as_str())?;
+        let of = |its: PartitionHeat| PartitionUse {
+            reads: its.total.reads,
+            writes: its.total.writes,
+            rows_read: its.total.rows_read,
+            rows_written: its.total.rows_written,
+            reads_per_second: its.rate.reads,
+            writes_per_second: its.rate.writes,
+            rows_read_per_second: its.rate.rows_read,
+            rows_written_per_second: its.rate.rows_written,
+        };
+        Some(told.into_iter().map(of).collect())
     }
 
     /// Does something while nobody uses the distributed tables of an instance.

@@ -139,6 +139,14 @@ impl openpeta_control::Gateway for GatewayAdapter {
         self.coordination.leave(route).await
     }
 
+    fn partition_use(
+        &self,
+        instance: &InstanceId,
+        database: &DbName,
+    ) -> Option<Vec<openpeta_control::PartitionUse>> {
+        self.coordination.partition_use(instance, database)
+    }
+
     fn endpoints(&self) -> Vec<EndpointId> {
         self.gateway
             .endpoints()

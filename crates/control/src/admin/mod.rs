@@ -17,6 +17,7 @@ mod limits;
 mod networks;
 mod nodes;
 pub mod overview;
+mod partitions;
 pub mod protocol;
 mod ram_users;
 mod recycle;
@@ -206,6 +207,17 @@ impl Control {
             C::InstanceHistory(question) => self.history(&question),
             C::Overview { digests } => self.overview(digests, now),
             C::NodeList => self.node_list().await,
+            C::PartitionList {
+                instance_id,
+                db_name,
+                count,
+            } => self.partition_list(&instance_id, &db_name, count).await,
+            C::PartitionMove {
+                instance_id,
+                db_name,
+                partitions,
+                node,
+            } => self.partition_move(&change, (&instance_id, &db_name), &partitions, node),
             C::TaskList {
                 instance_id,
                 status,

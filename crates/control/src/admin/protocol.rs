@@ -1,6 +1,7 @@
 //! The operator's commands as they travel over the admin socket: one JSON object a line each
 //! way. The CLI builds [`AdminCommand`]s, the server answers with an [`AdminReply`].
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -255,6 +256,27 @@ pub enum AdminCommand {
     },
     /// Lists nodes with their processes, memory and disk space.
     NodeList,
+    /// Lists the partitions of a database over several nodes.
+    PartitionList {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The database.
+        db_name: DbName,
+        /// Whether rows are counted; else they are estimated.
+        #[serde(default)]
+        count: bool,
+    },
+    /// Moves partitions to another node of their database while it is used; a task does it.
+    PartitionMove {
+        /// The instance.
+        instance_id: InstanceId,
+        /// The database.
+        db_name: DbName,
+        /// The partitions.
+        partitions: BTreeSet<u16>,
+        /// The number of the node.
+        node: u16,
+    },
     /// Lists tasks, newest first.
     TaskList {
         /// Only those of this instance.
@@ -582,6 +604,7 @@ impl AdminCommand {
                 | Self::InstanceHistory(_)
                 | Self::Overview { .. }
                 | Self::NodeList
+                | Self::PartitionList { .. }
                 | Self::TaskList { .. }
                 | Self::TaskShow { .. }
                 | Self::BackupList { .. }

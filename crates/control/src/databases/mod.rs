@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod describe;
 mod list;
+mod partitions;
 mod renumber;
 mod resize;
 mod room;
@@ -12,12 +13,28 @@ mod spread_tests;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use partitions::PartitionRow;
+
 use openpeta_rpc_api::{Action, ApiError};
 use openpeta_store::{Database, Instance, Reader};
 use openpeta_types::{DbName, InstanceId, ObjectStatus};
 
 use crate::authorize::require_unlocked;
+use crate::instance_nodes::is_spread;
 use crate::{Caller, Control, ControlError};
+
+/// Another database of an instance for which nodes are made or removed, or whose partitions move.
+pub(crate) fn spread_in_change(
+    reader: &Reader<'_>,
+    id: &InstanceId,
+    db_name: &DbName,
+) -> Result<Option<Database>, ControlError> {
+    use ObjectStatus::{Append, Create, Delete};
+    let is_changing = |status| matches!(status, Create | Delete | Append);
+    let mut others = reader.databases(id)?.into_iter();
+    let found = others.find(|it| is_spread(it) && is_changing(it.status) && it.db_name != *db_name);
+    Ok(found)
+}
 
 impl Control {
     /// The database of that name and its instance, for an action that shows it.

@@ -5,6 +5,7 @@ use openpeta_rpc_api::{ApiError, EmptyResponse};
 use openpeta_store::{Database, Instance, Writer};
 use openpeta_types::{ObjectStatus, TaskId};
 
+use super::spread_in_change;
 use crate::billing::{Lot, Purchase, Sale};
 use crate::instance_nodes::{NodeOrder, OrderedNode, is_spread};
 use crate::placement::replaced;
@@ -71,14 +72,7 @@ impl Control {
                 before.len()
             ))
         })?;
-        let mut others = writer.databases(id)?.into_iter();
-        let is_changing = |status| {
-            use ObjectStatus::{Append, Create, Delete};
-            matches!(status, Create | Delete | Append)
-        };
-        if let Some(other) = others
-            .find(|other| is_spread(other) && is_changing(other.status) && other.db_name != *name)
-        {
+        if let Some(other) = spread_in_change(writer, id, name)? {
             let detail = format!(
                 "Nodes are made or removed for database {} ({}).",
                 other.db_name, other.status

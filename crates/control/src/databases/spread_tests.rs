@@ -9,6 +9,7 @@ use openpeta_rpc_api::monitoring::DescribeInstanceResourceUsageRequest;
 use openpeta_rpc_api::tables::{DescribeTableInfoRequest, DescribeTablesRequest};
 use openpeta_rpc_api::{Action, ApiRequest, Params};
 use openpeta_types::{DbName, InstanceId, ObjectStatus};
+use serde_json::json;
 
 use crate::ControlError;
 use crate::testing::{TestEngine, World, connect, order_request};
@@ -190,4 +191,122 @@ async fn what_is_told_is_of_all_nodes() {
         data += disk.usage.data_bytes;
     }
     assert_eq!(sizes.data, data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_listed_and_moved_by_the_operator() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let id = order(&world);
+    world.run_tasks().await;
+    let nodes = world.parts.store.read(|reader| reader.nodes_of(&id));
+    for node in nodes.expect("the store works") {
+        let mut conn = crate::testing::connect_to(&world, &node.node_id).await;
+        let insert = format!(
+            "INSERT INTO t SELECT seq, 'x' FROM seq_0_to_99 WHERE seq MOD 2 = {} AND seq MOD 16 < 4",
+            node.number
+        );
+        for statement in [
+            "SET sql_mode = 'IGNORE_BAD_TABLE_OPTIONS'",
+            "CREATE TABLE t (id INT PRIMARY KEY, a TEXT) distribute_by='HASH(id)'",
+            &insert,
+            "ANALYZE TABLE t",
+        ] {
+            mysql_async::prelude::Queryable::query_drop(&mut conn, statement)
+                .await
+                .expect(statement);
+        }
+    }
+    let admin = async |command: serde_json::Value| {
+        let command = serde_json::from_value(command).expect("a command");
+        let reply = world.control.admin(command, jiff::Timestamp::now()).await;
+        serde_json::to_value(reply).expect("JSON")
+    };
+    let list = async |count: bool| {
+        admin(json!({ "command": "partition-list", "instance_id": id, "db_name": "shop", "count": count })).await
+    };
+    let of = |list: &serde_json::Value, name: &str| -> Vec<u64> {
+        let rows = list["ok"].as_array().expect("rows");
+        rows.iter()
+            .map(|row| row[name].as_u64().expect(name))
+            .collect()
+    };
+    let counted = list(true).await;
+    assert_eq!(of(&counted, "node"), [0, 1].repeat(8));
+    assert_eq!(
+        of(&counted, "rows"),
+        [[7, 7, 7, 7].as_slice(), &[0; 12]].concat()
+    );
+    assert_eq!(of(&counted, "bytes")[..5], [8192, 8192, 8192, 8192, 0]);
+    let estimated = list(false).await;
+    assert_eq!(of(&estimated, "rows").iter().sum::<u64>(), 28);
+
+    let moving = async |db_name: &str, partitions: &[u16], node: u16| {
+        admin(json!({
+            "command": "partition-move", "instance_id": id, "db_name": db_name,
+            "partitions": partitions, "node": node,
+        }))
+        .await
+    };
+    for (db_name, partitions, node, code, message) in [
+        ("none", &[0_u16][..], 1, "InvalidDBName.NotFound", ""),
+        ("shop", &[16], 1, "InvalidParameter", "no partition 16"),
+        ("shop", &[0], 2, "InvalidParameter", "no node 2"),
+        (
+            "shop",
+            &[1, 3],
+            1,
+            "InvalidParameter",
+            "Nothing has to move",
+        ),
+        (
+            "shop",
+            &[0, 2, 4, 6, 8, 10, 12, 14],
+            1,
+            "InvalidParameter",
+            "Node 0 would have",
+        ),
+    ] {
+        let refused = moving(db_name, partitions, node).await;
+        let error = &refused["error"];
+        assert_eq!(error["code"], code, "{refused}");
+        let told = error["message"].as_str().expect("a message");
+        assert!(told.contains(message), "{told}");
+    }
+    let begun = moving("shop", &[0, 2], 1).await;
+    assert!(begun["ok"]["task_id"].is_string(), "{begun}");
+    // One at a time.
+    let refused = moving("shop", &[1], 0).await;
+    assert_eq!(
+        refused["error"]["code"], "OperationDenied.DBStatus",
+        "{refused}"
+    );
+    world.run_tasks().await;
+    let after = list(true).await;
+    assert_eq!(
+        of(&after, "node"),
+        [[1, 1, 1].as_slice(), &[1, 0].repeat(6), &[1]].concat()
+    );
+    assert_eq!(of(&after, "rows"), of(&counted, "rows"));
+    let audited = admin(json!({ "command": "audit-list", "action": "admin:partition-move" })).await;
+    assert_eq!(audited["ok"].as_array().map(Vec::len), Some(1), "{audited}");
+
+    let narrow = [
+        ("InstanceId", id.as_str()),
+        ("DBName", "narrow"),
+        ("NodeSpec", "petadata.s2.large"),
+        ("NodeNumber", "1"),
+    ];
+    let narrow = Params::from_pairs(narrow).expect("unique");
+    let narrow = CreateDatabaseRequest::from_params(&narrow).expect("well formed");
+    let ordered = world
+        .control
+        .order_database(&world.call(Action::CreateDatabase), &narrow, false);
+    ordered.expect("it can be ordered");
+    world.run_tasks().await;
+    let refused = moving("narrow", &[0], 1).await;
+    assert_eq!(
+        refused["error"]["code"], "OperationDenied.DBInstanceType",
+        "{refused}"
+    );
 }

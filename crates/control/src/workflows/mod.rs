@@ -24,6 +24,8 @@ pub(crate) mod import_database;
 mod loading;
 mod meter;
 pub(crate) mod migrate_database;
+pub(crate) mod move_partitions;
+mod moving;
 pub(crate) mod new_instance;
 mod opening;
 pub(crate) mod public_connection;
@@ -71,6 +73,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
             parts,
         )))
         .with(change_nodes_number::ChangeNodesNumber(Arc::clone(parts)))
+        .with(move_partitions::MovePartitions(Arc::clone(parts)))
         .with(resize_database::ResizeDatabase(Arc::clone(parts)))
         .with(delete_database::DeleteDatabase(Arc::clone(parts)))
         .with(recycle_instance::RecycleInstance(Arc::clone(parts)))

@@ -508,6 +508,7 @@ async fn every_workflow_has_its_checks() {
         "grant-account-privilege",
         "import-database",
         "migrate-database",
+        "move-partitions",
         "recover-instance",
         "recycle-database",
         "recycle-instance",

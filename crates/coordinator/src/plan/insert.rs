@@ -50,7 +50,8 @@ struct PlannedRow {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    Node(u16),
+    /// On the node of this partition.
+    Partition(u16),
     /// On all nodes.
     Everywhere,
     /// On the node of its id.
@@ -66,6 +67,8 @@ pub struct Part {
     pub statement: Vec<u8>,
     /// Which rows it has, by their place in the statement.
     pub rows: Vec<usize>,
+    /// How many of them are in which partition; none for a table that is whole on each node.
+    pub partitions: BTreeMap<u16, u64>,
 }
 
 /// How the values of rows stand to the columns.
@@ -429,9 +432,9 @@ impl<'t, 'a> Reader<'t, 'a> {
             ));
         };
         let value = key.value(values[at], 0, self.facts.dialect);
-        let node = value.filter(|value| self.facts.is_exact(value));
-        let node = node.and_then(|value| self.node(&value));
-        node.map(Place::Node).ok_or_else(|| {
+        let value = value.filter(|value| self.facts.is_exact(value));
+        let partition = value.and_then(|value| self.partition(&value));
+        partition.map(Place::Partition).ok_or_else(|| {
             Refusal::new(
                 "insert-key",
                 format!(
@@ -442,11 +445,12 @@ impl<'t, 'a> Reader<'t, 'a> {
         })
     }
 
-    fn node(&self, value: &KeyValue<'_>) -> Option<u16> {
+    fn partition(&self, value: &KeyValue<'_>) -> Option<u16> {
         let schema = &self.table.schema;
         let partitions = self.topology.partitions(schema)?;
         let partition = self.table.key()?.partition(value, partitions)?;
-        self.topology.node_of(schema, partition)
+        // Only if it is somewhere.
+        self.topology.node_of(schema, partition).map(|_| partition)
     }
 
     /// The id that a row has itself; `None` if it is to get one.
@@ -542,17 +546,29 @@ impl InsertPlan {
                 id += 1;
             }
             text.extend_from_slice(&row.after);
-            let nodes = match row.place {
-                Place::Node(node) => vec![node],
-                Place::Everywhere => topology.nodes_of(&self.table.schema),
-                Place::OfId => vec![self.node_of_id(own, topology)],
+            let partition = match row.place {
+                Place::Partition(partition) => Some(partition),
+                Place::Everywhere => None,
+                Place::OfId => self.partition_of_id(own, topology),
+            };
+            let nodes = match (row.place, partition) {
+                (Place::Everywhere, _) => topology.nodes_of(&self.table.schema),
+                (_, partition) => {
+                    let schema = &self.table.schema;
+                    let node = partition.and_then(|it| topology.node_of(schema, it));
+                    vec![node.unwrap_or(Topology::HOME)]
+                }
             };
             for node in nodes {
                 let part = parts.entry(node).or_insert_with(|| Part {
                     node,
                     statement: self.head.clone(),
                     rows: Vec::new(),
+                    partitions: BTreeMap::new(),
                 });
+                if let Some(partition) = partition {
+                    *part.partitions.entry(partition).or_default() += 1;
+                }
                 if !part.rows.is_empty() {
                     part.statement.push(b',');
                 }
@@ -570,13 +586,9 @@ impl InsertPlan {
         parts
     }
 
-    fn node_of_id(&self, id: u64, topology: &Topology) -> u16 {
-        let schema = &self.table.schema;
+    fn partition_of_id(&self, id: u64, topology: &Topology) -> Option<u16> {
         let value = KeyValue::Integer(id.into());
-        let partition = topology
-            .partitions(schema)
-            .and_then(|partitions| self.table.key()?.partition(&value, partitions));
-        let node = partition.and_then(|partition| topology.node_of(schema, partition));
-        node.unwrap_or(Topology::HOME)
+        let partitions = topology.partitions(&self.table.schema)?;
+        self.table.key()?.partition(&value, partitions)
     }
 }

@@ -20,6 +20,7 @@ pub use facts::Facts;
 
 use crate::Refusal;
 use crate::catalogue::{Catalogue, Distribution, Indirect, Named, Table};
+use crate::service::Used;
 use crate::topology::Topology;
 use control::Control;
 use define::Define;
@@ -42,6 +43,8 @@ pub enum Plan {
         writes: bool,
         /// The table.
         table: Arc<Table>,
+        /// The partitions, if it is about some.
+        partitions: Option<Vec<u16>>,
         /// What must be carried there.
         needs: portable::Needs,
     },
@@ -55,6 +58,8 @@ pub enum Plan {
         nodes: Vec<u16>,
         /// The table.
         table: Arc<Table>,
+        /// The partitions, if it is about some.
+        partitions: Option<Vec<u16>>,
         /// What must be carried there.
         needs: portable::Needs,
         /// It gives back rows.
@@ -87,6 +92,47 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// Which partitions it is about, as far as that stands in the statement; rows that it inserts tell
+    /// theirs themselves.
+    #[must_use]
+    pub fn used(&self, topology: &Topology) -> Vec<Used> {
+        let used = |table: &Table, partitions: &Option<Vec<u16>>, writes| {
+            table.key()?;
+            let of = topology.partitions(&table.schema)?.count();
+            Some(Used {
+                database: table.schema.clone(),
+                of,
+                partitions: partitions.clone(),
+                writes,
+            })
+        };
+        match self {
+            Self::Node {
+                table,
+                partitions,
+                writes,
+                ..
+            } => used(table, partitions, *writes).into_iter().collect(),
+            Self::Modify {
+                table, partitions, ..
+            } => used(table, partitions, true).into_iter().collect(),
+            Self::Read(plan) => {
+                let mut databases: Vec<&str> = plan.tables.iter().map(|it| it.0.as_str()).collect();
+                databases.dedup();
+                let of = |database: &&str| {
+                    Some(Used {
+                        of: topology.partitions(database)?.count(),
+                        database: (*database).to_owned(),
+                        partitions: None,
+                        writes: false,
+                    })
+                };
+                databases.iter().filter_map(of).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether it depends on where partitions are.
     #[must_use]
     pub fn uses_partitions(&self) -> bool {
@@ -298,6 +344,7 @@ fn read(
             node,
             writes: locks,
             table: target.table,
+            partitions: target.partitions,
             needs,
         });
     }
@@ -354,6 +401,7 @@ fn modify(
             node,
             writes: true,
             table: target.table,
+            partitions: target.partitions,
             needs,
         });
     }
@@ -369,6 +417,7 @@ fn modify(
     Ok(Plan::Modify {
         nodes: target.nodes,
         table: target.table,
+        partitions: target.partitions,
         needs,
         returning: target.returning,
         place: target.place,

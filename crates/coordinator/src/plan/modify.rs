@@ -18,6 +18,8 @@ pub struct Target {
     pub table: Arc<Table>,
     /// The nodes, in order.
     pub nodes: Vec<u16>,
+    /// The partitions, if it is about some.
+    pub partitions: Option<Vec<u16>>,
     /// It says how many rows at most.
     pub limited: bool,
     /// It gives back rows.
@@ -129,9 +131,11 @@ pub fn target(
         }
         _ => ConditionPlace::Would(end_of(at + clauses.set.map_or(0, |set| set.1) - 1)),
     };
+    let partitions = partitions(&table, condition, &qualifiers, topology, facts);
     Ok(Target {
         place,
-        nodes: nodes(&table, condition, &qualifiers, topology, facts),
+        nodes: nodes(&table, partitions.as_deref(), topology),
+        partitions,
         limited: clauses.limited,
         returning: clauses.returning,
         table,
@@ -206,8 +210,10 @@ pub fn plain_select(
         Some(alias) => vec![alias.as_str()],
         None => vec![table.name.as_str()],
     };
+    let partitions = partitions(&table, condition, &qualifiers, topology, facts);
     Some(Target {
-        nodes: nodes(&table, condition, &qualifiers, topology, facts),
+        nodes: nodes(&table, partitions.as_deref(), topology),
+        partitions,
         // It is asked of one node alone, which has no other rows that meet the condition.
         place: ConditionPlace::Would(tokens.text.len()),
         limited: false,
@@ -368,42 +374,50 @@ pub(super) fn refuse_key(
     Ok(())
 }
 
-/// The nodes that rows meeting a condition can be on.
-fn nodes(
+/// The partitions that rows meeting a condition can be in, in order; `None` if it can be any.
+fn partitions(
     table: &Table,
     condition: Option<&[Token<'_>]>,
     qualifiers: &[&str],
     topology: &Topology,
     facts: &Facts,
-) -> Vec<u16> {
-    let all = topology.nodes_of(&table.schema);
-    let Some(key) = table.key() else { return all };
-    let Some(partitions) = topology.partitions(&table.schema) else {
+) -> Option<Vec<u16>> {
+    let key = table.key()?;
+    let partitions = topology.partitions(&table.schema)?;
+    let values = pinned_by(
+        condition?,
+        key,
+        qualifiers,
+        0,
+        facts.dialect,
+        facts.pipes_concat,
+    )?;
+    let partition = |value: &KeyValue<'_>| {
+        let is_exact = facts.is_exact(value);
+        key.partition(value, partitions).filter(|_| is_exact)
+    };
+    let found: Option<Vec<_>> = values.iter().map(partition).collect();
+    let mut found = found?;
+    found.sort_unstable();
+    found.dedup();
+    Some(found)
+}
+
+/// The nodes that these partitions are on, or all.
+fn nodes(table: &Table, partitions: Option<&[u16]>, topology: &Topology) -> Vec<u16> {
+    let all = || topology.nodes_of(&table.schema);
+    if table.key().is_some() && topology.partitions(&table.schema).is_none() {
         return vec![Topology::HOME];
-    };
-    let values = condition.and_then(|condition| {
-        pinned_by(
-            condition,
-            key,
-            qualifiers,
-            0,
-            facts.dialect,
-            facts.pipes_concat,
-        )
-    });
-    let node = |value: &KeyValue<'_>| {
-        if !facts.is_exact(value) {
-            return None;
-        }
-        topology.node_of(&table.schema, key.partition(value, partitions)?)
-    };
-    let nodes = values.and_then(|values| values.iter().map(node).collect::<Option<Vec<_>>>());
-    match nodes {
-        Some(mut nodes) => {
-            nodes.sort_unstable();
-            nodes.dedup();
-            nodes
-        }
-        None => all,
     }
+    let Some(partitions) = partitions else {
+        return all();
+    };
+    let of = |partition: &u16| topology.node_of(&table.schema, *partition);
+    let nodes: Option<Vec<_>> = partitions.iter().map(of).collect();
+    let Some(mut nodes) = nodes else {
+        return all();
+    };
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
 }

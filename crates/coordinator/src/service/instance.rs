@@ -11,6 +11,7 @@ use openpeta_types::{InstanceId, Secret};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use super::doubt::Doubt;
+use super::heat::Heat;
 use super::ids::Ids;
 use super::intents;
 use super::life::{self, Former, Life, LifeError};
@@ -46,6 +47,7 @@ pub struct Instance {
     sessions: Sessions,
     ids: Ids,
     doubt: Doubt,
+    heat: Heat,
     /// Definitions are to be brought to their end before anybody relies on the catalogue.
     unfinished: AtomicBool,
 }
@@ -82,6 +84,7 @@ impl Instance {
             sessions: Sessions::default(),
             ids: Ids::default(),
             doubt: Doubt::new(),
+            heat: Heat::default(),
             unfinished: AtomicBool::new(true),
             config,
             id: route.instance_id.clone(),
@@ -193,6 +196,12 @@ impl Instance {
     #[must_use]
     pub fn doubt(&self) -> &Doubt {
         &self.doubt
+    }
+
+    /// How much partitions are used.
+    #[must_use]
+    pub fn heat(&self) -> &Heat {
+        &self.heat
     }
 
     /// Its id.

@@ -2,6 +2,7 @@
 
 mod deadlock;
 mod doubt;
+mod heat;
 mod hold;
 mod ids;
 mod instance;
@@ -20,7 +21,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{InstanceId, Secret};
@@ -28,6 +29,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 pub use doubt::Doubt;
+pub use heat::{Heat, PartitionHeat, Use, Used};
 pub use hold::HoldError;
 pub use ids::Ids;
 pub use instance::Instance;
@@ -97,6 +99,7 @@ struct Served {
     listener: JoinHandle<()>,
     recovery: JoinHandle<()>,
     deadlocks: JoinHandle<()>,
+    heat: JoinHandle<()>,
 }
 
 impl Drop for Served {
@@ -104,6 +107,7 @@ impl Drop for Served {
         self.listener.abort();
         self.recovery.abort();
         self.deadlocks.abort();
+        self.heat.abort();
     }
 }
 
@@ -152,6 +156,7 @@ impl Coordinators {
         instance.set_route(route);
         let recovery = tokio::spawn(recovery::look_after(Arc::clone(&instance)));
         let deadlocks = tokio::spawn(deadlock::watch(Arc::clone(&instance)));
+        let heat = tokio::spawn(heat::watch(Arc::clone(&instance)));
         let listener = tokio::spawn(accept(listener, Arc::clone(&instance)));
         served.insert(
             id.clone(),
@@ -161,6 +166,7 @@ impl Coordinators {
                 listener,
                 recovery,
                 deadlocks,
+                heat,
             },
         );
         Ok(())
@@ -274,6 +280,12 @@ impl Coordinators {
     pub async fn is_defining(&self, id: &InstanceId) -> Result<bool, HoldError> {
         let instance = self.get(id).ok_or(HoldError::NotServed)?;
         Ok(instance.is_defining().await)
+    }
+
+    /// How much each partition of a database is used; `None` if none was, or its instance is not served.
+    #[must_use]
+    pub fn heat(&self, id: &InstanceId, database: &str) -> Option<Vec<PartitionHeat>> {
+        self.get(id)?.heat().told(database, Instant::now())
     }
 
     fn get(&self, id: &InstanceId) -> Option<Arc<Instance>> {

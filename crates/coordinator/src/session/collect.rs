@@ -273,6 +273,7 @@ impl Session {
         let mut next_id = first;
         let mut greatest = None;
         let mut parts: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
+        let mut written: BTreeMap<u16, u64> = BTreeMap::new();
         for values in &rows {
             let id = wants_id(values).then(|| {
                 next_id += 1;
@@ -300,7 +301,15 @@ impl Session {
             }
             text.push(b')');
             let key_id = id.as_deref().map(str::as_bytes);
-            for node in nodes_of_row(table, &made.stored, values, auto_at, key_id, &topology)? {
+            let place = place_of_row(table, &made.stored, values, auto_at, key_id, &topology)?;
+            let nodes = match place {
+                Some((partition, node)) => {
+                    *written.entry(partition).or_default() += 1;
+                    vec![node]
+                }
+                None => topology.nodes_of(&table.schema),
+            };
+            for node in nodes {
                 let statements = parts.entry(node).or_default();
                 match statements.last_mut() {
                     Some(last) if last.len() + text.len() < BATCH => {
@@ -327,7 +336,12 @@ impl Session {
             if let Some(greatest) = greatest {
                 instance.ids().saw(&name, greatest).await;
             }
-            for reply in replies?.iter().step_by(share) {
+            let replies = replies?;
+            if let Some(partitions) = topology.partitions(&table.schema) {
+                let heat = instance.heat();
+                heat.wrote(&table.schema, partitions.count(), written);
+            }
+            for reply in replies.iter().step_by(share) {
                 sum.add(reply);
                 // A node says nothing of duplicates among one row.
                 if let Reply::Ok(ok) = reply
@@ -408,17 +422,17 @@ fn batches(parts: BTreeMap<u16, Vec<Vec<u8>>>, tail: &[u8]) -> Vec<Vec<(u16, Vec
     batches
 }
 
-/// Where a row belongs.
-fn nodes_of_row(
+/// In which partition a row belongs, and on which node; `None` if that is on all.
+fn place_of_row(
     table: &Table,
     stored: &[usize],
     values: &[Option<&[u8]>],
     auto_at: Option<usize>,
     id: Option<&[u8]>,
     topology: &Topology,
-) -> Result<Vec<u16>, Failure> {
+) -> Result<Option<(u16, u16)>, Failure> {
     let Some(key) = table.key() else {
-        return Ok(topology.nodes_of(&table.schema));
+        return Ok(None);
     };
     let find = || {
         let column = table.column(key.name.as_bytes())?;
@@ -435,10 +449,10 @@ fn nodes_of_row(
             KeyType::Text { .. } => KeyValue::Text(value.into()),
         };
         let partition = key.partition(&value, topology.partitions(&table.schema)?)?;
-        topology.node_of(&table.schema, partition)
+        Some((partition, topology.node_of(&table.schema, partition)?))
     };
     match find() {
-        Some(node) => Ok(vec![node]),
+        Some(place) => Ok(Some(place)),
         None => Err(Refusal::new(
             "insert-key",
             format!(

@@ -17,6 +17,8 @@ pub(super) struct Copied {
     pub error: Option<ErrPacket>,
     /// How many warnings there were.
     pub warnings: u16,
+    /// Rows that were passed on, or changed.
+    pub rows: u64,
 }
 
 impl Session {
@@ -34,6 +36,7 @@ impl Session {
             let first = self.next_of(node).await?;
             match first.first() {
                 Some(0x00) => {
+                    copied.rows += affected_rows(&first);
                     let (payload, follows, warnings) =
                         self.with_status(node, first, ok_status_at, more);
                     copied.warnings = warnings;
@@ -110,6 +113,7 @@ impl Session {
                 batch.push(packet.payload);
             }
             let last = batch.pop().unwrap_or_default();
+            copied.rows += batch.len() as u64;
             self.client.send(batch.iter().map(Vec::as_slice)).await?;
             if last.first() == Some(&0xFF) {
                 let last = self.told_instead(last);
@@ -123,6 +127,7 @@ impl Session {
                     false => last.len() < 9,
                 };
             if !is_end {
+                copied.rows += 1;
                 self.client.send([&last[..]]).await?;
                 continue;
             }
@@ -208,6 +213,13 @@ impl Session {
 
 fn is_row(payload: Option<&Vec<u8>>) -> bool {
     payload.is_some_and(|payload| !matches!(payload.first(), Some(0xFE | 0xFF)))
+}
+
+/// How many rows an OK packet says to have changed.
+fn affected_rows(payload: &[u8]) -> u64 {
+    let mut reader = Reader::new(payload);
+    let read = reader.u8().and_then(|_| reader.lenenc_int());
+    read.unwrap_or(0)
 }
 
 /// Where status and warnings stand in an OK packet.

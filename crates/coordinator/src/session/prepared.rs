@@ -127,6 +127,7 @@ impl Session {
                 break plan;
             }
         };
+        let used = plan.used(&self.instance.topology());
         match plan {
             Plan::Read(plan) => {
                 self.begin_if_wanted().await?;
@@ -162,7 +163,10 @@ impl Session {
                 gather::clean_up(&mut self.nodes, &gathered).await?;
                 self.nodes.rest();
                 self.stop_using();
-                self.after_copied(copied?).await
+                let copied = copied?;
+                let tokens = Tokens::of(&literal, self.facts.dialect);
+                self.count(used, &tokens, &copied);
+                self.after_copied(copied).await
             }
             Plan::Node {
                 node,
@@ -174,7 +178,11 @@ impl Session {
                 self.stop_using();
                 self.nodes.rest();
                 match self.told(done).await? {
-                    Some(copied) => self.after_copied(copied).await,
+                    Some(copied) => {
+                        let tokens = Tokens::of(&literal, self.facts.dialect);
+                        self.count(used, &tokens, &copied);
+                        self.after_copied(copied).await
+                    }
                     None => Ok(()),
                 }
             }

@@ -15,6 +15,7 @@ use crate::node::{OkReply, Reply};
 use crate::plan::control::{self, Control};
 use crate::plan::text::{Tokens, split};
 use crate::plan::{self, Dynamic, Facts, Plan};
+use crate::service::Used;
 use crate::topology::Topology;
 
 impl Session {
@@ -199,20 +200,54 @@ impl Session {
             )
             .into());
         }
+        let used = plan.used(&self.instance.topology());
+        let copied = self.run_plan(plan, &tokens, text, more).await?;
+        self.count(used, &tokens, &copied);
+        Ok(copied)
+    }
+
+    /// Counts what a statement was about that has been carried out.
+    pub(super) fn count(&self, used: Vec<Used>, tokens: &Tokens<'_>, copied: &Copied) {
+        if copied.error.is_some() {
+            return;
+        }
+        let is_read = tokens.verb() == "SELECT";
+        for mut used in used {
+            // A `SELECT` that locks rows writes none.
+            used.writes &= !is_read;
+            // What is read of several partitions is put together from their rows: how many those were is
+            // not known.
+            let is_one = matches!(&used.partitions, Some(only) if only.len() == 1);
+            let rows = if used.writes || is_one {
+                copied.rows
+            } else {
+                0
+            };
+            self.instance.heat().count(&used, rows);
+        }
+    }
+
+    async fn run_plan(
+        &mut self,
+        plan: Plan,
+        tokens: &Tokens<'_>,
+        text: &[u8],
+        more: bool,
+    ) -> Result<Copied, Failure> {
         match plan {
             Plan::Refuse(refusal) => Err(refusal.into()),
             Plan::Control(control) => self.control(control, text, more).await,
-            Plan::Home => self.at_home(&tokens, more).await,
+            Plan::Home => self.at_home(tokens, more).await,
             Plan::DefineAtHome => {
-                let copied = self.at_home(&tokens, more).await?;
+                let copied = self.at_home(tokens, more).await?;
                 self.instance.forget_tables();
                 Ok(copied)
             }
-            Plan::Grant => self.grant(&tokens, more).await,
+            Plan::Grant => self.grant(tokens, more).await,
             Plan::Lock(lock) => self.lock_tables(*lock, text, more).await,
             Plan::Unlock => self.unlock_tables(text, more).await,
             Plan::Kill(kill) => {
-                let copied = self.at_home(&tokens, more).await?;
+                let copied = self.at_home(tokens, more).await?;
                 self.killed(kill, copied.error.is_none()).await;
                 Ok(copied)
             }
@@ -241,6 +276,7 @@ impl Session {
                 needs,
                 returning,
                 place,
+                ..
             } => {
                 self.refuse_locked()?;
                 let texts = self.modifications(&nodes, &table, &place, text);
@@ -248,12 +284,12 @@ impl Session {
                 self.modify(texts, is_broadcast, &needs, returning, more)
                     .await
             }
-            Plan::Define(define) => self.define(*define, &tokens, more).await,
+            Plan::Define(define) => self.define(*define, tokens, more).await,
             Plan::Maintain => self.maintain(text, more).await,
             Plan::ShowCreate(table) => self.show_create(&table, text, more).await,
             Plan::Dynamic(dynamic) => {
                 self.refuse_dynamic(dynamic).await?;
-                self.at_home(&tokens, more).await
+                self.at_home(tokens, more).await
             }
             Plan::Read(plan) => self.read(&plan, text, more).await,
         }
@@ -408,6 +444,7 @@ impl Session {
         Ok(Copied {
             error: None,
             warnings,
+            rows: affected_rows,
         })
     }
 

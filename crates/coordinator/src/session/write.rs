@@ -11,7 +11,7 @@ use crate::Refusal;
 use crate::catalogue::{Distribution, Table};
 use crate::node::{Reply, ResultSet};
 use crate::plan::broadcast_random;
-use crate::plan::insert::InsertPlan;
+use crate::plan::insert::{InsertPlan, Part};
 use crate::plan::modify::ConditionPlace;
 use crate::plan::portable::Needs;
 use crate::topology::Topology;
@@ -94,6 +94,9 @@ impl Session {
             let copied = self
                 .on_node(part.node, true, &plan.needs, &part.statement, more)
                 .await;
+            if matches!(&copied, Ok(copied) if copied.error.is_none()) {
+                self.count_inserted(&plan.table, &parts);
+            }
             if let Some(greatest) = plan.greatest_id {
                 instance.ids().saw(&name, greatest).await;
             }
@@ -111,6 +114,7 @@ impl Session {
             instance.ids().saw(&name, greatest).await;
         }
         let replies = replies?;
+        self.count_inserted(&plan.table, &parts);
         if plan.returning {
             if ids > 0 {
                 self.last_insert_id = Some(first);
@@ -149,6 +153,16 @@ impl Session {
             ),
         };
         self.done(sum.affected, id, sum.warnings, info, more).await
+    }
+
+    /// Counts rows for their partitions.
+    fn count_inserted(&self, table: &Table, parts: &[Part]) {
+        if let Some(partitions) = self.instance.topology().partitions(&table.schema) {
+            let rows = parts.iter().flat_map(|part| part.partitions.iter());
+            let rows = rows.map(|(partition, rows)| (*partition, *rows));
+            let heat = self.instance.heat();
+            heat.wrote(&table.schema, partitions.count(), rows);
+        }
     }
 
     /// `UPDATE` or `DELETE` on several nodes.
@@ -393,10 +407,12 @@ impl Session {
         rows.sort_by_key(|(place, _)| *place);
         all.rows = rows.into_iter().map(|(_, row)| row).collect();
         let status = self.status(more);
+        let rows = all.rows.len() as u64;
         self.client.rows(&all, status).await?;
         Ok(Copied {
             error: None,
             warnings: all.warnings,
+            rows,
         })
     }
 

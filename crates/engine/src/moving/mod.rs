@@ -12,6 +12,7 @@
 
 mod clean;
 mod resume;
+mod sizes;
 mod table;
 mod value;
 
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use openpeta_sql_route::Partitions;
 use openpeta_types::{DbName, NodeId};
 
+pub use self::sizes::PartitionSize;
 use self::table::{Copied, Described, Key, MovingTable, Range};
 use crate::backup::{Schema, Session, bytes, check_query, names, select};
 use crate::binlog::{LOGS, LogTail};

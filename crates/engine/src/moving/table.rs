@@ -144,7 +144,12 @@ impl Described {
     }
 
     /// SQL that tells the partition of a row.
-    fn partition(&self, table: &str, column: &str, partitions: Partitions) -> Option<String> {
+    pub(super) fn partition(
+        &self,
+        table: &str,
+        column: &str,
+        partitions: Partitions,
+    ) -> Option<String> {
         let columns = self.columns.get(table)?;
         let found = columns
             .iter()

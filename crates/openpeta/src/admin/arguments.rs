@@ -58,6 +58,9 @@ pub(super) enum Subject {
     /// Nodes: the database processes
     #[command(subcommand)]
     Node(Node),
+    /// Partitions of databases over several nodes
+    #[command(subcommand)]
+    Partition(super::partition::Partition),
     /// Tasks: work that goes on after the answer to a call
     #[command(subcommand)]
     Task(Task),

@@ -308,6 +308,7 @@ impl AdminArguments {
                 C::NodeList,
                 rows(&["node_id", "instance_id", "state", "pid", "memory_bytes"]),
             ),
+            Subject::Partition(partition) => partition.into_command(),
             Subject::Task(Task::List {
                 instance_id,
                 status,

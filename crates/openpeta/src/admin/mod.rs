@@ -5,6 +5,7 @@ mod arguments;
 mod backup;
 mod command;
 mod control_plane;
+mod partition;
 mod recycle;
 mod show;
 mod socket;

@@ -12,6 +12,7 @@ use crate::testing::order_request;
 use crate::workflows::change_nodes_number::ChangeNodesNumber;
 use crate::workflows::create_spread_database::CreateSpreadDatabase;
 use crate::workflows::delete_spread_database::DeleteSpreadDatabase;
+use crate::workflows::move_partitions::MovePartitions;
 
 /// Each step and each undo of each workflow takes minutes: they are made so many times over only
 /// when asked for, and else a few of them.
@@ -507,6 +508,74 @@ impl Scenario for GrowingDatabase {
 }
 
 checks!(change_nodes_number: GrowingDatabase {
+    succeeds_though_partitions_go_over_twice: async |its: &_| {
+        check_repeated_step(its, "cut-over").await;
+    };
+    ends_well_when_anything_fails: async |its: &_| {
+        match is_long() {
+            true => {
+                check_repeated_steps(its).await;
+                check_failed_steps(its).await;
+                check_repeated_undos(its).await;
+                check_cancels(its).await;
+            }
+            false => check_random_schedules(its, 0..4).await,
+        }
+    };
+});
+
+struct MovingSome(TestEngine);
+
+/// The placement of the only database.
+fn placement(world: &World) -> Vec<u16> {
+    let id = only_instance(world);
+    let placed = world.parts.store.read(|reader| reader.partitions(&id));
+    let mut placed = placed.expect("the store works").into_values();
+    placed.next().expect("it is spread")
+}
+
+#[async_trait]
+impl Scenario for MovingSome {
+    type Workflow = MovePartitions;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        world_over_nodes_with_rows(&self.0).await
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> MovePartitions {
+        MovePartitions(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        let id = only_instance(world);
+        let shop = DbName::parse("shop").expect("a name");
+        let begun = world.parts.store.write(|writer| {
+            let (parts, partitions) = (&world.parts, [0, 1, 2].into());
+            parts.begin_move(writer, (&id, &shop), &partitions, 1)
+        });
+        let status = world.detail(&id).databases[0].status;
+        assert_eq!(status, ObjectStatus::Append);
+        begun.expect("they can move").0
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_rows(world, 2).await;
+        let expected = [[1, 1, 1].as_slice(), &[1, 0].repeat(6), &[1]].concat();
+        assert_eq!(placement(world), expected);
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_rows(world, 2).await;
+        assert_eq!(placement(world), [0, 1].repeat(8));
+    }
+}
+
+checks!(move_partitions: MovingSome {
     succeeds_though_partitions_go_over_twice: async |its: &_| {
         check_repeated_step(its, "cut-over").await;
     };
