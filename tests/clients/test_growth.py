@@ -5,11 +5,12 @@ import subprocess
 import threading
 import time
 
+import pymysql
 import pytest
 
-from harness.api import poll
+from harness.api import endpoint_of, poll
 from harness.service import Service
-from test_sharding import ACCOUNTS, MONEY, World, run
+from test_sharding import ACCOUNTS, MONEY, PASSWORD, World, run
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_the_operator_moves_partitions_while_clients_use_them(world):
         load.more()
     assert load.failed == []
     print(f"{load.transfers} transfers, {load.sums} sums, the longest took {load.longest * 1000:.0f} ms")
-    assert world.service.admin("task", "show", task)["status"] == "succeeded"
+    assert world.service.admin("task", "show", task)["status"] == "2"
     after = partitions(world, "--count")
     expected = [target if one["partition"] in (7, 8) else one["node"] for one in told]
     assert [one["node"] for one in after] == expected
@@ -158,6 +159,54 @@ def test_the_operator_moves_partitions_while_clients_use_them(world):
         assert run(connection, "SELECT COUNT(*), SUM(id) FROM filler") == before
         assert run(connection, "SELECT COUNT(*), COALESCE(SUM(amount), 0) FROM entry") == ((2 * load.transfers, 0),)
         assert run(connection, "SELECT SUM(money), COUNT(*) FROM account") == ((ACCOUNTS * MONEY, ACCOUNTS),)
+
+
+def test_a_database_on_one_node_gets_several(world):
+    api = world.service.api()
+    identifier = api.order(AccountPassword=PASSWORD)["InstanceId"]
+    at = endpoint_of(api.wait_active(identifier))
+    with world.connect(at) as connection:
+        run(
+            connection,
+            "CREATE TABLE account (id INT NOT NULL PRIMARY KEY, money BIGINT NOT NULL, note VARCHAR(20) DEFAULT 'new')",
+            "CREATE TABLE entry (id BIGINT AUTO_INCREMENT PRIMARY KEY, account INT NOT NULL, FOREIGN KEY (account) REFERENCES account (id))",
+            "CREATE VIEW rich AS SELECT id FROM account WHERE money >= 1000",
+            "CREATE FUNCTION twice(n INT) RETURNS INT DETERMINISTIC RETURN 2 * n",
+            f"INSERT INTO account (id, money) SELECT seq, {MONEY} FROM seq_1_to_{ACCOUNTS}",
+            "INSERT INTO entry (account) SELECT id FROM account",
+        )
+    api.call("ModifyDatabaseNodesNumber", InstanceId=identifier, DBName="shop", Parameter="3")
+
+    def state():
+        (database,) = api.call("DescribeDatabases", InstanceId=identifier)["Databases"]["Database"]
+        return database["DBStatus"], int(database["NodeNumber"])
+
+    assert state() in (("APPEND", 3), ("ACTIVE", 3))
+    poll(lambda: state() == ("ACTIVE", 3), 120, lambda: str(world.service.admin("task", "list")))
+    assert len([node for node in world.service.admin("node", "list") if node["instance_id"] == identifier]) == 3
+    with world.connect(at) as connection:
+        # All is as it was, on the first node.
+        assert run(connection, "SELECT COUNT(*), SUM(money) FROM account") == ((ACCOUNTS, ACCOUNTS * MONEY),)
+        assert run(connection, "SELECT COUNT(*), twice(4) FROM rich") == ((ACCOUNTS, 8),)
+        with pytest.raises(pymysql.err.MySQLError):
+            run(connection, "INSERT INTO entry (account) VALUES (-1)")
+        # And a table can be distributed now, with its rows.
+        run(connection, "DROP TABLE entry", "DROP VIEW rich")
+        run(
+            connection,
+            "CREATE TABLE spread LIKE account DISTRIBUTE BY HASH(id)",
+            "INSERT INTO spread SELECT * FROM account",
+            "RENAME TABLE account TO account_before",
+            "RENAME TABLE spread TO account",
+            "DROP TABLE account_before",
+            "INSERT INTO account (id, money) VALUES (0, 5)",
+        )
+        assert run(connection, "SELECT COUNT(*), SUM(money), MIN(note) FROM account") == ((ACCOUNTS + 1, ACCOUNTS * MONEY + 5, "new"),)
+        assert run(connection, "SHOW CREATE TABLE account")[0][1].endswith("DISTRIBUTE BY HASH(`id`)")
+    told = world.service.admin("partition", "list", "--instance", identifier, "--database", "shop", "--count")
+    assert len(told) == 24 and sum(one["rows"] for one in told) == ACCOUNTS + 1
+    assert {one["node"] for one in told if one["rows"]} == {0, 1, 2}
+    api.delete(identifier)
 
 
 def test_a_service_that_is_killed_goes_on_with_it(world):

@@ -74,12 +74,13 @@ impl Control {
             let placement = reader.partitions(id)?.remove(name);
             Ok::<_, ControlError>((nodes, placement))
         })?;
+        use ObjectStatus::{Append, Create};
         let mut used = BTreeMap::new();
         for node in nodes.iter().filter(|node| is_on(&database, node.number)) {
             let bytes = match self.parts.engine.disk(&node.node_id).await {
-                // A database that is being made or dropped need not be there.
+                // A database that is being made or dropped need not be there; nor need a node that is.
                 Ok(disk) => disk.databases.get(name.as_str()).copied().unwrap_or(0),
-                Err(_) if database.status == ObjectStatus::Create => 0,
+                Err(_) if matches!(database.status, Create | Append) => 0,
                 Err(error) => return Err(ControlError::unavailable(error)),
             };
             used.insert(node.number, bytes);

@@ -7,13 +7,14 @@ use openpeta_types::{ObjectStatus, TaskId};
 
 use super::spread_in_change;
 use crate::billing::{Lot, Purchase, Sale};
-use crate::instance_nodes::{NodeOrder, OrderedNode, is_spread};
+use crate::instance_nodes::{NodeOrder, OrderedNode, first_placement, is_spread};
 use crate::placement::replaced;
 use crate::workflows::change_nodes_number::{ChangeNodesNumber, ChangeNodesNumberParams};
+use crate::workflows::spread_database::SpreadDatabase;
 use crate::{Control, ControlError, MutatingCall, audit, idempotency};
 
 impl Control {
-    /// ModifyDatabaseNodesNumber: orders more nodes for a database that is spread over several, or fewer. Returns
+    /// ModifyDatabaseNodesNumber: orders more nodes for a database, or fewer, but never one alone. Returns
     /// when the order is on disk; a task moves partitions while the database is in use. For
     /// the number that the database has nothing is to be done.
     ///
@@ -58,15 +59,22 @@ impl Control {
             let error = ApiError::value_not_supported("NodeNumber");
             ControlError::from(error.with_detail(&detail))
         };
-        if !is_spread(&database) || to < 2 {
+        if to < 2 {
             return Err(refused(format!(
-                "Database {name} has {from} nodes; one that is spread stays so, and one that is not cannot be spread yet."
+                "Database {name} has {from} nodes; one that is spread stays so."
             )));
         }
-        let partitions = writer.partitions(id)?;
-        let before = partitions.get(name).cloned().unwrap_or_default();
+        let before = match is_spread(&database) {
+            true => writer.partitions(id)?.remove(name).unwrap_or_default(),
+            // All of the partitions that it will have are on its only node.
+            false => vec![0; first_placement(to).len()],
+        };
         let number = u16::try_from(to).map_err(ControlError::internal)?;
-        let after = replaced(&before, number).ok_or_else(|| {
+        let after = match is_spread(&database) {
+            true => replaced(&before, number),
+            false => Some(first_placement(to)),
+        };
+        let after = after.ok_or_else(|| {
             refused(format!(
                 "Database {name} has {} partitions, and each node must have one.",
                 before.len()
@@ -131,6 +139,10 @@ impl Control {
             after,
             client_token: token.map(|token| token.as_str().to_owned()),
         };
-        self.enqueue::<ChangeNodesNumber>(writer, call, id, Some(name.clone()), params)
+        let name = Some(name.clone());
+        match from {
+            1 => self.enqueue::<SpreadDatabase>(writer, call, id, name, params),
+            _ => self.enqueue::<ChangeNodesNumber>(writer, call, id, name, params),
+        }
     }
 }

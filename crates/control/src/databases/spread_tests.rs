@@ -310,3 +310,56 @@ async fn partitions_are_listed_and_moved_by_the_operator() {
         "{refused}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_on_one_node_gets_several_unless_a_table_says_that_it_has_them() {
+    let engine = TestEngine::new().await;
+    let world = World::new(&engine);
+    let call = world.call(Action::CreateInstance);
+    let ordered = world.control.create_instance(&call, &order_request(&[]));
+    let id = ordered.expect("the order is right").instance_id;
+    world.run_tasks().await;
+    let renumber = async |number: &str| {
+        let changed: ModifyDatabaseNodesNumberRequest = request(&id, &[("Parameter", number)]);
+        let call = world.call(Action::ModifyDatabaseNodesNumber);
+        world
+            .control
+            .modify_database_nodes_number(&call, &changed)
+            .expect("it can be ordered");
+        world.run_tasks().await;
+        let databases: DescribeDatabasesRequest = request(&id, &[]);
+        let databases = world
+            .control
+            .describe_databases(&world.caller(), &databases);
+        let database = &databases.expect("ours").databases[0];
+        assert_eq!(database.db_status, ObjectStatus::Active);
+        database.node_number
+    };
+    let mut conn = connect(&world, &id).await;
+    for statement in [
+        "SET sql_mode = 'IGNORE_BAD_TABLE_OPTIONS'",
+        "CREATE TABLE t (id INT PRIMARY KEY) distribute_by='HASH(id)'",
+    ] {
+        mysql_async::prelude::Queryable::query_drop(&mut conn, statement)
+            .await
+            .expect(statement);
+    }
+    assert_eq!(renumber("2").await, 1);
+    let tasks = world
+        .parts
+        .store
+        .read(|reader| reader.task_page(&openpeta_store::TaskFilter::default(), 0, 1));
+    let message = tasks.expect("the store works").1[0].message.clone();
+    let message = message.unwrap_or_default();
+    assert!(
+        message.contains("Table t has the option distribute_by"),
+        "{message:?}"
+    );
+    mysql_async::prelude::Queryable::query_drop(&mut conn, "DROP TABLE t")
+        .await
+        .expect("dropped");
+    assert_eq!(renumber("2").await, 2);
+    let orders = world.parts.store.read(|reader| reader.partitions(&id));
+    let orders = orders.expect("the store works");
+    assert_eq!(orders.values().next(), Some(&[0, 1].repeat(8)));
+}

@@ -13,18 +13,17 @@ use jiff::Timestamp;
 use openpeta_rpc_api::Action;
 use openpeta_store::{Database, Node, NodeState, Writer};
 use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, forward, undoable};
-use openpeta_types::{DbName, InstanceId};
+use openpeta_types::{AccountId, DbName, InstanceId};
 use serde::{Deserialize, Serialize};
 
 use super::added_nodes::{AddsNodes, CreateNodes, StartNodes};
+use super::engine_error;
 use super::moving::{
-    Announce, Change, CopyPartitions, CutOver, MovesPartitions, clean_sources, node, numbered,
+    Announce, Change, CopyPartitions, CutOver, Define, MovesPartitions, ResizeNodes, clean_sources,
     status_after,
 };
-use super::resize_node::{recount, resize_node};
-use super::{engine_error, instance, sql_on};
+use super::resize_node::recount;
 use crate::instance_nodes::{OrderedNode, is_on};
-use crate::node_size::is_counted;
 use crate::parts::Parts;
 
 /// Gives a database other nodes.
@@ -49,6 +48,21 @@ pub(crate) struct ChangeNodesNumberParams {
     pub(crate) client_token: Option<String>,
 }
 
+impl ChangeNodesNumberParams {
+    /// Which partitions move where.
+    pub(super) fn change(&self) -> Change<'_> {
+        Change {
+            instance_id: &self.instance_id,
+            db_name: &self.db_name,
+            from: self.from,
+            to: self.to,
+            nodes: &self.nodes,
+            before: &self.before,
+            after: &self.after,
+        }
+    }
+}
+
 impl AddsNodes for ChangeNodesNumber {
     fn parts(&self) -> &Arc<Parts> {
         &self.0
@@ -65,15 +79,7 @@ impl MovesPartitions for ChangeNodesNumber {
     }
 
     fn change(params: &ChangeNodesNumberParams) -> Change<'_> {
-        Change {
-            instance_id: &params.instance_id,
-            db_name: &params.db_name,
-            from: params.from,
-            to: params.to,
-            nodes: &params.nodes,
-            before: &params.before,
-            after: &params.after,
-        }
+        params.change()
     }
 }
 
@@ -100,19 +106,7 @@ impl Workflow for ChangeNodesNumber {
         writer: &Writer<'_>,
         task: &TaskContext<'_, Self>,
     ) -> Result<(), StepError> {
-        let params = task.params();
-        if let Some(database) = database(writer, params)? {
-            let (id, name) = (&params.instance_id, &params.db_name);
-            self.0.settle_usage(writer, id, name, Timestamp::now())?;
-            writer.update_database(&Database {
-                node_number: params.to,
-                status: status_after(database.status),
-                ..database
-            })?;
-        }
-        let parts = Arc::clone(&self.0);
-        writer.after_commit(move || parts.wake_reconcilers());
-        recount(writer, &params.instance_id)
+        succeeded(&self.0, writer, task.params())
     }
 
     fn on_unwound(
@@ -121,26 +115,54 @@ impl Workflow for ChangeNodesNumber {
         task: &TaskContext<'_, Self>,
         _cancelled: bool,
     ) -> Result<(), StepError> {
-        let params = task.params();
-        let (id, name) = (&params.instance_id, &params.db_name);
-        for node in &params.nodes {
-            writer.delete_node(&node.node_id)?;
-        }
-        if let Some(database) = database(writer, params)? {
-            self.0.settle_usage(writer, id, name, Timestamp::now())?;
-            writer.update_database(&Database {
-                node_number: params.from,
-                status: status_after(database.status),
-                ..database
-            })?;
-        }
-        let action = Action::ModifyDatabaseNodesNumber.spec().name;
-        self.0.cancel_order(writer, id, Some(name), action)?;
-        if let Some(token) = &params.client_token {
-            writer.delete_idempotency(task.account_id(), action, token)?;
-        }
-        recount(writer, id)
+        unwound(&self.0, writer, (task.account_id(), task.params()))
     }
+}
+
+/// The database has as many nodes as were ordered.
+pub(super) fn succeeded(
+    parts: &Arc<Parts>,
+    writer: &Writer<'_>,
+    params: &ChangeNodesNumberParams,
+) -> Result<(), StepError> {
+    if let Some(database) = database(writer, params)? {
+        let (id, name) = (&params.instance_id, &params.db_name);
+        parts.settle_usage(writer, id, name, Timestamp::now())?;
+        writer.update_database(&Database {
+            node_number: params.to,
+            status: status_after(database.status),
+            ..database
+        })?;
+    }
+    let parts = Arc::clone(parts);
+    writer.after_commit(move || parts.wake_reconcilers());
+    recount(writer, &params.instance_id)
+}
+
+/// Nothing was ordered.
+pub(super) fn unwound(
+    parts: &Parts,
+    writer: &Writer<'_>,
+    (account, params): (AccountId, &ChangeNodesNumberParams),
+) -> Result<(), StepError> {
+    let (id, name) = (&params.instance_id, &params.db_name);
+    for node in &params.nodes {
+        writer.delete_node(&node.node_id)?;
+    }
+    if let Some(database) = database(writer, params)? {
+        parts.settle_usage(writer, id, name, Timestamp::now())?;
+        writer.update_database(&Database {
+            node_number: params.from,
+            status: status_after(database.status),
+            ..database
+        })?;
+    }
+    let action = Action::ModifyDatabaseNodesNumber.spec().name;
+    parts.cancel_order(writer, id, Some(name), action)?;
+    if let Some(token) = &params.client_token {
+        writer.delete_idempotency(account, action, token)?;
+    }
+    recount(writer, id)
 }
 
 fn database(
@@ -148,115 +170,6 @@ fn database(
     params: &ChangeNodesNumberParams,
 ) -> Result<Option<Database>, StepError> {
     Ok(writer.database(&params.instance_id, &params.db_name)?)
-}
-
-/// Nodes that are there for other databases have room for this one.
-struct ResizeNodes;
-
-#[async_trait]
-impl Step<ChangeNodesNumber> for ResizeNodes {
-    const NAME: &'static str = "resize-nodes";
-    const TITLE: &'static str = "Resizing nodes";
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &ChangeNodesNumber,
-        task: &TaskContext<'_, ChangeNodesNumber>,
-    ) -> Result<(), StepError> {
-        let is_counted = |database: &mut Database| is_counted(database);
-        resize_node(&workflow.0, &task.params().instance_id, is_counted).await
-    }
-
-    async fn undo(
-        &self,
-        workflow: &ChangeNodesNumber,
-        task: &TaskContext<'_, ChangeNodesNumber>,
-    ) -> Result<(), StepError> {
-        let params = task.params();
-        resize_node(&workflow.0, &params.instance_id, |database| {
-            if database.db_name == params.db_name {
-                database.node_number = params.from;
-            }
-            is_counted(database)
-        })
-        .await
-    }
-}
-
-/// Accounts and empty tables are on the nodes that partitions come to.
-struct Define;
-
-#[async_trait]
-impl Step<ChangeNodesNumber> for Define {
-    const NAME: &'static str = "define";
-    const TITLE: &'static str = "Defining accounts and tables";
-    type Output = ();
-
-    async fn run(
-        &self,
-        workflow: &ChangeNodesNumber,
-        task: &TaskContext<'_, ChangeNodesNumber>,
-    ) -> Result<(), StepError> {
-        let (parts, params) = (&workflow.0, task.params());
-        let change = ChangeNodesNumber::change(task.params());
-        let nodes = numbered(parts, &change)?;
-        let home = node(&nodes, 0)?;
-        let instance = instance(parts, &params.instance_id)?;
-        let accounts = parts.accounts_with_grants(&params.instance_id)?;
-        let used = change.used_targets();
-        for number in change.targets().difference(&used) {
-            let target = node(&nodes, *number)?;
-            let (from, to) = (&home.node_id, &target.node_id);
-            let defined = parts
-                .engine
-                .define_partitions(&params.db_name, from, to)
-                .await;
-            defined.map_err(engine_error)?;
-            for (account, grants) in &accounts {
-                let applied = parts.apply_account_on(target, &instance, account, grants);
-                applied.await?;
-                // What was given by SQL counts as well.
-                let mut sql = sql_on(parts, home).await?;
-                let held = sql.held_by(&account.name).await;
-                sql.close().await;
-                let mut sql = sql_on(parts, target).await?;
-                let set = sql
-                    .set_held(&account.name, &held.map_err(engine_error)?)
-                    .await;
-                sql.close().await;
-                set.map_err(engine_error)?;
-            }
-        }
-        Ok(parts.enforce_lock(&params.instance_id).await?)
-    }
-
-    /// New nodes go as a whole; from others the database goes.
-    async fn undo(
-        &self,
-        workflow: &ChangeNodesNumber,
-        task: &TaskContext<'_, ChangeNodesNumber>,
-    ) -> Result<(), StepError> {
-        let (parts, params) = (&workflow.0, task.params());
-        let change = ChangeNodesNumber::change(task.params());
-        for target in numbered(parts, &change)? {
-            let is_new = params.nodes.iter().any(|it| it.node_id == target.node_id);
-            let is_used = change.used_targets().contains(&target.number);
-            if is_new || is_used || !change.targets().contains(&target.number) {
-                continue;
-            }
-            let engine = &parts.engine;
-            let forgotten = engine.forget_moves(&target.node_id, &params.db_name).await;
-            match forgotten {
-                // The database is not there.
-                Err(error) if error.server_code() == Some(1049) => continue,
-                done => done.map_err(engine_error)?,
-            }
-            let dropped = engine.drop_database(&target.node_id, &params.db_name);
-            dropped.await.map_err(engine_error)?;
-        }
-        Ok(())
-    }
 }
 
 /// Rows of partitions go from the nodes that had them.

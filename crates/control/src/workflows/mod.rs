@@ -37,6 +37,7 @@ pub(crate) mod resize_database;
 mod resize_node;
 pub(crate) mod restore_database;
 pub(crate) mod revoke_account_privilege;
+pub(crate) mod spread_database;
 pub(crate) mod switch_backup_database;
 pub(crate) mod switch_net_type;
 #[cfg(test)]
@@ -73,6 +74,7 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
             parts,
         )))
         .with(change_nodes_number::ChangeNodesNumber(Arc::clone(parts)))
+        .with(spread_database::SpreadDatabase(Arc::clone(parts)))
         .with(move_partitions::MovePartitions(Arc::clone(parts)))
         .with(resize_database::ResizeDatabase(Arc::clone(parts)))
         .with(delete_database::DeleteDatabase(Arc::clone(parts)))

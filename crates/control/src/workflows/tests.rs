@@ -517,6 +517,7 @@ async fn every_workflow_has_its_checks() {
         "resize-database",
         "restore-database",
         "revoke-account-privilege",
+        "spread-database",
         "switch-backup-database",
         "switch-instance-net-type",
         "verify-backup",

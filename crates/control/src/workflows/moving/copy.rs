@@ -10,9 +10,12 @@ use super::{Change, MovesPartitions, clean, forget, node, numbered};
 use crate::parts::Parts;
 use crate::placement::moves;
 use crate::workflows::engine_error;
+use crate::workflows::new_instance::start_nodes;
 
 /// The moves of an order, begun or gone on with.
 pub(super) async fn movers(parts: &Parts, change: &Change<'_>) -> Result<Vec<Mover>, StepError> {
+    // Nobody else starts a node again that is not in use yet.
+    start_nodes(parts, change.nodes).await?;
     let nodes = numbered(parts, change)?;
     let mut with_broadcast = change.targets();
     with_broadcast.retain(|number| !change.used_targets().contains(number));

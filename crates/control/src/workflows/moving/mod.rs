@@ -8,6 +8,7 @@
 mod announce;
 mod copy;
 mod cut_over;
+mod define;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
@@ -22,6 +23,7 @@ use openpeta_types::{DbName, InstanceId, ObjectStatus};
 pub(super) use self::announce::Announce;
 pub(super) use self::copy::CopyPartitions;
 pub(super) use self::cut_over::CutOver;
+pub(super) use self::define::{Define, ResizeNodes};
 use super::{FAILED_INSIDE, engine_error};
 use crate::instance_nodes::OrderedNode;
 use crate::parts::Parts;
@@ -103,12 +105,12 @@ pub(super) fn status_after(status: ObjectStatus) -> ObjectStatus {
 }
 
 /// The nodes of an instance by their numbers.
-pub(super) fn numbered(parts: &Parts, change: &Change<'_>) -> Result<Vec<Node>, StepError> {
+fn numbered(parts: &Parts, change: &Change<'_>) -> Result<Vec<Node>, StepError> {
     Ok(parts.nodes_of(change.instance_id)?)
 }
 
 /// The node of that number.
-pub(super) fn node(nodes: &[Node], number: u16) -> Result<&Node, StepError> {
+fn node(nodes: &[Node], number: u16) -> Result<&Node, StepError> {
     let found = nodes.iter().find(|node| node.number == number);
     let missing = || StepError::permanent(FAILED_INSIDE, format!("there is no node {number}"));
     found.ok_or_else(missing)

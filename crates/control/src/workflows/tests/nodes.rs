@@ -13,6 +13,7 @@ use crate::workflows::change_nodes_number::ChangeNodesNumber;
 use crate::workflows::create_spread_database::CreateSpreadDatabase;
 use crate::workflows::delete_spread_database::DeleteSpreadDatabase;
 use crate::workflows::move_partitions::MovePartitions;
+use crate::workflows::spread_database::SpreadDatabase;
 
 /// Each step and each undo of each workflow takes minutes: they are made so many times over only
 /// when asked for, and else a few of them.
@@ -520,6 +521,76 @@ checks!(change_nodes_number: GrowingDatabase {
                 check_cancels(its).await;
             }
             false => check_random_schedules(its, 0..4).await,
+        }
+    };
+});
+
+struct Spreading(TestEngine);
+
+/// What the only table of a database on one node has.
+async fn assert_kept(world: &World) {
+    let mut conn = crate::testing::connect(world, &only_instance(world)).await;
+    let kept: Option<(u64, u64)> = conn
+        .query_first("SELECT COUNT(*), SUM(id) FROM kept")
+        .await
+        .expect("read");
+    assert_eq!(kept, Some((100, 5050)));
+}
+
+#[async_trait]
+impl Scenario for Spreading {
+    type Workflow = SpreadDatabase;
+    type World = World;
+
+    async fn set_up(&self) -> World {
+        let world = world_with_instance(&self.0).await;
+        let mut conn = crate::testing::connect(&world, &only_instance(&world)).await;
+        for statement in [
+            "CREATE TABLE kept (id INT PRIMARY KEY)",
+            "INSERT INTO kept SELECT seq FROM seq_1_to_100",
+        ] {
+            conn.query_drop(statement).await.expect(statement);
+        }
+        world
+    }
+
+    fn store(&self, world: &World) -> Store {
+        world.parts.store.clone()
+    }
+
+    fn workflow(&self, world: &World) -> SpreadDatabase {
+        SpreadDatabase(world.parts.clone())
+    }
+
+    fn enqueue(&self, world: &World) -> TaskId {
+        renumber(world, "3")
+    }
+
+    async fn assert_done(&self, world: &World) {
+        assert_active(world);
+        assert_nodes(world, &[&["shop"], &["shop"], &["shop"]]).await;
+        assert_eq!(placement(world), [0, 1, 2].repeat(8));
+        assert_kept(world).await;
+    }
+
+    async fn assert_unwound(&self, world: &World) {
+        assert_active(world);
+        assert_nodes(world, &[&["shop"]]).await;
+        assert_kept(world).await;
+    }
+}
+
+checks!(spread_database: Spreading {
+    succeeds_though_the_end_is_repeated: async |its: &_| check_repeated_step(its, "spread").await;
+    ends_well_when_anything_fails: async |its: &_| {
+        match is_long() {
+            true => {
+                check_repeated_steps(its).await;
+                check_failed_steps(its).await;
+                check_repeated_undos(its).await;
+                check_cancels(its).await;
+            }
+            false => check_random_schedules(its, 0..3).await,
         }
     };
 });
