@@ -12,6 +12,7 @@ use openpeta_types::{DbName, EventKind, InstanceId, TaskId};
 use tokio::task::JoinSet;
 
 use crate::billing::PriceList;
+use crate::gateway::PartitionUse;
 use crate::parts::Parts;
 use crate::ram::PolicyCache;
 use crate::sampling::Samples;
@@ -192,6 +193,13 @@ impl Control {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.parts.store
+    }
+
+    /// How much each partition of a database over several nodes is used, as
+    /// [`Gateway::partition_use`](crate::Gateway::partition_use) tells it.
+    #[must_use]
+    pub fn partition_use(&self, id: &InstanceId, db_name: &DbName) -> Option<Vec<PartitionUse>> {
+        self.parts.gateway.partition_use(id, db_name)
     }
 
     pub(crate) fn tasks(&self) -> &Tasks {

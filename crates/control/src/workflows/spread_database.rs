@@ -11,7 +11,7 @@ use openpeta_tasks::{Step, StepEntry, StepError, TaskContext, Workflow, forward,
 
 use super::added_nodes::{AddsNodes, CreateNodes, StartNodes};
 use super::change_nodes_number::{ChangeNodesNumberParams, succeeded, unwound};
-use super::moving::{Change, Define, MovesPartitions, ResizeNodes};
+use super::moving::{Change, Define, MovesPartitions, ResizeNodes, give_accounts};
 use super::{engine_error, sql_of};
 use crate::instance_nodes::OrderedNode;
 use crate::parts::Parts;
@@ -116,10 +116,10 @@ impl Step<SpreadDatabase> for Spread {
     ) -> Result<(), StepError> {
         let (parts, params) = (&workflow.0, task.params());
         let (id, name) = (&params.instance_id, &params.db_name);
-        parts.store.write(|writer| {
-            // Its instance may have been released meanwhile; and once it is spread, partitions may move.
-            if writer.database(id, name)?.is_none() || writer.partitions(id)?.contains_key(name) {
-                return Ok(());
+        let is_there = parts.store.write(|writer| {
+            // Its instance may have been released meanwhile.
+            if writer.database(id, name)?.is_none() {
+                return Ok(false);
             }
             writer.put_partitions(id, name, &params.after)?;
             for node in &params.nodes {
@@ -128,8 +128,13 @@ impl Step<SpreadDatabase> for Spread {
                     writer.set_node_state(&node.node_id, NodeState::Running)?;
                 }
             }
-            Ok::<_, StepError>(())
+            Ok::<_, StepError>(true)
         })?;
-        Ok(parts.publish(id)?)
+        parts.publish(id)?;
+        if is_there {
+            // From here on what is given to accounts goes to all nodes; up to here it went to the first one.
+            give_accounts(parts, &params.change()).await?;
+        }
+        Ok(())
     }
 }

@@ -62,6 +62,8 @@ families! {
     Counter "openpeta_database_statement_duration_seconds" ["seconds"] ("instance_id", "database", "class") "Time that reads and writes of sessions in the database took.";
     Counter "openpeta_database_received_bytes" ["bytes"] ("instance_id", "database") "Bytes from clients in the database.";
     Counter "openpeta_database_sent_bytes" ["bytes"] ("instance_id", "database") "Bytes for clients in the database.";
+    Counter "openpeta_partition_statements" ("instance_id", "database", "partition", "class") "Statements that read the partition of a database over several nodes, or wrote to it.";
+    Counter "openpeta_partition_rows" ("instance_id", "database", "partition", "class") "Rows of the partition that statements wrote, and that those read which are about no other.";
     Gauge "openpeta_database_data_bytes" ["bytes"] ("instance_id", "database") "Bytes of the database's files.";
     Gauge "openpeta_database_index_bytes" ["bytes"] ("instance_id", "database") "Bytes of its secondary indexes, by InnoDB's statistics; a part of its files.";
     Gauge "openpeta_database_free_bytes" ["bytes"] ("instance_id", "database") "Bytes in its files that are free for new rows; absent where there are very many tables.";

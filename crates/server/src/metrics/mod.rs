@@ -6,6 +6,7 @@ mod calls;
 mod endpoint;
 mod exposition;
 mod families;
+mod partitions;
 mod points;
 mod process;
 mod state;
@@ -29,6 +30,7 @@ pub(crate) use calls::CallMetrics;
 pub(crate) use endpoint::MetricsEndpoint;
 pub(crate) use exposition::{Exposition, Family, Format, Kind, Number};
 use families::FAMILIES;
+use partitions::UsedPartitions;
 pub(crate) use points::{FamilyPoints, Point, PointValue};
 use traffic::{DatabaseTraffic, InstanceTraffic};
 
@@ -50,11 +52,14 @@ pub(crate) struct Metrics {
 struct Bounds {
     instances: Bound,
     databases: Bound,
+    partitions: Bound,
     webhooks: Bound,
 }
 
 /// Webhooks that have series of their own: more than an operator will have.
 const WEBHOOKS: usize = 100;
+/// Partitions that have series of their own, four each.
+const PARTITIONS: usize = 1024;
 
 impl Metrics {
     pub(crate) fn new(
@@ -73,6 +78,7 @@ impl Metrics {
             bounds: Mutex::new(Bounds {
                 instances: Bound::new(config.instances),
                 databases: Bound::new(config.databases),
+                partitions: Bound::new(PARTITIONS),
                 webhooks: Bound::new(WEBHOOKS),
             }),
             scrapes: AtomicU64::new(0),
@@ -132,6 +138,7 @@ impl Metrics {
         out.add("openpeta_gateway_slow_log_dropped", &[], dropped);
 
         let (mut instances, mut databases) = (Vec::new(), Vec::new());
+        let mut used = Vec::new();
         for its in &figures.instances {
             let id = &its.detail.instance.instance_id;
             if let Some(counters) = self.gateway.counters(id) {
@@ -148,6 +155,14 @@ impl Metrics {
                 .collect();
             for database in &its.detail.databases {
                 let name = database.db_name.as_str();
+                if let Some(partitions) = self.control.partition_use(id, &database.db_name) {
+                    used.push(UsedPartitions {
+                        instance: id.as_str(),
+                        database: name,
+                        key: state::key(database),
+                        partitions,
+                    });
+                }
                 databases.push(DatabaseTraffic {
                     instance: id.as_str(),
                     database: name,
@@ -166,5 +181,6 @@ impl Metrics {
             .present(databases.iter().map(|its| &*its.key));
         traffic::add_instances(out, &mut bounds.instances, &instances);
         traffic::add_databases(out, &mut bounds.databases, &databases);
+        partitions::add(out, &mut bounds.partitions, &used);
     }
 }

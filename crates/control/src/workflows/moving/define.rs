@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use openpeta_store::Database;
 use openpeta_tasks::{Step, StepError, TaskContext};
 
-use super::{MovesPartitions, node, numbered};
+use super::{Change, MovesPartitions, node, numbered};
 use crate::node_size::is_counted;
+use crate::parts::Parts;
 use crate::workflows::new_instance::start_nodes;
 use crate::workflows::resize_node::resize_node;
 use crate::workflows::{engine_error, instance, sql_on};
@@ -41,6 +42,36 @@ impl<W: MovesPartitions> Step<W> for ResizeNodes {
     }
 }
 
+/// The nodes that the database comes to have its accounts, with all that these may do at home.
+pub(in crate::workflows) async fn give_accounts(
+    parts: &Parts,
+    change: &Change<'_>,
+) -> Result<(), StepError> {
+    let nodes = numbered(parts, change)?;
+    let home = node(&nodes, 0)?;
+    let instance = instance(parts, change.instance_id)?;
+    let accounts = parts.accounts_with_grants(change.instance_id)?;
+    let used = change.used_targets();
+    for number in change.targets().difference(&used) {
+        let target = node(&nodes, *number)?;
+        for (account, grants) in &accounts {
+            let applied = parts.apply_account_on(target, &instance, account, grants);
+            applied.await?;
+            // What was given by SQL counts as well.
+            let mut sql = sql_on(parts, home).await?;
+            let held = sql.held_by(&account.name).await;
+            sql.close().await;
+            let mut sql = sql_on(parts, target).await?;
+            let set = sql
+                .set_held(&account.name, &held.map_err(engine_error)?)
+                .await;
+            sql.close().await;
+            set.map_err(engine_error)?;
+        }
+    }
+    Ok(())
+}
+
 /// Accounts and empty tables are on the nodes that partitions come to.
 pub(in crate::workflows) struct Define;
 
@@ -56,8 +87,6 @@ impl<W: MovesPartitions> Step<W> for Define {
         start_nodes(parts, change.nodes).await?;
         let nodes = numbered(parts, &change)?;
         let home = node(&nodes, 0)?;
-        let instance = instance(parts, change.instance_id)?;
-        let accounts = parts.accounts_with_grants(change.instance_id)?;
         let used = change.used_targets();
         for number in change.targets().difference(&used) {
             let target = node(&nodes, *number)?;
@@ -67,21 +96,8 @@ impl<W: MovesPartitions> Step<W> for Define {
                 .define_partitions(change.db_name, from, to)
                 .await;
             defined.map_err(engine_error)?;
-            for (account, grants) in &accounts {
-                let applied = parts.apply_account_on(target, &instance, account, grants);
-                applied.await?;
-                // What was given by SQL counts as well.
-                let mut sql = sql_on(parts, home).await?;
-                let held = sql.held_by(&account.name).await;
-                sql.close().await;
-                let mut sql = sql_on(parts, target).await?;
-                let set = sql
-                    .set_held(&account.name, &held.map_err(engine_error)?)
-                    .await;
-                sql.close().await;
-                set.map_err(engine_error)?;
-            }
         }
+        give_accounts(parts, &change).await?;
         Ok(parts.enforce_lock(change.instance_id).await?)
     }
 

@@ -23,7 +23,7 @@ use openpeta_types::{DbName, InstanceId, ObjectStatus};
 pub(super) use self::announce::Announce;
 pub(super) use self::copy::CopyPartitions;
 pub(super) use self::cut_over::CutOver;
-pub(super) use self::define::{Define, ResizeNodes};
+pub(super) use self::define::{Define, ResizeNodes, give_accounts};
 use super::{FAILED_INSIDE, engine_error};
 use crate::instance_nodes::OrderedNode;
 use crate::parts::Parts;
