@@ -1,6 +1,6 @@
 //! Databases over several nodes: what is told of them, and what is refused.
 
-use openpeta_rpc_api::backups::{RestoreDatabaseRequest, SwitchBackupDatabaseRequest};
+use openpeta_rpc_api::backups::RestoreDatabaseRequest;
 use openpeta_rpc_api::databases::{
     CreateDatabaseRequest, DescribeDatabasePartitionsRequest, DescribeDatabasesRequest,
     ModifyDatabaseNodesNumberRequest,
@@ -54,15 +54,6 @@ async fn what_is_not_available_yet_is_refused() {
     let restore = Params::from_pairs(pairs).expect("unique");
     let restore = RestoreDatabaseRequest::from_params(&restore).expect("well formed");
     assert_refused(control.restore_database(&call(Action::RestoreDatabase), &restore));
-    let other = order(&world);
-    world.activate(&other);
-    let switch = SwitchBackupDatabaseRequest {
-        source_instance_id: id.clone(),
-        new_instance_id: other,
-        releases_replaced: false,
-        db_name: DbName::parse("shop").expect("a name"),
-    };
-    assert_refused(control.switch_backup_database(&call(Action::SwitchBackupDatabase), &switch));
     let shop = DbName::parse("shop").expect("a name");
     assert_refused(world.parts.store.write(|writer| {
         let to = "/nowhere/export".into();
@@ -70,7 +61,7 @@ async fn what_is_not_available_yet_is_refused() {
         let begun = world.parts.begin_export(
             writer,
             &id,
-            shop,
+            shop.clone(),
             (to, openpeta_types::ExportForm::default()),
             now,
         )?;
@@ -92,7 +83,7 @@ async fn what_is_not_available_yet_is_refused() {
 
     // Nodes are being removed for one, so nobody can tell which there will be.
     let set = |writer: &openpeta_store::Writer<'_>| {
-        writer.set_database_status(&id, &switch.db_name, ObjectStatus::Delete)
+        writer.set_database_status(&id, &shop, ObjectStatus::Delete)
     };
     world.parts.store.write(set).expect("it exists");
     let pairs = [
