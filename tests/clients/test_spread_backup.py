@@ -1,5 +1,6 @@
 """A database over two nodes is backed up while money is moved between them, and restored: nothing is torn, nothing is lost."""
 
+import json
 import random
 import threading
 import time
@@ -193,6 +194,40 @@ def test_a_time_is_a_moment_of_all_nodes(spread_service):
             check(at, least, most + 3 * 10)
             assert rows(at, f"SELECT COUNT(*) FROM since_{kill}") == ((4,),)
             bank.api.delete(new_id)
+
+
+def test_a_transaction_of_any_node_names_the_moment_before_it(spread_service):
+    service = spread_service
+    with Bank(service) as bank:
+        bank.sdk.call("ModifyBackupPolicy", InstanceId=bank.id, DBName="shop", EnableBinlogBackup="true")
+        bank.goes_on()
+        back_up(bank.api, bank.id)
+        bank.goes_on()
+    done = len(bank.done)
+    run(bank.at, "CREATE TABLE mark (id INT PRIMARY KEY)", "INSERT INTO mark VALUES (1)")
+    marked = time.time()
+    homes = [node["node_id"] for node in service.admin("node", "list") if node["instance_id"] == bank.id and node["number"] == 0]
+    moments = service.data_dir / "binlogs" / homes[0] / "moments"
+
+    def noted():
+        last = moments.read_text().splitlines()[-1] if moments.exists() else None
+        at = json.loads(last)["at"] if last else "1970-01-01T00:00:00Z"
+        return time.mktime(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone > marked
+    # What is written has the next moment told from the one before.
+    poll(lambda: run(bank.at, "UPDATE mark SET id = id + 1") or noted(), 60, "no moment is noted", interval=0.5)
+    run(bank.at, "DELETE FROM account WHERE id < 100")
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(marked))
+    found = service.admin("backup", "log-search", "--instance-id", bank.id, "--db-name", "shop", "--table", "account", "--from", since)
+    bad = [row["gtid"] for row in found if row["tables"][0]["deleted"] > 10]
+    assert len({gtid.split("-")[1] for gtid in bad}) == 2, found[-5:]
+    for gtid in bad:
+        new_id, at = restored(bank, RestoreType="1", RestoreBeforeGtid=gtid)
+        assert rows(at, "SELECT COUNT(*) FROM mark") == ((1,),)
+        check(at, done, done + 3)
+        bank.api.delete(new_id)
+    for refused, point in (("OperationDenied.DBInstanceType", {"RestoreGtid": bad[0]}), ("OperationDenied.NotFoundBackup", {"RestoreBeforeGtid": "0-1-1"})):
+        with pytest.raises(Exception, match=refused):
+            restored(bank, RestoreType="1", **point)
 
 
 def test_a_deleted_one_comes_back_out_of_the_bin(spread_service):

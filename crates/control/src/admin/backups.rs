@@ -54,18 +54,25 @@ impl Control {
     ) -> Result<Value, ControlError> {
         let instance = self.parts.store.read(|reader| reader.instance(id))?;
         let instance = instance.ok_or_else(ApiError::instance_not_found)?;
-        let archived = instance
-            .node_id
-            .filter(|node| self.parts.is_log_archived(node));
-        let Some(node) = archived else {
+        let mut nodes = self.parts.nodes_of(&instance.instance_id)?;
+        nodes.retain(|node| self.parts.is_log_archived(&node.node_id));
+        if nodes.is_empty() {
             let detail =
                 "The binary log of the instance's node is not archived (EnableBinlogBackup).";
             return Err(ApiError::no_backup().with_detail(detail).into());
-        };
-        self.parts.archive_log(&node, id).await;
-        let archive = self.parts.log_archive(&node);
-        let found = self.parts.engine.search_log(&archive, db_name, query).await;
-        let found = found.map_err(ControlError::unavailable)?;
+        }
+        let (mut found, limit) = (Vec::new(), query.limit);
+        for node in nodes {
+            let node = &node.node_id;
+            self.parts.archive_log(node, id).await;
+            let archive = self.parts.log_archive(node);
+            let query = query.clone();
+            let its = self.parts.engine.search_log(&archive, db_name, query).await;
+            found.extend(its.map_err(ControlError::unavailable)?);
+        }
+        // Within a node they are in the order of its log.
+        found.sort_by_key(|transaction| transaction.at);
+        found.truncate(limit);
         Ok(found.iter().map(logged_row).collect())
     }
 

@@ -145,6 +145,14 @@ impl Parts {
         Ok(())
     }
 
+    /// The moments that were noted, in the order of time, with node 0 as it is.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the file cannot be read.
+    pub(crate) fn moments_of(&self, home: &NodeId) -> Result<Vec<Moment>, ControlError> {
+        read(&self.log_archive(home)).map_err(ControlError::unavailable)
+    }
+
     /// The last moment that was noted at a time or before it, with node 0 as it is.
     ///
     /// # Errors
@@ -154,7 +162,7 @@ impl Parts {
         home: &NodeId,
         time: Timestamp,
     ) -> Result<Option<Moment>, ControlError> {
-        let moments = read(&self.log_archive(home)).map_err(ControlError::unavailable)?;
+        let moments = self.moments_of(home)?;
         Ok(moments.into_iter().rev().find(|moment| moment.at <= time))
     }
 

@@ -1,6 +1,6 @@
 //! RestoreDatabase: a new instance with the content of a backup set, or of a point in time.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use openpeta_engine::{BinlogPosition, EngineError, Logged, Manifest, ReplayUntil};
 use openpeta_rpc_api::ApiError;
 use openpeta_rpc_api::backups::{RestoreDatabaseRequest, RestoreDatabaseResponse, RestorePoint};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Moment;
 use crate::authorize::{require_database, require_unlocked};
-use crate::instance_nodes::{is_spread, require_whole};
+use crate::instance_nodes::is_spread;
 use crate::instances::NewInstance;
 use crate::parts::Parts;
 use crate::workflows::restore_database::{RestoreDatabase, RestoreDatabaseParams};
@@ -83,8 +83,14 @@ impl Control {
                 let end = ReplayUntil::Second(time);
                 self.set_before(writer, &source, db_name, end)?.begin()
             }
+            RestorePoint::Transaction { gtid, is_included } if is_spread(&database) => {
+                require_left_out(&database, is_included)?;
+                let (time, _) = self.time_before(writer, &source, &database, gtid)?;
+                let (backup_id, last) = self.set_before_moment(writer, &source, &database, time)?;
+                moment = last;
+                (backup_id, None)
+            }
             RestorePoint::Transaction { gtid, is_included } => {
-                require_whole(&database, "a restore to a transaction")?;
                 let end = end_at(gtid, is_included);
                 self.set_before(writer, &source, db_name, end)?.begin()
             }
@@ -250,6 +256,19 @@ impl Begin {
     }
 }
 
+/// Refuses a restore that is to end with a transaction of one node: where others were at that time
+/// nobody knows.
+fn require_left_out(database: &Database, is_included: bool) -> Result<(), ControlError> {
+    if !is_included {
+        return Ok(());
+    }
+    let name = &database.db_name;
+    let detail = format!(
+        "Database {name} is spread over several nodes, and no moment of all of them is right behind a transaction: ask for RestoreBeforeGtid or RestoreTime."
+    );
+    Err(ApiError::instance_type().with_detail(&detail).into())
+}
+
 fn end_at(gtid: Gtid, is_included: bool) -> ReplayUntil {
     if is_included {
         ReplayUntil::Through(gtid)
@@ -284,17 +303,23 @@ impl Control {
             let id = &request.instance_id;
             let source = self.active_instance(reader, &call.caller, call.action, id)?;
             let database = require_database(reader, id, &request.db_name)?;
-            require_whole(&database, "a restore to a transaction")?;
+            if is_spread(&database) {
+                require_left_out(&database, is_included)?;
+                let (_, position) = self.time_before(reader, &source, &database, gtid)?;
+                let node = NodeId::parse(&position.node).map_err(ControlError::internal)?;
+                return Ok(Some((node, position)));
+            }
             let end = end_at(gtid, is_included);
             let begin = self.set_before(reader, &source, &request.db_name, end)?;
-            Ok(source.node_id.map(|node| (node, begin)))
+            let node = source.node_id.filter(|_| begin.end.is_some());
+            Ok(node.map(|node| (node, begin.position)))
         })?;
-        let Some((node, begin)) = found.filter(|(_, begin)| begin.end.is_some()) else {
+        let Some((node, position)) = found else {
             return Ok(());
         };
         let archive = self.parts.log_archive(&node);
         let engine = &self.parts.engine;
-        let logged = engine.find_logged(&archive, &begin.position, gtid).await;
+        let logged = engine.find_logged(&archive, &position, gtid).await;
         let what = match logged.map_err(ControlError::unavailable)? {
             Logged::Yes => return Ok(()),
             Logged::NotYet => "does not go as far as",
@@ -408,6 +433,51 @@ impl Control {
         }
         let none = || "No backup set was taken before that time.".to_owned();
         Err(refused(&first_reason.unwrap_or_else(none)))
+    }
+
+    /// The time of the last moment, or set, from before a transaction of one of the nodes, and where that
+    /// node's log was then.
+    fn time_before(
+        &self,
+        reader: &Reader<'_>,
+        source: &Instance,
+        database: &Database,
+        gtid: Gtid,
+    ) -> Result<(Timestamp, BinlogPosition), ControlError> {
+        let (id, db_name) = (&source.instance_id, &database.db_name);
+        // Each node names its transactions by a server of its own.
+        let its = |positions: Vec<BinlogPosition>| {
+            positions.into_iter().find(|position| {
+                let last = gtid.of_domain(&position.gtid);
+                last.is_some_and(|last| last.server == gtid.server && last.sequence < gtid.sequence)
+            })
+        };
+        let mut found = None;
+        if let Some(home) = &source.node_id {
+            let moments = self.parts.moments_of(home)?.into_iter().rev();
+            let mut moments = moments.filter_map(|moment| Some((moment.at, its(moment.nodes)?)));
+            found = moments.next();
+        }
+        for set in reader.backup_sets(Some(id), MAX_SETS)? {
+            if set.set.db_name != *db_name || set.status != BackupStatus::Success {
+                continue;
+            }
+            let Ok(manifest) = self.manifest_of(&set, source) else {
+                continue;
+            };
+            let after = manifest.taken_at + SignedDuration::from_nanos(1);
+            if found.as_ref().is_none_or(|(at, _)| *at < after)
+                && let Some(position) = its(manifest.binlogs())
+            {
+                found = Some((after, position));
+            }
+        }
+        found.ok_or_else(|| {
+            let detail = format!(
+                "No moment of all nodes, and no backup set, is from before transaction {gtid} of one of them."
+            );
+            ApiError::no_backup().with_detail(&detail).into()
+        })
     }
 
     /// The moment to which the logs lead from a set, which may be the set's own; `None` when the set is

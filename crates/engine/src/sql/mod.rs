@@ -190,11 +190,18 @@ impl NodeSql {
             .rows("read the binlog position", "SHOW MASTER STATUS")
             .await?;
         let (file, position, ..) = status.into_iter().next().unwrap_or_default();
+        // Read after the place: of what is committed in between it may say too much, not too little.
+        let gtid: Vec<String> = self
+            .rows(
+                "read the binlog position",
+                "SELECT @@GLOBAL.gtid_binlog_pos",
+            )
+            .await?;
         Ok(BinlogPosition {
             node: node.to_string(),
             file,
             position,
-            gtid: String::new(),
+            gtid: gtid.into_iter().next().unwrap_or_default(),
         })
     }
 

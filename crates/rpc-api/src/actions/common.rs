@@ -75,7 +75,7 @@ pub(super) const DB_STATUS: ErrorSpec = ErrorSpec::new(
 pub(super) const OVER_NODES: ErrorSpec = ErrorSpec::new(
     "OperationDenied.DBInstanceType",
     403,
-    "the database is spread over several nodes, for which this is not available yet",
+    "the database is spread over several nodes, for which this is not available",
 );
 
 pub(super) const TOKEN_MISMATCH: ErrorSpec = ErrorSpec::new(

@@ -3,7 +3,7 @@
 use mysql_async::prelude::Queryable;
 use openpeta_rpc_api::databases::DeleteDatabaseRequest;
 use openpeta_store::{BackupSet, NodeState};
-use openpeta_types::{BackupMethod, BackupStatus, format_time};
+use openpeta_types::{BackupMethod, BackupStatus, Gtid, format_time};
 
 use super::nodes::{is_long, order_database, order_over_nodes};
 use super::*;
@@ -514,6 +514,40 @@ impl Scenario for RestoringToATime {
     async fn assert_unwound(&self, world: &World) {
         assert_eq!(nodes_of(world, &only_instance(world)).len(), 2);
     }
+}
+
+/// Who names a transaction of one node gets the last moment of all of them before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_restored_to_the_moment_before_a_transaction() {
+    let scenario = RestoringToATime(TestEngine::new().await);
+    let world = scenario.set_up().await;
+    let (id, set) = (only_instance(&world), only_set(&world).backup_id);
+    note_moment(&world).await;
+    world.parts.archive_logs().await.expect("the store works");
+    let mut names = Vec::new();
+    for node in nodes_of(&world, &id) {
+        let mut conn = connect_to(&world, &node).await;
+        let name: Option<String> = conn
+            .query_first("SELECT @@gtid_binlog_pos")
+            .await
+            .expect("one");
+        conn.disconnect().await.expect("it was open");
+        names.push(Gtid::parse(&name.expect("a row")).expect("of one domain"));
+    }
+    assert_ne!(names[0].server, names[1].server);
+    let before = |gtid: Gtid| {
+        let text = gtid.to_string();
+        let changes = [("RestoreType", "1"), ("RestoreBeforeGtid", text.as_str())];
+        restore(&world, &id, set, &changes)
+    };
+    let none = Gtid {
+        sequence: 1,
+        ..names[1]
+    };
+    assert_eq!(before(none), Err("OperationDenied.NotFoundBackup".into()));
+    let copy = before(names[1]).expect("there is a moment");
+    world.run_tasks().await;
+    assert_eq!(counts(&world, &copy).await, [3, 4]);
 }
 
 checks!(restore_nodes_to_a_time: RestoringToATime {
