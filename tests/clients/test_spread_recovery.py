@@ -8,7 +8,7 @@ import time
 import pytest
 
 from harness.api import endpoint_of, poll
-from harness.service import Service, end
+from harness.service import DEBUG, Service, StartError, end
 from test_disaster import back_up, refusal, run
 from test_object_storage import BUCKET, KEY, PREFIX, SECRET, s3  # noqa: F401 - a fixture
 from test_spread_backup import Bank, check, rows
@@ -17,7 +17,7 @@ from test_spread_switch import PLENTY, begin, cease, load
 
 @pytest.fixture(scope="module")
 def bank(s3):  # noqa: F811
-    service = Service()
+    service = Service(binary=DEBUG)
     files = {"credentials": f"[default]\naws_access_key_id = key\naws_secret_access_key = {SECRET}\n", "keys": KEY}
     for name, text in files.items():
         (service.home / name).touch(0o600)
@@ -108,8 +108,12 @@ def test_an_empty_machine_gets_the_last_moment_of_all_nodes(bank, s3):  # noqa: 
     service.admin("backup", "verify", backup_id)
 
 
-@pytest.mark.parametrize("lost", [[1], [0], [0, 1]])
-def test_nodes_whose_directories_are_lost_come_back_together(bank, s3, lost):  # noqa: F811
+# Where the service is killed in a recovery, one after the other; the task goes on each time.
+KILLS = ["load-sets/after-run", "replay-log/after-run", "assign-node/after-run", "settle-node/before-run", "admit-clients/after-run"]
+
+
+@pytest.mark.parametrize("lost, kills", [([1], []), ([0], KILLS), ([0, 1], [])])
+def test_nodes_whose_directories_are_lost_come_back_together(bank, s3, lost, kills):  # noqa: F811
     service = bank.service
     # What was told done before is not all there: some of it was of after the last moment.
     ((there,),) = rows(bank.at, "SELECT COUNT(*) FROM moved")
@@ -126,11 +130,21 @@ def test_nodes_whose_directories_are_lost_come_back_together(bank, s3, lost):  #
     cease(bank)
     for number in lost:
         shutil.rmtree(service.node_root() / nodes[number])
-    service.start()
+    points = [{"OPENPETA_FAIL_POINT": f"recover-instance/{kill}"} for kill in kills] + [{}]
+    service.start(environment=points[0])
     bank.call_anew()
     poll(lambda: bank.api.info(bank.id)["InstanceStatus"] == "INACTIVE", 60, "it is not noticed")
     service.admin("instance", "recover", "--instance-id", bank.id, "--to-end-of-log")
-    bank.api.wait_active(bank.id)
+    for point in points[1:]:
+        if service.process:
+            assert service.process.wait(120) == -6
+        try:
+            service.start(environment=point)
+        except StartError as ended:
+            # The task has gone on before the service was ready.
+            assert ended.code == -6
+    bank.call_anew()
+    bank.api.wait_active(bank.id, timeout=120)
     check(bank.at, least, PLENTY)
     # None of the nodes from before is left, and the new ones are two.
     assert set(nodes_of(bank)).isdisjoint(nodes) and len(nodes_of(bank)) == 2
