@@ -253,6 +253,9 @@ impl Parts {
                 let name = &set.set.db_name;
                 return self.last_moment_after(manifest, name, until).map(drop);
             }
+            (_, LogAfter::GoesOn) if self.is_spread_in_log(set, manifest, until)? => {
+                "goes over moves of partitions and does not go on from"
+            }
             (_, LogAfter::GoesOn) if has_moment => return Ok(()),
             (ReplayedLog::Everything, LogAfter::EndsBefore) => return Ok(()),
             (ReplayedLog::Before(_), LogAfter::EndsBefore) => "ends before",
@@ -263,6 +266,24 @@ impl Parts {
             set.backup_id
         );
         Err(ApiError::no_backup().with_detail(&detail).into())
+    }
+}
+
+impl Parts {
+    /// Whether a database whose set is of one node got several of them later in its log: what that node has
+    /// in its log from then on is a part of what was written.
+    fn is_spread_in_log(
+        &self,
+        set: &BackupSet,
+        manifest: &Manifest,
+        until: Timestamp,
+    ) -> Result<bool, ControlError> {
+        let home = NodeId::parse(&manifest.binlog.node).map_err(ControlError::internal)?;
+        let mut moments = self.moments_of(&home)?.into_iter();
+        Ok(moments.any(|moment| {
+            let is_later = moment.at >= manifest.taken_at && moment.at <= until;
+            is_later && moment.partitions.contains_key(&set.set.db_name)
+        }))
     }
 }
 

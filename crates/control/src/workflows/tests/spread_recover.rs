@@ -10,6 +10,7 @@ use super::spread_backups::{
 };
 use super::*;
 use crate::admin::protocol::ReplayedLog;
+use crate::backups::Moment;
 use crate::backups::tests::{create, enable_log};
 use crate::instance_nodes::first_placement;
 use crate::workflows::recover_instance::RecoverInstance;
@@ -185,6 +186,37 @@ async fn nodes_come_back_as_of_their_last_moment() {
         .iter()
         .any(|record| record.event.text.contains("shop is as of "));
     assert!(said, "{events:?}");
+}
+
+/// A database was on one node when its set was taken, and on several later: the log of that one node has
+/// but a part of what was written since.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_one_node_does_not_lead_on_to_several() {
+    let engine = TestEngine::new().await;
+    let world = world_with_instance(&engine).await;
+    let (id, shop) = (only_instance(&world), DbName::parse("shop").expect("valid"));
+    enable_log(&world, &id);
+    world.parts.archive_logs().await.expect("the store works");
+    create(&world, &id, "shop").expect("it is ACTIVE");
+    world.run_tasks().await;
+    world.parts.archive_logs().await.expect("the store works");
+    let home = &nodes_of(&world, &id)[0];
+    let moment = Moment {
+        at: jiff::Timestamp::now(),
+        nodes: Vec::new(),
+        partitions: [(shop, first_placement(2))].into(),
+    };
+    let text = serde_json::to_vec(&moment).expect("plain data");
+    let moments = world.parts.log_archive(home).join("moments");
+    std::fs::write(moments, text).expect("it is ours");
+    lose(&world, 0).await;
+    let refused = recover(&world, ReplayedLog::Everything, &[]).expect_err("a part is none");
+    assert!(
+        refused.contains("goes over moves of partitions"),
+        "{refused}"
+    );
+    let before = ReplayedLog::Before(moment.at - jiff::SignedDuration::from_nanos(1));
+    recover(&world, before, &[]).expect("it was on one node then");
 }
 
 /// Partitions have been moved since the set: no log leads on, and nobody is given less than asked for.
