@@ -127,6 +127,16 @@ pub trait Gateway: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Does something that changes which tables of an instance there are past its coordinator, while no
+    /// statement is being looked at; after that everybody sees it.
+    ///
+    /// # Errors
+    /// Why not, for the operator; nothing was done then, and trying again may help.
+    async fn redefine(&self, _instance: &InstanceId, work: HeldWork<'_>) -> Result<(), String> {
+        work.await;
+        Ok(())
+    }
+
     /// Does something while no transaction over the nodes of a database is half carried out, and no
     /// definition half done. Clients who would commit over nodes wait meanwhile, for `limit` at most: the
     /// work may be given up then.

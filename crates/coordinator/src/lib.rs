@@ -19,6 +19,6 @@ mod topology;
 pub use refusal::Refusal;
 pub use service::{
     CoordinatorError, Coordinators, CoordinatorsConfig, HoldError, LeaveError, PartitionHeat,
-    StandStillError, Use,
+    RedefineError, StandStillError, Use,
 };
 pub use topology::Topology;

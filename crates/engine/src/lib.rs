@@ -52,8 +52,8 @@ pub use disk::{DiskUsage, NodeDisk};
 pub use engine::{Applied, Engine, StopOutcome};
 pub use error::EngineError;
 pub use import::{
-    Expected, ImportOptions, ImportPlace, ImportSource, Imported, ImportedTable, Loaded,
-    SourcePosition, TableSum,
+    Expected, ImportNodes, ImportOptions, ImportPlace, ImportSource, Imported, ImportedTable,
+    Loaded, SourcePosition, TableSum,
 };
 pub use moving::{Gap, Mover, PartitionMove, PartitionSize};
 pub use node_dir::{NodeEntry, NodeEntryState};

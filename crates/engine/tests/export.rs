@@ -118,6 +118,7 @@ async fn mydumpers_loader_makes_the_same_of_an_export() {
         let form = ExportForm {
             layout,
             compression,
+            ..ExportForm::default()
         };
         let (directory, manifest) = export(&beds, form).await;
         let second = format!("shop.big.00001.sql{}", compression.ending());
@@ -142,6 +143,7 @@ async fn what_was_changed_in_an_export_is_named_and_an_export_in_files_is_no_set
             let form = ExportForm {
                 layout,
                 compression: *compression,
+                ..ExportForm::default()
             };
             let (directory, manifest) = export(&beds, form).await;
             assert!(ImportSource::path(&directory, None).expect("one").is_set());

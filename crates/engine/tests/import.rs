@@ -396,6 +396,7 @@ async fn what_is_changed_or_left_out_is_told() {
         maps_collations: true,
         definer: Some("bob".to_owned()),
         keeps_definers: false,
+        ..ImportOptions::default()
     };
     let imported = import(&beds, &path, &options).await.expect("imported");
     let notes = imported.notes.join("\n");

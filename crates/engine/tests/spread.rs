@@ -7,7 +7,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{BackupKeys, BackupSource, EngineError, Manifest, TakenSet};
-use openpeta_types::NodeId;
+use openpeta_types::{ExportForm, ExportLayout, NodeId};
 
 use crate::common::beds::Beds;
 use crate::common::{SETTINGS, db, node};
@@ -221,6 +221,122 @@ async fn each_node_gets_its_part_and_is_compared_with_it() {
         ..spread
     };
     assert!(swapped.verify(manifest).await.is_err());
+}
+
+impl Spread {
+    async fn export(&self, form: ExportForm, meanwhile: impl AsyncFnOnce()) -> Manifest {
+        let engine = &self.beds.bed.engine;
+        let snapshots = engine.open_snapshots(&self.from, &db("shop")).await;
+        let mut snapshots = snapshots.expect("both answer");
+        snapshots.begin().await.expect("nobody is in the way");
+        meanwhile().await;
+        let source = BackupSource {
+            instance_id: "pd-a".into(),
+            db_name: "shop".into(),
+            backup_id: "export-1".into(),
+        };
+        let target = self.set();
+        let export = engine.export_spread(snapshots, (&target, form), &source, &|_, _, _| {});
+        let taken = export.await.expect("taken");
+        let checked = engine.check_set(&target, &taken.manifest_sha256).await;
+        assert_eq!(checked.expect("whole"), taken.manifest);
+        taken.manifest
+    }
+
+    /// The text of files of an export, and all of them removed.
+    fn exported(&self, names: &[&str]) -> Vec<String> {
+        let text = |name: &&str| {
+            let file = self.set().join(name);
+            let text = Command::new("zstd").arg("-dc").arg(file).output();
+            String::from_utf8(text.expect("zstd is installed").stdout).expect("text")
+        };
+        let texts = names.iter().map(text).collect();
+        std::fs::remove_dir_all(self.set()).expect("it is there");
+        texts
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_has_whole_tables_as_of_one_moment_of_all_nodes() {
+    let spread = Spread::new(BackupKeys::default()).await;
+    let [first, second] = &spread.from;
+    let [plain, _] = &spread.to;
+    spread.run_anywhere(plain, "CREATE DATABASE shop").await;
+    let form = ExportForm {
+        for_one_node: true,
+        ..ExportForm::default()
+    };
+    let meanwhile = async || {
+        spread
+            .run(first, "DELETE FROM `odd ``name` WHERE id = 1")
+            .await;
+        spread
+            .run(second, "DELETE FROM `odd ``name` WHERE id = 2")
+            .await;
+        spread.run(second, "DELETE FROM everywhere").await;
+    };
+    let manifest = spread.export(form, meanwhile).await;
+    assert!(manifest.spread.is_none());
+    let rows: Vec<_> = manifest
+        .tables
+        .iter()
+        .map(|(name, table)| (name.as_str(), table.rows))
+        .collect();
+    assert_eq!(rows, [("everywhere", 2), ("odd `name", 5), ("whole", 2)]);
+    let text = spread.exported(&["dump.sql.zst"]).remove(0);
+    assert!(!text.contains("DISTRIBUTE BY"), "{text}");
+    // A plain server takes it, and then has what the manifest says: definitions, rows, programs.
+    spread.beds.script(plain, text.as_bytes());
+    let engine = &spread.beds.bed.engine;
+    engine
+        .verify_set(plain, &db("shop"), &manifest, &|_, _, _| {})
+        .await
+        .expect("it is the same");
+    let mut conn = spread.connect(plain).await;
+    conn.query_drop("INSERT INTO `odd ``name` (v) VALUES ('next')")
+        .await
+        .expect("a table");
+    assert_eq!(
+        conn.last_insert_id(),
+        Some(101),
+        "ids go on behind those that were given"
+    );
+
+    // For a database over nodes it says how rows are distributed; and in files, too.
+    let manifest = spread.export(ExportForm::default(), async || {}).await;
+    assert_eq!(manifest.tables["odd `name"].rows, 3);
+    let text = spread.exported(&["dump.sql.zst"]).remove(0);
+    for clause in [
+        " DISTRIBUTE BY HASH(`id`);\n",
+        " DISTRIBUTE BY BROADCAST;\n",
+    ] {
+        assert_eq!(text.matches(clause).count(), 1, "{text}");
+    }
+    assert!(
+        text.contains("\n) ENGINE=InnoDB AUTO_INCREMENT=101 "),
+        "{text}"
+    );
+    assert!(!text.contains("distribute_by"), "{text}");
+    let form = ExportForm {
+        layout: ExportLayout::Mydumper,
+        ..ExportForm::default()
+    };
+    let manifest = spread.export(form, async || {}).await;
+    assert!(manifest.files.iter().any(|file| file.name == "metadata"));
+    let names = [
+        "shop.mydumper_1-schema.sql.zst",
+        "shop.mydumper_1.00000.sql.zst",
+    ];
+    let texts = spread.exported(&names);
+    assert!(
+        texts[0].contains(" DISTRIBUTE BY HASH(`id`);\n"),
+        "{}",
+        texts[0]
+    );
+    let all = ["(3,", "(4,", "(6,"]
+        .iter()
+        .all(|row| texts[1].contains(row));
+    assert!(all, "{}", texts[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

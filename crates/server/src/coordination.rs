@@ -158,6 +158,22 @@ impl Coordination {
         Some(told.into_iter().map(of).collect())
     }
 
+    /// Changes which tables an instance has past its coordinator.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn redefine(
+        &self,
+        instance: &InstanceId,
+        work: HeldWork<'_>,
+    ) -> Result<(), String> {
+        let Some(coordinators) = self.coordinators.get() else {
+            return Err("there is no coordinator".to_owned());
+        };
+        let redefined = coordinators.redefine(instance, work).await;
+        redefined.map_err(|error| error.to_string())
+    }
+
     /// Does something while nobody uses the distributed tables of an instance.
     ///
     /// # Errors

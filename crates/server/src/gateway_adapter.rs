@@ -147,6 +147,13 @@ impl openpeta_control::Gateway for GatewayAdapter {
         self.coordination.partition_use(instance, database)
     }
 
+    async fn redefine(&self, instance: &InstanceId, work: HeldWork<'_>) -> Result<(), String> {
+        if self.has_elsewhere(instance) {
+            return Err("the process before this one still has sessions".to_owned());
+        }
+        self.coordination.redefine(instance, work).await
+    }
+
     fn endpoints(&self) -> Vec<EndpointId> {
         self.gateway
             .endpoints()

@@ -93,6 +93,10 @@ pub struct ExportForm {
     pub layout: ExportLayout,
     /// How its files are compressed.
     pub compression: Compression,
+    /// Tables of a database over several nodes are written without saying how they are distributed,
+    /// so that any server takes them.
+    #[serde(default)]
+    pub for_one_node: bool,
 }
 
 impl Default for ExportForm {
@@ -100,6 +104,7 @@ impl Default for ExportForm {
         Self {
             layout: ExportLayout::Sql,
             compression: Compression::Zstd,
+            for_one_node: false,
         }
     }
 }

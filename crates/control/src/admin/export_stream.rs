@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use openpeta_engine::BackupSource;
+use openpeta_tasks::StepError;
 use openpeta_types::{Compression, DbName, InstanceId};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -11,6 +12,7 @@ use super::imports::told;
 use super::protocol::{AdminCommand, AdminReply};
 use super::{AdminChange, reply};
 use crate::imports::usable;
+use crate::instance_nodes::is_spread;
 use crate::{Control, ControlError};
 
 /// Pieces that may wait for whoever takes them.
@@ -28,6 +30,7 @@ struct Wanted {
     instance_id: InstanceId,
     db_name: DbName,
     compression: Compression,
+    for_one_node: bool,
 }
 
 impl StreamedExport {
@@ -42,6 +45,16 @@ impl StreamedExport {
         self.pieces.close();
         let ended = (&mut self.work).await;
         reply(ended.unwrap_or_else(|error| Err(ControlError::internal(error))))
+    }
+}
+
+/// No moment of all nodes was found.
+fn not_begun(error: StepError) -> ControlError {
+    match error {
+        StepError::Transient { cause } => ControlError::unavailable(cause),
+        StepError::Permanent { cause, .. } | StepError::Refused { cause, .. } => {
+            ControlError::internal(cause)
+        }
     }
 }
 
@@ -66,11 +79,13 @@ impl Control {
                 instance_id,
                 db_name,
                 compression,
+                for_one_node,
             } => {
                 let wanted = Wanted {
                     instance_id,
                     db_name,
                     compression,
+                    for_one_node,
                 };
                 self.export_stream(&change, wanted)
             }
@@ -88,13 +103,15 @@ impl Control {
             instance_id,
             db_name,
             compression,
+            for_one_node,
         } = wanted;
         let parts = self.parts.clone();
-        let node = parts.store.write(|writer| {
-            let instance = usable(writer, &instance_id, &db_name, "an export")?;
+        let (node, is_spread) = parts.store.write(|writer| {
+            let (instance, database) = usable(writer, &instance_id, &db_name)?;
             change.record(writer, Some(instance.account_id), Some(&instance_id))?;
             let node = instance.node_id;
-            node.ok_or_else(|| ControlError::internal("the instance has no node"))
+            let node = node.ok_or_else(|| ControlError::internal("the instance has no node"))?;
+            Ok::<_, ControlError>((node, is_spread(&database)))
         })?;
         let (sink, pieces) = mpsc::channel(QUEUE);
         let work = tokio::spawn(async move {
@@ -104,10 +121,23 @@ impl Control {
                 backup_id: format!("export-{}", Timestamp::now().as_second()),
             };
             let progress = |_, _, _: &str| {};
-            let target = (sink, compression);
             let engine = &parts.engine;
-            let taken = engine.stream_database(&node, &db_name, target, &source, &progress);
-            let manifest = taken.await.map_err(ControlError::unavailable)?;
+            let taken = match is_spread {
+                true => {
+                    let begun = parts.begin_snapshots(&instance_id, &db_name).await;
+                    let snapshots = begun.map_err(not_begun)?.snapshots;
+                    let target = (sink, compression, for_one_node);
+                    let stream = engine.stream_spread(snapshots, target, &source, &progress);
+                    stream.await
+                }
+                false => {
+                    let target = (sink, compression);
+                    let stream =
+                        engine.stream_database(&node, &db_name, target, &source, &progress);
+                    stream.await
+                }
+            };
+            let manifest = taken.map_err(ControlError::unavailable)?;
             let fields = told(&manifest).map(|(name, value)| (name.to_owned(), value));
             Ok(Value::Object(fields.into_iter().collect()))
         });

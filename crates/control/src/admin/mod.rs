@@ -294,6 +294,7 @@ impl Control {
                     maps_collations: map_collations,
                     definer: definer.map(|account| account.as_str().to_owned()),
                     keeps_definers: keep_definers,
+                    over_nodes: false,
                 };
                 let place = (instance_id, db_name);
                 let origin = ImportOrigin {

@@ -434,6 +434,9 @@ pub enum AdminCommand {
         db_name: DbName,
         /// How it is compressed.
         compression: Compression,
+        /// Tables do not say how they are distributed.
+        #[serde(default)]
+        for_one_node: bool,
     },
     /// Backs up the control plane itself.
     ControlPlaneBackup {

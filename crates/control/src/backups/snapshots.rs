@@ -82,6 +82,12 @@ impl Parts {
         })
     }
 
+    /// The node of each partition of a database.
+    pub(crate) fn partitions_in(&self, placement: &Placement, database: &Database) -> Vec<u16> {
+        let known = placement.get(&database.db_name).cloned();
+        known.unwrap_or_else(|| first_placement(database.node_number))
+    }
+
     /// Begins a snapshot of a database on each of its nodes, all at one moment.
     ///
     /// # Errors
@@ -137,10 +143,7 @@ impl Parts {
             }
             Some(Ok(())) => Ok(Ok(BegunSnapshots {
                 snapshots,
-                partitions: placement
-                    .get(db_name)
-                    .cloned()
-                    .unwrap_or_else(|| first_placement(database.node_number)),
+                partitions: self.partitions_in(&placement, &database),
             })),
             Some(Err(error @ (EngineError::InDoubt { .. } | EngineError::Sql { .. }))) => {
                 Ok(Err(error.to_string()))

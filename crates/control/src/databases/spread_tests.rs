@@ -12,6 +12,7 @@ use openpeta_types::{DbName, InstanceId, ObjectStatus};
 use serde_json::json;
 
 use crate::ControlError;
+use crate::imports::ImportOrder;
 use crate::testing::{TestEngine, World, connect, order_request};
 
 fn order(world: &World) -> InstanceId {
@@ -56,16 +57,16 @@ async fn what_is_not_available_yet_is_refused() {
     assert_refused(control.restore_database(&call(Action::RestoreDatabase), &restore));
     let shop = DbName::parse("shop").expect("a name");
     assert_refused(world.parts.store.write(|writer| {
-        let to = "/nowhere/export".into();
-        let now = jiff::Timestamp::now();
-        let begun = world.parts.begin_export(
-            writer,
-            &id,
-            shop.clone(),
-            (to, openpeta_types::ExportForm::default()),
-            now,
-        )?;
-        Ok::<_, ControlError>(begun.0)
+        let order = ImportOrder {
+            instance_id: id.clone(),
+            db_name: shop.clone(),
+            from: "mysql://127.0.0.1:1/shop".into(),
+            ca_file: None,
+            defaults_file: Some("/nowhere/source.cnf".into()),
+            follows: true,
+            options: openpeta_engine::ImportOptions::default(),
+        };
+        Ok::<_, ControlError>(world.parts.begin_import(writer, order)?.0)
     }));
 
     // It has 16 partitions.

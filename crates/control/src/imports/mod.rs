@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use openpeta_engine::ImportOptions;
 use openpeta_rpc_api::ApiError;
-use openpeta_store::{Instance, Writer};
+use openpeta_store::{Database, Instance, Writer};
 use openpeta_tasks::{NewTask, Tasks, Workflow};
 use openpeta_types::{DbName, ExportForm, InstanceId, ObjectStatus, TaskId};
 
 use crate::ControlError;
 use crate::authorize::{require_active_database, require_unlocked};
-use crate::instance_nodes::require_whole;
+use crate::instance_nodes::{is_spread, require_whole};
 use crate::parts::Parts;
 use crate::workflows::export_database::{ExportDatabase, ExportDatabaseParams};
 use crate::workflows::import_database::{ImportDatabase, ImportDatabaseParams, is_import};
+use crate::workflows::import_spread_database::ImportSpreadDatabase;
 use crate::workflows::migrate_database::MigrateDatabase;
 
 pub(crate) use download::download;
@@ -86,7 +87,11 @@ impl Parts {
         order: ImportOrder,
     ) -> Result<(TaskId, Instance), ControlError> {
         let id = &order.instance_id;
-        let instance = usable(writer, id, &order.db_name, "an import")?;
+        let (instance, database) = usable(writer, id, &order.db_name)?;
+        if order.follows {
+            require_whole(&database, "an import that follows a server")?;
+        }
+        let over_nodes = is_spread(&database);
         require_unlocked(&instance)?;
         let running = writer.unfinished_tasks_of(id)?;
         if let Some(task) = running.iter().find(|task| is_import(task)) {
@@ -110,11 +115,15 @@ impl Parts {
             from: order.from,
             ca_file: order.ca_file,
             defaults_file: order.defaults_file,
-            options: order.options,
+            options: ImportOptions {
+                over_nodes,
+                ..order.options
+            },
         };
-        let task = match order.follows {
-            true => enqueue::<MigrateDatabase>(writer, &instance, params)?,
-            false => enqueue::<ImportDatabase>(writer, &instance, params)?,
+        let task = match (order.follows, over_nodes) {
+            (true, _) => enqueue::<MigrateDatabase>(writer, &instance, params)?,
+            (false, true) => enqueue::<ImportSpreadDatabase>(writer, &instance, params)?,
+            (false, false) => enqueue::<ImportDatabase>(writer, &instance, params)?,
         };
         Ok((task, instance))
     }
@@ -131,7 +140,7 @@ impl Parts {
         (to, form): (PathBuf, ExportForm),
         now: Timestamp,
     ) -> Result<(TaskId, Instance), ControlError> {
-        let instance = usable(writer, id, &db_name, "an export")?;
+        let (instance, _) = usable(writer, id, &db_name)?;
         check_target(&to)?;
         let task = NewTask::<ExportDatabase> {
             account_id: instance.account_id,
@@ -167,21 +176,20 @@ fn enqueue<W: Workflow<Params = ImportDatabaseParams>>(
     Ok(Tasks::enqueue(writer, &task)?)
 }
 
-/// The instance, if it and the database can be moved from or to.
+/// The instance and the database, if they can be moved from or to.
 pub(crate) fn usable(
     writer: &Writer<'_>,
     id: &InstanceId,
     db_name: &DbName,
-    what: &str,
-) -> Result<Instance, ControlError> {
+) -> Result<(Instance, Database), ControlError> {
     let instance = writer.instance(id)?;
     let instance = instance.ok_or_else(ApiError::instance_not_found)?;
     if instance.status != ObjectStatus::Active {
         let detail = format!("The instance is {}.", instance.status);
         return Err(ApiError::instance_status().with_detail(&detail).into());
     }
-    require_whole(&require_active_database(writer, id, db_name)?, what)?;
-    Ok(instance)
+    let database = require_active_database(writer, id, db_name)?;
+    Ok((instance, database))
 }
 
 fn check_target(to: &Path) -> Result<(), ControlError> {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::loading::RETRY;
 use super::meter::Meter;
 use super::{engine_error, node_of};
+use crate::instance_nodes::is_spread;
 use crate::parts::Parts;
 
 /// How often an export is begun anew when a definition changed meanwhile.
@@ -96,17 +97,23 @@ impl Step<ExportDatabase> for WriteExport {
         };
         let mut attempt = 1;
         loop {
-            let node = node_of(parts, &params.instance_id)?;
-            let taken = parts
-                .engine
-                .export_database(
-                    &node,
-                    &params.db_name,
-                    (&params.to, params.form),
-                    &source,
-                    &progress,
-                )
-                .await;
+            let (id, name) = (&params.instance_id, &params.db_name);
+            let database = parts.store.read(|reader| reader.database(id, name))?;
+            let engine = &parts.engine;
+            let target = (params.to.as_path(), params.form);
+            let taken = match database.filter(is_spread) {
+                Some(_) => {
+                    task.progress(0.0, "Waiting for a moment of all nodes");
+                    let snapshots = parts.begin_snapshots(id, name).await?.snapshots;
+                    let export = engine.export_spread(snapshots, target, &source, &progress);
+                    export.await
+                }
+                None => {
+                    let node = node_of(parts, id)?;
+                    let export = engine.export_database(&node, name, target, &source, &progress);
+                    export.await
+                }
+            };
             match taken {
                 Ok(taken) => return Ok(taken.manifest_sha256),
                 Err(EngineError::SchemaChanged { .. }) if attempt < ATTEMPTS => attempt += 1,

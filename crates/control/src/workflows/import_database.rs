@@ -17,6 +17,7 @@ use openpeta_tasks::{
 use openpeta_types::{DbName, InstanceId, NodeId, ObjectStatus, TaskId};
 use serde::{Deserialize, Serialize};
 
+use super::import_spread_database::is_import_over_nodes;
 use super::loading::{self, RETRY};
 use super::meter::Meter;
 use super::migrate_database::is_migration;
@@ -67,7 +68,7 @@ pub(super) type SourceSums = BTreeMap<String, TableSum>;
 
 /// Whether a task imports.
 pub(crate) fn is_import(task: &Task) -> bool {
-    task.workflow == ImportDatabase::NAME || is_migration(task)
+    task.workflow == ImportDatabase::NAME || is_import_over_nodes(task) || is_migration(task)
 }
 
 /// What such a task has imported, once it was compared.

@@ -21,6 +21,7 @@ pub(crate) mod export_database;
 pub(crate) mod final_backup;
 pub(crate) mod grant_account_privilege;
 pub(crate) mod import_database;
+pub(crate) mod import_spread_database;
 mod loading;
 mod meter;
 pub(crate) mod migrate_database;
@@ -109,6 +110,9 @@ pub(crate) fn all(parts: &Arc<Parts>) -> Workflows {
         )))
         .with(change_table::ChangeTable(Arc::clone(parts)))
         .with(import_database::ImportDatabase(Arc::clone(parts)))
+        .with(import_spread_database::ImportSpreadDatabase(Arc::clone(
+            parts,
+        )))
         .with(migrate_database::MigrateDatabase(Arc::clone(parts)))
         .with(export_database::ExportDatabase(Arc::clone(parts)))
 }

@@ -473,6 +473,7 @@ mod nodes;
 mod recover;
 mod recycle;
 mod spread_backups;
+mod spread_imports;
 mod spread_recover;
 mod spread_switch;
 mod switch;
@@ -507,6 +508,7 @@ async fn every_workflow_has_its_checks() {
         "export-database",
         "grant-account-privilege",
         "import-database",
+        "import-spread-database",
         "migrate-database",
         "move-partitions",
         "recover-instance",

@@ -52,6 +52,9 @@ pub struct Instance {
     unfinished: AtomicBool,
 }
 
+/// What a session has that reads the catalogue.
+pub(super) type Loading<'a> = tokio::sync::MutexGuard<'a, ()>;
+
 /// The catalogue, if it is known.
 #[derive(Debug, Default)]
 struct Known {
@@ -341,6 +344,11 @@ impl Instance {
         let catalogue = catalogue::load(&mut home, &databases, dialect).await;
         home.quit().await;
         catalogue
+    }
+
+    /// As long as this is held nobody reads the catalogue.
+    pub(super) async fn loading(&self) -> Loading<'_> {
+        self.loading.lock().await
     }
 
     /// The catalogue is read anew when it is next needed.

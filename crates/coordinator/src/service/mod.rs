@@ -12,6 +12,7 @@ mod life;
 mod locks;
 mod passage;
 mod recovery;
+mod redefine;
 mod sessions;
 mod stand_still;
 
@@ -39,6 +40,7 @@ pub use leaving::LeaveError;
 pub use life::{Life, LifeError};
 pub use locks::{Held, Mode, Owner, TableLocks};
 pub use passage::{Passage, Passages};
+pub use redefine::RedefineError;
 pub use sessions::{Entry, Running, Sessions};
 pub use stand_still::StandStillError;
 
@@ -271,6 +273,19 @@ impl Coordinators {
     ) -> Result<T, HoldError> {
         let instance = self.get(id).ok_or(HoldError::NotServed)?;
         instance.hold(patience, called, work).await
+    }
+
+    /// Changes tables of an instance past its coordinator, as [`Instance::redefine`] does.
+    ///
+    /// # Errors
+    /// [`RedefineError`].
+    pub async fn redefine<T>(
+        &self,
+        id: &InstanceId,
+        work: impl Future<Output = T>,
+    ) -> Result<T, RedefineError> {
+        let instance = self.get(id).ok_or(RedefineError::NotServed)?;
+        instance.redefine(work).await
     }
 
     /// Whether definitions are under way on an instance, as [`Instance::is_defining`] tells it.

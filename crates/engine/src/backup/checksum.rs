@@ -14,6 +14,14 @@ pub(crate) struct Checksum {
     pub(crate) sum: u128,
 }
 
+impl Checksum {
+    /// Adds that of other rows.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.sum += other.sum;
+    }
+}
+
 /// Computes the checksums of rows, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct RowHasher {

@@ -6,6 +6,7 @@
 //! meanwhile; whoever changes the definition of a table before it was read makes the attempt
 //! fail.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use super::manifest::{
 use super::moment::{Moment, changed, check_unchanged, fix_moment};
 use super::schema::{Program, Schema, Table};
 use super::session::{Session, bytes};
+use super::spread_export::Others;
 use super::views::{self, View};
 use super::writer::DumpWriter;
 use super::{Progress, definer, entries};
@@ -61,7 +63,8 @@ pub(super) async fn take_down(
         moment,
         what: String::new(),
     };
-    write_down(session, database, source, begun, (writer, layout), progress).await
+    let target = (writer, layout);
+    write_down(session, database, source, begun, None, target, progress).await
 }
 
 /// A transaction that sees a moment.
@@ -73,12 +76,13 @@ pub(super) struct Begun {
     pub(super) what: String,
 }
 
-/// Takes what a transaction sees.
+/// Takes what a transaction sees, and rows of distributed tables from further nodes, if there are any.
 pub(super) async fn write_down(
     session: &mut Session,
     database: &DbName,
     source: &BackupSource,
     begun: Begun,
+    others: Option<&mut Others>,
     (writer, layout): (&mut DumpWriter, &Layout),
     progress: Progress<'_>,
 ) -> Result<Manifest> {
@@ -87,15 +91,18 @@ pub(super) async fn write_down(
         moment,
         what,
     } = begun;
+    let of_node = |table: &Table| table.bytes;
+    let total: u64 = schema.tables.values().map(of_node).sum();
     let mut dump = Dump {
+        total: total + others.as_ref().map_or(0, |others| others.bytes()),
         session,
+        others,
         database,
         schema: &schema,
         writer,
         layout,
         progress,
         bytes_read: 0,
-        total: schema.tables.values().map(|table| table.bytes).sum(),
     };
     dump.head(source, &moment, &what).await?;
     let tables = dump.tables().await?;
@@ -136,6 +143,7 @@ pub(super) async fn write_down(
 /// A dump under way.
 struct Dump<'a> {
     session: &'a mut Session,
+    others: Option<&'a mut Others>,
     database: &'a DbName,
     schema: &'a Schema,
     writer: &'a mut DumpWriter,
@@ -212,22 +220,35 @@ impl Dump<'_> {
             if let Some(files) = self.layout.files() {
                 self.file(files.of_table(name, number)).await?;
             }
-            self.definition(&format!("table {name}"), table.create.as_bytes())
+            let written = match &self.others {
+                Some(others) => others.written(name, &table.create),
+                None => Cow::from(&table.create),
+            };
+            self.definition(&format!("table {name}"), written.as_bytes())
                 .await?;
             let checksum = self
                 .rows((name, number), table)
                 .await
                 .map_err(|error| changed(error, name))?;
-            entries.insert(name.clone(), entries::table(table, checksum));
+            let entry = entries::table(table, &written, checksum);
+            entries.insert(name.clone(), entry);
             batch.push(name.as_str());
             if batch.len() == BATCH_TABLES || begun.elapsed() >= BATCH_TIME {
-                check_unchanged(self.session, self.database, self.schema, &batch).await?;
+                self.check_unchanged(&batch).await?;
                 batch.clear();
                 begun = Instant::now();
             }
         }
-        check_unchanged(self.session, self.database, self.schema, &batch).await?;
+        self.check_unchanged(&batch).await?;
         Ok(entries)
+    }
+
+    async fn check_unchanged(&mut self, batch: &[&str]) -> Result<()> {
+        check_unchanged(self.session, self.database, self.schema, batch).await?;
+        match &mut self.others {
+            Some(others) => others.check_unchanged(self.database, batch).await,
+            None => Ok(()),
+        }
     }
 
     /// Writes the rows of a table.
@@ -250,46 +271,52 @@ impl Dump<'_> {
             self.writer.write(head).await?;
         }
         let query = columns::select(&table.columns, &table.from);
-        let mut rows = self.session.stream("read rows", query).await?;
         let mut hasher = RowHasher::default();
         let mut statement = 0;
-        while let Some(row) = rows.next().await? {
-            if statement == 0
-                && let Some(files) = files
-                && (parts == 0 || self.writer.file_bytes() >= PART_BYTES)
-            {
-                if parts > 0 {
-                    self.writer.write(&format!("COMMIT;\n{end}")).await?;
+        let nodes = 1 + self.others.as_ref().map_or(0, |others| others.count(name));
+        for node in 0..nodes {
+            let session = match (&mut self.others, node) {
+                (Some(others), 1..) => others.session(node - 1),
+                _ => &mut *self.session,
+            };
+            let mut rows = session.stream("read rows", query.clone()).await?;
+            while let Some(row) = rows.next().await? {
+                if statement == 0
+                    && let Some(files) = files
+                    && (parts == 0 || self.writer.file_bytes() >= PART_BYTES)
+                {
+                    if parts > 0 {
+                        self.writer.write(&format!("COMMIT;\n{end}")).await?;
+                    }
+                    let next = files.of_rows(name, number, parts);
+                    self.writer.next_file(&next).await?;
+                    self.writer.write(&format!("{SETTINGS}{head}")).await?;
+                    parts += 1;
                 }
-                let next = files.of_rows(name, number, parts);
-                self.writer.next_file(&next).await?;
-                self.writer.write(&format!("{SETTINGS}{head}")).await?;
-                parts += 1;
-            }
-            let out = &mut self.writer.buffer;
-            let before = out.len();
-            let separator = if statement == 0 { &insert } else { ",\n" };
-            out.extend_from_slice(separator.as_bytes());
-            for (index, column) in table.columns.iter().enumerate() {
-                out.push(if index == 0 { b'(' } else { b',' });
-                let value = bytes(&row, index);
-                hasher.push(value);
-                column.write(value, out);
-                self.bytes_read += value.map_or(0, <[u8]>::len) as u64;
-            }
-            out.push(b')');
-            hasher.add_to(&mut checksum);
-            statement += out.len() - before;
-            if statement >= STATEMENT_BYTES {
-                out.extend_from_slice(b";\n");
-                statement = 0;
-            }
-            if self.writer.is_full() {
-                self.writer.flush_if_full().await?;
-                (self.progress)(self.bytes_read, self.total, name);
+                let out = &mut self.writer.buffer;
+                let before = out.len();
+                let separator = if statement == 0 { &insert } else { ",\n" };
+                out.extend_from_slice(separator.as_bytes());
+                for (index, column) in table.columns.iter().enumerate() {
+                    out.push(if index == 0 { b'(' } else { b',' });
+                    let value = bytes(&row, index);
+                    hasher.push(value);
+                    column.write(value, out);
+                    self.bytes_read += value.map_or(0, <[u8]>::len) as u64;
+                }
+                out.push(b')');
+                hasher.add_to(&mut checksum);
+                statement += out.len() - before;
+                if statement >= STATEMENT_BYTES {
+                    out.extend_from_slice(b";\n");
+                    statement = 0;
+                }
+                if self.writer.is_full() {
+                    self.writer.flush_if_full().await?;
+                    (self.progress)(self.bytes_read, self.total, name);
+                }
             }
         }
-        drop(rows);
         if statement > 0 {
             self.writer.write(";\n").await?;
         }

@@ -22,13 +22,13 @@ pub(super) fn sha256(text: impl AsRef<[u8]>) -> String {
     hex(digest)
 }
 
-/// A table with what was found in it.
-pub(super) fn table(table: &Table, found: Checksum) -> TableEntry {
+/// A table by its definition as it is written, with what was found in it.
+pub(super) fn table(table: &Table, create: &str, found: Checksum) -> TableEntry {
     TableEntry {
         engine: table.engine.clone(),
         rows: found.rows,
         checksum: found.sum.to_string(),
-        definition: sha256(definition_of_table(&table.create)),
+        definition: sha256(definition_of_table(create)),
         check: match table.columns.is_empty() {
             true => String::new(),
             false => columns::check_query(&table.columns, &table.from),

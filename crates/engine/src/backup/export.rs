@@ -116,6 +116,7 @@ impl Engine {
             form: Some(ExportForm {
                 layout: ExportLayout::Sql,
                 compression,
+                for_one_node: false,
             }),
         };
         self.take_down(node, database, place, source, progress)

@@ -34,12 +34,12 @@ const KEEPS_OPTIONS: &[u8] = b"SET SESSION sql_mode='IGNORE_BAD_TABLE_OPTIONS'";
 
 /// Sessions for snapshots of a database, one on each node that it is on.
 pub struct Snapshots {
-    database: DbName,
-    nodes: Vec<Snapshot>,
+    pub(super) database: DbName,
+    pub(super) nodes: Vec<Snapshot>,
 }
 
 /// On one node.
-struct Snapshot {
+pub(super) struct Snapshot {
     node: NodeId,
     session: Session,
     /// Keeps everybody from committing while the snapshots are begun.
@@ -269,7 +269,15 @@ async fn write_down(
         };
         moment::release(&mut session).await?;
         let target = (&mut writer, &Layout::Set);
-        let taken = dump::write_down(&mut session, &database, source, of_node, target, &tell);
+        let taken = dump::write_down(
+            &mut session,
+            &database,
+            source,
+            of_node,
+            None,
+            target,
+            &tell,
+        );
         let mut manifest = taken.await?;
         session.close().await;
         manifest.binlog.node = node.to_string();
@@ -311,7 +319,7 @@ async fn write_down(
 }
 
 /// What a snapshot sees, and about how many bytes there are to read.
-async fn look(
+pub(super) async fn look(
     snapshot: Snapshot,
     database: &DbName,
     number: usize,
@@ -341,7 +349,7 @@ async fn look(
 }
 
 /// From which value on `AUTO_INCREMENT` columns go on, by table, as node 0 says it.
-async fn ids(session: &mut Session, database: &DbName) -> Result<BTreeMap<String, u64>> {
+pub(super) async fn ids(session: &mut Session, database: &DbName) -> Result<BTreeMap<String, u64>> {
     let query = format!(
         "SELECT table_name, next_id FROM {IDS} WHERE table_schema = {}",
         quote::string(database.as_str())

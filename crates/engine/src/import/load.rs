@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use openpeta_sql_route::Dialect;
+use openpeta_sql_route::{DdlError, Dialect, Distribution, parse_ddl};
 use serde::{Deserialize, Serialize};
 
 use super::collations;
@@ -19,6 +19,7 @@ use super::splitter::{Piece, Quoting, Splitter};
 use crate::backup::{MAX_PACKET, Manifest, Progress, REMARK, Session};
 use crate::error::{EngineError, Result};
 use crate::sealed::BackupKeys;
+use crate::sql::TableDistribution;
 
 /// What of an import can be chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct ImportOptions {
     pub definer: Option<String>,
     /// Definers that do not exist stay.
     pub keeps_definers: bool,
+    /// The database is over several nodes: what the dump says of the distribution of tables counts.
+    #[serde(default)]
+    pub over_nodes: bool,
 }
 
 /// What was loaded.
@@ -46,6 +50,9 @@ pub struct Loaded {
     pub statements: u64,
     /// What whoever imports should know of: what was left out, changed, or not understood.
     pub notes: Vec<String>,
+    /// How tables are to be distributed.
+    #[serde(default)]
+    pub(crate) distributions: BTreeMap<String, TableDistribution>,
     /// What is made when all rows are there.
     pub(crate) programs: Vec<Program>,
     /// Where the log of the server was, of which the dump is, if the dump tells.
@@ -300,6 +307,7 @@ impl Load<'_> {
             }
             Verdict::Run => {
                 let text = self.with_collations(text);
+                let text = self.without_distribution(text, line)?;
                 self.run(&text, line).await
             }
             Verdict::Rows { table, rows } => {
@@ -402,6 +410,41 @@ impl Load<'_> {
         let (text, pairs) = collations::mapped(text, self.dialect, &self.known_collations);
         self.mapped.extend(pairs);
         text
+    }
+
+    /// The definition of a table as a node gets it: what it says of its distribution is kept for later.
+    fn without_distribution(&mut self, text: Vec<u8>, line: u64) -> Result<Vec<u8>> {
+        const WORD: &[u8] = b"DISTRIBUTE";
+        let has_word = |part: &[u8]| part.eq_ignore_ascii_case(WORD);
+        let Some(statement) = std::str::from_utf8(&text)
+            .ok()
+            .filter(|_| text.windows(WORD.len()).any(has_word))
+        else {
+            return Ok(text);
+        };
+        let ddl = match parse_ddl(statement, self.dialect) {
+            Err(error @ (DdlError::Distribution | DdlError::SeveralDistributions)) => {
+                return Err(self.refused(line, &text, &error.to_string()));
+            }
+            Err(_) => return Ok(text),
+            Ok(ddl) => ddl,
+        };
+        let distribution = match ddl.distribution.as_ref().map(|clause| &clause.distribution) {
+            None => return Ok(text),
+            Some(Distribution::Hash { column }) => TableDistribution::Hash(column.to_string()),
+            Some(Distribution::Broadcast) => TableDistribution::Broadcast,
+        };
+        let (table, statement) = (ddl.table.to_string(), ddl.for_node().into_owned());
+        match self.options.over_nodes {
+            true => {
+                self.loaded.distributions.insert(table, distribution);
+            }
+            false => self.leave_out(
+                "how tables are distributed (the database has one node)",
+                &table,
+            ),
+        }
+        Ok(statement.into_bytes())
     }
 
     async fn run(&mut self, text: &[u8], line: u64) -> Result<()> {

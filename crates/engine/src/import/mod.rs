@@ -12,6 +12,7 @@ mod judge;
 #[cfg(test)]
 mod judge_tests;
 mod load;
+mod over_nodes;
 mod programs;
 mod qualifiers;
 mod source;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use self::follow::{SourcePosition, TableSum};
 pub(crate) use self::load::beginning;
 pub use self::load::{ImportOptions, Loaded};
+pub use self::over_nodes::ImportNodes;
 use self::programs::{Making, Moves};
 pub use self::source::ImportSource;
 pub(crate) use self::source::decompressed;
@@ -33,7 +35,7 @@ use crate::backup::{Manifest, Progress, Schema, Session, checksum, read_set};
 use crate::engine::{Engine, blocking};
 use crate::error::{EngineError, Result};
 use crate::quote;
-use crate::sql::{import_account, import_password};
+use crate::sql::{TableDistribution, import_account, import_password};
 
 /// Where an import is prepared, and what for.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,12 @@ pub struct Imported {
     programs: Vec<load::Program>,
     /// The database of the dump, if it tells.
     database: Option<String>,
+    /// How tables are to be distributed, as the dump says.
+    #[serde(default)]
+    distributions: BTreeMap<String, TableDistribution>,
+    /// Tables that have triggers.
+    #[serde(default)]
+    triggered: Vec<String>,
 }
 
 /// A table that was imported.
@@ -207,6 +215,8 @@ impl Engine {
         imported.events = programs.iter().filter(|it| it.is_event).count() as u64;
         imported.programs = programs;
         imported.database = loaded.database;
+        imported.distributions = loaded.distributions;
+        imported.triggered = triggered(&mut admin, place.staging).await?;
         // A table with a trigger cannot be renamed into another database.
         programs::clear(&mut admin, place.staging, false).await?;
         admin.close().await;
@@ -342,6 +352,16 @@ async fn base_tables(session: &mut Session, database: &DbName) -> Result<Vec<Str
         quote::string(database.as_str())
     );
     session.rows("list tables", &query).await
+}
+
+/// The tables of a database that have triggers.
+async fn triggered(session: &mut Session, database: &DbName) -> Result<Vec<String>> {
+    let query = format!(
+        "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
+         WHERE EVENT_OBJECT_SCHEMA = {}",
+        quote::string(database.as_str())
+    );
+    session.rows("list triggers", &query).await
 }
 
 /// Reads everything back: rows must be as many as the dump has, or what the manifest says.

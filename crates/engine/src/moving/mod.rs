@@ -11,6 +11,7 @@
 //! compared before it counts.
 
 mod clean;
+mod distribute;
 mod resume;
 mod sizes;
 mod table;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use openpeta_sql_route::Partitions;
 use openpeta_types::{DbName, NodeId};
 
+pub(crate) use self::distribute::Places;
 pub use self::sizes::PartitionSize;
 use self::table::{Copied, Described, Key, MovingTable, Range};
 use crate::backup::{Schema, Session, bytes, check_query, names, select};

@@ -2,13 +2,14 @@
 //! by the table option `distribute_by`, of which the server knows nothing.
 
 use openpeta_types::DbName;
+use serde::{Deserialize, Serialize};
 
 use super::NodeSql;
 use crate::error::Result;
 use crate::quote;
 
 /// How a table distributes its rows. One that says nothing is whole on the first node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TableDistribution {
     /// By the value of a column.
     Hash(String),
@@ -37,7 +38,7 @@ impl NodeSql {
 }
 
 /// What the options of a table say, as the information schema shows them.
-fn distribution(options: &str) -> Option<TableDistribution> {
+pub(crate) fn distribution(options: &str) -> Option<TableDistribution> {
     let at = options.to_ascii_lowercase().find("`distribute_by`=")?;
     let value = options[at..].split_once('=')?.1.strip_prefix('\'')?;
     let value = string(value);

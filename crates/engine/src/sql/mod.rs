@@ -30,6 +30,7 @@ pub use ddl::{DDL_SECONDS, DDL_WAIT_SECONDS, definer_password};
 pub(crate) use ddl::{ddl_password, ddl_password_over_nodes};
 pub use diagnosis::{IndexFacts, IndexName, LockWait, MetadataWait, OpenTransaction, TableFacts};
 pub use distribution::TableDistribution;
+pub(crate) use distribution::distribution;
 pub(crate) use import_account::{import_account, import_password};
 pub use sizes::TableSizes;
 pub use tables::{TableColumn, TableDetail, TableIndex, TableState, TableSummary};

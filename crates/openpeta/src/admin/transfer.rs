@@ -86,6 +86,10 @@ pub(super) enum Export {
         /// of it reads
         #[arg(long, value_name = "METHOD", value_parser = compressions())]
         compress: Option<Compression>,
+        /// Write tables of a database over several nodes without saying how they are distributed (DISTRIBUTE BY), so that any
+        /// server loads them
+        #[arg(long)]
+        for_one_node: bool,
     },
     /// Write a database as of one moment to standard output, as one text. It is whole if the command succeeds;
     /// near its end the text tells the rows and checksum of each table, which an import compares
@@ -99,6 +103,10 @@ pub(super) enum Export {
         /// How it is compressed
         #[arg(long, value_name = "METHOD", default_value = "none", value_parser = compressions())]
         compress: Compression,
+        /// Write tables of a database over several nodes without saying how they are distributed (DISTRIBUTE BY), so that any
+        /// server loads them
+        #[arg(long)]
+        for_one_node: bool,
     },
     /// Show how far an export is, and what came of it: tables, rows, checksums
     Show {
@@ -166,6 +174,7 @@ impl Export {
                 to,
                 layout,
                 compress,
+                for_one_node,
             } => (
                 AdminCommand::ExportStart {
                     instance_id,
@@ -177,6 +186,7 @@ impl Export {
                             ExportLayout::Sql => Compression::Zstd,
                             ExportLayout::Mydumper => Compression::Gzip,
                         }),
+                        for_one_node,
                     },
                 },
                 FIELDS,
@@ -185,11 +195,13 @@ impl Export {
                 instance_id,
                 db_name,
                 compress,
+                for_one_node,
             } => (
                 AdminCommand::ExportStream {
                     instance_id,
                     db_name,
                     compression: compress,
+                    for_one_node,
                 },
                 FIELDS,
             ),

@@ -227,7 +227,7 @@ async fn not_in_snapshot(
             Kind::Nowhere => Checksum::default(),
             _ => verify::checksum(session, table).await?,
         };
-        found.insert(name.clone(), entries::table(table, checksum));
+        found.insert(name.clone(), entries::table(table, &table.create, checksum));
     }
     Ok(found)
 }
@@ -260,7 +260,7 @@ async fn in_snapshot(
         progress(read, total, name);
         let checksum = verify::checksum(session, table).await;
         let checksum = checksum.map_err(|error| changed(error, name))?;
-        found.insert(name.clone(), entries::table(table, checksum));
+        found.insert(name.clone(), entries::table(table, &table.create, checksum));
         read += table.bytes;
         batch.push(name.as_str());
         if batch.len() == BATCH_TABLES || begun.elapsed() >= BATCH_TIME {
