@@ -8,6 +8,7 @@
 //!
 //! Pure: nothing here reads a clock, a socket, a disk or a random source.
 
+mod bytes;
 mod ddl;
 mod dialect;
 mod digest;
@@ -22,6 +23,7 @@ mod tables;
 mod template;
 mod token;
 
+pub use bytes::with_bytes_as_numbers;
 pub use ddl::{Ddl, DdlError, DdlKind, Distribution, DistributionClause, parse_ddl};
 pub use dialect::{Dialect, Encoding};
 pub use digest::{DIGEST_TEXT, DigestReader};

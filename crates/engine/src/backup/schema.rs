@@ -182,8 +182,11 @@ pub(crate) fn definition_of_table(create: &str) -> String {
 /// The statement that makes a table or sequence.
 pub(crate) async fn show_create(session: &mut Session, kind: &str, name: &str) -> Result<String> {
     let query = format!("SHOW CREATE {kind} {}", quote::identifier(name));
-    let texts = session.texts("read a definition", &query).await?;
-    Ok(take(texts, 1))
+    let rows: Vec<mysql_async::Row> = session.rows("read a definition", &query).await?;
+    let shown: Option<Vec<u8>> = rows.first().and_then(|row| row.get(1));
+    Ok(openpeta_sql_route::with_bytes_as_numbers(
+        &shown.unwrap_or_default(),
+    ))
 }
 
 /// InnoDB's numbers for the tables of a database.
@@ -392,10 +395,6 @@ fn program(
         time_zone: None,
         last_due: None,
     })
-}
-
-fn take(texts: Vec<Option<String>>, index: usize) -> String {
-    texts.into_iter().nth(index).flatten().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -258,7 +258,9 @@ mod tests {
         );
         assert_eq!(
             plan(ACCOUNT, &Grants::default(), &read),
-            ["GRANT LOCK TABLES, SELECT, SHOW VIEW ON `a\\_b`.* TO `bob`@`%`"]
+            [
+                "GRANT CREATE TEMPORARY TABLES, LOCK TABLES, SELECT, SHOW VIEW ON `a\\_b`.* TO `bob`@`%`"
+            ]
         );
         assert!(plan(ACCOUNT, &read, &read).is_empty());
         let mut more = read.clone();
@@ -271,7 +273,9 @@ mod tests {
         );
         assert_eq!(
             plan(ACCOUNT, &read, &Grants::default()),
-            ["REVOKE LOCK TABLES, SELECT, SHOW VIEW ON `a\\_b`.* FROM `bob`@`%`"]
+            [
+                "REVOKE CREATE TEMPORARY TABLES, LOCK TABLES, SELECT, SHOW VIEW ON `a\\_b`.* FROM `bob`@`%`"
+            ]
         );
     }
 

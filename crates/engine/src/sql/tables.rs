@@ -201,7 +201,8 @@ impl NodeSql {
             shown => shown?,
         };
         // A view's has more columns.
-        let definition: String = shown.first().and_then(|row| row.get(1)).unwrap_or_default();
+        let definition: Vec<u8> = shown.first().and_then(|row| row.get(1)).unwrap_or_default();
+        let definition = openpeta_sql_route::with_bytes_as_numbers(&definition);
         // What makes a table anew without another definition gives it other files: InnoDB
         // numbers them, other engines have a time.
         let query = format!(
