@@ -43,7 +43,13 @@ impl PrivilegeSet {
                 "EVENT",
                 "TRIGGER",
             ],
-            Self::ReadOnly => &["SELECT", "LOCK TABLES", "SHOW VIEW"],
+            // Rows of several nodes are gathered into temporary tables.
+            Self::ReadOnly => &[
+                "SELECT",
+                "CREATE TEMPORARY TABLES",
+                "LOCK TABLES",
+                "SHOW VIEW",
+            ],
             Self::DdlOnly => &[
                 "CREATE",
                 "DROP",
@@ -79,6 +85,9 @@ impl PrivilegeSet {
     }
 }
 
+/// What ReadOnly was before databases could be spread over nodes. Accounts may still have it.
+const FORMER_READ_ONLY: [&str; 3] = ["SELECT", "LOCK TABLES", "SHOW VIEW"];
+
 /// Finds the named set that consists of exactly these privileges, in any order.
 ///
 /// Returns `None` for an empty list (no privileges) and `Custom` when no named set matches.
@@ -94,6 +103,11 @@ pub fn match_privilege_set(privileges: &[&str]) -> Option<PrivilegeSet> {
                 .iter()
                 .all(|privilege| privileges.contains(privilege))
     };
+    let is_former = FORMER_READ_ONLY.len() == privileges.len()
+        && FORMER_READ_ONLY.iter().all(|it| privileges.contains(it));
+    if is_former {
+        return Some(PrivilegeSet::ReadOnly);
+    }
     let named = PrivilegeSet::ALL
         .iter()
         .filter(|set| set.is_grantable())
@@ -112,6 +126,14 @@ mod tests {
             privileges.reverse();
             assert_eq!(match_privilege_set(&privileges), Some(set));
         }
+    }
+
+    #[test]
+    fn what_read_only_was_before_is_still_that() {
+        assert_eq!(
+            match_privilege_set(&["SHOW VIEW", "SELECT", "LOCK TABLES"]),
+            Some(PrivilegeSet::ReadOnly)
+        );
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crate::{ActionSpec, FieldKind, FieldSpec};
 const SAMPLES: &[(&str, &str)] = &[
     ("AccountName", "wang_100"),
     ("AccountPassword", "Passw0rd!"),
-    ("AccountPrivilegeDetail", "SELECT,LOCK TABLES,SHOW VIEW"),
+    (
+        "AccountPrivilegeDetail",
+        "SELECT,CREATE TEMPORARY TABLES,LOCK TABLES,SHOW VIEW",
+    ),
     ("BackupDownloadURL", "https://127.0.0.1:8443/backups/1"),
     ("BackupId", "1"),
     ("BackupNodeClass", "petadata.s2.xlarge"),
