@@ -235,7 +235,7 @@ async fn endow(world: &World) {
 }
 
 /// Soon after all nodes are there, nothing is in doubt any more that was in doubt before.
-async fn settled(world: &World) {
+pub async fn settled(world: &World) {
     let end = Instant::now() + Duration::from_secs(30);
     let mut before: Option<BTreeSet<Vec<u8>>> = None;
     loop {

@@ -3,10 +3,13 @@
 mod acknowledged;
 mod bank;
 mod common;
+mod differential;
 mod distributed;
 mod documented;
 mod ended;
+mod found;
 mod heat;
+mod history;
 mod locks;
 mod lost;
 mod moving;

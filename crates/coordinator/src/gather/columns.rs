@@ -160,6 +160,18 @@ pub fn told(own: &[u8], found: &[u8], capabilities: Capabilities) -> Result<Vec<
     Ok(told)
 }
 
+/// A definition with the type of another one.
+#[must_use]
+pub fn with_types(own: &[u8], found: &[u8]) -> Vec<u8> {
+    let (Some(names), Some(kind)) = (
+        own.len().checked_sub(FIXED).map(|end| &own[..end]),
+        found.len().checked_sub(FIXED).map(|from| &found[from..]),
+    ) else {
+        return found.to_vec();
+    };
+    [names, kind].concat()
+}
+
 /// What stands at the end of a definition: character set, length, type, flags, decimals, two bytes.
 const FIXED: usize = 12;
 

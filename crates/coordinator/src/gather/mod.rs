@@ -327,6 +327,17 @@ fn written(pieces: &[Piece], fills: &[Fill], types: &[Vec<ColumnType>]) -> Optio
     Some(statement)
 }
 
+/// The definitions of columns as they were found, under the names that a statement has for them.
+#[must_use]
+pub fn named_as(found: &[Vec<u8>], own: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut named = Vec::with_capacity(found.len());
+    for (number, found) in found.iter().enumerate() {
+        let own = own.get(number);
+        named.push(own.map_or_else(|| found.clone(), |own| columns::with_types(own, found)));
+    }
+    named
+}
+
 /// The definitions of a statement's columns for rows that were found by another one; `None` if its values
 /// are not written in the same way.
 ///

@@ -303,11 +303,10 @@ impl<'t, 'a> Reader<'t, 'a> {
     ) -> Result<(), Refusal> {
         let auto = self.table.auto_increment;
         let auto_at = auto.and_then(|auto| columns.places.iter().position(|it| *it == auto));
-        let is_set = columns.named.is_none()
-            && self.tokens.has_word("SET")
-            && rows.len() == 1
-            && !self.tokens.has_word("VALUES")
-            && !self.tokens.has_word("VALUE");
+        let mut behind = self.tokens.list.iter();
+        let is_set = behind
+            .find(|token| self.tokens.range(token).start >= name_end)
+            .is_some_and(|token| token.is_word("SET"));
         // Ids are written as values of their own, in front, where the statement has none.
         let added = auto.is_some() && auto_at.is_none();
         let names: Vec<String> = columns

@@ -212,7 +212,9 @@ fn decide(
             }
         }
         "CREATE" | "DROP" | "ALTER" | "TRUNCATE" | "RENAME" => {
-            if facts.read_only && facts.in_transaction {
+            // What ends the transaction first is not in it.
+            let is_in = facts.in_transaction && !control::commits_before(tokens);
+            if facts.read_only && is_in {
                 return Err(read_only());
             }
             if define::toggles_keys(tokens) {
@@ -234,7 +236,7 @@ fn decide(
         }
         _ => {}
     }
-    if facts.read_only && facts.in_transaction && writes(&verb, tokens) {
+    if facts.read_only && facts.in_transaction && (writes(&verb, tokens) || locks(tokens)) {
         return Err(read_only());
     }
     if mentioned.is_empty() {
@@ -246,6 +248,12 @@ fn decide(
 fn writes(verb: &str, tokens: &Tokens<'_>) -> bool {
     matches!(verb, "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "LOAD")
         || verb == "WITH" && (tokens.has_word("UPDATE") || tokens.has_word("DELETE"))
+}
+
+/// Whether it locks rows for writes, as `SELECT … FOR UPDATE` does.
+fn locks(tokens: &Tokens<'_>) -> bool {
+    let mut pairs = tokens.list.windows(2);
+    pairs.any(|pair| pair[0].is_word("FOR") && pair[1].is_word("UPDATE"))
 }
 
 fn read_only() -> Refusal {

@@ -72,6 +72,27 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// A statement with what stands in executable comments outside of them, as the server reads it; `None` if
+/// there are none, or they end more than the statement.
+#[must_use]
+pub fn without_marks(text: &[u8], dialect: Dialect) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut lexer = Lexer::new(text, dialect);
+    let mut has_some = false;
+    for token in &mut lexer {
+        match token.kind {
+            TokenKind::ExecutableStart | TokenKind::ExecutableEnd => {
+                has_some = true;
+                plain.push(b' ');
+            }
+            TokenKind::Invalid => return None,
+            _ => plain.extend_from_slice(token.text),
+        }
+    }
+    let is_one = !lexer.in_executable_comment() && split(&plain, dialect).len() == 1;
+    (has_some && is_one).then_some(plain)
+}
+
 /// A name with the database before it, if it has one, and how many tokens it takes.
 #[must_use]
 pub fn table_name(
@@ -145,4 +166,24 @@ pub fn between_commas<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
             depth == 0 && token.is_symbol(",")
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_executable_comments_is_read_as_the_server_does() {
+        let plain = |text: &str| {
+            let plain = without_marks(text.as_bytes(), Dialect::new(101_119))?;
+            Some(String::from_utf8(plain).expect("text"))
+        };
+        assert_eq!(
+            plain("CREATE TABLE t (a INT) /*! ENGINE = innodb */ /*!999999 x */").as_deref(),
+            Some("CREATE TABLE t (a INT)   ENGINE = innodb   /*!999999 x */")
+        );
+        assert_eq!(plain("SELECT '/*! 1 */' /* 2 */"), None);
+        assert_eq!(plain("SELECT /*! 1; SELECT 2 */"), None);
+        assert_eq!(plain("SELECT /*! 1"), None);
+    }
 }

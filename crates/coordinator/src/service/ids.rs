@@ -79,7 +79,7 @@ impl Ids {
         renamed: Option<&Name>,
     ) -> Result<(), Failure> {
         let mut blocks = self.0.lock().await;
-        blocks.remove(table);
+        let block = blocks.remove(table);
         let mut home = instance
             .connect(Topology::HOME)
             .await
@@ -88,6 +88,10 @@ impl Ids {
         let mut statements = vec!["SET sql_log_bin = 0".to_owned()];
         if let Some(renamed) = renamed {
             blocks.remove(renamed);
+            // They were reserved for its rows.
+            if let Some(block) = block {
+                blocks.insert(renamed.clone(), block);
+            }
             statements.push(format!(
                 "UPDATE IGNORE {TABLE} SET table_schema = {}, table_name = {} WHERE {is_it}",
                 quoted(&renamed.0),

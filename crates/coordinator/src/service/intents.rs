@@ -97,17 +97,17 @@ pub(super) fn left(life: &Path) -> Vec<(Written, Option<Intent>)> {
     paths.into_iter().map(read).collect()
 }
 
-/// Brings a definition to its end.
+/// Brings a definition to its end; tells how many rows were affected on other nodes than home.
 ///
 /// # Errors
 /// When a node cannot be asked.
-pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<(), Failure> {
+pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<u64, Failure> {
     match intent {
         Intent::Create { name, hidden } => {
             let mut home = connect(instance, Topology::HOME).await?;
             // A trial has no other name.
             if name.1 != *hidden && exists(&mut home, name).await? {
-                return Ok(());
+                return Ok(0);
             }
             let hidden = (name.0.clone(), hidden.clone());
             run(
@@ -125,7 +125,7 @@ pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<(), F
                 )
                 .await?;
             }
-            Ok(())
+            Ok(0)
         }
         Intent::Everywhere {
             tables,
@@ -136,18 +136,23 @@ pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<(), F
             let mut home = connect(instance, Topology::HOME).await?;
             let now = fingerprint(&mut home, tables).await?;
             if before.get(&Topology::HOME) == Some(&now) {
-                return Ok(());
+                return Ok(0);
             }
+            let mut affected = 0;
             for (node, before) in before.iter().filter(|(node, _)| **node != Topology::HOME) {
                 let mut connection = connect(instance, *node).await?;
                 if fingerprint(&mut connection, tables).await? != *before {
                     continue;
                 }
-                let mut statements = setup.clone();
-                statements.push(statement.clone());
-                run(&mut connection, *node, &statements).await?;
+                run(&mut connection, *node, setup).await?;
+                let node = *node;
+                let reply = connection.query(statement).await;
+                let reply = reply.map_err(|source| Failure::Branch { node, source })?;
+                if let Reply::Ok(ok) = reply.ok()? {
+                    affected += ok.head.affected_rows;
+                }
             }
-            Ok(())
+            Ok(affected)
         }
     }
 }

@@ -138,7 +138,7 @@ impl Session {
             Err(failure) => {
                 instance.forget_tables();
                 match finish(&instance, &intent).await {
-                    Ok(()) => written.done(),
+                    Ok(_) => written.done(),
                     // Whoever comes next removes what is left.
                     Err(error) => instance.has_intents(&error),
                 }
@@ -182,12 +182,7 @@ impl Session {
             &["SET SESSION sql_mode = ''".to_owned()],
         )
         .await?;
-        let shown = texts(home, &format!("SHOW CREATE TABLE {}", quoted(hidden))).await?;
-        let shown = shown
-            .into_iter()
-            .next()
-            .and_then(|row| row.into_iter().nth(1));
-        let shown = shown.unwrap_or_default();
+        let shown = shown_definition(home, hidden).await?;
         let old_head = format!("CREATE TABLE `{}`", hidden.1.replace('`', "``"));
         let Some(body) = shown.strip_prefix(&old_head) else {
             return Err(
@@ -270,8 +265,11 @@ impl Session {
             _ => Vec::new(),
         };
         // A DROP that failed for one table may have dropped others: what home did, all do.
-        match finish(&instance, &intent).await {
-            Ok(()) => written.done(),
+        let elsewhere = match finish(&instance, &intent).await {
+            Ok(affected) => {
+                written.done();
+                affected
+            }
             Err(failure) => {
                 match &failure {
                     // It would refuse it again.
@@ -284,8 +282,9 @@ impl Session {
                 reply.ok()?;
                 return Err(failure);
             }
-        }
-        if it.kind != Kind::Alter {
+        };
+        // A counter may be set to what nobody has reserved.
+        if it.kind != Kind::Alter || tokens.has_word("AUTO_INCREMENT") {
             for (number, name) in it.tables.iter().enumerate() {
                 instance
                     .ids()
@@ -296,9 +295,16 @@ impl Session {
         self.diagnostics = Some(told);
         match reply.ok()? {
             Reply::Ok(ok) => {
-                let info = String::from_utf8_lossy(&ok.info).into_owned();
-                self.done(ok.head.affected_rows, 0, ok.head.warnings, info, more)
-                    .await
+                let mut info = String::from_utf8_lossy(&ok.info).into_owned();
+                let mut affected = ok.head.affected_rows;
+                let (schema, name) = &it.tables[0];
+                let table = catalogue.table(schema, name);
+                if table.is_some_and(|it| it.key().is_some()) && elsewhere > 0 {
+                    affected += elsewhere;
+                    let warnings = ok.head.warnings;
+                    info = format!("Records: {affected}  Duplicates: 0  Warnings: {warnings}");
+                }
+                self.done(affected, 0, ok.head.warnings, info, more).await
             }
             _ => Err(Refusal::new("ddl-form", "this definition gives rows").into()),
         }
@@ -419,6 +425,23 @@ async fn try_with_rows(
     .await?;
     connection.quit().await;
     result
+}
+
+/// What `SHOW CREATE TABLE` says at home, with bytes that are no text as numbers.
+async fn shown_definition(home: &mut NodeConnection, name: &Name) -> Result<String, Failure> {
+    let question = format!("SHOW CREATE TABLE {}", quoted(name));
+    let reply = home.query(&question).await.map_err(Failure::Home)?;
+    let Reply::Rows(rows) = reply.ok()? else {
+        return Ok(String::new());
+    };
+    let rows = rows.texts().map_err(|error| Failure::Home(error.into()))?;
+    let shown = rows
+        .into_iter()
+        .next()
+        .and_then(|row| row.into_iter().nth(1));
+    Ok(openpeta_sql_route::with_bytes_as_numbers(
+        &shown.flatten().unwrap_or_default(),
+    ))
 }
 
 fn no_such_table(schema: &str, name: &str) -> ErrPacket {

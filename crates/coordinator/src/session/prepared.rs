@@ -139,11 +139,13 @@ impl Session {
                 // Home has prepared the statement as it stands, which the last recipe leaves.
                 let last = plan.recipes.len() - 1;
                 if plan.plain().statement.is_some() {
-                    return Err(Refusal::new(
-                        "view-prepared",
-                        "a statement that reads a view of distributed tables cannot be prepared",
-                    )
-                    .into());
+                    let done = self.read_prepared_views(&plan, text).await;
+                    self.stop_using();
+                    self.nodes.rest();
+                    return match self.told(done).await? {
+                        Some(copied) => self.after_copied(copied).await,
+                        None => Ok(()),
+                    };
                 }
                 let manner = self.manner();
                 let work = gather::run(&mut self.nodes, &plan, text, last, manner);

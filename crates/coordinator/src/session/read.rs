@@ -5,8 +5,9 @@ use openpeta_mysql_wire::{Capabilities, put_lenenc_int};
 use super::copy::Copied;
 use super::show::Diagnostic;
 use super::{Failure, Session};
+use crate::Refusal;
 use crate::gather::{self, Gathered, Manner};
-use crate::node::{Reply, Started};
+use crate::node::{Reply, Started, execute_payload};
 use crate::plan::read::ReadPlan;
 use crate::topology::Topology;
 
@@ -53,6 +54,50 @@ impl Session {
             }
             from = gathered.recipe + 1;
         }
+    }
+
+    /// Answers a prepared statement that reads views: it runs with the queries of these in their places, which
+    /// is another statement than home has prepared.
+    pub(super) async fn read_prepared_views(
+        &mut self,
+        plan: &ReadPlan,
+        text: &[u8],
+    ) -> Result<Copied, Failure> {
+        let manner = self.manner();
+        let last = plan.recipes.len() - 1;
+        let work = gather::run(&mut self.nodes, plan, text, last, manner);
+        let gathered = self.client.attend(work).await?;
+        let answered = self.copy_executed(&gathered).await;
+        if let Err(Failure::Home(_) | Failure::Client) = &answered {
+            return answered;
+        }
+        gather::clean_up(&mut self.nodes, &gathered).await?;
+        answered
+    }
+
+    async fn copy_executed(&mut self, gathered: &Gathered) -> Result<Copied, Failure> {
+        let home = self.nodes.home();
+        let prepared = home.prepare(&gathered.statement).await;
+        let prepared = prepared.map_err(Failure::Home)??;
+        let sent = home.send(&execute_payload(prepared.id, &[])).await;
+        sent.map_err(Failure::Home)?;
+        let columns = match home.start().await.map_err(Failure::Home)? {
+            // They are not told again where they have not changed.
+            Started::Rows(columns) if columns.is_empty() => prepared.columns,
+            Started::Rows(columns) => columns,
+            Started::Done(Reply::Err(error)) => return Err(error.into()),
+            _ => return Err(Refusal::new("statement", "this statement gives no rows").into()),
+        };
+        let own = gathered.definitions.as_deref().unwrap_or(&columns);
+        let definitions = gather::named_as(&columns, own);
+        let mut copied = self.copy_under(&definitions, false).await?;
+        let closed = self.nodes.home().close_statement(prepared.id).await;
+        closed.map_err(Failure::Home)?;
+        if copied.warnings > 0 {
+            self.keep_warnings().await?;
+        }
+        copied.warnings = 0;
+        Ok(copied)
     }
 
     /// Notes what home warned of, before it forgets.
@@ -104,12 +149,18 @@ impl Session {
             while let crate::node::Row::Row(_) = home.next_row().await.map_err(Failure::Home)? {}
             if is_last {
                 let what = "columns of a view are of other types than those of its query";
-                return Err(crate::Refusal::new("types", what).into());
+                return Err(Refusal::new("types", what).into());
             }
             return Ok(None);
         };
+        self.copy_under(&definitions, more).await.map(Some)
+    }
+
+    /// Passes on rows whose columns home has described, under other definitions.
+    async fn copy_under(&mut self, definitions: &[Vec<u8>], more: bool) -> Result<Copied, Failure> {
+        let capabilities = self.nodes.home().capabilities();
         let mut count = Vec::new();
-        put_lenenc_int(&mut count, columns.len() as u64);
+        put_lenenc_int(&mut count, definitions.len() as u64);
         if capabilities.contains(Capabilities::MARIADB_CACHE_METADATA) {
             count.push(1);
         }
@@ -124,6 +175,6 @@ impl Session {
         let mut copied = Copied::default();
         self.copy_rest(Topology::HOME, more, &mut copied).await?;
         self.nodes.home().replied();
-        Ok(Some(copied))
+        Ok(copied)
     }
 }

@@ -22,6 +22,9 @@ impl Session {
     }
 
     async fn relay_reply(&mut self, command: u8) -> Result<(), Failure> {
+        // An error tells no status, so it is what it was before: also if that came past the tracker.
+        let status = self.nodes.home().status();
+        self.tracker.set_status(status);
         self.tracker.begin(command);
         self.relayed_error = None;
         while !self.tracker.is_idle() {

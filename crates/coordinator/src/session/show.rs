@@ -202,20 +202,20 @@ impl Session {
     }
 }
 
-/// A definition with the clause in the place of the option.
+/// A definition with the clause in the place of the option. Defaults in it may be any bytes.
 fn with_clause(shown: &[u8], definition: &Definition) -> Vec<u8> {
-    let shown = String::from_utf8_lossy(shown).into_owned();
     let clause = format!(" {}", definition.clause());
     for option in [
         format!(" /* `{OPTION}`='{}' */", definition.value()),
         format!(" `{OPTION}`='{}'", definition.value()),
         format!(" /* {OPTION}='{}' */", definition.value()),
     ] {
-        if let Some(at) = shown.rfind(&option) {
-            let mut shown = shown;
-            shown.replace_range(at..at + option.len(), &clause);
-            return shown.into_bytes();
+        let place = shown
+            .windows(option.len())
+            .rposition(|part| part == option.as_bytes());
+        if let Some(at) = place {
+            return [&shown[..at], clause.as_bytes(), &shown[at + option.len()..]].concat();
         }
     }
-    (shown + &clause).into_bytes()
+    [shown, clause.as_bytes()].concat()
 }

@@ -13,7 +13,7 @@ use crate::Refusal;
 use crate::catalogue::{Catalogue, Distribution};
 use crate::node::{OkReply, Reply};
 use crate::plan::control::{self, Control};
-use crate::plan::text::{Tokens, split};
+use crate::plan::text::{Tokens, split, without_marks};
 use crate::plan::{self, Dynamic, Facts, Plan};
 use crate::service::Used;
 use crate::topology::Topology;
@@ -119,6 +119,12 @@ impl Session {
             let topology = self.instance.topology();
             let catalogue = self.instance.catalogue().await?;
             let plan = self.plan(text, &catalogue).await?;
+            // What runs on several nodes is read without these marks; all else the server has as it is.
+            if matches!(plan, Plan::Refuse(_))
+                && let Some(plain) = without_marks(text, self.facts.dialect)
+            {
+                return Box::pin(self.planned(&plain, more)).await;
+            }
             // A table may have been redefined while somebody else had it.
             if self.use_tables(&plan).await?
                 && !Arc::ptr_eq(&catalogue, &self.instance.catalogue().await?)
@@ -505,8 +511,11 @@ impl Session {
             }
             Control::Commit(after) | Control::Rollback(after) => {
                 let had = self.nodes.transaction().map(|it| it.read_only);
-                if had.is_none() {
+                if had.is_none() && !after.chain {
                     return self.pass(text, more).await;
+                }
+                if had.is_none() {
+                    self.end_plain().await?;
                 }
                 let ended = match control {
                     Control::Commit(_) => self.nodes.commit().await,

@@ -1,0 +1,133 @@
+//! What random statements have found to differ from one server, each by itself.
+
+use crate::common::{Seen, World, see};
+use mysql_async::prelude::Queryable;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_differed_does_not_any_more() {
+    let world = World::new().await;
+    let mut pair = world.pair().await;
+    for body in [
+        "bytes (k INT PRIMARY KEY, b VARBINARY(10) DEFAULT X'00FF5C', e CHAR(3) CHARACTER SET latin1 DEFAULT 'é')",
+        "numbered (k INT AUTO_INCREMENT PRIMARY KEY, n INT)",
+        "plain (k INT PRIMARY KEY, n INT, v VARCHAR(20)) /*!50100 ENGINE = InnoDB */",
+    ] {
+        let plain = format!("CREATE TABLE {body}");
+        pair.both(&format!("{plain} DISTRIBUTE BY HASH(k)"), &plain)
+            .await;
+    }
+    for statement in [
+        // Defaults that are no text are the same on all nodes.
+        "INSERT INTO bytes (k) VALUES (1), (2), (3)",
+        "SELECT k, HEX(b), HEX(e) FROM bytes ORDER BY k",
+        // A counter that is set.
+        "INSERT INTO numbered (n) VALUES (1), (2)",
+        "ALTER TABLE numbered AUTO_INCREMENT = 500",
+        "INSERT INTO numbered (n) VALUES (3), (4)",
+        "SELECT LAST_INSERT_ID()",
+        // A table that gets another name goes on numbering.
+        "RENAME TABLE numbered TO counted",
+        "INSERT INTO counted (n) VALUES (5)",
+        "SELECT LAST_INSERT_ID()",
+        // Columns that are set in another order than they are in, with `VALUES` behind them.
+        "INSERT INTO plain SET n = 8, v = 'eight', k = 5 ON DUPLICATE KEY UPDATE n = VALUES(n)",
+        "INSERT INTO plain SET n = 9, v = 'nine', k = 5 ON DUPLICATE KEY UPDATE n = VALUES(n)",
+        "SELECT * FROM plain",
+        "DELETE FROM plain",
+        // Rows of all nodes are counted.
+        "INSERT INTO plain VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c'), (4, 4, 'd')",
+        "ALTER TABLE plain MODIFY v LONGTEXT",
+        // A definition ends a transaction, of whatever kind.
+        "START TRANSACTION READ ONLY",
+        "SELECT COUNT(*) FROM plain",
+        "CREATE INDEX i ON plain (n)",
+        "UPDATE plain SET n = n + 1",
+        // In one that only reads, no rows are locked for writes.
+        "START TRANSACTION READ ONLY",
+        "SELECT k FROM plain ORDER BY k LOCK IN SHARE MODE",
+        "SELECT k FROM plain ORDER BY k FOR UPDATE",
+        "COMMIT",
+        // One that is chained to none is one.
+        "COMMIT AND CHAIN",
+        "DELETE FROM plain WHERE n > 3",
+        "ROLLBACK",
+        "SELECT COUNT(*) FROM plain",
+        // What stands in executable comments is read.
+        "UPDATE plain SET /*!50000 n = n + 1 */ WHERE k < 3 /*!999999 AND nothing */",
+        "INSERT /*! IGNORE */ INTO plain VALUES (1, 1, 'x'), (9, 9, 'y')",
+        "SELECT * FROM plain ORDER BY k",
+    ] {
+        pair.same(statement).await;
+    }
+    let shown: Option<(String, Vec<u8>)> = pair
+        .ours
+        .query_first("SHOW CREATE TABLE bytes")
+        .await
+        .expect("shown");
+    let shown = shown.expect("a row").1;
+    let is_as_it_is = |part: &[u8]| shown.windows(part.len()).any(|window| window == part);
+    assert!(
+        is_as_it_is(b"DEFAULT '\\0\xFF\\\\'"),
+        "{}",
+        String::from_utf8_lossy(&shown)
+    );
+    prepared_views(&world).await;
+}
+
+/// Statements that read views of distributed tables can be prepared.
+async fn prepared_views(world: &World) {
+    let mut pair = world.pair().await;
+    for statement in [
+        "CREATE VIEW some AS SELECT k, n + 1 AS more, v FROM plain WHERE n > 1",
+        "CREATE VIEW grouped (kind, many, total) AS SELECT n MOD 2, COUNT(*), SUM(k) FROM plain GROUP BY 1",
+    ] {
+        assert!(
+            matches!(pair.same(statement).await[..], [Seen::Done { .. }]),
+            "{statement}"
+        );
+    }
+    for query in [
+        "SELECT * FROM some WHERE k > ? ORDER BY k",
+        "SELECT g.*, s.v, ? AS given FROM grouped g JOIN some s ON s.k MOD 2 = g.kind ORDER BY s.k",
+        "SELECT COUNT(*), MAX(v) FROM some WHERE more < ? + 100",
+    ] {
+        let mut seen = Vec::new();
+        for conn in [&mut pair.ours, &mut pair.plain] {
+            let statement = conn.prep(query).await.expect(query);
+            // As often as one likes.
+            for value in [0, 2] {
+                let rows: Vec<mysql_async::Row> =
+                    conn.exec(&statement, (value,)).await.expect(query);
+                let names = rows.first().map(|row| {
+                    format!(
+                        "{:?}",
+                        row.columns_ref()
+                            .iter()
+                            .map(|it| it.name_str().into_owned())
+                            .collect::<Vec<_>>()
+                    )
+                });
+                seen.push((
+                    names,
+                    rows.into_iter()
+                        .map(mysql_async::Row::unwrap)
+                        .collect::<Vec<_>>(),
+                ));
+            }
+        }
+        assert!(
+            seen[..2] == seen[2..] && !seen[0].1.is_empty(),
+            "{query}: {seen:?}"
+        );
+    }
+    // An error of a statement that is prepared tells nothing of transactions.
+    pair.same("BEGIN").await;
+    for conn in [&mut pair.ours, &mut pair.plain] {
+        let _: Option<i64> = conn.exec_first("SELECT 1 + ?", (1,)).await.expect("read");
+    }
+    pair.same("COMMIT").await;
+    assert!(pair.ours.prep("SELECT nothing FROM nowhere").await.is_err());
+    pair.same("UPDATE plain SET n = 20 WHERE k = 1").await;
+    let seen = see(&mut pair.ours, "SELECT COUNT(*) FROM some").await;
+    assert!(matches!(seen[..], [Seen::Rows(..)]), "{seen:?}");
+}
