@@ -180,7 +180,7 @@ async fn what_no_coordinator_would_make_is_not_imported() {
             "foreign key",
         ),
         (
-            "(id INT PRIMARY KEY) DISTRIBUTE BY BROADCAST;\nCREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW SET @a=1",
+            "(id INT PRIMARY KEY) DISTRIBUTE BY BROADCAST;\nCREATE DEFINER=alice TRIGGER g AFTER INSERT ON t FOR EACH ROW SET @a=1",
             "triggers",
         ),
         ("(id INT PRIMARY KEY) DISTRIBUTE BY RANGE(id)", "DISTRIBUTE"),
