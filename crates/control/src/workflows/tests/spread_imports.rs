@@ -58,8 +58,9 @@ fn begin(world: &World, dump: &str) -> TaskId {
     let nodes = world.parts.engine.nodes_dir();
     let from = nodes.parent().expect("it is not the root").join("dump.sql");
     fs::write(&from, dump).expect("our own directory");
+    let id = only_instance(world);
     let order = || ImportOrder {
-        instance_id: only_instance(world),
+        instance_id: id.clone(),
         db_name: DbName::parse("shop").expect("a name"),
         from: from.display().to_string(),
         ca_file: None,
@@ -156,7 +157,8 @@ checks!(import_over_nodes: Importing {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_coordinator_would_make_is_not_imported() {
-    let world = world_over_nodes(&TestEngine::new().await).await;
+    let engine = TestEngine::new().await;
+    let world = world_over_nodes(&engine).await;
     for (definition, why) in [
         (
             "(id INT PRIMARY KEY, u INT UNIQUE) DISTRIBUTE BY HASH(id)",
