@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::local::LocalService;
+
 /// Names one stream of one loop. An id is never given to another stream after its own has closed,
 /// so a late use of it does nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,6 +142,12 @@ pub trait Io {
     /// When no socket can be made or the connect fails at once (no such file, refused, no rights).
     fn connect_unix(&mut self, path: &Path, tag: u64) -> io::Result<StreamId>;
 
+    /// Opens a stream whose other side is a future that this loop polls. [`Handler::connected`] follows,
+    /// as for a socket. What is sent to the stream is for the future to read, what the future writes is
+    /// received; the stream ends when the future lets go of its end. A future that panics costs its own
+    /// stream alone. One that takes long holds up the loop.
+    fn serve(&mut self, tag: u64, service: LocalService) -> StreamId;
+
     /// Has [`Handler::timer`] called with `token` at `at`, or up to a few milliseconds later.
     /// One token may wait for several times.
     fn set_timer(&mut self, at: Instant, token: u64);
@@ -165,7 +173,7 @@ pub enum LoopKind {
 pub struct LoopConfig {
     /// Bytes queued for one stream from which on nothing more is received from its counterpart.
     pub high_water: usize,
-    /// Bytes at or below which receiving is taken up again.
+    /// Bytes at or below which receiving is taken up again; 16 KiB at least.
     pub low_water: usize,
     /// How the loops wait for and move bytes.
     pub kind: LoopKind,

@@ -108,6 +108,21 @@ pub(crate) trait Backend: Sized {
         range: Range<usize>,
     ) -> io::Result<()>;
 
+    /// Bytes of a future, as if they had been received: as many as fit into a receive buffer.
+    fn lend(buffers: &mut Self::Buffers, bytes: Vec<u8>) -> Self::Chunk;
+
+    /// As [`Self::forward`], of bytes that lie anywhere.
+    ///
+    /// # Errors
+    ///
+    /// What the socket reports.
+    fn send_own(
+        &mut self,
+        id: StreamId,
+        stream: &mut Stream<Self::Side>,
+        bytes: Vec<u8>,
+    ) -> io::Result<()>;
+
     /// Sends what is queued as far as the socket takes it, and sees to it that an event tells
     /// when it takes more.
     ///

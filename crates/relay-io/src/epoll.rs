@@ -54,6 +54,25 @@ impl<T: Transport> Epoll<T> {
         }
     }
 
+    /// Sends bytes on a stream for which nothing waits; those that are not taken now wait in its queue.
+    fn send_some(
+        &mut self,
+        id: StreamId,
+        stream: &mut Stream<Readiness>,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let sent = match self.transport.send(stream.fd().as_fd(), bytes) {
+            Ok(sent) => sent,
+            Err(error) if is_retry(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        if sent < bytes.len() {
+            stream.queue.push(&bytes[sent..]);
+            return self.flush(id, stream);
+        }
+        Ok(())
+    }
+
     /// Watches for readiness to send while something waits.
     fn watch_out(&self, id: StreamId, stream: &mut Stream<Readiness>) -> io::Result<()> {
         let waiting = !stream.queue.is_empty();
@@ -61,7 +80,7 @@ impl<T: Transport> Epoll<T> {
             stream.side.watching_out = waiting;
             let out = EventFlags::OUT;
             let flags = if waiting { ARRIVALS | out } else { ARRIVALS };
-            epoll::modify(&self.epoll, &stream.fd, EventData::new_u64(id.0), flags)?;
+            epoll::modify(&self.epoll, stream.fd(), EventData::new_u64(id.0), flags)?;
         }
         Ok(())
     }
@@ -85,7 +104,7 @@ impl<T: Transport> Backend for Epoll<T> {
     }
 
     fn watch(&mut self, id: StreamId, stream: &mut Stream<Readiness>) -> io::Result<()> {
-        epoll::add(&self.epoll, &stream.fd, EventData::new_u64(id.0), ARRIVALS)?;
+        epoll::add(&self.epoll, stream.fd(), EventData::new_u64(id.0), ARRIVALS)?;
         Ok(())
     }
 
@@ -117,7 +136,7 @@ impl<T: Transport> Backend for Epoll<T> {
         if !stream.side.readable {
             return Ok(Receipt::Nothing);
         }
-        match self.transport.recv(stream.fd.as_fd(), buffer) {
+        match self.transport.recv(stream.fd().as_fd(), buffer) {
             Ok(received) if received.count == 0 => {
                 stream.side.readable = false;
                 Ok(Receipt::End)
@@ -149,24 +168,28 @@ impl<T: Transport> Backend for Epoll<T> {
         _count: usize,
         range: Range<usize>,
     ) -> io::Result<()> {
-        let bytes = &buffer[range];
-        let sent = match self.transport.send(stream.fd.as_fd(), bytes) {
-            Ok(sent) => sent,
-            Err(error) if is_retry(&error) => 0,
-            Err(error) => return Err(error),
-        };
-        if sent < bytes.len() {
-            stream.queue.push(&bytes[sent..]);
-            return self.flush(id, stream);
-        }
-        Ok(())
+        self.send_some(id, stream, &buffer[range])
+    }
+
+    fn lend(buffer: &mut Vec<u8>, bytes: Vec<u8>) -> usize {
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        bytes.len()
+    }
+
+    fn send_own(
+        &mut self,
+        id: StreamId,
+        stream: &mut Stream<Readiness>,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
+        self.send_some(id, stream, &bytes)
     }
 
     fn flush(&mut self, id: StreamId, stream: &mut Stream<Readiness>) -> io::Result<()> {
         while !stream.queue.is_empty() {
             match self
                 .transport
-                .send(stream.fd.as_fd(), stream.queue.waiting())
+                .send(stream.fd().as_fd(), stream.queue.waiting())
             {
                 Ok(count) => stream.queue.consume(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

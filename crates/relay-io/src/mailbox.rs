@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::api::Accepted;
+use crate::local::Notices;
 use crate::sys::Listener;
 
 /// What a loop is told from outside.
@@ -28,7 +30,9 @@ pub(crate) enum Message<C> {
 /// The mailbox of one loop.
 pub(crate) struct Mailbox<C> {
     waiting: Mutex<Vec<Message<C>>>,
-    pub(crate) wake: OwnedFd,
+    pub(crate) wake: Arc<OwnedFd>,
+    /// What the futures that the loop polls have for it.
+    pub(crate) notices: Arc<Notices>,
     /// Accepted streams that the loop serves or is about to adopt.
     live: AtomicUsize,
 }
@@ -42,9 +46,11 @@ pub(crate) struct Shared<C> {
 
 impl<C> Mailbox<C> {
     fn new() -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         Ok(Self {
             waiting: Mutex::new(Vec::new()),
-            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            notices: Arc::new(Notices::new(Arc::clone(&wake))),
+            wake,
             live: AtomicUsize::new(0),
         })
     }

@@ -1,6 +1,7 @@
 //! The loop: waits, finds out what happened, tells the handler. How bytes move is the backend's
 //! business.
 
+mod futures;
 mod listeners;
 mod patience;
 mod stream;
@@ -21,10 +22,14 @@ use self::streams::{Arrival, Gone, Streams};
 use crate::api::{Accepted, CloseReason, Disposition, Handler, LoopConfig, StreamId};
 use crate::backend::{Backend, Event};
 use crate::epoll::WAKE;
+use crate::local::Notice;
 use crate::mailbox::{Message, Shared};
 
 /// Receives from one stream before the others get their turn.
 const RECEIVE_BUDGET: usize = 8;
+
+/// How often futures get their turn before sockets get theirs.
+const NOTICE_ROUNDS: usize = 8;
 
 /// A timer of the loop itself or of its handler.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +55,8 @@ pub(crate) struct EventLoop<C: Send + 'static, B: Backend> {
     busy: bool,
     patience: Patience,
     stopping: bool,
+    /// Space for what futures have to tell.
+    notices: Vec<Notice>,
 }
 
 /// An epoll descriptor that tells of a loop's mailbox, and of the listeners added to it later.
@@ -76,12 +83,17 @@ impl<C: Send + 'static, B: Backend> EventLoop<C, B> {
     ) -> Self {
         Self {
             index,
-            streams: Streams::new(backend, config.clone()),
+            streams: Streams::new(
+                backend,
+                config.clone(),
+                Arc::clone(&shared.mailboxes[index].notices),
+            ),
             listeners: Listeners::new(epoll),
             buffers,
             busy: false,
             patience: Patience::default(),
             stopping: false,
+            notices: Vec::new(),
             config,
             shared,
         }
@@ -89,6 +101,7 @@ impl<C: Send + 'static, B: Backend> EventLoop<C, B> {
 
     pub(crate) fn run<H: Handler<Command = C>>(mut self, mut handler: H) {
         let mut events = Vec::new();
+        self.streams.notices.settle_here();
         while !self.stopping {
             self.wait(&mut events);
             for event in events.drain(..) {
@@ -100,13 +113,14 @@ impl<C: Send + 'static, B: Backend> EventLoop<C, B> {
             }
             self.run_ready(&mut handler);
             self.run_timers(&mut handler);
+            self.run_notices(&mut handler);
         }
         self.streams.close_all();
     }
 
     /// Waits for events, not beyond the next timer.
     fn wait(&mut self, events: &mut Vec<Event<B::News>>) {
-        if self.streams.has_ready() {
+        if self.streams.has_ready() || !self.streams.notices.is_empty() {
             self.streams.backend.wait(Some(Duration::ZERO), events);
         } else if !self.spin(events) {
             let timeout = self.streams.timers.wait(self.streams.now);
@@ -211,6 +225,31 @@ impl<C: Send + 'static, B: Backend> EventLoop<C, B> {
                 self.settle(handler);
             }
             self.receive(stream, handler);
+        }
+    }
+
+    /// Does what futures want done, and lets those go on that were woken.
+    fn run_notices<H: Handler<Command = C>>(&mut self, handler: &mut H) {
+        for _ in 0..NOTICE_ROUNDS {
+            let mut notices = std::mem::take(&mut self.notices);
+            self.streams.notices.take(&mut notices);
+            let is_quiet = notices.is_empty();
+            for notice in notices.drain(..) {
+                match notice {
+                    Notice::Wake(task) => self.streams.tasks.poll(task),
+                    Notice::Wire(stream) => {
+                        if self.streams.look_at(stream) {
+                            self.receive(stream, handler);
+                        }
+                    }
+                    Notice::Open(path, wire) => self.streams.open_for(&path, wire),
+                }
+                self.settle(handler);
+            }
+            self.notices = notices;
+            if is_quiet {
+                return;
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -16,7 +17,9 @@ use super::Timer;
 use super::stream::{Phase, Sending, Stream};
 use crate::api::{CloseReason, Io, LoopConfig, StreamId};
 use crate::backend::{Backend, Receipt, Todo};
+use crate::local::{LocalService, LocalSockets, LocalStream, Notices, Wire};
 use crate::slots::Slots;
+use crate::tasks::Tasks;
 use crate::timers::Timers;
 
 /// How long to wait before a connect is tried again that met a full listen queue.
@@ -38,14 +41,17 @@ pub(super) enum Gone {
 }
 
 pub(super) struct Streams<B: Backend> {
-    config: LoopConfig,
+    pub(super) config: LoopConfig,
     pub(super) backend: B,
-    slots: Slots<Stream<B::Side>>,
+    pub(super) slots: Slots<Stream<B::Side>>,
     ready: VecDeque<StreamId>,
     dirty: Vec<StreamId>,
     gone: VecDeque<Gone>,
     pub(super) timers: Timers<Timer>,
     pub(super) now: Instant,
+    /// Futures that are the peers of streams.
+    pub(super) tasks: Tasks,
+    pub(super) notices: Arc<Notices>,
 }
 
 /// What came of receiving once.
@@ -61,7 +67,7 @@ pub(super) enum Arrival<C> {
 }
 
 impl<B: Backend> Streams<B> {
-    pub(super) fn new(backend: B, config: LoopConfig) -> Self {
+    pub(super) fn new(backend: B, config: LoopConfig, notices: Arc<Notices>) -> Self {
         let now = Instant::now();
         Self {
             config,
@@ -72,6 +78,8 @@ impl<B: Backend> Streams<B> {
             gone: VecDeque::new(),
             timers: Timers::new(now),
             now,
+            tasks: Tasks::new(Arc::clone(&notices)),
+            notices,
         }
     }
 
@@ -114,12 +122,19 @@ impl<B: Backend> Streams<B> {
             return Arrival::Nothing;
         };
         let is_closing = matches!(s.phase, Phase::Closing);
+        if s.is_local() {
+            return self.receive_local(stream, buffers);
+        }
         match self.backend.receive(stream, s, buffers) {
             Ok(Receipt::Nothing) => Arrival::Nothing,
             Ok(Receipt::Again) => Arrival::Again,
             Ok(Receipt::End) => {
                 s.ended = true;
                 if is_closing {
+                    return Arrival::Nothing;
+                }
+                if let Some(wire) = s.of_future() {
+                    wire.end();
                     return Arrival::Nothing;
                 }
                 let tag = s.tag;
@@ -131,7 +146,14 @@ impl<B: Backend> Streams<B> {
                 self.backend.give_back(chunk);
                 Arrival::Again
             }
-            Ok(Receipt::Bytes(chunk)) => Arrival::Bytes(chunk, s.tag),
+            Ok(Receipt::Bytes(mut chunk)) => {
+                let Some(wire) = s.of_future() else {
+                    return Arrival::Bytes(chunk, s.tag);
+                };
+                s.held = wire.arrived(B::bytes(buffers, &mut chunk));
+                self.backend.give_back(chunk);
+                Arrival::Again
+            }
             Err(error) => {
                 self.fail(stream, CloseReason::Failed(error));
                 Arrival::Again
@@ -148,7 +170,8 @@ impl<B: Backend> Streams<B> {
         range: Range<usize>,
     ) {
         let direct = |s: &&mut Stream<B::Side>| {
-            unsent::<B>(s) == 0
+            !s.is_local()
+                && unsent::<B>(s) == 0
                 && matches!(s.phase, Phase::Open)
                 && s.sending == Sending::Open
                 && !range.is_empty()
@@ -180,8 +203,16 @@ impl<B: Backend> Streams<B> {
         if matches!(s.phase, Phase::Connecting(_)) {
             return;
         }
-        if let Err(error) = self.backend.flush(stream, s) {
-            return self.fail(stream, CloseReason::Failed(error));
+        match &s.wire {
+            Some(wire) if s.is_local() => wire.take_over(&mut s.queue),
+            _ => {
+                if let Err(error) = self.backend.flush(stream, s) {
+                    return self.fail(stream, CloseReason::Failed(error));
+                }
+            }
+        }
+        if let Some(wire) = s.of_future() {
+            wire.set_unsent(unsent::<B>(s));
         }
         let is_out = unsent::<B>(s) == 0;
         self.throttle_counterpart(stream);
@@ -199,8 +230,11 @@ impl<B: Backend> Streams<B> {
         }
         if s.sending == Sending::Finishing {
             s.sending = Sending::Finished;
-            // Fails only when the peer is gone already, which the next receive will tell.
-            let _ = net::shutdown(&s.fd, Shutdown::Write);
+            match &s.wire {
+                Some(wire) if s.is_local() => wire.end(),
+                // Fails only when the peer is gone already, which the next receive will tell.
+                _ => drop(net::shutdown(s.fd(), Shutdown::Write)),
+            }
         }
         if s.sending == Sending::Finished && s.ended {
             self.fail(stream, CloseReason::Ended);
@@ -229,6 +263,14 @@ impl<B: Backend> Streams<B> {
 
     /// Takes the stream out and has the handler told why, unless it has closed it itself.
     pub(super) fn fail(&mut self, stream: StreamId, why: CloseReason) {
+        if let Some(wire) = self.slots.get(stream).and_then(Stream::of_future) {
+            wire.lose(match why {
+                CloseReason::Failed(error) => Some(error),
+                CloseReason::Ended | CloseReason::Panicked => None,
+            });
+            self.remove(stream);
+            return;
+        }
         if let Some((tag, true)) = self.remove(stream) {
             self.gone.push_back(Gone::Told { stream, tag, why });
         }
@@ -240,10 +282,10 @@ impl<B: Backend> Streams<B> {
     }
 
     fn discard_and_drop(&mut self, stream: StreamId) {
-        if let Some(s) = self.slots.get(stream) {
+        if let Some(s) = self.slots.get(stream).filter(|s| !s.is_local()) {
             let mut scrap = [0; 4096];
             for _ in 0..DISCARDS {
-                match net::recv(&s.fd, &mut scrap, RecvFlags::DONTWAIT) {
+                match net::recv(s.fd(), &mut scrap, RecvFlags::DONTWAIT) {
                     Ok((count, _)) if count > 0 => {}
                     _ => break,
                 }
@@ -266,12 +308,18 @@ impl<B: Backend> Streams<B> {
             self.push_ready(counterpart);
         }
         let known = (s.tag, !matches!(s.phase, Phase::Closing));
-        self.backend.retire(stream, s);
+        if let Some(wire) = &s.wire {
+            wire.lose(None);
+        }
+        if !s.is_local() {
+            self.backend.retire(stream, s);
+        }
         Some(known)
     }
 
     /// Lets go of all streams, without telling anybody.
     pub(super) fn close_all(&mut self) {
+        self.tasks.clear();
         for stream in self.slots.ids() {
             self.remove(stream);
         }
@@ -314,7 +362,24 @@ impl<B: Backend> Streams<B> {
             return None;
         }
         s.phase = Phase::Open;
+        if let Some(wire) = s.of_future() {
+            wire.opened();
+            return None;
+        }
         Some(s.tag)
+    }
+
+    /// A stream over a new socket, to be connected.
+    pub(super) fn socket_to(&mut self, path: &Path) -> io::Result<StreamId> {
+        let address = SocketAddrUnix::new(path)?;
+        let fd = net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let phase = Phase::Connecting(address);
+        Ok(self.slots.insert(Stream::new(fd, phase, false)))
     }
 
     /// Tries a pending connect again.
@@ -331,7 +396,7 @@ impl<B: Backend> Streams<B> {
         let Phase::Connecting(address) = &s.phase else {
             return Ok(());
         };
-        match net::connect(&s.fd, address) {
+        match net::connect(s.fd(), address) {
             Ok(()) => {
                 s.phase = Phase::Connected;
                 self.watch_new(stream)?;
@@ -357,7 +422,7 @@ impl<B: Backend> Streams<B> {
         }
     }
 
-    fn mark_dirty(&mut self, stream: StreamId) {
+    pub(super) fn mark_dirty(&mut self, stream: StreamId) {
         if let Some(s) = self.slots.get_mut(stream)
             && !s.in_dirty
         {
@@ -367,7 +432,7 @@ impl<B: Backend> Streams<B> {
     }
 }
 
-fn unsent<B: Backend>(stream: &Stream<B::Side>) -> usize {
+pub(super) fn unsent<B: Backend>(stream: &Stream<B::Side>) -> usize {
     stream.queue.len() + B::in_flight(&stream.side)
 }
 
@@ -447,21 +512,29 @@ impl<B: Backend> Io for Streams<B> {
     }
 
     fn connect_unix(&mut self, path: &Path, tag: u64) -> io::Result<StreamId> {
-        let address = SocketAddrUnix::new(path)?;
-        let fd = net::socket_with(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
-            None,
-        )?;
-        let phase = Phase::Connecting(address);
-        let stream = self.slots.insert(Stream::new(fd, phase, false));
+        let stream = self.socket_to(path)?;
         self.set_tag(stream, tag);
         if let Err(error) = self.connect(stream) {
             self.remove(stream);
             return Err(error);
         }
         Ok(stream)
+    }
+
+    fn serve(&mut self, tag: u64, service: LocalService) -> StreamId {
+        let (high, low) = (self.config.high_water, self.config.low_water);
+        let wire = Wire::new(&self.notices, high, low);
+        let stream = self.slots.insert(Stream::local(Arc::clone(&wire)));
+        self.set_tag(stream, tag);
+        wire.begin(stream, true);
+        let sockets = LocalSockets {
+            notices: Arc::clone(&self.notices),
+            high_water: high,
+            low_water: low,
+        };
+        self.tasks.spawn(service(LocalStream::new(wire), sockets));
+        self.push_ready(stream);
+        stream
     }
 
     fn set_timer(&mut self, at: Instant, token: u64) {

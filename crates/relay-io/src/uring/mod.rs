@@ -175,7 +175,7 @@ impl<F: Faults> Uring<F> {
 
     fn arm(&mut self, id: StreamId, stream: &mut Stream<Side>) {
         stream.side.receiving = Receiving::Armed;
-        let receive = opcode::RecvMulti::new(Fd(stream.fd.as_raw_fd()), GROUP);
+        let receive = opcode::RecvMulti::new(Fd(stream.fd().as_raw_fd()), GROUP);
         self.push(&receive.build().user_data(RECEIVE | id.0));
     }
 
@@ -185,7 +185,11 @@ impl<F: Faults> Uring<F> {
 
     /// Sends what `sending` says as far as the socket takes it at once, which it nearly always
     /// does in full. No completion tells of that, since it would end the wait for what is awaited.
+    /// More than a buffer's bytes are sent in time, since others may wait until they are out.
     fn send_at_once(&mut self, id: StreamId, stream: &Stream<Side>) {
+        if stream.side.sending.len() > BUFFER_SIZE {
+            return self.send_in_time(id, stream);
+        }
         let (send, length) = self.send_request(id, stream, SendFlags::DONTWAIT);
         self.push(&send.flags(squeue::Flags::SKIP_SUCCESS));
         self.at_once.push((id, length));
@@ -212,7 +216,7 @@ impl<F: Faults> Uring<F> {
             Sending::Own(bytes, range) => (bytes.as_ptr(), range),
         };
         let length = self.faults.sent(range.len());
-        let fd = Fd(stream.fd.as_raw_fd());
+        let fd = Fd(stream.fd().as_raw_fd());
         // In time, the kernel itself goes on after a short send; at once, a short send counts as
         // a failure, of which it tells.
         let flags = (SendFlags::NOSIGNAL | flags).bits() | MSG_WAITALL;
@@ -494,6 +498,22 @@ impl<F: Faults> Backend for Uring<F> {
             Chunk::Lent(lent) => stream.side.sending = Sending::Lent(lent, range),
             Chunk::Copied(bytes) => stream.side.sending = Sending::Own(bytes, range),
         }
+        self.send_at_once(id, stream);
+        Ok(())
+    }
+
+    fn lend(_memory: &mut Memory, bytes: Vec<u8>) -> Chunk {
+        Chunk::Copied(bytes)
+    }
+
+    fn send_own(
+        &mut self,
+        id: StreamId,
+        stream: &mut Stream<Side>,
+        bytes: Vec<u8>,
+    ) -> io::Result<()> {
+        let range = 0..bytes.len();
+        stream.side.sending = Sending::Own(bytes, range);
         self.send_at_once(id, stream);
         Ok(())
     }

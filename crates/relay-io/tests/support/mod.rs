@@ -286,7 +286,7 @@ pub fn start_with(start: impl FnOnce(Maker) -> io::Result<Loops<u32>>) -> Fixtur
 }
 
 /// Waits until the condition holds.
-pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < end, "did not happen in time: {what}");
