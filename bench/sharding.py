@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""A database over two nodes, against the same on one: point selects by key, updates of an index, LOAD DATA; and transfers
-between partitions against the same without atomicity. Rounds are interleaved. Needs PyMySQL: run it through bench/run.sh, or with
-the Python that it made."""
+"""A database over two nodes, against the same on one: point selects by key, prepared ones, updates of an index, LOAD DATA; and
+transfers between partitions against the same without atomicity. Rounds are interleaved; of point selects the processor time that the
+service takes for each is told as well. Needs PyMySQL: run it through bench/run.sh, or with the Python that it made."""
 
 import argparse
+import os
 import pathlib
 import re
 import statistics
@@ -27,8 +28,12 @@ ACCOUNTS = "CREATE TABLE accounts (id INT NOT NULL PRIMARY KEY, money BIGINT NOT
 class Side:
     """An instance, with tables that are distributed or not."""
 
-    def __init__(self, api, nodes):
+    def __init__(self, service, nodes):
         self.nodes = nodes
+        self.service = service
+        # Microseconds of processor that the service took for each transaction, by measurement.
+        self.cost = []
+        api = service.api()
         order = api.order(NodeNumber=nodes)
         self.host, self.port = endpoint_of(api.wait_active(order["InstanceId"]))
         self.connection = pymysql.connect(
@@ -49,15 +54,25 @@ class Side:
         self.run(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE {table}")
         return time.perf_counter() - start
 
-    def sysbench(self, script, threads, seconds, *options):
+    def sysbench(self, script, threads, seconds, *options, prepared=False):
         """Transactions a second."""
+        before = processor_time(self.service.pid)
         command = [
             "sysbench", script, "--db-driver=mysql", f"--mysql-host={self.host}", f"--mysql-port={self.port}", "--mysql-user=alice",
-            f"--mysql-password={PASSWORD}", "--mysql-db=shop", "--mysql-ssl=off", "--db-ps-mode=disable", f"--threads={threads}",
+            f"--mysql-password={PASSWORD}", "--mysql-db=shop", "--mysql-ssl=off",
+            f"--db-ps-mode={'auto' if prepared else 'disable'}", f"--threads={threads}",
             f"--time={seconds}", *options, "run",
         ]  # fmt: skip
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        return float(re.search(r"transactions:\s+\d+\s+\(([\d.]+) per sec", said)[1])
+        count, rate = re.search(r"transactions:\s+(\d+)\s+\(([\d.]+) per sec", said).groups()
+        self.cost.append(1e6 * (processor_time(self.service.pid) - before) / max(int(count), 1))
+        return float(rate)
+
+
+def processor_time(pid):
+    """Seconds of processor that a process has taken."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def lines(place, name, rows, line):
@@ -94,15 +109,16 @@ def main():
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--selects-only", action="store_true", help="nothing but point selects")
     arguments = parser.parse_args()
     print(machine())
     with Service() as service, tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         place.chmod(0o755)
-        one, two = Side(service.api(), 1), Side(service.api(), 2)
+        one, two = Side(service, 1), Side(service, 2)
         rows = lines(place, "rows", arguments.rows, lambda n: f"{n}\t{n * 7919 % arguments.rows}\t{'c' * 119}\t{'p' * 59}\n")
         loaded = []
-        for number in range(arguments.rounds):
+        for _ in range(1 if arguments.selects_only else arguments.rounds):
             for side in (one, two):
                 side.run("DROP TABLE IF EXISTS sbtest1")
                 side.create(SBTEST)
@@ -111,12 +127,21 @@ def main():
         print(f"LOAD DATA to one node: {summary(loaded, 'x', digits=2)}; at least 0.8: {verdict(statistics.median(loaded) >= 0.8)}", flush=True)
         size = f"--table-size={arguments.rows}"
 
-        def both(script, threads, *options):
-            return pairs(
-                arguments.rounds, *(lambda side=side: side.sysbench(script, threads, arguments.seconds, *options) for side in (two, one))
-            )
+        def both(script, threads, *options, prepared=False):
+            def run(side):
+                return lambda: side.sysbench(script, threads, arguments.seconds, *options, prepared=prepared)
 
-        report("point select by key, 16, to one node", both("oltp_point_select", 16, "--tables=1", size), 0.95)
+            return pairs(arguments.rounds, run(two), run(one))
+
+        for prepared in (False, True):
+            for threads in (1, 16):
+                two.cost, one.cost = [], []
+                name = f"point select by key{', prepared' if prepared else ''}, {threads}, to one node"
+                report(name, both("oltp_point_select", threads, "--tables=1", size, prepared=prepared), 0.95)
+                cost = f"{statistics.median(two.cost):.1f} against {statistics.median(one.cost):.1f} us"
+                print(f"  processor of the service for each: {cost}", flush=True)
+        if arguments.selects_only:
+            return
         report("update_index, 16, to one node", both("oltp_update_index", 16, "--tables=1", size), 1.2)
         two.create(ACCOUNTS)
         two.load(lines(place, "accounts", 10_000, lambda n: f"{n}\t1000\n"), "accounts")

@@ -10,6 +10,7 @@ mod ended;
 mod found;
 mod heat;
 mod history;
+mod known;
 mod locks;
 mod lost;
 mod moving;

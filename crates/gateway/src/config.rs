@@ -5,10 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openpeta_relay_io::KEEPALIVE;
-pub use openpeta_relay_io::LoopKind;
-use openpeta_types::Whitelist;
+pub use openpeta_relay_io::{LocalService, LoopKind};
+use openpeta_types::{InstanceId, Whitelist};
 
 use crate::slow_log::SlowLogConfig;
+
+/// Serves sessions on the gateway's own loops, in the place of a node's socket.
+pub trait LocalNodes: Send + Sync {
+    /// What serves a session of this instance; `None` if that must be reached by its socket.
+    fn serve(&self, instance: &InstanceId) -> Option<LocalService>;
+}
 
 /// How the gateway runs.
 #[derive(Clone)]
@@ -45,6 +51,9 @@ pub struct GatewayConfig {
     pub slow_log: Option<SlowLogConfig>,
     /// How the loops wait for and move bytes.
     pub io: LoopKind,
+    /// Who serves sessions of instances with several nodes on the loops; without, they go over the
+    /// coordinator's socket.
+    pub local: Option<Arc<dyn LocalNodes>>,
     /// How long a loop looks for events before it sleeps while the gateway serves exactly one
     /// session and that one is busy; zero never.
     pub busy_poll: Duration,
@@ -67,6 +76,7 @@ impl Default for GatewayConfig {
             revival_time: Duration::from_secs(10),
             slow_log: None,
             io: LoopKind::Auto,
+            local: None,
             busy_poll: Duration::from_micros(200),
         }
     }
@@ -89,6 +99,7 @@ impl fmt::Debug for GatewayConfig {
             .field("revival_time", &self.revival_time)
             .field("slow_log", &self.slow_log)
             .field("io", &self.io)
+            .field("local", &self.local.is_some())
             .field("busy_poll", &self.busy_poll)
             .finish()
     }

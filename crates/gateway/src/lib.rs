@@ -20,7 +20,7 @@ mod shell;
 mod slow_log;
 mod times;
 
-pub use config::{GatewayConfig, LoopKind};
+pub use config::{GatewayConfig, LocalNodes, LocalService, LoopKind};
 pub use counters::{DatabaseCounters, InstanceCounters, StatementCounters, TakenCounters};
 pub use digests::StatementDigest;
 pub use error::GatewayError;

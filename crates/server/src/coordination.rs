@@ -10,6 +10,7 @@ use openpeta_control::{HeldWork, NodeAccess, PartitionUse};
 use openpeta_coordinator::{
     CoordinatorError, Coordinators, CoordinatorsConfig, PartitionHeat, StandStillError,
 };
+use openpeta_gateway::{LocalNodes, LocalService};
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{DbName, InstanceId};
 use tokio::runtime::Handle;
@@ -26,6 +27,12 @@ pub(crate) struct Coordination {
     coordinators: OnceLock<Coordinators>,
     /// Sessions run here, whichever thread publishes a route.
     runtime: Handle,
+}
+
+impl LocalNodes for Coordination {
+    fn serve(&self, instance: &InstanceId) -> Option<LocalService> {
+        self.coordinators.get()?.local(instance)
+    }
 }
 
 impl Coordination {

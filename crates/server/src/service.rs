@@ -348,14 +348,17 @@ impl Base {
             local(metrics.as_ref().unwrap_or(&https))?.ip(),
         ];
         let tls = Arc::new(Tls::open(data_dir.tls(), domain, Some(&public), &names)?);
-        let gateway = Arc::new(start_gateway(&config.gateway, &tls, data_dir.slow_log())?);
+        let coordination = Arc::new(Coordination::new(&dir));
+        let local = Arc::clone(&coordination);
+        let gateway = start_gateway(&config.gateway, &tls, data_dir.slow_log(), local)?;
+        let gateway = Arc::new(gateway);
         if let Some(inheritance) = inheritance {
             gateway.hold();
             gateway.inherit(inheritance.endpoints());
         }
         Ok(Self {
             predecessor: Arc::new(Predecessor::none(Arc::clone(&gateway))),
-            coordination: Arc::new(Coordination::new(&dir)),
+            coordination,
             telemetry: Telemetry::start(&config.telemetry, &dir)?,
             dir,
             config,
@@ -438,6 +441,7 @@ fn start_gateway(
     config: &GatewayConfig,
     tls: &Tls,
     slow_log: PathBuf,
+    local: Arc<Coordination>,
 ) -> Result<Gateway, ServeError> {
     let threshold = Duration::try_from_secs_f64(config.slow_log_seconds)
         .map_err(|error| ServeError::Gateway(format!("slow_log_seconds: {error}")))?;
@@ -469,6 +473,7 @@ fn start_gateway(
             GatewayIo::Epoll => LoopKind::Epoll,
         },
         busy_poll: Duration::from_micros(config.busy_poll_microseconds),
+        local: Some(local),
     })
     .map_err(|error| ServeError::Gateway(error.to_string()))
 }

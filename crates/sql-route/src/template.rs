@@ -49,13 +49,30 @@ impl<T> Default for Templates<T> {
     }
 }
 
-impl<T: Copy> Templates<T> {
+impl<T: Clone> Templates<T> {
     /// What is known of a text like this one.
     #[inline]
     pub fn find(&self, text: &[u8], dialect: Dialect) -> Option<T> {
         let mut templates = self.templates.iter();
-        let template = templates.find(|template| template.matches(text, dialect))?;
-        Some(template.known)
+        let template = templates.find(|template| template.matches(text, dialect).is_some())?;
+        Some(template.known.clone())
+    }
+
+    /// What is known of a text like this one, and one of the values in the text: that whose number, in
+    /// order from 0, `which` tells.
+    #[inline]
+    pub fn find_value<'a>(
+        &self,
+        text: &'a [u8],
+        dialect: Dialect,
+        which: impl Fn(&T) -> usize,
+    ) -> Option<(&T, Token<'a>)> {
+        self.templates.iter().find_map(|template| {
+            let known = &template.known;
+            let number = which(known);
+            let found = template.value(text, dialect, number)?;
+            Some((known, found))
+        })
     }
 
     /// A text begins to be read that is to be remembered.
@@ -63,13 +80,14 @@ impl<T: Copy> Templates<T> {
         self.values.clear();
     }
 
-    /// Takes the next token of it, which ends at `end`.
+    /// Takes the next token of it, which ends at `end`; tells whether it is one of the values that
+    /// may differ.
     #[inline]
-    pub fn push(&mut self, token: &Token<'_>, end: usize) {
+    pub fn push(&mut self, token: &Token<'_>, end: usize) -> bool {
         let is_string = match token.kind {
             TokenKind::Integer => false,
             TokenKind::String if token.text[0] == b'\'' => true,
-            _ => return,
+            _ => return false,
         };
         if end <= LONGEST && self.values.len() <= MOST_VALUES {
             self.values.push(Value {
@@ -78,6 +96,7 @@ impl<T: Copy> Templates<T> {
                 is_string,
             });
         }
+        true
     }
 
     /// The text has been read as a whole: remembers what is known of it.
@@ -106,27 +125,53 @@ impl<T: Copy> Templates<T> {
 }
 
 impl<T> Template<T> {
+    /// Whether a text is like this one.
     #[inline]
-    fn matches(&self, text: &[u8], dialect: Dialect) -> bool {
+    fn matches(&self, text: &[u8], dialect: Dialect) -> Option<()> {
+        self.walk(text, dialect, |_, _| ())
+    }
+
+    /// The value of that number in a text that is like this one.
+    #[inline]
+    fn value<'a>(&self, text: &'a [u8], dialect: Dialect, number: usize) -> Option<Token<'a>> {
+        let mut found = None;
+        self.walk(text, dialect, |at, value| {
+            if at == number {
+                found = Some(value);
+            }
+        })?;
+        let kind = match self.values.get(number)?.is_string {
+            true => TokenKind::String,
+            false => TokenKind::Integer,
+        };
+        found.map(|text| Token { kind, text })
+    }
+
+    #[inline]
+    fn walk<'a>(
+        &self,
+        text: &'a [u8],
+        dialect: Dialect,
+        mut see: impl FnMut(usize, &'a [u8]),
+    ) -> Option<()> {
         let mut rest = text;
         let mut from = 0;
-        for value in &self.values {
+        for (number, value) in self.values.iter().enumerate() {
             let between = &self.text[from..usize::from(value.start)];
-            let Some(after) = rest.strip_prefix(between) else {
-                return false;
-            };
+            let after = rest.strip_prefix(between)?;
             let passed = if value.is_string {
                 string(after)
             } else {
                 run(after, is_digit)
             };
             if passed == 0 {
-                return false;
+                return None;
             }
+            see(number, &after[..passed]);
             rest = &after[passed..];
             from = usize::from(value.end);
         }
-        rest == &self.text[from..] && self.dialect == dialect
+        (rest == &self.text[from..] && self.dialect == dialect).then_some(())
     }
 }
 

@@ -8,9 +8,8 @@ use openpeta_mysql_wire::{
     AuthSwitch, Capabilities, ErrPacket, Greeting, Login, OkPacket, proxy, put_packet,
 };
 use openpeta_types::Secret;
-use tokio::net::UnixStream;
 
-use super::{NodeConnection, NodeError, PacketStream};
+use super::{Connector, NodeConnection, NodeError, PacketStream};
 
 /// What only concerns the client's own way of connecting.
 const NOT_ON_NODES: Capabilities = Capabilities(
@@ -72,7 +71,19 @@ impl NodeConnection {
     /// # Errors
     /// [`NodeError::Refused`] when the node does not let the account in, else what went wrong.
     pub async fn connect(socket: &Path, login: &NodeLogin) -> Result<Self, NodeError> {
-        let mut stream = PacketStream::new(UnixStream::connect(socket).await?);
+        Self::connect_by(&Connector::Runtime, socket, login).await
+    }
+
+    /// As [`Self::connect`], over a connection of this kind.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_by(
+        connector: &Connector,
+        socket: &Path,
+        login: &NodeLogin,
+    ) -> Result<Self, NodeError> {
+        let mut stream = PacketStream::new(connector.connect(socket).await?);
         if let Some((client, server)) = login.client {
             let mut header = Vec::new();
             proxy::put_header(&mut header, client, server);

@@ -1,5 +1,6 @@
 //! Connections to nodes: a client of the MySQL protocol that keeps packets as they came.
 
+mod link;
 mod login;
 mod parameters;
 mod reply;
@@ -11,6 +12,7 @@ use std::path::Path;
 use openpeta_mysql_wire::command::{COM_QUERY, COM_STMT_CLOSE, COM_STMT_PREPARE, ReplyShape};
 use openpeta_mysql_wire::{Capabilities, ErrPacket, Packet, Reader, Status, WireError, put_packet};
 
+pub use link::{Connector, Link};
 pub use login::{NodeLogin, UTF8MB4};
 pub use parameters::{Parameter, execute_payload, parameters_of};
 pub use reply::{OkReply, Reply, ResultSet, column_name, text_row};

@@ -1,34 +1,38 @@
-//! Packets over a unix socket.
+//! Packets over a link.
 
 use std::io;
 
-use openpeta_mysql_wire::{HEADER_LEN, MAX_PAYLOAD, Packet, put_packet};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-
 use super::NodeError;
+use super::link::{Link, READ};
+use openpeta_mysql_wire::{HEADER_LEN, MAX_PAYLOAD, Packet, put_packet};
 
-/// Bytes that are asked for at once.
-const READ: usize = 64 << 10;
+/// Bytes that are kept to be written together.
+const TOGETHER: usize = 16 << 10;
 
 /// One side of a conversation in packets. What has been read and not been taken stays, so that a read
-/// may be given up at any time.
+/// may be given up at any time; likewise what was put aside to be written and is not out yet.
 #[derive(Debug)]
 pub struct PacketStream {
-    socket: UnixStream,
+    link: Link,
     input: Vec<u8>,
     /// What of `input` was taken.
     at: usize,
+    /// What is to be written before anything is waited for.
+    output: Vec<u8>,
+    /// What of `output` is out.
+    out: usize,
 }
 
 impl PacketStream {
-    /// Over this socket.
+    /// Over this link.
     #[must_use]
-    pub fn new(socket: UnixStream) -> Self {
+    pub fn new(link: Link) -> Self {
         Self {
-            socket,
+            link,
             input: Vec::new(),
             at: 0,
+            output: Vec::new(),
+            out: 0,
         }
     }
 
@@ -44,21 +48,23 @@ impl PacketStream {
         debug_assert!(self.at <= self.input.len());
         if self.at == self.input.len() {
             self.input.clear();
+            self.input.shrink_to(2 * READ);
             self.at = 0;
         }
     }
 
-    /// Waits for more bytes; tells how many came, 0 when no more will.
+    /// Waits for more bytes, when all that was put aside is written; tells how many came, 0 when no
+    /// more will.
     ///
     /// # Errors
     /// As the socket.
     pub async fn fill(&mut self) -> io::Result<usize> {
+        self.flush().await?;
         if self.at > 0 && self.at >= self.input.len() / 2 {
             self.input.drain(..self.at);
             self.at = 0;
         }
-        self.input.reserve(READ);
-        self.socket.read_buf(&mut self.input).await
+        self.link.read(&mut self.input).await
     }
 
     /// The next payload, put together if it is spread over packets.
@@ -97,12 +103,71 @@ impl PacketStream {
         }
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes as they are, behind those that were put aside.
     ///
     /// # Errors
     /// As the socket.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), NodeError> {
-        Ok(self.socket.write_all(bytes).await?)
+        if self.output.is_empty() {
+            let mut bytes = bytes;
+            while !bytes.is_empty() {
+                let count = self.link.write(bytes).await?;
+                if count == 0 {
+                    return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+                }
+                bytes = &bytes[count..];
+            }
+            return Ok(());
+        }
+        self.output.extend_from_slice(bytes);
+        Ok(self.flush().await?)
+    }
+
+    /// Puts bytes aside, to be written together with others before anything is waited for; writes
+    /// them when there are many.
+    ///
+    /// # Errors
+    /// As the socket.
+    pub async fn put(&mut self, bytes: &[u8]) -> Result<(), NodeError> {
+        if self.output.is_empty() && bytes.len() >= TOGETHER {
+            return self.write(bytes).await;
+        }
+        self.output.extend_from_slice(bytes);
+        self.written().await
+    }
+
+    /// Puts a payload aside; tells the sequence id behind it.
+    pub fn put_packet(&mut self, sequence: u8, payload: &[u8]) -> u8 {
+        put_packet(&mut self.output, sequence, payload)
+    }
+
+    /// Writes what was put aside, if that is much.
+    ///
+    /// # Errors
+    /// As the socket.
+    pub async fn written(&mut self) -> Result<(), NodeError> {
+        if self.output.len() >= TOGETHER {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was put aside.
+    ///
+    /// # Errors
+    /// As the socket.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        while self.out < self.output.len() {
+            let count = self.link.write(&self.output[self.out..]).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.out += count;
+        }
+        self.out = 0;
+        self.output.clear();
+        self.output.shrink_to(2 * TOGETHER);
+        Ok(())
     }
 
     /// Writes a payload; tells the sequence id behind it.

@@ -6,6 +6,7 @@ pub mod control;
 pub mod define;
 pub mod facts;
 pub mod insert;
+pub mod known;
 pub mod lock;
 pub mod modify;
 pub mod portable;

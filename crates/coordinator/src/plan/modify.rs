@@ -26,6 +26,8 @@ pub struct Target {
     pub returning: bool,
     /// Where its condition is.
     pub place: ConditionPlace,
+    /// The number of the parameter that is the key's only value, where one is.
+    pub parameter: Option<usize>,
 }
 
 /// Where the condition of a statement stands in its text.
@@ -131,11 +133,13 @@ pub fn target(
         }
         _ => ConditionPlace::Would(end_of(at + clauses.set.map_or(0, |set| set.1) - 1)),
     };
-    let partitions = partitions(&table, condition, &qualifiers, topology, facts);
+    let (partitions, parameter) =
+        partitions(&table, tokens, condition, &qualifiers, topology, facts);
     Ok(Target {
         place,
         nodes: nodes(&table, partitions.as_deref(), topology),
         partitions,
+        parameter,
         limited: clauses.limited,
         returning: clauses.returning,
         table,
@@ -210,10 +214,12 @@ pub fn plain_select(
         Some(alias) => vec![alias.as_str()],
         None => vec![table.name.as_str()],
     };
-    let partitions = partitions(&table, condition, &qualifiers, topology, facts);
+    let (partitions, parameter) =
+        partitions(&table, tokens, condition, &qualifiers, topology, facts);
     Some(Target {
         nodes: nodes(&table, partitions.as_deref(), topology),
         partitions,
+        parameter,
         // It is asked of one node alone, which has no other rows that meet the condition.
         place: ConditionPlace::Would(tokens.text.len()),
         limited: false,
@@ -374,33 +380,49 @@ pub(super) fn refuse_key(
     Ok(())
 }
 
-/// The partitions that rows meeting a condition can be in, in order; `None` if it can be any.
+/// The partitions that rows meeting a condition of a statement can be in, in order, `None` if it can be
+/// any; and the parameter that tells which.
 fn partitions(
     table: &Table,
+    tokens: &Tokens<'_>,
     condition: Option<&[Token<'_>]>,
     qualifiers: &[&str],
     topology: &Topology,
     facts: &Facts,
-) -> Option<Vec<u16>> {
-    let key = table.key()?;
-    let partitions = topology.partitions(&table.schema)?;
-    let values = pinned_by(
-        condition?,
-        key,
-        qualifiers,
-        0,
-        facts.dialect,
-        facts.pipes_concat,
-    )?;
-    let partition = |value: &KeyValue<'_>| {
-        let is_exact = facts.is_exact(value);
-        key.partition(value, partitions).filter(|_| is_exact)
+) -> (Option<Vec<u16>>, Option<usize>) {
+    let values = table.key().and_then(|key| {
+        let condition = condition?;
+        let start = tokens.range(condition.first()?).start;
+        let is_before = |token: &&Token<'_>| {
+            token.kind == TokenKind::Placeholder && tokens.range(token).start < start
+        };
+        let before = tokens.list.iter().filter(is_before).count();
+        pinned_by(
+            condition,
+            key,
+            qualifiers,
+            before,
+            facts.dialect,
+            facts.pipes_concat,
+        )
+    });
+    let parameter = match values.as_deref() {
+        Some([KeyValue::Parameter(number)]) => Some(*number),
+        _ => None,
     };
-    let found: Option<Vec<_>> = values.iter().map(partition).collect();
-    let mut found = found?;
-    found.sort_unstable();
-    found.dedup();
-    Some(found)
+    let find = || {
+        let (key, partitions) = (table.key()?, topology.partitions(&table.schema)?);
+        let partition = |value: &KeyValue<'_>| {
+            let is_exact = facts.is_exact(value);
+            key.partition(value, partitions).filter(|_| is_exact)
+        };
+        let found: Option<Vec<_>> = values?.iter().map(partition).collect();
+        let mut found = found?;
+        found.sort_unstable();
+        found.dedup();
+        Some(found)
+    };
+    (find(), parameter)
 }
 
 /// The nodes that these partitions are on, or all.

@@ -9,7 +9,7 @@ use openpeta_types::route::Sharding;
 use super::*;
 use crate::catalogue::Column;
 
-fn topology() -> Topology {
+pub(super) fn topology() -> Topology {
     Topology::new(&Sharding {
         foreign: Default::default(),
         moving: Default::default(),
@@ -88,12 +88,16 @@ pub(super) fn catalogue() -> Catalogue {
     ])
 }
 
-/// What becomes of a statement, in a few words.
-fn told(statement: &str) -> String {
-    let facts = Facts {
+pub(super) fn facts() -> Facts {
+    Facts {
         database: Some("s".into()),
         ..Facts::new(101_119)
-    };
+    }
+}
+
+/// What becomes of a statement, in a few words.
+fn told(statement: &str) -> String {
+    let facts = facts();
     let (catalogue, topology) = (catalogue(), topology());
     match plan(statement.as_bytes(), &catalogue, &topology, &facts) {
         Plan::Home => "home".into(),

@@ -292,6 +292,11 @@ impl Instance {
         Ok(catalogue)
     }
 
+    /// Whether the catalogue is known and need not be read.
+    pub(crate) fn knows_tables(&self) -> bool {
+        lock(&self.catalogue).catalogue.is_some()
+    }
+
     /// A definition was not brought to its end.
     pub(crate) fn has_intents(&self, why: &Failure) {
         tracing::warn!(instance = %self.id, %why, "a definition is to be finished later");

@@ -93,6 +93,23 @@ impl TableLocks {
         Owner(self.0.owners.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Holds tables, all or none, if nobody is in the way.
+    #[must_use]
+    pub fn try_hold(&self, owner: Owner, wanted: &mut Vec<(Name, Mode)>) -> Option<Held> {
+        wanted.sort_by(|one, other| one.0.cmp(&other.0));
+        wanted.dedup();
+        let mut state = self.0.lock();
+        if !state.may(owner, u64::MAX, wanted) {
+            return None;
+        }
+        state.give(owner, wanted);
+        Some(Held {
+            shared: Arc::clone(&self.0),
+            owner,
+            tables: std::mem::take(wanted),
+        })
+    }
+
     /// Holds tables, all or none.
     ///
     /// # Errors
@@ -250,8 +267,11 @@ mod tests {
     }
 
     async fn try_hold(locks: &TableLocks, owner: Owner, wanted: &[(&str, Mode)]) -> Option<Held> {
-        let wanted = wanted.iter().map(|(it, mode)| (name(it), *mode)).collect();
-        locks.hold_within(owner, wanted, SHORT).await.ok()
+        let wanted: Vec<_> = wanted.iter().map(|(it, mode)| (name(it), *mode)).collect();
+        let at_once = locks.try_hold(owner, &mut wanted.clone()).is_some();
+        let held = locks.hold_within(owner, wanted, SHORT).await.ok();
+        assert_eq!(at_once, held.is_some());
+        held
     }
 
     #[tokio::test]

@@ -24,9 +24,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use openpeta_relay_io::LocalService;
 use openpeta_types::route::InstanceRoute;
 use openpeta_types::{InstanceId, Secret};
 use tokio::net::UnixListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 pub use doubt::Doubt;
@@ -44,7 +46,8 @@ pub use redefine::RedefineError;
 pub use sessions::{Entry, Running, Sessions};
 pub use stand_still::StandStillError;
 
-use crate::session;
+use crate::node::{Connector, Link};
+use crate::session::{self, Roam, Roaming};
 
 /// What the service needs to know.
 #[derive(Clone, Debug)]
@@ -99,6 +102,8 @@ struct Served {
     instance: Arc<Instance>,
     socket: PathBuf,
     listener: JoinHandle<()>,
+    /// Where sessions do what takes long.
+    runtime: Handle,
     recovery: JoinHandle<()>,
     deadlocks: JoinHandle<()>,
     heat: JoinHandle<()>,
@@ -166,12 +171,27 @@ impl Coordinators {
                 instance,
                 socket,
                 listener,
+                runtime: Handle::current(),
                 recovery,
                 deadlocks,
                 heat,
             },
         );
         Ok(())
+    }
+
+    /// What serves a session of an instance on one of the gateway's loops, without a socket in between;
+    /// `None` if the instance is not served.
+    #[must_use]
+    pub fn local(&self, id: &InstanceId) -> Option<LocalService> {
+        let served = self.lock();
+        let found = served.get(id)?;
+        let (instance, runtime) = (Arc::clone(&found.instance), found.runtime.clone());
+        Some(Box::new(move |stream, sockets| {
+            let (link, connector) = (Link::Local(stream), Connector::Loop(sockets));
+            let session = |roam| session::serve(instance, link, connector, roam);
+            Box::pin(Roaming::new(runtime, session))
+        }))
     }
 
     /// Serves an instance no more: nobody gets in. Sessions that are open stay.
@@ -344,7 +364,13 @@ async fn accept(listener: UnixListener, instance: Arc<Instance>) {
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
-                tokio::spawn(session::serve(Arc::clone(&instance), socket));
+                let (link, instance) = (Link::Socket(socket), Arc::clone(&instance));
+                tokio::spawn(session::serve(
+                    instance,
+                    link,
+                    Connector::Runtime,
+                    Roam::default(),
+                ));
             }
             Err(error) => {
                 // Out of descriptors, most likely: others must end before it gets better.

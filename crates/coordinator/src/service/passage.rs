@@ -41,7 +41,10 @@ impl Passages {
     /// # Errors
     /// When that takes too long.
     pub async fn take(&self) -> Result<Passage, ErrPacket> {
-        let shared = Arc::clone(&self.lock).read_owned();
+        let shared = match Arc::clone(&self.lock).try_read_owned() {
+            Ok(shared) => return Ok(self.passage(shared)),
+            Err(_) => Arc::clone(&self.lock).read_owned(),
+        };
         let shared = tokio::time::timeout(PATIENCE, shared).await;
         let shared = shared.map_err(|_| {
             ErrPacket::new(
@@ -50,10 +53,14 @@ impl Passages {
                 "OpenPeta: moving: partitions are moving for too long; try restarting transaction",
             )
         })?;
-        Ok(Passage {
+        Ok(self.passage(shared))
+    }
+
+    fn passage(&self, shared: OwnedRwLockReadGuard<()>) -> Passage {
+        Passage {
             _shared: shared,
             called: self.called.subscribe(),
-        })
+        }
     }
 
     /// Waits until nobody has a passage; `None` if that takes too long, and then all go on. Nobody gets

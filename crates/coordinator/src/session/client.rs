@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use openpeta_mysql_wire::{Capabilities, ErrPacket, Packet, Status, put_packet};
+use openpeta_mysql_wire::{Capabilities, ErrPacket, Packet, Status};
 
 use super::Failure;
 use crate::node::{NodeError, OkReply, PacketStream, ResultSet};
@@ -47,16 +47,20 @@ impl Client {
         self.sequence = sequence.wrapping_add(1);
     }
 
-    /// Sends payloads as the next packets of the reply.
+    /// Sends payloads as the next packets of the reply. They may be kept until something is waited for.
     pub(super) async fn send<'p>(
         &mut self,
         payloads: impl IntoIterator<Item = &'p [u8]>,
     ) -> Result<(), Failure> {
-        let mut out = Vec::new();
         for payload in payloads {
-            self.sequence = put_packet(&mut out, self.sequence, payload);
+            self.sequence = self.stream.put_packet(self.sequence, payload);
         }
-        self.stream.write(&out).await.map_err(|_| Failure::Client)
+        self.stream.written().await.map_err(|_| Failure::Client)
+    }
+
+    /// Sends what was kept to go out together.
+    pub(super) async fn flush(&mut self) -> Result<(), Failure> {
+        self.stream.flush().await.map_err(|_| Failure::Client)
     }
 
     /// Sends an OK.

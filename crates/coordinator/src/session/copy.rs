@@ -161,6 +161,9 @@ impl Session {
     /// The next payload from a node, as long as the client is there.
     async fn next_of(&mut self, node: u16) -> Result<Vec<u8>, Failure> {
         let connection = self.nodes.joined(node);
+        if let Some(packet) = connection.stream().take_packet() {
+            return Ok(packet.payload);
+        }
         let packet = self
             .client
             .attend(async {

@@ -117,7 +117,10 @@ impl Session {
     }
 
     /// Holds tables, unless the client goes away or the statement is killed in the meantime.
-    pub(super) async fn hold(&mut self, wanted: Vec<(Name, Mode)>) -> Result<Held, Failure> {
+    pub(super) async fn hold(&mut self, mut wanted: Vec<(Name, Mode)>) -> Result<Held, Failure> {
+        if let Some(held) = self.instance.locks().try_hold(self.owner, &mut wanted) {
+            return Ok(held);
+        }
         let instance = Arc::clone(&self.instance);
         let running = Arc::clone(self.nodes.running());
         let wait = async {

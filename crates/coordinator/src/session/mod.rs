@@ -13,6 +13,7 @@ mod nodes;
 mod prepared;
 mod read;
 mod relay;
+mod roam;
 mod show;
 mod snapshot;
 mod statement;
@@ -28,7 +29,6 @@ use openpeta_mysql_wire::command::{
     COM_STMT_SEND_LONG_DATA,
 };
 use openpeta_mysql_wire::{ChangeUser, ErrPacket, ReplyTracker};
-use tokio::net::UnixStream;
 
 pub use client::Client;
 pub use failure::Failure;
@@ -36,11 +36,13 @@ pub use nodes::Nodes;
 pub use transaction::Transaction;
 pub use variables::Variables;
 
-use crate::node::{NodeConnection, NodeError, NodeLogin, PacketStream};
+use crate::node::{Connector, Link, NodeConnection, NodeError, NodeLogin, PacketStream};
 use crate::plan::Facts;
+use crate::plan::known::KnownStatements;
 use crate::service::{Held, Instance, Owner, Passage};
 use crate::topology::Topology;
 use prepared::Statements;
+pub(crate) use roam::{Roam, Roaming};
 use show::Diagnostic;
 
 /// A session whose client is logged in.
@@ -75,15 +77,24 @@ struct Session {
     /// The error that the last relayed reply ended with.
     relayed_error: Option<u16>,
     prepared: Statements,
+    /// Statements that need not be planned anew.
+    known: KnownStatements,
+    /// Where it runs.
+    roam: Roam,
 }
 
+/// Longer commands are not read on a loop, in bytes.
+const LONG: usize = 8 << 10;
+
 /// Serves a connection from the login to its end.
-pub(crate) async fn serve(instance: Arc<Instance>, socket: UnixStream) {
-    match login(&instance, socket).await {
+pub(crate) async fn serve(instance: Arc<Instance>, link: Link, connector: Connector, roam: Roam) {
+    match login(&instance, link, connector, roam).await {
         Ok(Some(mut session)) => {
             if let Err(failure) = session.run().await {
                 tracing::debug!(?failure, "a session ended");
             }
+            // The last reply, if the client still wants it.
+            let _ = session.client.flush().await;
             session.nodes.abandon();
         }
         Ok(None) => {}
@@ -91,11 +102,16 @@ pub(crate) async fn serve(instance: Arc<Instance>, socket: UnixStream) {
     }
 }
 
-async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Session>, NodeError> {
+async fn login(
+    instance: &Arc<Instance>,
+    link: Link,
+    connector: Connector,
+    roam: Roam,
+) -> Result<Option<Session>, NodeError> {
     let topology = instance.topology();
     let home = topology.socket(Topology::HOME).ok_or(NodeError::closed())?;
-    let mut client = PacketStream::new(socket);
-    let mut home = PacketStream::new(UnixStream::connect(home).await?);
+    let mut client = PacketStream::new(link);
+    let mut home = PacketStream::new(connector.connect(home).await?);
     let Some(told) = login::relay_login(&mut client, &mut home).await? else {
         return Ok(None);
     };
@@ -113,7 +129,7 @@ async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Se
     let home = NodeConnection::from_parts(home, told.capabilities, told.status, told.thread_id);
     Ok(Some(Session {
         client: Client::new(client, told.capabilities),
-        nodes: Nodes::new(Arc::clone(instance), home, login),
+        nodes: Nodes::new(Arc::clone(instance), home, login, connector),
         instance: Arc::clone(instance),
         tracker: ReplyTracker::new(told.capabilities, told.status),
         facts: Facts::new(instance.server_version()),
@@ -131,6 +147,8 @@ async fn login(instance: &Arc<Instance>, socket: UnixStream) -> Result<Option<Se
         timestamp_stale: false,
         relayed_error: None,
         prepared: Statements::default(),
+        known: KnownStatements::default(),
+        roam,
     }))
 }
 
@@ -145,6 +163,8 @@ impl Session {
             if running.is_ended() {
                 return Ok(());
             }
+            self.client.flush().await?;
+            self.roam.home().await;
             let packet = tokio::select! {
                 biased;
                 () = called(&mut self.passage) => {
@@ -159,6 +179,9 @@ impl Session {
             };
             running.begin().await;
             let command = packet.payload;
+            if command.len() > LONG || !self.instance.knows_tables() {
+                self.roam.away().await;
+            }
             let Some((&byte, rest)) = command.split_first() else {
                 self.relay(&command).await?;
                 continue;

@@ -1,12 +1,12 @@
 //! The connections of a session: home, and the branches that it has opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Failure;
 use super::transaction::Transaction;
 use super::variables::Variables;
-use crate::node::{NodeConnection, NodeLogin, Reply, kill};
+use crate::node::{Connector, NodeConnection, NodeLogin, Reply, kill};
 use crate::service::{Entry, Instance, Running};
 use crate::topology::Topology;
 
@@ -17,9 +17,11 @@ pub struct Nodes {
     home: NodeConnection,
     branches: BTreeMap<u16, Branch>,
     login: Option<NodeLogin>,
-    variables: Variables,
+    variables: Arc<Variables>,
     transaction: Option<Transaction>,
     entry: Entry,
+    /// How branches are connected to.
+    connector: Connector,
 }
 
 /// A connection to a node that is not home.
@@ -27,9 +29,11 @@ pub struct Nodes {
 struct Branch {
     connection: NodeConnection,
     /// What was last set there.
-    variables: Option<Variables>,
+    variables: Option<Arc<Variables>>,
     /// A command is under way: what it runs is to be killed when nobody waits for it any more.
     busy: bool,
+    /// The session's prepared statements by home's numbers, under the node's own.
+    prepared: HashMap<u32, u32>,
 }
 
 impl Nodes {
@@ -37,6 +41,7 @@ impl Nodes {
         instance: Arc<Instance>,
         home: NodeConnection,
         login: Option<NodeLogin>,
+        connector: Connector,
     ) -> Self {
         Self {
             entry: instance.enter(home.thread_id()),
@@ -44,8 +49,9 @@ impl Nodes {
             home,
             branches: BTreeMap::new(),
             login,
-            variables: Variables::default(),
+            variables: Arc::default(),
             transaction: None,
+            connector,
         }
     }
 
@@ -81,7 +87,7 @@ impl Nodes {
             Reply::Err(error) => return Err(error.into()),
         };
         let row = rows.map_err(|error| Failure::Home(error.into()))?.pop();
-        self.variables = Variables::of_row(row.unwrap_or_default());
+        self.variables = Arc::new(Variables::of_row(row.unwrap_or_default()));
         Ok(())
     }
 
@@ -253,7 +259,7 @@ impl Nodes {
             let socket = topology.socket(node).map(std::path::Path::to_owned);
             let socket = socket.ok_or_else(|| failed(crate::node::NodeError::closed()))?;
             // One that is down is told of at once.
-            let connection = NodeConnection::connect(&socket, &login).await;
+            let connection = NodeConnection::connect_by(&self.connector, &socket, &login).await;
             let connection = connection.map_err(failed)?;
             // Where it was lost, it may not have all yet that was acknowledged.
             self.instance.doubt().wait(&[node]).await?;
@@ -261,15 +267,19 @@ impl Nodes {
                 connection,
                 variables: None,
                 busy: false,
+                prepared: HashMap::new(),
             };
             let thread = branch.connection.thread_id();
             self.running().set_branch(node, Some(thread));
             self.branches.insert(node, branch);
         }
         let branch = self.branches.get_mut(&node).expect("opened above");
-        let mut statements = Vec::new();
         let before = branch.variables.as_ref();
-        statements.extend(self.variables.change(before));
+        if before.is_some_and(|before| Arc::ptr_eq(before, &self.variables)) {
+            return Ok(());
+        }
+        let mut statements = Vec::new();
+        statements.extend(self.variables.change(before.map(Arc::as_ref)));
         let had = before.and_then(|before| before.database.as_ref());
         if let Some(database) = &self.variables.database
             && had != Some(database)
@@ -277,6 +287,7 @@ impl Nodes {
             statements.push(format!("USE `{}`", database.replace('`', "``")));
         }
         if statements.is_empty() {
+            branch.variables = Some(Arc::clone(&self.variables));
             return Ok(());
         }
         branch.busy = true;
@@ -293,8 +304,41 @@ impl Nodes {
             }
         }
         branch.busy = false;
-        branch.variables = Some(self.variables.clone());
+        branch.variables = Some(Arc::clone(&self.variables));
         Ok(())
+    }
+
+    /// A node's number of a statement that home has prepared, which is prepared there if it is not yet.
+    pub(super) async fn prepared(
+        &mut self,
+        node: u16,
+        id: u32,
+        text: &[u8],
+    ) -> Result<u32, Failure> {
+        let Some(branch) = self
+            .branches
+            .get_mut(&node)
+            .filter(|_| node != Topology::HOME)
+        else {
+            return Ok(id);
+        };
+        if let Some(known) = branch.prepared.get(&id) {
+            return Ok(*known);
+        }
+        let prepared = branch.connection.prepare(text).await;
+        let prepared = prepared.map_err(|source| Failure::of_node(node, source))??;
+        branch.prepared.insert(id, prepared.id);
+        Ok(prepared.id)
+    }
+
+    /// Home has forgotten a statement, so others need not know it any more.
+    pub(super) async fn close_prepared(&mut self, id: u32) {
+        for branch in self.branches.values_mut() {
+            if let Some(theirs) = branch.prepared.remove(&id) {
+                // A connection that is lost is noticed when it is next used.
+                let _ = branch.connection.close_statement(theirs).await;
+            }
+        }
     }
 
     /// Notes that no command is under way on any branch.

@@ -2,6 +2,7 @@
 //! columns; where it runs is told each time from the values.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use openpeta_mysql_wire::command::COM_STMT_CLOSE;
 use openpeta_mysql_wire::{ErrPacket, WireError};
@@ -10,10 +11,12 @@ use openpeta_sql_route::{Dialect, Encoding, Lexer, TokenKind};
 use super::copy::Copied;
 use super::{Failure, Session};
 use crate::Refusal;
+use crate::catalogue::Catalogue;
 use crate::gather;
 use crate::node::{NodeError, Parameter, execute_payload, parameters_of};
 use crate::plan::Plan;
 use crate::plan::control;
+use crate::plan::known::Known;
 use crate::plan::text::Tokens;
 use crate::topology::Topology;
 
@@ -23,12 +26,23 @@ pub(super) struct Statements(HashMap<u32, Statement>);
 
 #[derive(Debug)]
 struct Statement {
-    text: Vec<u8>,
+    text: Arc<[u8]>,
+    /// Where it runs, as long as these are what they were.
+    known: Option<(Arc<Catalogue>, Arc<Topology>, Known)>,
     parameters: usize,
     /// The types of the parameters, as they were sent last.
     types: Vec<[u8; 2]>,
     /// Values that came ahead.
     long: Vec<Option<Vec<u8>>>,
+}
+
+impl Statements {
+    /// What plans depend on has changed.
+    pub(super) fn forget_plans(&mut self) {
+        for statement in self.0.values_mut() {
+            statement.known = None;
+        }
+    }
 }
 
 /// `UNKNOWN_STMT_HANDLER`.
@@ -48,7 +62,8 @@ impl Session {
             .filter(|token| token.kind == TokenKind::Placeholder)
             .count();
         let statement = Statement {
-            text: text.to_vec(),
+            text: text.into(),
+            known: None,
             parameters,
             types: Vec::new(),
             long: Vec::new(),
@@ -65,7 +80,7 @@ impl Session {
         let Some(statement) = id.and_then(|id| self.prepared.0.get_mut(&id)) else {
             return self.relay(command).await;
         };
-        let text = statement.text.clone();
+        let text = Arc::clone(&statement.text);
         let parameters = parameters_of(
             command,
             statement.parameters,
@@ -77,13 +92,19 @@ impl Session {
             statement.types = parameters.iter().map(|parameter| parameter.kind).collect();
         }
         let catalogue = self.instance.catalogue().await?;
+        let id = id.unwrap_or(0);
+        if let Ok(parameters) = &parameters
+            && self.find_prepared(id, parameters, &catalogue).is_some()
+        {
+            return self.execute_over_nodes(id, &text, parameters).await;
+        }
         let tokens = Tokens::of(&text, self.facts.dialect);
         let is_special = control::control(&tokens, self.facts.dialect).is_some()
             || control::commits_before(&tokens)
             || tokens.verb() == "UNLOCK";
         if catalogue.is_empty() || !catalogue.may_be_in(&text) && !is_special {
             self.stale |= matches!(tokens.verb().as_str(), "SET" | "CALL" | "USE");
-            self.send_long_data(id.unwrap_or(0), &long).await?;
+            self.send_long_data(id, &long).await?;
             if !catalogue.is_empty() {
                 if control::uses_tables(&tokens) {
                     self.begin_if_wanted().await?;
@@ -105,21 +126,65 @@ impl Session {
             };
         }
         let parameters = parameters.map_err(malformed)?;
-        self.execute_over_nodes(command, &text, &parameters).await
+        self.execute_over_nodes(id, &text, &parameters).await
+    }
+
+    /// The plan of a statement with these values, if it is known without looking at it closely.
+    fn find_prepared(
+        &mut self,
+        id: u32,
+        parameters: &[Parameter],
+        catalogue: &Arc<Catalogue>,
+    ) -> Option<Plan> {
+        if self.stale {
+            return None;
+        }
+        self.tell_transaction();
+        let topology = self.instance.topology();
+        let (of_catalogue, of_topology, known) = self.prepared.0.get(&id)?.known.as_ref()?;
+        if !Arc::ptr_eq(of_catalogue, catalogue) || !Arc::ptr_eq(of_topology, &topology) {
+            return None;
+        }
+        let dialect = self.facts.dialect;
+        let mut literal = Vec::new();
+        let value = parameters.get(known.value)?;
+        value.put_literal(&mut literal, dialect.no_backslash_escapes);
+        let tokens: Vec<_> = Lexer::new(&literal, dialect).collect();
+        known.plan(&tokens, &topology, &self.facts)
+    }
+
+    /// The plan of a statement with these values, which is remembered if others will give such a plan.
+    async fn plan_prepared(
+        &mut self,
+        id: u32,
+        text: &[u8],
+        parameters: &[Parameter],
+        catalogue: &Arc<Catalogue>,
+    ) -> Result<Plan, Failure> {
+        if let Some(plan) = self.find_prepared(id, parameters, catalogue) {
+            return Ok(plan);
+        }
+        let topology = self.instance.topology();
+        let literal = with_values(text, parameters, self.facts.dialect)?;
+        let plan = self.plan(&literal, catalogue).await?;
+        let known = Known::of(text, &plan, catalogue, &topology, &self.facts);
+        if let Some(statement) = self.prepared.0.get_mut(&id) {
+            statement.known = known.map(|known| (Arc::clone(catalogue), topology, known));
+        }
+        Ok(plan)
     }
 
     async fn execute_over_nodes(
         &mut self,
-        command: &[u8],
+        id: u32,
         text: &[u8],
         parameters: &[Parameter],
     ) -> Result<(), Failure> {
         self.learn_if_stale().await?;
-        let literal = with_values(text, parameters, self.facts.dialect)?;
         let plan = loop {
             let topology = self.instance.topology();
             let catalogue = self.instance.catalogue().await?;
-            let plan = self.plan(&literal, &catalogue).await?;
+            let plan = self.plan_prepared(id, text, parameters, &catalogue).await?;
             if matches!(plan, Plan::Read(_) | Plan::Node { writes: false, .. }) {
                 self.use_tables(&plan).await?;
             }
@@ -130,6 +195,7 @@ impl Session {
         let used = plan.used(&self.instance.topology());
         match plan {
             Plan::Read(plan) => {
+                self.roam.away().await;
                 self.begin_if_wanted().await?;
                 if plan.writes {
                     self.refuse_locked()?;
@@ -158,7 +224,7 @@ impl Session {
                 let sent = self
                     .nodes
                     .home()
-                    .send(&execute_payload(id_of(command).unwrap_or(0), parameters))
+                    .send(&execute_payload(id, parameters))
                     .await;
                 sent.map_err(Failure::Home)?;
                 let copied = self.copy_reply(Topology::HOME, false).await;
@@ -166,8 +232,8 @@ impl Session {
                 self.nodes.rest();
                 self.stop_using();
                 let copied = copied?;
-                let tokens = Tokens::of(&literal, self.facts.dialect);
-                self.count(used, &tokens, &copied);
+                let is_read = Tokens::of(text, self.facts.dialect).verb() == "SELECT";
+                self.count(used, is_read, &copied);
                 self.after_copied(copied).await
             }
             Plan::Node {
@@ -176,13 +242,12 @@ impl Session {
                 ..
             } => {
                 self.begin_if_wanted().await?;
-                let done = self.read_prepared(node, text, parameters).await;
+                let done = self.read_prepared(node, id, text, parameters).await;
                 self.stop_using();
                 self.nodes.rest();
                 match self.told(done).await? {
                     Some(copied) => {
-                        let tokens = Tokens::of(&literal, self.facts.dialect);
-                        self.count(used, &tokens, &copied);
+                        self.count(used, true, &copied);
                         self.after_copied(copied).await
                     }
                     None => Ok(()),
@@ -192,8 +257,7 @@ impl Session {
                 self.begin_if_wanted().await?;
                 self.diagnostics = None;
                 self.restore_last_insert_id(text).await?;
-                self.relay(&execute_payload(id_of(command).unwrap_or(0), parameters))
-                    .await
+                self.relay(&execute_payload(id, parameters)).await
             }
             Plan::Insert(ref insert) if insert.returning => Err(returning()),
             Plan::Modify {
@@ -212,6 +276,7 @@ impl Session {
             | Plan::Unlock
             | Plan::Kill(_)
             | Plan::Grant => {
+                let literal = with_values(text, parameters, self.facts.dialect)?;
                 if matches!(plan, Plan::Node { .. }) {
                     let tokens = Tokens::of(&literal, self.facts.dialect);
                     if tokens.has_word("RETURNING") || tokens.verb() == "SELECT" {
@@ -232,22 +297,22 @@ impl Session {
     async fn read_prepared(
         &mut self,
         node: u16,
+        id: u32,
         text: &[u8],
         parameters: &[Parameter],
     ) -> Result<Copied, Failure> {
         let work = async {
-            let connection = self.nodes.node(node).await?;
-            let failed = |source| Failure::of_node(node, source);
-            let prepared = connection.prepare(text).await.map_err(failed)??;
-            let execute = execute_payload(prepared.id, parameters);
-            connection.send(&execute).await.map_err(failed)?;
-            Ok(prepared.id)
+            self.nodes.node(node).await?;
+            let id = self.nodes.prepared(node, id, text).await?;
+            let sent = self
+                .nodes
+                .joined(node)
+                .send(&execute_payload(id, parameters))
+                .await;
+            sent.map_err(|source| Failure::of_node(node, source))
         };
-        let id = self.client.attend(work).await?;
-        let copied = self.copy_reply(node, false).await?;
-        let closed = self.nodes.joined(node).close_statement(id).await;
-        closed.map_err(|source| Failure::of_node(node, source))?;
-        Ok(copied)
+        self.client.attend(work).await?;
+        self.copy_reply(node, false).await
     }
 
     /// A deadlock ends the whole transaction.
@@ -319,6 +384,7 @@ impl Session {
         if let Some(id) = id_of(command) {
             if command.first() == Some(&COM_STMT_CLOSE) {
                 self.prepared.0.remove(&id);
+                self.nodes.close_prepared(id).await;
             } else if let Some(statement) = self.prepared.0.get_mut(&id) {
                 statement.long.clear();
             }

@@ -43,7 +43,7 @@ impl Session {
             }
             let (used, event) = self.tracker.feed(home.buffered());
             let client = self.client.stream();
-            let sent = client.write(&home.buffered()[..used]).await;
+            let sent = client.put(&home.buffered()[..used]).await;
             sent.map_err(|_| Failure::Client)?;
             home.consume(used);
             match event {

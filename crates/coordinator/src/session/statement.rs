@@ -22,6 +22,9 @@ impl Session {
     /// A COM_QUERY.
     pub(super) async fn query(&mut self, command: &[u8], text: &[u8]) -> Result<(), Failure> {
         let catalogue = self.instance.catalogue().await?;
+        if self.find_known(text, &catalogue).is_some() {
+            return self.statement(text, false).await.map(|_| ());
+        }
         if catalogue.is_empty()
             && !may_distribute(text)
             && !self.knows_transaction()
@@ -118,7 +121,15 @@ impl Session {
         loop {
             let topology = self.instance.topology();
             let catalogue = self.instance.catalogue().await?;
-            let plan = self.plan(text, &catalogue).await?;
+            let plan = match self.find_known(text, &catalogue) {
+                Some(plan) => plan,
+                None => {
+                    let plan = self.plan(text, &catalogue).await?;
+                    self.known
+                        .learn(text, &plan, &catalogue, &topology, &self.facts);
+                    plan
+                }
+            };
             // What runs on several nodes is read without these marks; all else the server has as it is.
             if matches!(plan, Plan::Refuse(_))
                 && let Some(plain) = without_marks(text, self.facts.dialect)
@@ -138,6 +149,23 @@ impl Session {
         }
     }
 
+    /// The plan of a statement, if it is known without looking at it closely.
+    fn find_known(&mut self, text: &[u8], catalogue: &Arc<Catalogue>) -> Option<Plan> {
+        if self.stale {
+            return None;
+        }
+        self.tell_transaction();
+        let topology = self.instance.topology();
+        self.known.find(text, catalogue, &topology, &self.facts)
+    }
+
+    /// Puts into the facts what is known of the transaction.
+    pub(super) fn tell_transaction(&mut self) {
+        let transaction = self.nodes.transaction();
+        self.facts.in_transaction = transaction.is_some();
+        self.facts.read_only = transaction.is_some_and(|it| it.read_only);
+    }
+
     pub(super) async fn plan(
         &mut self,
         text: &[u8],
@@ -149,9 +177,7 @@ impl Session {
         if self.stale && wanted(&self.facts) {
             self.learn_if_stale().await?;
         }
-        let transaction = self.nodes.transaction();
-        self.facts.in_transaction = transaction.is_some();
-        self.facts.read_only = transaction.is_some_and(|it| it.read_only);
+        self.tell_transaction();
         let topology = self.instance.topology();
         Ok(plan::plan(text, catalogue, &topology, &self.facts))
     }
@@ -169,7 +195,12 @@ impl Session {
             // Where it runs, it is another one each time.
             self.fixed_timestamp = (first == *second).then_some(first);
         }
+        let before = self.facts.clone();
         self.nodes.variables().tell(&mut self.facts);
+        if before != self.facts {
+            self.known.clear();
+            self.prepared.forget_plans();
+        }
         self.stale = false;
         Ok(())
     }
@@ -184,6 +215,56 @@ impl Session {
     }
 
     async fn carry_out(&mut self, plan: Plan, text: &[u8], more: bool) -> Result<Copied, Failure> {
+        if let Plan::Node {
+            node,
+            writes,
+            needs,
+            ..
+        } = &plan
+        {
+            // It is a SELECT, an UPDATE or a DELETE.
+            self.begin_if_wanted().await?;
+            self.diagnostics = None;
+            self.refuse_plain()?;
+            if *writes {
+                self.refuse_locked()?;
+            }
+            let used = plan.used(&self.instance.topology());
+            let copied = self.on_node(*node, *writes, needs, text, more).await?;
+            let is_read = !writes || Tokens::of(text, self.facts.dialect).verb() == "SELECT";
+            self.count(used, is_read, &copied);
+            return Ok(copied);
+        }
+        self.carry_out_others(plan, text, more).await
+    }
+
+    /// Refuses what touches distributed tables in a transaction that home alone knows.
+    fn refuse_plain(&mut self) -> Result<(), Failure> {
+        let is_plain = self.nodes.transaction().is_none()
+            && self.nodes.home().status().contains(Status::IN_TRANS)
+            && !self.is_locked_at_home();
+        if is_plain {
+            return Err(Refusal::new(
+                "transaction-before",
+                "the transaction was begun before any table was distributed; end it first",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    async fn carry_out_others(
+        &mut self,
+        plan: Plan,
+        text: &[u8],
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        if matches!(
+            plan,
+            Plan::Read(_) | Plan::Collect(_) | Plan::Define(_) | Plan::Grant | Plan::Maintain
+        ) {
+            self.roam.away().await;
+        }
         let tokens = Tokens::of(text, self.facts.dialect);
         if !matches!(plan, Plan::Control(_) | Plan::Refuse(_)) {
             if control::commits_before(&tokens) {
@@ -196,28 +277,20 @@ impl Session {
         if !matches!(plan, Plan::Home) {
             self.diagnostics = None;
         }
-        let is_plain = self.nodes.transaction().is_none()
-            && self.nodes.home().status().contains(Status::IN_TRANS)
-            && !self.is_locked_at_home();
-        if is_plain && !matches!(plan, Plan::Home | Plan::Control(_) | Plan::Refuse(_)) {
-            return Err(Refusal::new(
-                "transaction-before",
-                "the transaction was begun before any table was distributed; end it first",
-            )
-            .into());
+        if !matches!(plan, Plan::Home | Plan::Control(_) | Plan::Refuse(_)) {
+            self.refuse_plain()?;
         }
         let used = plan.used(&self.instance.topology());
         let copied = self.run_plan(plan, &tokens, text, more).await?;
-        self.count(used, &tokens, &copied);
+        self.count(used, tokens.verb() == "SELECT", &copied);
         Ok(copied)
     }
 
     /// Counts what a statement was about that has been carried out.
-    pub(super) fn count(&self, used: Vec<Used>, tokens: &Tokens<'_>, copied: &Copied) {
+    pub(super) fn count(&self, used: Vec<Used>, is_read: bool, copied: &Copied) {
         if copied.error.is_some() {
             return;
         }
-        let is_read = tokens.verb() == "SELECT";
         for mut used in used {
             // A `SELECT` that locks rows writes none.
             used.writes &= !is_read;

@@ -3,6 +3,8 @@
 // Each test program uses a part of this.
 #![allow(dead_code)]
 
+mod front;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +17,8 @@ use openpeta_coordinator::{Coordinators, CoordinatorsConfig};
 use openpeta_engine::{Engine, EngineConfig};
 use openpeta_types::route::{AccountLogin, InstanceRoute, Sharding};
 use openpeta_types::{DbName, InstanceId, NodeId, NodeSettings, Secret, Whitelist};
+
+use front::Front;
 
 pub const ADMIN: &str = "openpeta_admin";
 pub const ADMIN_PASSWORD: &str = "an admin's password";
@@ -37,7 +41,9 @@ pub struct World {
     pub nodes: Vec<NodeId>,
     pub plain: NodeId,
     pub route: Arc<InstanceRoute>,
-    pub coordinators: Option<Coordinators>,
+    pub coordinators: Option<Arc<Coordinators>>,
+    /// Where clients come in, but for those that want the socket.
+    front: Option<Front>,
     /// What its sessions run on; ends with it.
     runtime: Option<tokio::runtime::Runtime>,
     pub config: CoordinatorsConfig,
@@ -85,6 +91,7 @@ impl World {
             plain,
             route,
             coordinators: None,
+            front: None,
             runtime: None,
             config,
             dir,
@@ -104,12 +111,15 @@ impl World {
         let entered = runtime.enter();
         coordinators.publish(&self.route).expect("served");
         drop(entered);
+        let coordinators = Arc::new(coordinators);
+        self.front = Some(Front::start(&coordinators, &self.route.instance_id));
         self.coordinators = Some(coordinators);
         self.runtime = Some(runtime);
     }
 
     /// Ends the life of the coordinator in the midst of everything, as if its process were killed.
     pub fn close(&mut self) {
+        self.front = None;
         self.coordinators = None;
         if let Some(runtime) = self.runtime.take() {
             // Not from within another runtime's worker.
@@ -147,12 +157,25 @@ impl World {
 
     /// A client of the coordinator.
     pub async fn client(&self) -> Conn {
-        connect(&self.coordinator_socket(), USER, PASSWORD, |it| it).await
+        self.client_with(|it| it).await
     }
 
     /// A client of the coordinator that connects in some way.
     pub async fn client_with(&self, change: impl FnOnce(OptsBuilder) -> OptsBuilder) -> Conn {
-        connect(&self.coordinator_socket(), USER, PASSWORD, change).await
+        let socket = self.coordinator_socket();
+        // Somebody else serves it.
+        let Some(front) = &self.front else {
+            return connect(&socket, USER, PASSWORD, change).await;
+        };
+        let address = front.address;
+        let over_the_loops = |options: OptsBuilder| {
+            change(options)
+                .socket(None::<String>)
+                .prefer_socket(false)
+                .ip_or_hostname(address.ip().to_string())
+                .tcp_port(address.port())
+        };
+        connect(&socket, USER, PASSWORD, over_the_loops).await
     }
 
     /// A client of the plain server that connects in some way.

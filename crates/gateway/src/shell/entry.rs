@@ -1,12 +1,14 @@
 //! The way in: whitelist, limits, and the connection to the node.
 
+use std::io;
 use std::mem;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use openpeta_relay_io::{Accepted, Io, StreamId};
+use openpeta_types::route::InstanceRoute;
 use ring::rand::SecureRandom;
 
 use super::connections::{Connection, Side, Tag};
@@ -131,6 +133,26 @@ impl Worker {
         }
     }
 
+    /// Opens a stream to the node, or to what stands before several.
+    pub(super) fn connect_node(
+        &self,
+        io: &mut dyn Io,
+        instance: &Instance,
+        socket: &Path,
+        tag: u64,
+    ) -> io::Result<StreamId> {
+        let is_spread = |route: &Arc<InstanceRoute>| {
+            route.sharding.is_some() && route.session_socket() == socket
+        };
+        if let Some(local) = &self.registry.config.local
+            && let Some(route) = instance.route().filter(is_spread)
+            && let Some(service) = local.serve(&route.instance_id)
+        {
+            return Ok(io.serve(tag, service));
+        }
+        io.connect_unix(socket, tag)
+    }
+
     fn open_node(
         &mut self,
         io: &mut dyn Io,
@@ -140,7 +162,7 @@ impl Worker {
     ) {
         let (place, serial) = self.connections.reserve();
         let tag = Tag::Of(place, Side::Node).number();
-        match io.connect_unix(&socket, tag) {
+        match self.connect_node(io, &newcomer.instance, &socket, tag) {
             Ok(stream) => {
                 let node = Node {
                     stream,

@@ -198,7 +198,15 @@ impl Worker {
         connection.born = io.now();
         io.close_after_flush(connection.node);
         let tag = Tag::Of(place, Side::Node).number();
-        match io.connect_unix(&connection.socket, tag) {
+        let (instance, socket) = (
+            Arc::clone(&connection.instance),
+            Arc::clone(&connection.socket),
+        );
+        let connected = self.connect_node(io, &instance, &socket, tag);
+        let Some(connection) = self.connections.get_mut(place) else {
+            return;
+        };
+        match connected {
             Ok(node) => {
                 connection.node = node;
                 io.pair(connection.client, node);
