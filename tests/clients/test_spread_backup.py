@@ -230,12 +230,18 @@ def test_a_transaction_of_any_node_names_the_moment_before_it(spread_service):
             restored(bank, RestoreType="1", **point)
 
 
-def test_a_deleted_one_comes_back_out_of_the_bin(spread_service):
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_deleted_one_comes_back_out_of_the_bin(spread_service, killed):
+    """Also when a node has just gone down with transactions that are decided and not carried out there."""
     service = spread_service
     with Bank(service) as bank:
         bank.goes_on()
+        if killed:
+            end(service.node_pids()[-1])
+            bank.sdk.call("DeleteInstance", InstanceId=bank.id)
     done = len(bank.done)
-    bank.sdk.call("DeleteInstance", InstanceId=bank.id)
+    if not killed:
+        bank.sdk.call("DeleteInstance", InstanceId=bank.id)
     bank.api.wait_gone(bank.id)
     (entry,) = [entry for entry in service.admin("recycle", "list") if entry["instance_id"] == bank.id]
     assert entry["final"] is True

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openpeta_rpc_api::ApiError;
 use openpeta_store::{Database, Instance, Node, NodeState, Reader, Writer};
 use openpeta_types::route::Sharding;
-use openpeta_types::{InstanceId, NodeId, NodeSettings, NodeSpec};
+use openpeta_types::{InstanceId, NodeId, NodeSettings, NodeSpec, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::parts::Parts;
@@ -125,7 +125,11 @@ impl Parts {
         let sockets = self.gateway.coordinator_sockets();
         let sockets =
             sockets.ok_or_else(|| ControlError::internal("there is no coordinator of nodes"))?;
-        let serving = reader.serving_nodes(instance)?;
+        let serving = match instance.status {
+            // All of them are to go, and are asked for what they have until they do.
+            ObjectStatus::Delete => reader.nodes_of(&instance.instance_id)?,
+            _ => reader.serving_nodes(instance)?,
+        };
         let mut nodes = Vec::new();
         for number in 0..=*last {
             let node = serving.iter().find(|node| node.number == number);

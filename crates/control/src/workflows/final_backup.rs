@@ -17,7 +17,7 @@ use openpeta_store::{
 use openpeta_tasks::{Step, StepError, TaskContext, Workflow};
 use openpeta_types::{
     AccountName, AccountType, BackupId, BackupStatus, BackupType, DbName, EventKind, InstanceId,
-    NodeId,
+    NodeId, ObjectStatus,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -284,6 +284,10 @@ async fn take_once<W: Recycles>(
         None => vec![node.clone()],
     };
     loading::start_all(parts, &nodes).await?;
+    if super::instance(parts, id)?.status == ObjectStatus::Delete {
+        // Nobody looks after transactions that are in doubt any more, and what was committed shall be there.
+        parts.leave_nodes(id).await?;
+    }
     let source = BackupSource {
         instance_id: id.to_string(),
         db_name: set.db_name.to_string(),
