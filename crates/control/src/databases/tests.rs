@@ -334,10 +334,6 @@ async fn another_spec_is_ordered_and_the_same_changes_nothing() {
     assert_eq!(after.status, ObjectStatus::Active);
     assert_eq!(after.node_spec.as_str(), "petadata.s2.4xlarge");
     assert_eq!(world.node(&id).settings, after.settings);
-    assert_eq!(
-        code(world.count_to(&id, "shop", "2")),
-        "InvalidNodeNumber.ValueNotSupported"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
