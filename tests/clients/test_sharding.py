@@ -1,5 +1,6 @@
 """A database over two nodes as a user has it: ordered by the API, used by drivers that know nothing of nodes, and killed."""
 
+import json
 import random
 import subprocess
 import threading
@@ -115,6 +116,31 @@ def test_drivers_get_the_answers_of_one_server(world):
         connection.close()
         answers.append(found)
     assert answers[0] == answers[1]
+
+
+def test_who_may_only_read_reads_rows_of_all_nodes(world):
+    fill(world)
+    reader = {"InstanceId": world.id, "AccountName": "reader"}
+    world.sdk.call("CreateAccount", AccountPassword=PASSWORD, DBInfo=json.dumps({"ReadOnly": ["shop"]}), **reader)
+    host, port = world.at
+    query = "SELECT c.country, COUNT(*), SUM(o.total) FROM orders o JOIN customers c ON c.id = o.customer GROUP BY c.country ORDER BY 1"
+
+    def reads():
+        try:
+            with pymysql.connect(host=host, port=port, user="reader", password=PASSWORD, database="shop") as connection:
+                return run(connection, query)
+        except pymysql.err.OperationalError:
+            # The account is made by a task.
+            return None
+
+    with world.connect(world.plain) as connection:
+        expected = run(connection, query)
+    assert poll(reads, 60, "it does not read") == expected
+    with pymysql.connect(host=host, port=port, user="reader", password=PASSWORD, database="shop") as connection:
+        for statement in ("INSERT INTO customers VALUES (0, 'x', 'DE')", "DELETE FROM orders", "CREATE TABLE mine (id INT)"):
+            with pytest.raises(pymysql.err.OperationalError, match="command denied"):
+                run(connection, statement)
+    world.sdk.call("DeleteAccount", **reader)
 
 
 def test_a_table_is_shown_as_it_was_made(world):
