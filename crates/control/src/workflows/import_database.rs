@@ -54,13 +54,15 @@ pub(super) trait Imports: Workflow<Params = ImportDatabaseParams> {
     fn parts(&self) -> &Arc<Parts>;
 
     /// Whether the dump has to say where the server's log was.
-    const FOLLOWS: bool;
+    const FOLLOWS: bool = false;
 
     /// What the source has of each table, if it was asked since the dump.
     ///
     /// # Errors
     /// When a step has not given it yet.
-    fn sums(task: &TaskContext<'_, Self>) -> Result<Option<SourceSums>, StepError>;
+    fn sums(_task: &TaskContext<'_, Self>) -> Result<Option<SourceSums>, StepError> {
+        Ok(None)
+    }
 }
 
 /// What a source has of each table.
@@ -108,14 +110,8 @@ impl Workflow for ImportDatabase {
 }
 
 impl Imports for ImportDatabase {
-    const FOLLOWS: bool = false;
-
     fn parts(&self) -> &Arc<Parts> {
         &self.0
-    }
-
-    fn sums(_task: &TaskContext<'_, Self>) -> Result<Option<SourceSums>, StepError> {
-        Ok(None)
     }
 }
 

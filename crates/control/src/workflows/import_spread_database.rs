@@ -13,7 +13,7 @@ use openpeta_types::{NodeId, ObjectStatus};
 use serde::{Deserialize, Serialize};
 
 use super::import_database::{
-    CheckImport, ImportDatabaseParams, Imports, LoadDump, SourceSums, back_up, node, staging,
+    CheckImport, ImportDatabaseParams, Imports, LoadDump, back_up, node, staging,
 };
 use super::loading::{self, RETRY};
 use super::meter::Meter;
@@ -57,14 +57,8 @@ impl Workflow for ImportSpreadDatabase {
 }
 
 impl Imports for ImportSpreadDatabase {
-    const FOLLOWS: bool = false;
-
     fn parts(&self) -> &Arc<Parts> {
         &self.0
-    }
-
-    fn sums(_task: &TaskContext<'_, Self>) -> Result<Option<SourceSums>, StepError> {
-        Ok(None)
     }
 }
 
