@@ -15,6 +15,7 @@ use openpeta_coordinator::Coordinators;
 use openpeta_types::InstanceId;
 use openpeta_types::route::InstanceRoute;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::common::{ADMIN, ADMIN_PASSWORD, DATABASE, PASSWORD, USER, World, try_connect};
 
@@ -40,6 +41,25 @@ struct Bank {
 }
 
 impl Bank {
+    /// Has writers at work; who else is, is the caller's to add. What happens is told.
+    fn open(
+        world: &World,
+        random: &mut Random,
+    ) -> (Arc<Self>, JoinSet<()>, mpsc::UnboundedReceiver<Event>) {
+        let (sender, events) = mpsc::unbounded_channel();
+        let bank = Arc::new(Self {
+            socket: world.coordinator_socket(),
+            next: AtomicU64::new(1),
+            stop: AtomicBool::new(false),
+            events: sender,
+        });
+        let mut workers = JoinSet::new();
+        for _ in 0..WRITERS {
+            workers.spawn(Arc::clone(&bank).write(Random(random.below(u64::MAX))));
+        }
+        (bank, workers, events)
+    }
+
     async fn connect(&self) -> mysql_async::Result<Conn> {
         let mut conn = try_connect(&self.socket, USER, PASSWORD, |it| it).await?;
         conn.query_drop("SET innodb_lock_wait_timeout = 1").await?;
@@ -157,17 +177,7 @@ async fn money_is_moved_whole_or_not_at_all() {
     let mut world = World::new().await;
     endow(&world).await;
     let mut random = Random(setting("OPENPETA_SEED", 7));
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let bank = Arc::new(Bank {
-        socket: world.coordinator_socket(),
-        next: AtomicU64::new(1),
-        stop: AtomicBool::new(false),
-        events: sender,
-    });
-    let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..WRITERS {
-        workers.spawn(Arc::clone(&bank).write(Random(random.below(u64::MAX))));
-    }
+    let (bank, mut workers, mut events) = Bank::open(&world, &mut random);
     for _ in 0..READERS {
         workers.spawn(Arc::clone(&bank).read());
     }
@@ -295,17 +305,7 @@ async fn snapshots_that_are_begun_at_a_standstill_are_of_one_moment() {
     let mut world = World::new().await;
     endow(&world).await;
     let mut random = Random(setting("OPENPETA_SEED", 11));
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let bank = Arc::new(Bank {
-        socket: world.coordinator_socket(),
-        next: AtomicU64::new(1),
-        stop: AtomicBool::new(false),
-        events: sender,
-    });
-    let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..WRITERS {
-        workers.spawn(Arc::clone(&bank).write(Random(random.below(u64::MAX))));
-    }
+    let (bank, mut workers, mut events) = Bank::open(&world, &mut random);
     workers.spawn(Arc::clone(&bank).define());
     let mut longest = Duration::ZERO;
     let mut acknowledged = BTreeSet::new();
@@ -436,17 +436,7 @@ async fn nodes_that_are_left_can_serve_another_instance() {
     let mut world = World::new().await;
     endow(&world).await;
     let mut random = Random(setting("OPENPETA_SEED", 13));
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let bank = Arc::new(Bank {
-        socket: world.coordinator_socket(),
-        next: AtomicU64::new(1),
-        stop: AtomicBool::new(false),
-        events: sender,
-    });
-    let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..WRITERS {
-        workers.spawn(Arc::clone(&bank).write(Random(random.below(u64::MAX))));
-    }
+    let (bank, mut workers, mut events) = Bank::open(&world, &mut random);
     workers.spawn(Arc::clone(&bank).read());
     workers.spawn(Arc::clone(&bank).define());
     let (mut acknowledged, mut sums) = (BTreeSet::new(), 0_u64);
