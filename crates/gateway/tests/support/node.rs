@@ -45,10 +45,12 @@ impl Node {
         let root = directory.path();
         fs::set_permissions(root, fs::Permissions::from_mode(0o711)).unwrap();
         copy_directory(template(), &root.join("data"));
+        // A server that starts removes the temporary tables of all others with the same place for them.
+        fs::create_dir(root.join("tmp")).unwrap();
         let socket = root.join("mysqld.sock");
         let config = format!(
             "[mariadbd]\n{SETTINGS}\ndatadir={0}/data\nsocket={0}/mysqld.sock\n\
-             pid_file={0}/pid\nlog_error={0}/error.log\n",
+             pid_file={0}/pid\nlog_error={0}/error.log\ntmpdir={0}/tmp\n",
             root.display()
         );
         fs::write(root.join("node.cnf"), config).unwrap();
@@ -141,10 +143,14 @@ impl Drop for Node {
             let log =
                 fs::read_to_string(self.directory.path().join("error.log")).unwrap_or_default();
             let lines: Vec<_> = log.lines().collect();
-            let end = lines.len().saturating_sub(20);
+            // A server that crashed tells of it in many lines.
+            let from = lines
+                .iter()
+                .position(|line| line.contains("got signal"))
+                .unwrap_or(lines.len().saturating_sub(20));
             eprintln!(
                 "the node ({ended:?}) said last:\n{}",
-                lines[end..].join("\n")
+                lines[from..].join("\n")
             );
         }
     }
