@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::ServeError;
 use crate::telemetry::TelemetryConfig;
+use crate::tls::TlsConfig;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Traces and metrics for an OTLP collector.
     pub telemetry: TelemetryConfig,
+    /// The operator's certificate.
+    pub tls: TlsConfig,
     /// Addresses and ports of endpoints.
     pub network: NetworkConfig,
     /// Database nodes.
@@ -90,6 +93,8 @@ impl Config {
             "[api.limits] query_bytes must not be more than header_bytes"
         } else if !(1..=MOST_KEEPALIVE).contains(&self.gateway.keepalive_seconds) {
             "[gateway] keepalive_seconds must be from 1 to 32767"
+        } else if let Err(wrong) = self.tls.check() {
+            wrong
         } else if let Err(wrong) = self.telemetry.check() {
             return Err(ServeError::Setting(wrong));
         } else {

@@ -37,3 +37,4 @@ pub use handover::Retired;
 pub use serve::{ServeOptions, serve};
 pub use service::{HandOver, Service};
 pub use telemetry::{TelemetryConfig, TelemetryHeaders};
+pub use tls::TlsConfig;

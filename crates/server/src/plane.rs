@@ -19,6 +19,7 @@ use crate::http::HttpServer;
 use crate::metrics::{Metrics, MetricsEndpoint};
 use crate::service::Base;
 use crate::telemetry::Pusher;
+use crate::tls::Unnamed;
 use crate::{ServeError, admin_socket};
 
 /// How long connections to the API, or for metrics, that have no request under way may still send one when another
@@ -63,7 +64,7 @@ impl PreparedPlane {
             predecessor: Arc::clone(&base.predecessor),
             coordination: Arc::clone(&base.coordination),
         };
-        let acceptor = TlsAcceptor::from(base.tls.server_config(&[b"http/1.1"])?);
+        let acceptor = TlsAcceptor::from(base.tls.server_config(&[b"http/1.1"], Unnamed::Own)?);
         let config = base.config.control();
         let adapter = Arc::new(adapter);
         let (prepared, tenant) = Control::prepare(config, &base.data_dir(), store.clone(), adapter)

@@ -21,7 +21,7 @@ use crate::http::bind;
 use crate::metrics::Access;
 use crate::plane::{Plane, PreparedPlane};
 use crate::telemetry::Telemetry;
-use crate::tls::Tls;
+use crate::tls::{Tls, Unnamed};
 use crate::{ServeError, credentials, data_dir, notify, unix_socket};
 
 /// How often certificates are looked at.
@@ -347,7 +347,13 @@ impl Base {
             network.public_address(),
             local(metrics.as_ref().unwrap_or(&https))?.ip(),
         ];
-        let tls = Arc::new(Tls::open(data_dir.tls(), domain, Some(&public), &names)?);
+        let tls = Arc::new(Tls::open(
+            data_dir.tls(),
+            config.tls.clone(),
+            domain,
+            Some(&public),
+            &names,
+        )?);
         let coordination = Arc::new(Coordination::new(&dir));
         let local = Arc::clone(&coordination);
         let gateway = start_gateway(&config.gateway, &tls, data_dir.slow_log(), local)?;
@@ -451,7 +457,10 @@ fn start_gateway(
         max_bytes: config.slow_log_max_bytes,
         files: config.slow_log_files,
     };
-    let tls = config.tls.then(|| tls.server_config(&[])).transpose()?;
+    let tls = config
+        .tls
+        .then(|| tls.server_config(&[], Unnamed::Operators))
+        .transpose()?;
     Gateway::start(openpeta_gateway::GatewayConfig {
         workers: config.workers,
         tls,

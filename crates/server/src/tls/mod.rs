@@ -1,7 +1,13 @@
 //! TLS of the API's endpoint and of the gateway: certificates out of `DIR/tls`, made at the
-//! first start and renewed before they expire, replaced in the running service on request.
+//! first start and renewed before they expire, and the operator's own; replaced in the running
+//! service on request.
 
+mod files;
 mod issue;
+mod resolve;
+
+pub use files::TlsConfig;
+pub(crate) use resolve::Unnamed;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -9,30 +15,33 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use self::resolve::{Certificates, Resolver};
 use crate::ServeError;
 
 /// A certificate is replaced when it has less than this left.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The service's certificate, and where it comes from.
+/// The service's certificates, and where they come from.
 pub(crate) struct Tls {
     dir: PathBuf,
-    /// Names and addresses that the certificate must be good for.
+    /// Names and addresses that the certificate of our own must be good for.
     names: Vec<String>,
+    /// The operator's certificate.
+    files: TlsConfig,
     provider: Arc<CryptoProvider>,
-    current: Arc<CurrentCertificate>,
+    /// For new handshakes; read once for each, replaced rarely.
+    current: Arc<RwLock<Certificates>>,
 }
 
 impl Tls {
-    /// Reads the certificate in `dir`, making or renewing what is needed.
+    /// Reads the certificate in `dir`, making or renewing what is needed, and the one in `files`.
     ///
-    /// It is good for localhost, 127.0.0.1, ::1, this host's name, the `listen` addresses, the
+    /// The one in `dir` is good for localhost, 127.0.0.1, ::1, this host's name, the `listen` addresses, the
     /// `public_host` that clients are told, and `domain` with all names below it that endpoints
     /// have.
     ///
@@ -40,34 +49,34 @@ impl Tls {
     /// [`ServeError::Tls`] when a file cannot be read, written or understood.
     pub(crate) fn open(
         dir: PathBuf,
+        files: TlsConfig,
         domain: Option<&str>,
         public_host: Option<&str>,
         listen: &[IpAddr],
     ) -> Result<Self, ServeError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let names = certificate_names(domain, public_host, listen);
-        let key = load(&dir, &names, &provider)?;
-        let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(key))));
+        let certificates = load(&dir, &files, &names, &provider)?;
         Ok(Self {
             dir,
             names,
+            files,
             provider,
-            current,
+            current: Arc::new(RwLock::new(certificates)),
         })
     }
 
-    /// Reads the files again, renewing the certificate if it is due. New handshakes use it;
-    /// open connections stay.
+    /// Reads the files again, renewing the certificate of our own if it is due. New handshakes
+    /// use what was read; open connections stay.
     ///
     /// # Errors
-    /// [`ServeError::Tls`]; the former certificate stays in use then.
+    /// [`ServeError::Tls`]; the former certificates stay in use then.
     pub(crate) fn reload(&self) -> Result<(), ServeError> {
-        let key = Arc::new(load(&self.dir, &self.names, &self.provider)?);
+        let certificates = load(&self.dir, &self.files, &self.names, &self.provider)?;
         *self
             .current
-            .0
             .write()
-            .unwrap_or_else(|broken| broken.into_inner()) = key;
+            .unwrap_or_else(|broken| broken.into_inner()) = certificates;
         Ok(())
     }
 
@@ -76,28 +85,26 @@ impl Tls {
         self.dir.join(issue::CA_CERTIFICATE)
     }
 
-    /// TLS 1.2 and 1.3 for a protocol; none named for one without ALPN.
-    pub(crate) fn server_config(&self, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, ServeError> {
+    /// TLS 1.2 and 1.3 for a protocol, none named for one without ALPN; `unnamed` says what is
+    /// shown to clients that do not say whom they want to reach.
+    pub(crate) fn server_config(
+        &self,
+        alpn: &[&[u8]],
+        unnamed: Unnamed,
+    ) -> Result<Arc<ServerConfig>, ServeError> {
+        let resolver = Resolver {
+            current: Arc::clone(&self.current),
+            unnamed,
+        };
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| ServeError::Tls(error.to_string()))?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
+            .with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         config.ticketer = rustls::crypto::ring::Ticketer::new()
             .map_err(|error| ServeError::Tls(error.to_string()))?;
         Ok(Arc::new(config))
-    }
-}
-
-/// The certificate for new handshakes; read once per handshake, replaced rarely.
-#[derive(Debug)]
-struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for CurrentCertificate {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let current = self.0.read().unwrap_or_else(|broken| broken.into_inner());
-        Some(Arc::clone(&current))
     }
 }
 
@@ -131,34 +138,37 @@ fn certificate_names(
     names
 }
 
-/// Reads certificate and key, after making or renewing them if need be.
+/// Reads certificates and keys, after making or renewing those of our own if need be.
 fn load(
     dir: &Path,
+    files: &TlsConfig,
     names: &[String],
     provider: &Arc<CryptoProvider>,
-) -> Result<CertifiedKey, ServeError> {
+) -> Result<Certificates, ServeError> {
     let error = |reason: String| ServeError::Tls(format!("{}: {reason}", dir.display()));
     issue::ensure_ca(dir).map_err(error)?;
     if !is_good(dir, names, provider) {
         issue::issue_server(dir, names).map_err(error)?;
     }
-    read(dir, provider).map_err(error)
+    Ok(Certificates {
+        own: Arc::new(read_own(dir, provider).map_err(error)?),
+        operators: files.read(provider).map_err(ServeError::Tls)?.map(Arc::new),
+    })
 }
 
-fn read(dir: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
-    let certificate = dir.join(issue::SERVER_CERTIFICATE);
-    let chain = CertificateDer::pem_file_iter(&certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| format!("{}: {error}", issue::SERVER_CERTIFICATE))?;
-    let key = PrivateKeyDer::from_pem_file(dir.join(issue::SERVER_KEY))
-        .map_err(|error| format!("{}: {error}", issue::SERVER_KEY))?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|error| error.to_string())
+/// The certificate of our own.
+fn read_own(dir: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
+    files::read(
+        &dir.join(issue::SERVER_CERTIFICATE),
+        &dir.join(issue::SERVER_KEY),
+        provider,
+    )
 }
 
-/// Whether the certificate is there, fits its key, was signed by the CA, is good for all
+/// Whether the certificate of our own is there, fits its key, was signed by the CA, is good for all
 /// names, and stays valid for a while.
 fn is_good(dir: &Path, names: &[String], provider: &Arc<CryptoProvider>) -> bool {
-    let Ok(key) = read(dir, provider) else {
+    let Ok(key) = read_own(dir, provider) else {
         return false;
     };
     let Ok(root) = CertificateDer::from_pem_file(dir.join(issue::CA_CERTIFICATE)) else {
@@ -200,13 +210,14 @@ mod tests {
     use super::*;
 
     fn leaf(tls: &Tls) -> Vec<u8> {
-        tls.current.0.read().expect("lock").cert[0].to_vec()
+        tls.current.read().expect("lock").own.cert[0].to_vec()
     }
 
     fn open(dir: &Path, domain: Option<&str>) -> Tls {
         let address = [IpAddr::from([10, 0, 0, 1])];
         Tls::open(
             dir.join("tls"),
+            TlsConfig::default(),
             domain,
             Some("public.example.com"),
             &address,
