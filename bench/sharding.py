@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A database over two nodes, against the same on one: point selects by key, prepared ones, updates of an index, LOAD DATA; and
 transfers between partitions against the same without atomicity. Rounds are interleaved; of point selects the processor time that the
-service takes for each is told as well. Needs PyMySQL: run it through bench/run.sh, or with the Python that it made."""
+service takes for each is told as well. What two servers on the same processors cost by themselves is told by a third side: two instances
+with one node each, which share clients or rows evenly. Needs PyMySQL: run it through bench/run.sh, or with the Python that it made."""
 
 import argparse
 import os
@@ -10,6 +11,7 @@ import re
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 
 import pymysql
@@ -69,6 +71,37 @@ class Side:
         return float(rate)
 
 
+class Apart:
+    """Two instances of one node each, used at the same time: what two servers cost where nothing has to be whole over both."""
+
+    def __init__(self, *sides):
+        self.sides = sides
+        self.service = sides[0].service
+
+    def at_once(self, work):
+        """What each of the sides gave."""
+        given = [None for _ in self.sides]
+
+        def run(number):
+            given[number] = work(self.sides[number])
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(self.sides))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return given
+
+    def load(self, file, table):
+        """Seconds until both have half of the rows, which `file` has."""
+        return max(self.at_once(lambda side: side.load(file, table)))
+
+    def sysbench(self, script, threads, seconds, *options, prepared=False):
+        """Transactions a second of both, each with half of the clients."""
+        share = threads // len(self.sides)
+        return sum(self.at_once(lambda side: side.sysbench(script, share, seconds, *options, prepared=prepared)))
+
+
 def processor_time(pid):
     """Seconds of processor that a process has taken."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -115,34 +148,57 @@ def main():
     with Service() as service, tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         place.chmod(0o755)
-        one, two = Side(service, 1), Side(service, 2)
-        rows = lines(place, "rows", arguments.rows, lambda n: f"{n}\t{n * 7919 % arguments.rows}\t{'c' * 119}\t{'p' * 59}\n")
-        loaded = []
-        for _ in range(1 if arguments.selects_only else arguments.rounds):
-            for side in (one, two):
+        one, two, other = Side(service, 1), Side(service, 2), Side(service, 1)
+        apart = Apart(one, other)
+
+        def row(number):
+            return f"{number}\t{number * 7919 % arguments.rows}\t{'c' * 119}\t{'p' * 59}\n"
+
+        rows = lines(place, "rows", arguments.rows, row)
+        half = lines(place, "half", arguments.rows // 2, row)
+        loaded, loaded_apart = [], []
+
+        def anew(*sides):
+            for side in sides:
                 side.run("DROP TABLE IF EXISTS sbtest1")
                 side.create(SBTEST)
-            # A ratio of rates, from the seconds.
-            loaded.append(one.load(rows, "sbtest1") / two.load(rows, "sbtest1"))
+
+        for _ in range(1 if arguments.selects_only else arguments.rounds):
+            anew(one, other)
+            separately = apart.load(half, "sbtest1")
+            anew(one, two, other)
+            # Ratios of rates, from the seconds.
+            alone = one.load(rows, "sbtest1")
+            loaded.append(alone / two.load(rows, "sbtest1"))
+            loaded_apart.append(alone / separately)
+            other.load(rows, "sbtest1")
         print(f"LOAD DATA to one node: {summary(loaded, 'x', digits=2)}; at least 0.8: {verdict(statistics.median(loaded) >= 0.8)}", flush=True)
+        print(f"  two instances, half of the rows each, to one node: {summary(loaded_apart, 'x', digits=2)}", flush=True)
         size = f"--table-size={arguments.rows}"
 
-        def both(script, threads, *options, prepared=False):
+        def to_one(side, script, threads, *options, prepared=False):
             def run(side):
                 return lambda: side.sysbench(script, threads, arguments.seconds, *options, prepared=prepared)
 
-            return pairs(arguments.rounds, run(two), run(one))
+            return pairs(arguments.rounds, run(side), run(one))
+
+        def compare_apart(*what, **how):
+            ratios, _ = to_one(apart, *what, **how)
+            print(f"  two instances, half of the clients each, to one node: {summary(ratios, 'x', digits=2)}", flush=True)
 
         for prepared in (False, True):
             for threads in (1, 16):
                 two.cost, one.cost = [], []
                 name = f"point select by key{', prepared' if prepared else ''}, {threads}, to one node"
-                report(name, both("oltp_point_select", threads, "--tables=1", size, prepared=prepared), 0.95)
+                report(name, to_one(two, "oltp_point_select", threads, "--tables=1", size, prepared=prepared), 0.95)
                 cost = f"{statistics.median(two.cost):.1f} against {statistics.median(one.cost):.1f} us"
                 print(f"  processor of the service for each: {cost}", flush=True)
+                if threads > 1:
+                    compare_apart("oltp_point_select", threads, "--tables=1", size, prepared=prepared)
         if arguments.selects_only:
             return
-        report("update_index, 16, to one node", both("oltp_update_index", 16, "--tables=1", size), 1.2)
+        report("update_index, 16, to one node", to_one(two, "oltp_update_index", 16, "--tables=1", size), 1.2)
+        compare_apart("oltp_update_index", 16, "--tables=1", size)
         two.create(ACCOUNTS)
         two.load(lines(place, "accounts", 10_000, lambda n: f"{n}\t1000\n"), "accounts")
         transfers = (
