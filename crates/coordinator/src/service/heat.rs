@@ -54,8 +54,9 @@ pub struct PartitionHeat {
     pub rate: Use<f64>,
 }
 
+/// The counters of one database.
 #[derive(Debug)]
-struct DatabaseHeat {
+pub struct DatabaseHeat {
     partitions: Vec<Use<AtomicU64>>,
     rates: Mutex<Rates>,
 }
@@ -121,7 +122,7 @@ impl Heat {
     }
 
     /// The counters of a database with so many partitions. One that was made anew with others begins anew.
-    fn of(&self, name: &str, count: u16) -> Arc<DatabaseHeat> {
+    pub(crate) fn of(&self, name: &str, count: u16) -> Arc<DatabaseHeat> {
         let known = self
             .databases
             .read()
@@ -155,6 +156,11 @@ impl DatabaseHeat {
                 seen: vec![PartitionHeat::default(); count.into()],
             }),
         }
+    }
+
+    /// Counts a statement that has read rows of one partition.
+    pub(crate) fn read(&self, partition: u16, rows: u64) {
+        self.add(partition, false, 1, rows);
     }
 
     fn add(&self, partition: u16, writes: bool, statements: u64, rows: u64) {

@@ -1,7 +1,7 @@
 //! What the sessions of an instance share.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openpeta_mysql_wire::ErrPacket;
@@ -29,6 +29,8 @@ pub struct Instance {
     route: Mutex<Arc<InstanceRoute>>,
     topology: Mutex<Arc<Topology>>,
     catalogue: Mutex<Known>,
+    /// How often catalogue or topology have changed.
+    changes: AtomicU64,
     /// Only one session reads the catalogue at a time.
     loading: tokio::sync::Mutex<()>,
     life: Life,
@@ -50,6 +52,16 @@ pub struct Instance {
     heat: Heat,
     /// Definitions are to be brought to their end before anybody relies on the catalogue.
     unfinished: AtomicBool,
+}
+
+/// Which tables are distributed and where partitions are, as it was at one time.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Which tables are distributed.
+    pub catalogue: Arc<Catalogue>,
+    /// Where partitions are.
+    pub topology: Arc<Topology>,
+    changes: u64,
 }
 
 /// What a session has that reads the catalogue.
@@ -94,6 +106,7 @@ impl Instance {
             topology: Mutex::new(Arc::new(topology(route))),
             route: Mutex::new(Arc::clone(route)),
             catalogue: Mutex::default(),
+            changes: AtomicU64::new(0),
             loading: tokio::sync::Mutex::default(),
         })
     }
@@ -130,6 +143,7 @@ impl Instance {
                 return;
             }
             *known = Arc::new(new);
+            self.changes.fetch_add(1, Ordering::AcqRel);
         }
         self.forget_tables();
     }
@@ -288,8 +302,28 @@ impl Instance {
         let mut known = lock(&self.catalogue);
         if known.forgotten == before {
             known.catalogue = Some(Arc::clone(&catalogue));
+            self.changes.fetch_add(1, Ordering::AcqRel);
         }
         Ok(catalogue)
+    }
+
+    /// Catalogue and topology as they are now; `None` if the catalogue must be read before.
+    #[must_use]
+    pub fn view(&self) -> Option<View> {
+        // What changes while we look makes it old at once.
+        let changes = self.changes.load(Ordering::Acquire);
+        let catalogue = lock(&self.catalogue).catalogue.clone()?;
+        Some(View {
+            catalogue,
+            topology: self.topology(),
+            changes,
+        })
+    }
+
+    /// Whether a view is still what there is.
+    #[must_use]
+    pub fn is_now(&self, view: &View) -> bool {
+        self.changes.load(Ordering::Acquire) == view.changes
     }
 
     /// Whether the catalogue is known and need not be read.
@@ -361,6 +395,7 @@ impl Instance {
         let mut known = lock(&self.catalogue);
         known.catalogue = None;
         known.forgotten += 1;
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 }
 

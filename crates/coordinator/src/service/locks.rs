@@ -4,6 +4,9 @@
 //! Everything that is wanted at once is given at once, so that who waits holds nothing of it. Who holds
 //! nothing yet waits behind those who came before; who holds something waits for holders alone, for the
 //! others may be waiting for it.
+//!
+//! Who reads one table for the time of a statement, and waits for nobody meanwhile, goes through the table's
+//! turnstile instead: it is shut as long as somebody has the table alone or waits for that.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +16,8 @@ use std::time::Duration;
 use openpeta_mysql_wire::ErrPacket;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::turnstile::{Shut, Turnstile};
 
 /// How long somebody waits for somebody else's table.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -52,7 +57,7 @@ pub struct TableLocks(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     /// Somebody has let go of something, or waits no more.
-    released: Notify,
+    released: Arc<Notify>,
     owners: AtomicU64,
 }
 
@@ -63,6 +68,7 @@ struct State {
     holders: HashMap<Owner, usize>,
     waiting: BTreeMap<u64, Vec<(Name, Mode)>>,
     tickets: u64,
+    turnstiles: HashMap<Name, Arc<Turnstile>>,
 }
 
 /// A session, or somebody else who uses tables. What it holds is not in its own way.
@@ -75,9 +81,20 @@ pub struct Held {
     shared: Arc<Shared>,
     owner: Owner,
     tables: Vec<(Name, Mode)>,
+    /// The turnstiles of those that it has alone.
+    shut: Vec<Shut>,
 }
 
 impl Held {
+    /// Whether a table may be read with this.
+    #[must_use]
+    pub fn lets_read(&self, schema: &str, name: &str) -> bool {
+        self.tables.iter().any(|((its_schema, its_name), mode)| {
+            let is_it = its_schema == schema && its_name == name;
+            is_it && matches!(mode, Mode::Read | Mode::Write)
+        })
+    }
+
     /// How a table is held by this.
     #[must_use]
     pub fn mode(&self, name: &Name) -> Option<Mode> {
@@ -93,13 +110,20 @@ impl TableLocks {
         Owner(self.0.owners.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Where those go through who read a table for the time of a statement.
+    #[must_use]
+    pub fn turnstile(&self, name: &Name) -> Arc<Turnstile> {
+        self.0.lock().turnstile(name, &self.0.released)
+    }
+
     /// Holds tables, all or none, if nobody is in the way.
     #[must_use]
     pub fn try_hold(&self, owner: Owner, wanted: &mut Vec<(Name, Mode)>) -> Option<Held> {
         wanted.sort_by(|one, other| one.0.cmp(&other.0));
         wanted.dedup();
         let mut state = self.0.lock();
-        if !state.may(owner, u64::MAX, wanted) {
+        let shut = state.shut(wanted, &self.0.released);
+        if !state.may(owner, u64::MAX, wanted) || !shut.iter().all(Shut::is_empty) {
             return None;
         }
         state.give(owner, wanted);
@@ -107,6 +131,7 @@ impl TableLocks {
             shared: Arc::clone(&self.0),
             owner,
             tables: std::mem::take(wanted),
+            shut,
         })
     }
 
@@ -138,6 +163,7 @@ impl TableLocks {
         let shared = &self.0;
         let deadline = Instant::now() + patience;
         let mut waiter: Option<Waiter<'_>> = None;
+        let shut = shared.lock().shut(&wanted, &shared.released);
         loop {
             let released = shared.released.notified();
             tokio::pin!(released);
@@ -145,7 +171,7 @@ impl TableLocks {
             {
                 let mut state = shared.lock();
                 let ticket = waiter.as_ref().map_or(u64::MAX, |waiter| waiter.ticket);
-                if state.may(owner, ticket, &wanted) {
+                if state.may(owner, ticket, &wanted) && shut.iter().all(Shut::is_empty) {
                     state.give(owner, &wanted);
                     break;
                 }
@@ -165,11 +191,29 @@ impl TableLocks {
             shared: Arc::clone(shared),
             owner,
             tables: wanted,
+            shut,
         })
     }
 }
 
 impl State {
+    fn turnstile(&mut self, name: &Name, released: &Arc<Notify>) -> Arc<Turnstile> {
+        if let Some(found) = self.turnstiles.get(name) {
+            return Arc::clone(found);
+        }
+        let new = Turnstile::new(released);
+        self.turnstiles.insert(name.clone(), Arc::clone(&new));
+        new
+    }
+
+    /// Lets nobody through to the tables that are wanted alone.
+    fn shut(&mut self, wanted: &[(Name, Mode)], released: &Arc<Notify>) -> Vec<Shut> {
+        let alone = wanted.iter().filter(|(_, mode)| *mode == Mode::Alone);
+        alone
+            .map(|(name, _)| self.turnstile(name, released).shut())
+            .collect()
+    }
+
     fn may(&self, owner: Owner, ticket: u64, wanted: &[(Name, Mode)]) -> bool {
         let is_free = wanted.iter().all(|(name, mode)| {
             let mut held = self.held.get(name).into_iter().flatten();
@@ -226,6 +270,16 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.take_back(self.owner, &self.tables);
+        if !self.shut.is_empty() {
+            self.shut.clear();
+            // Of a table that may be gone, and that nobody remembers.
+            for (name, _) in &self.tables {
+                let is_last = |it: &Arc<Turnstile>| Arc::strong_count(it) == 1;
+                if state.turnstiles.get(name).is_some_and(is_last) {
+                    state.turnstiles.remove(name);
+                }
+            }
+        }
         let somebody_waits = !state.waiting.is_empty();
         drop(state);
         if somebody_waits {
@@ -304,8 +358,43 @@ mod tests {
                 drop(held);
                 assert!(try_hold(&locks, b, &[("t", Alone)]).await.is_some());
                 assert!(locks.0.lock().held.is_empty() && locks.0.lock().holders.is_empty());
+                assert!(locks.0.lock().turnstiles.is_empty());
             }
         }
+    }
+
+    #[tokio::test]
+    async fn who_reads_for_a_moment_is_in_the_way_of_one_alone_only() {
+        let locks = Arc::new(TableLocks::default());
+        let (one, other) = (locks.owner(), locks.owner());
+        let turnstile = locks.turnstile(&name("t"));
+        for mode in [Mode::Read, Mode::Write, Mode::Share] {
+            let inside = turnstile.enter();
+            let held = try_hold(&locks, one, &[("t", mode)]).await;
+            assert!(inside.is_some() && held.is_some() && turnstile.enter().is_some());
+        }
+        let inside = turnstile.enter();
+        assert!(try_hold(&locks, one, &[("t", Mode::Alone)]).await.is_none());
+        // Who has waited in vain leaves it open.
+        assert!(turnstile.enter().is_some());
+        let waiting = {
+            let locks = Arc::clone(&locks);
+            tokio::spawn(async move { locks.redefine(&[name("u"), name("t")]).await })
+        };
+        tokio::task::yield_now().await;
+        assert!(turnstile.enter().is_none());
+        assert!(
+            try_hold(&locks, other, &[("t", Mode::Read)])
+                .await
+                .is_none()
+        );
+        drop(inside);
+        let held = waiting.await.expect("it ends").expect("it is its turn");
+        assert!(turnstile.enter().is_none());
+        assert!(locks.turnstile(&name("u")).enter().is_none());
+        drop(held);
+        assert!(turnstile.enter().is_some());
+        assert_eq!(locks.0.lock().turnstiles.len(), 1);
     }
 
     #[tokio::test]

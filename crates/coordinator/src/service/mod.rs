@@ -15,6 +15,7 @@ mod recovery;
 mod redefine;
 mod sessions;
 mod stand_still;
+mod turnstile;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -32,10 +33,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 pub use doubt::Doubt;
-pub use heat::{Heat, PartitionHeat, Use, Used};
+pub use heat::{DatabaseHeat, Heat, PartitionHeat, Use, Used};
 pub use hold::HoldError;
 pub use ids::Ids;
-pub use instance::Instance;
+pub use instance::{Instance, View};
 pub use intents::{Intent, Written};
 pub(crate) use intents::{connect, exists, fingerprint, finish, literal, others, run, texts};
 pub use leaving::LeaveError;
@@ -45,6 +46,7 @@ pub use passage::{Passage, Passages};
 pub use redefine::RedefineError;
 pub use sessions::{Entry, Running, Sessions};
 pub use stand_still::StandStillError;
+pub use turnstile::{Inside, Turnstile};
 
 use crate::node::{Connector, Link};
 use crate::session::{self, Roam, Roaming};

@@ -7,6 +7,8 @@ use std::time::Duration;
 use openpeta_mysql_wire::ErrPacket;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, watch};
 
+use super::turnstile::{Inside, Shut, Turnstile};
+
 /// How long somebody waits for a passage.
 const PATIENCE: Duration = Duration::from_secs(50);
 
@@ -14,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(50);
 #[derive(Debug)]
 pub struct Passages {
     lock: Arc<RwLock<()>>,
+    /// Where those go through who need one for the time of a statement.
+    turnstile: Arc<Turnstile>,
     /// How often those who had one were told to give it up.
     called: watch::Sender<u64>,
 }
@@ -26,14 +30,25 @@ pub struct Passage {
 }
 
 /// Nobody has a passage as long as this is held.
-pub(super) type Closed = OwnedRwLockWriteGuard<()>;
+#[derive(Debug)]
+pub(super) struct Closed {
+    _alone: OwnedRwLockWriteGuard<()>,
+    _shut: Shut,
+}
 
 impl Passages {
     pub(super) fn new() -> Self {
         Self {
             lock: Arc::default(),
+            turnstile: Turnstile::new(&Arc::default()),
             called: watch::Sender::new(0),
         }
+    }
+
+    /// A passage for the time of a statement that waits for nobody, if partitions stay where they are.
+    #[must_use]
+    pub fn step(&self) -> Option<Inside> {
+        self.turnstile.enter()
     }
 
     /// A passage, when partitions stay where they are.
@@ -66,7 +81,15 @@ impl Passages {
     /// Waits until nobody has a passage; `None` if that takes too long, and then all go on. Nobody gets
     /// a new one meanwhile. With `call`, transactions that are open then are told to end.
     pub(super) async fn close(&self, patience: Duration, call: Option<Duration>) -> Option<Closed> {
-        let lock = Arc::clone(&self.lock).write_owned();
+        let shut = self.turnstile.shut();
+        let lock = async {
+            let alone = Arc::clone(&self.lock).write_owned().await;
+            shut.emptied().await;
+            Closed {
+                _alone: alone,
+                _shut: shut,
+            }
+        };
         tokio::pin!(lock);
         if let Ok(closed) = tokio::time::timeout(patience, &mut lock).await {
             return Some(closed);
@@ -84,5 +107,31 @@ impl Passage {
             // The instance is gone, and nobody moves anything.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn nobody_has_a_passage_while_they_are_closed() {
+        let passages = Passages::new();
+        let (passage, step) = (passages.take().await, passages.step());
+        assert!(passage.is_ok() && step.is_some());
+        assert!(passages.close(SHORT, None).await.is_none());
+        drop(passage);
+        // One for a statement is waited for as well, and is not called back.
+        assert!(passages.close(SHORT, Some(SHORT)).await.is_none());
+        // Whoever has waited in vain has opened them.
+        let again = passages.step();
+        assert!(again.is_some());
+        drop((step, again));
+        let closed = passages.close(SHORT, None).await;
+        assert!(closed.is_some() && passages.step().is_none());
+        drop(closed);
+        assert!(passages.step().is_some() && passages.take().await.is_ok());
     }
 }

@@ -47,6 +47,8 @@ struct State {
     committing: bool,
     /// The statement was ended because of a deadlock.
     is_victim: bool,
+    /// How many want to end what its connections run, or do.
+    interrupting: usize,
 }
 
 /// A connection: the node's number, and the node's number of it.
@@ -108,16 +110,24 @@ impl Running {
 
     /// A statement begins, which may be interrupted.
     pub async fn begin(&self) {
+        if self.lock().begin_unless_interrupting() {
+            return;
+        }
         // What was meant for the one before must not hit this one.
         let _over = self.interrupting.lock().await;
-        let mut state = self.lock();
-        state.since = Some(Instant::now());
-        state.is_victim = false;
+        self.lock().begin();
     }
 
     /// From here on the statement is not interrupted any more: it is over, or what it did is tidied up.
     pub async fn settle(&self) {
-        self.lock().since = None;
+        {
+            let mut state = self.lock();
+            state.since = None;
+            if state.interrupting == 0 {
+                // Whoever comes now finds nothing to interrupt.
+                return;
+            }
+        }
         let _over = self.interrupting.lock().await;
     }
 
@@ -206,6 +216,37 @@ impl Running {
     }
 }
 
+impl State {
+    fn begin(&mut self) {
+        self.since = Some(Instant::now());
+        self.is_victim = false;
+    }
+
+    fn begin_unless_interrupting(&mut self) -> bool {
+        let is_quiet = self.interrupting == 0;
+        if is_quiet {
+            self.begin();
+        }
+        is_quiet
+    }
+}
+
+/// Somebody ends what a session's connections run.
+struct Interrupting<'r>(&'r Running);
+
+impl<'r> Interrupting<'r> {
+    fn of(running: &'r Running) -> Self {
+        running.lock().interrupting += 1;
+        Self(running)
+    }
+}
+
+impl Drop for Interrupting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().interrupting -= 1;
+    }
+}
+
 impl Entry {
     /// What others may know of it.
     #[must_use]
@@ -263,6 +304,7 @@ impl Instance {
 
     /// Ends the statements that connections of a session run.
     pub(super) async fn interrupt(&self, running: &Running, connections: Vec<Connection>) {
+        let _counted = Interrupting::of(running);
         let _interrupting = running.interrupting.lock().await;
         running.interrupt.notify_waiters();
         for (node, thread) in connections {
@@ -282,5 +324,45 @@ impl Instance {
         connection.query(format!("KILL QUERY {thread}")).await?;
         connection.quit().await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> Running {
+        Running {
+            home: 1,
+            state: Mutex::default(),
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+            interrupt: Notify::new(),
+            interrupting: tokio::sync::Mutex::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_begins_when_what_was_meant_for_the_one_before_is_over() {
+        let running = Arc::new(running());
+        running.begin().await;
+        assert!(running.may_be_interrupted());
+        running.settle().await;
+        assert!(!running.may_be_interrupted());
+        let counted = Interrupting::of(&running);
+        let interrupting = running.interrupting.lock().await;
+        let next = {
+            let running = Arc::clone(&running);
+            tokio::spawn(async move {
+                running.settle().await;
+                running.begin().await;
+            })
+        };
+        tokio::task::yield_now().await;
+        assert!(!next.is_finished() && !running.may_be_interrupted());
+        drop((interrupting, counted));
+        next.await.expect("it begins");
+        assert!(running.may_be_interrupted());
+        assert_eq!(running.lock().interrupting, 0);
     }
 }
