@@ -14,6 +14,7 @@ mod known;
 mod locks;
 mod lost;
 mod moving;
+mod quick;
 mod reads;
 mod reads_support;
 mod sessions;

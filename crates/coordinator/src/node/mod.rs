@@ -5,6 +5,7 @@ mod login;
 mod parameters;
 mod reply;
 mod stream;
+mod whole;
 
 use std::io;
 use std::path::Path;
@@ -14,9 +15,10 @@ use openpeta_mysql_wire::{Capabilities, ErrPacket, Packet, Reader, Status, WireE
 
 pub use link::{Connector, Link};
 pub use login::{NodeLogin, UTF8MB4};
-pub use parameters::{Parameter, execute_payload, parameters_of};
+pub use parameters::{Execution, Parameter, execute_payload, parameters_of};
 pub use reply::{OkReply, Reply, ResultSet, column_name, text_row};
 pub use stream::PacketStream;
+pub use whole::{Rows, Whole, ok_status_at, whole};
 
 use reply::{First, end_of_rows, first};
 
@@ -168,6 +170,32 @@ impl NodeConnection {
         }
         self.stream.write_packet(0, command).await?;
         Ok(())
+    }
+
+    /// Sends a command of one packet as it came, with its head; its reply has an end.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn pass_on(&mut self, packet: &[u8]) -> Result<(), NodeError> {
+        self.due += 1;
+        self.stream.write(packet).await
+    }
+
+    /// Executes a prepared statement as a client wrote it, under the node's number and with the types of its
+    /// parameters, which the node may not know.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn pass_on_execution(
+        &mut self,
+        id: u32,
+        execution: &Execution<'_>,
+        types: &[[u8; 2]],
+    ) -> Result<(), NodeError> {
+        self.due += 1;
+        self.stream
+            .put_parts(&execution.parts(&id.to_le_bytes(), types));
+        Ok(self.stream.flush().await?)
     }
 
     /// The next payload.

@@ -35,30 +35,7 @@ impl Parameter {
     /// The whole number that it is, if its type is one of those.
     #[must_use]
     pub fn integer(&self) -> Option<i128> {
-        let value = self.value.as_deref()?;
-        let [kind, flags] = self.kind;
-        let signed = flags & UNSIGNED == 0;
-        Some(match (kind, value) {
-            (TINY, &[byte]) if signed => i128::from(byte.cast_signed()),
-            (TINY, &[byte]) => i128::from(byte),
-            (SHORT | YEAR, &[a, b]) if signed => i128::from(i16::from_le_bytes([a, b])),
-            (SHORT | YEAR, &[a, b]) => i128::from(u16::from_le_bytes([a, b])),
-            (LONG | INT24, bytes) => {
-                let bytes = bytes.try_into().ok()?;
-                match signed {
-                    true => i128::from(i32::from_le_bytes(bytes)),
-                    false => i128::from(u32::from_le_bytes(bytes)),
-                }
-            }
-            (LONGLONG, bytes) => {
-                let bytes = bytes.try_into().ok()?;
-                match signed {
-                    true => i128::from(i64::from_le_bytes(bytes)),
-                    false => i128::from(u64::from_le_bytes(bytes)),
-                }
-            }
-            _ => return None,
-        })
+        integer(self.kind, self.value.as_deref()?)
     }
 
     /// The string that it is, if its type is one of those.
@@ -141,6 +118,114 @@ impl Parameter {
             kind: [0xFD, 0],
             value: Some(value),
         }
+    }
+}
+
+/// The whole number that a value is, if its type is one of those.
+fn integer([kind, flags]: [u8; 2], value: &[u8]) -> Option<i128> {
+    let signed = flags & UNSIGNED == 0;
+    Some(match (kind, value) {
+        (TINY, &[byte]) if signed => i128::from(byte.cast_signed()),
+        (TINY, &[byte]) => i128::from(byte),
+        (SHORT | YEAR, &[a, b]) if signed => i128::from(i16::from_le_bytes([a, b])),
+        (SHORT | YEAR, &[a, b]) => i128::from(u16::from_le_bytes([a, b])),
+        (LONG | INT24, bytes) => {
+            let bytes = bytes.try_into().ok()?;
+            match signed {
+                true => i128::from(i32::from_le_bytes(bytes)),
+                false => i128::from(u32::from_le_bytes(bytes)),
+            }
+        }
+        (LONGLONG, bytes) => {
+            let bytes = bytes.try_into().ok()?;
+            match signed {
+                true => i128::from(i64::from_le_bytes(bytes)),
+                false => i128::from(u64::from_le_bytes(bytes)),
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// A COM_STMT_EXECUTE as it lies there, of a statement with parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Execution<'c> {
+    command: &'c [u8],
+    nulls: &'c [u8],
+    /// The types of the parameters, if they were sent.
+    pub types: Option<&'c [[u8; 2]]>,
+    values: &'c [u8],
+}
+
+/// What stands before the parameters: command, statement, flags, iterations.
+const EXECUTION_HEAD: usize = 10;
+
+impl<'c> Execution<'c> {
+    /// Reads one without a cursor; `None` if it is another, or cut short.
+    #[must_use]
+    pub fn of(command: &'c [u8], count: usize) -> Option<Self> {
+        let (head, rest) = command.split_at_checked(EXECUTION_HEAD)?;
+        if count == 0 || head[5] != 0 {
+            return None;
+        }
+        let (nulls, rest) = rest.split_at_checked(count.div_ceil(8))?;
+        let (&bound, rest) = rest.split_first()?;
+        let (types, values) = match bound {
+            0 => (None, rest),
+            _ => {
+                let (types, values) = rest.split_at_checked(2 * count)?;
+                (Some(types.as_chunks::<2>().0), values)
+            }
+        };
+        Some(Self {
+            command,
+            nulls,
+            types,
+            values,
+        })
+    }
+
+    /// The parameter of that number, if it is a whole number. `types` are those of all parameters.
+    #[must_use]
+    pub fn integer(&self, number: usize, types: &[[u8; 2]]) -> Option<i128> {
+        let is_null = |number: usize, kind: u8| {
+            self.nulls[number / 8] >> (number % 8) & 1 == 1 || kind == NULL
+        };
+        let kind = *types.get(number)?;
+        if number / 8 >= self.nulls.len() || is_null(number, kind[0]) {
+            return None;
+        }
+        let mut reader = Reader::new(self.values);
+        for (before, [kind, _]) in types[..number].iter().enumerate() {
+            if is_null(before, *kind) {
+                continue;
+            }
+            match is_fixed(*kind) {
+                Some(len) => drop(reader.bytes(len).ok()?),
+                None if is_time(*kind) => {
+                    let len = reader.u8().ok()?;
+                    reader.bytes(len.into()).ok()?;
+                }
+                None => drop(reader.lenenc_bytes().ok()?),
+            }
+        }
+        integer(kind, reader.bytes(is_fixed(kind[0])?).ok()?)
+    }
+
+    /// The same command of another statement, with these types, in parts.
+    pub(super) fn parts<'p>(&self, id: &'p [u8; 4], types: &'p [[u8; 2]]) -> [&'p [u8]; 7]
+    where
+        'c: 'p,
+    {
+        [
+            &[COM_STMT_EXECUTE],
+            id,
+            &self.command[5..EXECUTION_HEAD],
+            self.nulls,
+            &[1],
+            types.as_flattened(),
+            self.values,
+        ]
     }
 }
 
@@ -329,6 +414,38 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), count in 0..9_usize) {
             let _ = parameters_of(&bytes, count, &[], &[]);
+            if let Some(execution) = Execution::of(&bytes, count) {
+                let types = execution.types.unwrap_or(&[[LONG, 0]; 4]);
+                for number in 0..count + 9 {
+                    let _ = execution.integer(number, types);
+                }
+            }
+        }
+
+        #[test]
+        fn what_lies_there_is_what_is_read(
+            parameters in proptest::collection::vec(parameter(), 1..20),
+            with_types in any::<bool>(),
+        ) {
+            let types: Vec<_> = parameters.iter().map(|parameter| parameter.kind).collect();
+            let mut command = execute_payload(7, &parameters);
+            let whole = execute_payload(8, &parameters);
+            if !with_types {
+                let bound = EXECUTION_HEAD + parameters.len().div_ceil(8);
+                command[bound] = 0;
+                command.drain(bound + 1..=bound + 2 * parameters.len());
+            }
+            let execution = Execution::of(&command, parameters.len()).expect("one");
+            prop_assert_eq!(execution.types, with_types.then_some(&types[..]));
+            for (number, parameter) in parameters.iter().enumerate() {
+                prop_assert_eq!(execution.integer(number, &types), parameter.integer());
+            }
+            prop_assert_eq!(execution.parts(&8_u32.to_le_bytes(), &types).concat(), whole);
+            for len in 0..EXECUTION_HEAD {
+                prop_assert!(Execution::of(&command[..len], parameters.len()).is_none());
+            }
+            command[5] = 1;
+            prop_assert!(Execution::of(&command, parameters.len()).is_none());
         }
     }
 

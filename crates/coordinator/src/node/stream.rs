@@ -42,6 +42,33 @@ impl PacketStream {
         &self.input[self.at..]
     }
 
+    /// As [`Self::buffered`], to be changed where it lies.
+    pub fn buffered_mut(&mut self) -> &mut [u8] {
+        &mut self.input[self.at..]
+    }
+
+    /// The next packet with its head, if it is there and is a payload of its own; it is not taken.
+    #[must_use]
+    pub fn packet(&self) -> Option<&[u8]> {
+        let input = self.buffered();
+        let &[a, b, c, _] = input.first_chunk::<HEADER_LEN>()?;
+        let len = u32::from_le_bytes([a, b, c, 0]) as usize;
+        input.get(..HEADER_LEN + len).filter(|_| len < MAX_PAYLOAD)
+    }
+
+    /// Waits until the next payload is there, put together or not, and has not been taken.
+    ///
+    /// # Errors
+    /// [`NodeError::Lost`] when the other side has ended.
+    pub async fn arrived(&mut self) -> Result<(), NodeError> {
+        while self.payload_end().is_none() {
+            if self.fill().await? == 0 {
+                return Err(NodeError::closed());
+            }
+        }
+        Ok(())
+    }
+
     /// Takes so many of the bytes that have come.
     pub fn consume(&mut self, len: usize) {
         self.at += len;
@@ -84,6 +111,15 @@ impl PacketStream {
 
     /// The next payload, if it is there.
     pub fn take_packet(&mut self) -> Option<Packet> {
+        let (end, parts, sequence) = self.payload_end()?;
+        let payload = joined(&self.buffered()[..end], parts);
+        self.consume(end);
+        Some(Packet { sequence, payload })
+    }
+
+    /// Where the next payload ends, if it is there, how many packets it is spread over, and the number of the
+    /// last.
+    fn payload_end(&self) -> Option<(usize, usize, u8)> {
         let input = self.buffered();
         let mut end = 0;
         let mut parts = 0;
@@ -96,9 +132,7 @@ impl PacketStream {
                 return None;
             }
             if len < MAX_PAYLOAD {
-                let payload = joined(&input[..end], parts);
-                self.consume(end);
-                return Some(Packet { sequence, payload });
+                return Some((end, parts, sequence));
             }
         }
     }
@@ -139,6 +173,19 @@ impl PacketStream {
     /// Puts a payload aside; tells the sequence id behind it.
     pub fn put_packet(&mut self, sequence: u8, payload: &[u8]) -> u8 {
         put_packet(&mut self.output, sequence, payload)
+    }
+
+    /// Puts the first packet of a conversation aside, whose payload is these together.
+    pub fn put_parts(&mut self, parts: &[&[u8]]) {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        debug_assert!(len < MAX_PAYLOAD);
+        self.output.reserve(HEADER_LEN + len);
+        self.output
+            .extend_from_slice(&(len as u32).to_le_bytes()[..3]);
+        self.output.push(0);
+        for part in parts {
+            self.output.extend_from_slice(part);
+        }
     }
 
     /// Writes what was put aside, if that is much.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use openpeta_sql_route::{Dialect, Lexer, Templates, Token, TokenKind};
+use openpeta_sql_route::{Dialect, KeyValue, Lexer, Templates, Token, TokenKind};
 
 use super::text::Tokens;
 use super::{Facts, Plan, modify, portable};
@@ -69,21 +69,69 @@ impl Known {
         if self.writes && facts.read_only {
             return None;
         }
-        let key = self.table.key()?;
-        let value = key.value(value, 0, facts.dialect)?;
-        if !facts.is_exact(&value) {
-            return None;
-        }
-        let partitions = topology.partitions(&self.table.schema)?;
-        let partition = key.partition(&value, partitions)?;
+        let value = self.table.key()?.value(value, 0, facts.dialect)?;
+        let spot = self.spot(&value, topology, facts)?;
         Some(Plan::Node {
-            node: topology.node_of(&self.table.schema, partition)?,
+            node: spot.node,
             writes: self.writes,
             table: Arc::clone(&self.table),
-            partitions: Some(vec![partition]),
+            partitions: Some(vec![spot.partition]),
             needs: portable::Needs::default(),
         })
     }
+
+    fn spot(&self, value: &KeyValue<'_>, topology: &Topology, facts: &Facts) -> Option<Spot<'_>> {
+        if !facts.is_exact(value) {
+            return None;
+        }
+        let partitions = topology.partitions(&self.table.schema)?;
+        let partition = self.table.key()?.partition(value, partitions)?;
+        Some(Spot {
+            node: topology.node_of(&self.table.schema, partition)?,
+            table: &self.table,
+            partition,
+            of: partitions.count(),
+        })
+    }
+
+    /// Where rows are read when this token is the key's value; `None` also if it writes.
+    #[must_use]
+    pub fn read(&self, value: &Token<'_>, topology: &Topology, facts: &Facts) -> Option<Spot<'_>> {
+        if self.writes {
+            return None;
+        }
+        let key = self.table.key()?;
+        let value = key.value(std::slice::from_ref(value), 0, facts.dialect)?;
+        self.spot(&value, topology, facts)
+    }
+
+    /// As [`Self::read`], for a whole number that a parameter has.
+    #[must_use]
+    pub fn read_integer(
+        &self,
+        value: i128,
+        topology: &Topology,
+        facts: &Facts,
+    ) -> Option<Spot<'_>> {
+        if self.writes {
+            return None;
+        }
+        let value = self.table.key()?.integer(value)?;
+        self.spot(&value, topology, facts)
+    }
+}
+
+/// Where the row of one value is.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot<'k> {
+    /// The node.
+    pub node: u16,
+    /// The table.
+    pub table: &'k Arc<Table>,
+    /// The partition.
+    pub partition: u16,
+    /// How many partitions the database has.
+    pub of: u16,
 }
 
 /// The statements of a session that are known, as long as nothing changes that they depend on.
@@ -121,6 +169,24 @@ impl KnownStatements {
             .templates
             .find_value(statement, facts.dialect, |known| known.value)?;
         known.plan(&[token], topology, facts)
+    }
+
+    /// Where a statement reads that is known and reads.
+    #[must_use]
+    pub fn read(
+        &self,
+        statement: &[u8],
+        catalogue: &Arc<Catalogue>,
+        topology: &Arc<Topology>,
+        facts: &Facts,
+    ) -> Option<Spot<'_>> {
+        if !self.is_of(catalogue, topology) {
+            return None;
+        }
+        let (known, token) = self
+            .templates
+            .find_value(statement, facts.dialect, |known| known.value)?;
+        known.read(&token, topology, facts)
     }
 
     /// Takes note of a statement's plan, if others like it will have such a plan.
@@ -187,6 +253,18 @@ mod tests {
             let whole = plan(asked.as_bytes(), &catalogue, &topology, &facts);
             assert_eq!(format!("{found:?}"), format!("{whole:?}"), "{asked}");
         }
+        let read = statements.read(asked.as_bytes(), &catalogue, &topology, &facts);
+        let spot = read.map(|it| (it.node, Some(vec![it.partition])));
+        let of_plan = found.as_ref().and_then(|found| match found {
+            Plan::Node {
+                node,
+                partitions,
+                writes: false,
+                ..
+            } => Some((*node, partitions.clone())),
+            _ => None,
+        });
+        assert_eq!(spot, of_plan, "{asked}");
         let others = Arc::new(Catalogue::clone(&catalogue));
         assert!(
             statements
@@ -285,6 +363,15 @@ mod tests {
             let literal = format!("SELECT v FROM t WHERE v = 'a' AND k = {number}");
             let whole = plan(literal.as_bytes(), &catalogue, &topology, &facts);
             assert_eq!(format!("{found:?}"), format!("{whole:?}"));
+            let spot = known.read_integer(number.into(), &topology, &facts);
+            let spot = spot.map(|it| (it.node, Some(vec![it.partition]), it.of));
+            let Plan::Node {
+                node, partitions, ..
+            } = whole
+            else {
+                panic!("{whole:?}");
+            };
+            assert_eq!(spot, Some((node, partitions, count)));
         }
     }
 }

@@ -35,6 +35,25 @@ impl Client {
         &mut self.stream
     }
 
+    /// The next command, head and all, if it is there and is of one packet; it is not taken.
+    pub(super) fn packet(&self) -> Option<&[u8]> {
+        self.stream.packet()
+    }
+
+    /// Takes the command that [`Self::packet`] has shown.
+    pub(super) fn take(&mut self) {
+        if let Some(packet) = self.stream.packet() {
+            let (len, sequence) = (packet.len(), packet[3]);
+            self.sequence = sequence.wrapping_add(1);
+            self.stream.consume(len);
+        }
+    }
+
+    /// The number of the next packet of the reply.
+    pub(super) fn sequence(&self) -> u8 {
+        self.sequence
+    }
+
     /// The next command, whole.
     pub(super) async fn command(&mut self) -> Result<Packet, NodeError> {
         let packet = self.stream.next_packet().await?;

@@ -3,9 +3,10 @@
 use openpeta_mysql_wire::{Capabilities, ErrPacket, Reader, Status};
 
 use super::{Failure, Session, login};
+use crate::node;
 
 /// The flags that tell of the session rather than of the reply.
-const OF_SESSION: u16 = Status::IN_TRANS.0
+pub(super) const OF_SESSION: u16 = Status::IN_TRANS.0
     | Status::AUTOCOMMIT.0
     | Status::IN_TRANS_READONLY.0
     | Status::MORE_RESULTS_EXISTS.0;
@@ -227,12 +228,7 @@ fn affected_rows(payload: &[u8]) -> u64 {
 
 /// Where status and warnings stand in an OK packet.
 fn ok_status_at(payload: &[u8]) -> Option<(usize, usize)> {
-    let mut reader = Reader::new(payload);
-    reader.u8().ok()?;
-    reader.lenenc_int().ok()?;
-    reader.lenenc_int().ok()?;
-    let at = payload.len() - reader.clone().rest().len();
-    reader.u32().ok()?;
+    let at = node::ok_status_at(payload)?;
     Some((at, at + 2))
 }
 

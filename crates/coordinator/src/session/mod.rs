@@ -11,6 +11,7 @@ mod lock;
 mod login;
 mod nodes;
 mod prepared;
+mod quick;
 mod read;
 mod relay;
 mod roam;
@@ -42,6 +43,7 @@ use crate::plan::known::KnownStatements;
 use crate::service::{Held, Instance, Owner, Passage};
 use crate::topology::Topology;
 use prepared::Statements;
+use quick::AtHand;
 pub(crate) use roam::{Roam, Roaming};
 use show::Diagnostic;
 
@@ -79,6 +81,8 @@ struct Session {
     prepared: Statements,
     /// Statements that need not be planned anew.
     known: KnownStatements,
+    /// What those need that read one partition.
+    at_hand: AtHand,
     /// Where it runs.
     roam: Roam,
 }
@@ -148,36 +152,45 @@ async fn login(
         relayed_error: None,
         prepared: Statements::default(),
         known: KnownStatements::default(),
+        at_hand: AtHand::default(),
         roam,
     }))
 }
 
 impl Session {
     async fn run(&mut self) -> Result<(), Failure> {
+        let running = Arc::clone(self.nodes.running());
+        let killed = running.ended();
+        tokio::pin!(killed);
         loop {
             if self.nodes.transaction().is_none() {
                 self.passage = None;
             }
-            let running = Arc::clone(self.nodes.running());
             running.settle().await;
             if running.is_ended() {
                 return Ok(());
             }
             self.client.flush().await?;
             self.roam.home().await;
-            let packet = tokio::select! {
+            let came = tokio::select! {
                 biased;
                 () = called(&mut self.passage) => {
                     self.make_way().await?;
                     continue;
                 }
-                () = running.ended() => return Ok(()),
-                packet = self.client.command() => packet,
+                came = self.client.stream().arrived() => came,
+                () = &mut killed => return Ok(()),
             };
-            let Ok(packet) = packet else {
+            if came.is_err() {
+                return Ok(());
+            }
+            running.begin().await;
+            if self.quick().await? {
+                continue;
+            }
+            let Ok(packet) = self.client.command().await else {
                 return Ok(());
             };
-            running.begin().await;
             let command = packet.payload;
             if command.len() > LONG || !self.instance.knows_tables() {
                 self.roam.away().await;

@@ -225,6 +225,34 @@ impl Nodes {
         Ok((&mut self.home, found))
     }
 
+    /// The connection to a node that needs nothing before a statement, as [`Self::node`] would leave it;
+    /// `None` if there is something to do.
+    pub(super) fn ready(&mut self, node: u16) -> Option<&mut NodeConnection> {
+        if let Some(transaction) = &self.transaction
+            && (transaction.broken || !transaction.nodes.contains_key(&node))
+        {
+            return None;
+        }
+        if node == Topology::HOME {
+            return Some(&mut self.home).filter(|home| home.due() == 0);
+        }
+        let branch = self.branches.get_mut(&node)?;
+        let variables = branch.variables.as_ref()?;
+        if !Arc::ptr_eq(variables, &self.variables) || branch.connection.due() > 0 {
+            return None;
+        }
+        branch.busy = true;
+        Some(&mut branch.connection)
+    }
+
+    /// A node's number of a statement that home has prepared, if it has one.
+    pub(super) fn known_as(&self, node: u16, id: u32) -> Option<u32> {
+        match node {
+            Topology::HOME => Some(id),
+            _ => self.branches.get(&node)?.prepared.get(&id).copied(),
+        }
+    }
+
     /// Makes a node part of the transaction, if there is one.
     pub(super) async fn join(&mut self, node: u16) -> Result<(), Failure> {
         if self.transaction.as_ref().is_some_and(|it| it.broken) {

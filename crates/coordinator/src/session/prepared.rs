@@ -13,11 +13,12 @@ use super::{Failure, Session};
 use crate::Refusal;
 use crate::catalogue::Catalogue;
 use crate::gather;
-use crate::node::{NodeError, Parameter, execute_payload, parameters_of};
-use crate::plan::Plan;
+use crate::node::{Execution, NodeError, Parameter, execute_payload, parameters_of};
 use crate::plan::control;
-use crate::plan::known::Known;
+use crate::plan::known::{Known, Spot};
 use crate::plan::text::Tokens;
+use crate::plan::{Facts, Plan};
+use crate::service::View;
 use crate::topology::Topology;
 
 /// The statements of a session by home's number.
@@ -37,6 +38,47 @@ struct Statement {
 }
 
 impl Statements {
+    /// The statement that a COM_STMT_EXECUTE is of, and where it reads, if that is known and the key is a
+    /// whole number.
+    pub(super) fn read(
+        &self,
+        command: &[u8],
+        view: &View,
+        facts: &Facts,
+    ) -> Option<(u32, Spot<'_>)> {
+        let id = id_of(command)?;
+        let statement = self.0.get(&id)?;
+        let (of_catalogue, of_topology, known) = statement.known.as_ref()?;
+        let is_of_view =
+            Arc::ptr_eq(of_catalogue, &view.catalogue) && Arc::ptr_eq(of_topology, &view.topology);
+        if !is_of_view || !statement.long.is_empty() {
+            return None;
+        }
+        let execution = Execution::of(command, statement.parameters)?;
+        let types = execution.types.unwrap_or(&statement.types);
+        if types.len() != statement.parameters {
+            return None;
+        }
+        let number = execution.integer(known.value, types)?;
+        let spot = known.read_integer(number, &view.topology, facts)?;
+        Some((id, spot))
+    }
+
+    /// A COM_STMT_EXECUTE as it lies there, and the types of its parameters, of which note is taken.
+    pub(super) fn execution<'s>(
+        &'s mut self,
+        command: &'s [u8],
+    ) -> Option<(Execution<'s>, &'s [[u8; 2]])> {
+        let statement = self.0.get_mut(&id_of(command)?)?;
+        let execution = Execution::of(command, statement.parameters)?;
+        if let Some(types) = execution.types
+            && types != statement.types
+        {
+            statement.types = types.to_vec();
+        }
+        Some((execution, &statement.types))
+    }
+
     /// What plans depend on has changed.
     pub(super) fn forget_plans(&mut self) {
         for statement in self.0.values_mut() {

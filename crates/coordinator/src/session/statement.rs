@@ -63,6 +63,12 @@ impl Session {
         let running = Arc::clone(self.nodes.running());
         running.begin().await;
         let done = self.planned(text, more).await;
+        self.ended(done).await
+    }
+
+    /// What is to be done once a statement has ended. Tells whether it failed, with the client told.
+    pub(super) async fn ended(&mut self, done: Result<Copied, Failure>) -> Result<bool, Failure> {
+        let running = Arc::clone(self.nodes.running());
         running.settle().await;
         if let Err(failure) = &done {
             if failure.packet().is_none() {

@@ -47,6 +47,12 @@ impl Session {
             self.nodes.wrote(node);
         }
         let copied = self.copy_reply(node, more).await?;
+        self.note_of(node, &copied).await?;
+        Ok(copied)
+    }
+
+    /// Takes note of what a node had to tell with its reply.
+    pub(super) async fn note_of(&mut self, node: u16, copied: &Copied) -> Result<(), Failure> {
         let has_more_to_tell = copied.warnings > 0 || copied.error.is_some();
         let told = if has_more_to_tell {
             self.warnings_of(node).await?
@@ -56,7 +62,7 @@ impl Session {
         if node != Topology::HOME {
             self.diagnostics = Some(told);
         }
-        Ok(copied)
+        Ok(())
     }
 
     /// `INSERT` or `REPLACE` with rows.

@@ -75,12 +75,7 @@ impl KeyColumn {
             return Some(KeyValue::Parameter(parameters));
         }
         match self.kind {
-            KeyType::Integer { min, max } => {
-                let number = integer(tokens, dialect)?;
-                (min..=max)
-                    .contains(&number)
-                    .then_some(KeyValue::Integer(number))
-            }
+            KeyType::Integer { .. } => self.integer(integer(tokens, dialect)?),
             KeyType::Text { max_chars, .. } => {
                 let [token] = tokens else { return None };
                 // `N'…'` has a character set of its own.
@@ -90,6 +85,17 @@ impl KeyColumn {
                 let chars = std::str::from_utf8(&text).ok()?.chars().count();
                 (chars <= max_chars).then_some(KeyValue::Text(text))
             }
+        }
+    }
+
+    /// The value that a whole number is to it, as when it is written out as one.
+    #[must_use]
+    pub fn integer(&self, number: i128) -> Option<KeyValue<'static>> {
+        match self.kind {
+            KeyType::Integer { min, max } => (min..=max)
+                .contains(&number)
+                .then_some(KeyValue::Integer(number)),
+            KeyType::Text { .. } => None,
         }
     }
 

@@ -1,0 +1,273 @@
+//! Reads by key that come again and again, and what is not as usual about some of them: nobody can tell
+//! them from those that are planned each time, and they wait for whom those wait for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Value};
+
+use crate::common::{DATABASE, Pair, Seen, World, see};
+
+/// However busy the machine is.
+const SOON: Duration = Duration::from_secs(30);
+
+async fn same_for_all(pair: &mut Pair, statement: &str) {
+    for number in [0, 1, 2, 3, 1, 2, 1] {
+        pair.same(&statement.replace('#', &number.to_string()))
+            .await;
+    }
+}
+
+async fn endow(pair: &mut Pair) {
+    let plain = "CREATE TABLE t (id INT, k INT, v VARCHAR(3000), PRIMARY KEY (id, k), KEY (k))";
+    pair.both(&format!("{plain} DISTRIBUTE BY HASH(k)"), plain)
+        .await;
+    for k in 0..4 {
+        let rows = "SELECT seq, #, REPEAT('v', seq) FROM seq_1_to_300".replace('#', &k.to_string());
+        pair.same(&format!("INSERT INTO t {rows}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_they_answer_is_as_on_one_server() {
+    let world = World::new().await;
+    let mut pair = world.pair().await;
+    endow(&mut pair).await;
+    // Few rows, none, many, and more than come at once.
+    same_for_all(&mut pair, "SELECT id, v FROM t WHERE k = # AND id = 7").await;
+    same_for_all(&mut pair, "SELECT id, v FROM t WHERE k = # AND id = 0").await;
+    same_for_all(&mut pair, "SELECT id FROM t WHERE k = # ORDER BY id").await;
+    same_for_all(&mut pair, "SELECT * FROM t WHERE k = # ORDER BY id").await;
+    // Errors before the first row and behind it, and warnings.
+    for statement in [
+        "SELECT nothing FROM t WHERE k = #",
+        "SELECT id, 18446744073709551614 + id + k * 0 FROM t WHERE k = # ORDER BY id",
+        "SELECT CAST(v AS INT) FROM t WHERE k = # AND id = 3",
+        "SELECT 1 FROM t WHERE k = # AND id = 3",
+    ] {
+        for number in [1, 2, 1, 2] {
+            pair.same(&statement.replace('#', &number.to_string()))
+                .await;
+            pair.same("SHOW WARNINGS").await;
+        }
+    }
+    // Within transactions of all kinds.
+    let select = "SELECT id, v FROM t WHERE k = # AND id = 7";
+    pair.same("START TRANSACTION").await;
+    same_for_all(&mut pair, select).await;
+    pair.same("UPDATE t SET v = 'changed' WHERE k = 2 AND id = 7")
+        .await;
+    same_for_all(&mut pair, select).await;
+    pair.same("ROLLBACK").await;
+    same_for_all(&mut pair, select).await;
+    pair.same("SET autocommit = 0").await;
+    same_for_all(&mut pair, select).await;
+    pair.same("SELECT @@in_transaction").await;
+    pair.same("COMMIT").await;
+    pair.same("SET autocommit = 1").await;
+    pair.same("LOCK TABLES t READ").await;
+    same_for_all(&mut pair, select).await;
+    pair.same("UNLOCK TABLES").await;
+    pair.same("SET timestamp = 5").await;
+    same_for_all(&mut pair, select).await;
+    pair.same("SELECT NOW(), v FROM t WHERE k = 1 AND id = 1")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prepared_ones_answer_as_on_one_server() {
+    let world = World::new().await;
+    let mut pair = world.pair().await;
+    endow(&mut pair).await;
+    for statement in [
+        "SELECT id, v FROM t WHERE k = ? AND id = ?",
+        "SELECT id, v FROM t WHERE ? = k AND id < ? ORDER BY id",
+        "SELECT CAST(v AS INT) FROM t WHERE k = ? AND id = ?",
+        "SELECT id, 18446744073709551614 + id FROM t WHERE k = ? AND id <> ? ORDER BY id",
+    ] {
+        let ours = pair.ours.prep(statement).await.expect("prepared");
+        let plain = pair.plain.prep(statement).await.expect("prepared");
+        for round in 0..3 {
+            for number in [0_i64, 1, 2, 3, -1, 1] {
+                let key = match round {
+                    // As other types.
+                    1 => Value::from(number.to_string()),
+                    2 if number == 1 => Value::NULL,
+                    _ => Value::from(number),
+                };
+                let values = (key, 300 - 7 * number);
+                let ours = pair
+                    .ours
+                    .exec::<mysql_async::Row, _, _>(&ours, values.clone());
+                let ours = told(ours.await);
+                let plain = pair.plain.exec::<mysql_async::Row, _, _>(&plain, values);
+                assert_eq!(ours, told(plain.await), "{statement} {number}");
+            }
+        }
+    }
+}
+
+fn told(rows: mysql_async::Result<Vec<mysql_async::Row>>) -> Result<Vec<Vec<Value>>, String> {
+    match rows {
+        Ok(rows) => Ok(rows.into_iter().map(mysql_async::Row::unwrap).collect()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads by key until it is told to stop; counts.
+async fn read(mut conn: Conn, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> Vec<Seen> {
+    let statement = conn.prep("SELECT v FROM t WHERE k = ?").await;
+    let statement = statement.expect("prepared");
+    let mut odd = Vec::new();
+    for number in (0..3).cycle() {
+        if stop.load(Ordering::Relaxed) {
+            return odd;
+        }
+        let text = format!("SELECT v FROM t WHERE k = {number}");
+        let seen = see(&mut conn, &text).await;
+        if !matches!(&seen[..], [Seen::Rows(_, rows)] if rows.len() == 1) {
+            odd.extend(seen);
+        }
+        let found = conn.exec::<u64, _, _>(&statement, (number,)).await;
+        if found.as_ref().map(Vec::len).unwrap_or(0) != 1 {
+            odd.push(Seen::Failed(0, format!("{found:?}")));
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    odd
+}
+
+async fn until_read(count: &AtomicU64, more: u64) {
+    let (end, wanted) = (Instant::now() + SOON, count.load(Ordering::Relaxed) + more);
+    while count.load(Ordering::Relaxed) < wanted {
+        assert!(Instant::now() < end, "nobody reads any more");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_see_a_table_before_or_after_its_definition() {
+    let world = World::new().await;
+    let mut conn = world.client().await;
+    for statement in [
+        "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
+        "INSERT INTO t VALUES (0, 0), (1, 10), (2, 20)",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
+        readers.push(tokio::spawn(read(world.client().await, stop, count)));
+    }
+    for round in 0..4 {
+        until_read(&count, 10).await;
+        for statement in [
+            format!("ALTER TABLE t ADD COLUMN c{round} INT DEFAULT 1"),
+            format!("ALTER TABLE t MODIFY v BIGINT NOT NULL COMMENT '{round}'"),
+        ] {
+            conn.query_drop(&statement).await.expect(&statement);
+        }
+    }
+    until_read(&count, 10).await;
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert_eq!(reader.await.expect("it ends"), []);
+    }
+    conn.query_drop("DROP TABLE t").await.expect("dropped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_wait_while_partitions_are_held_and_are_waited_for() {
+    let world = World::new().await;
+    let mut conn = world.client().await;
+    for statement in [
+        "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
+        "INSERT INTO t VALUES (0, 0), (1, 10), (2, 20)",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
+        readers.push(tokio::spawn(read(world.client().await, stop, count)));
+    }
+    let (coordinators, id) = (world.coordinators(), &world.route.instance_id);
+    for _ in 0..3 {
+        until_read(&count, 20).await;
+        let work = async {
+            // What was under way has been answered, at the most.
+            let before = count.load(Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            count.load(Ordering::Relaxed) - before
+        };
+        let held = coordinators.hold(id, SOON, false, work).await;
+        let read = held.expect("it was held");
+        assert!(read <= 3, "{read} were carried out meanwhile");
+    }
+    until_read(&count, 20).await;
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert_eq!(reader.await.expect("it ends"), []);
+    }
+    // One that is under way is waited for.
+    let slow = "SELECT v, SLEEP(0.001 * v) FROM t WHERE k = #";
+    for number in [0, 1] {
+        let text = slow.replace('#', &number.to_string());
+        conn.query_drop(&text).await.expect("read");
+    }
+    conn.query_drop("UPDATE t SET v = 3000 WHERE k = 2")
+        .await
+        .expect("updated");
+    let mut watcher = world.client().await;
+    let reading = tokio::spawn(async move {
+        let seen = see(&mut conn, &slow.replace('#', "2")).await;
+        (conn, seen)
+    });
+    let end = Instant::now() + SOON;
+    while !sleeps(&world).await {
+        assert!(Instant::now() < end, "it does not run");
+    }
+    let short = Duration::from_millis(100);
+    let held = coordinators.hold(id, short, true, async {}).await;
+    assert!(held.is_err(), "it was not waited for");
+    let home: u32 = watcher
+        .query_first(format!(
+            "SELECT id FROM information_schema.processlist WHERE db = '{DATABASE}' AND id <> CONNECTION_ID()"
+        ))
+        .await
+        .expect("read")
+        .expect("the session");
+    watcher
+        .query_drop(format!("KILL QUERY {home}"))
+        .await
+        .expect("killed");
+    let (mut conn, seen) = reading.await.expect("it ends");
+    // `SLEEP` is over when it is killed, which may be an error or not.
+    let is_over = match &seen[..] {
+        [Seen::Failed(code, _)] => *code == 1317,
+        [Seen::Rows(_, rows)] => rows.len() == 1,
+        _ => false,
+    };
+    assert!(is_over, "{seen:?}");
+    let held = coordinators.hold(id, SOON, false, async { 5 }).await;
+    assert!(matches!(held, Ok(5)));
+    assert_eq!(see(&mut conn, &slow.replace('#', "1")).await.len(), 1);
+}
+
+/// Whether a statement sleeps on some node.
+async fn sleeps(world: &World) -> bool {
+    for node in 0..world.nodes.len() {
+        let asked = "SELECT id FROM information_schema.processlist WHERE state = 'User sleep'";
+        let found: mysql_async::Result<Option<u32>> =
+            world.node(node).await.query_first(asked).await;
+        if found.expect("read").is_some() {
+            return true;
+        }
+    }
+    false
+}
