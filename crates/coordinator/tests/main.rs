@@ -11,6 +11,7 @@ mod found;
 mod heat;
 mod history;
 mod known;
+mod load;
 mod locks;
 mod lost;
 mod moving;

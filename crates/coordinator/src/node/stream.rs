@@ -199,6 +199,12 @@ impl PacketStream {
         Ok(())
     }
 
+    /// How many bytes were put aside and are not written.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.output.len() - self.out
+    }
+
     /// Writes what was put aside.
     ///
     /// # Errors

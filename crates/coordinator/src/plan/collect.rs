@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use openpeta_sql_route::Token;
 
+use super::load::{self, SplitPlan};
 use super::modify::{of_name, refuse_key};
 use super::read::{self, ReadPlan};
 use super::text::{Tokens, between_commas, closing, table_name};
@@ -38,6 +39,8 @@ pub struct CollectPlan {
     pub needs: portable::Needs,
     /// What of a `LOAD DATA` stands before and behind the table's name.
     pub load: Option<(Vec<u8>, Vec<u8>)>,
+    /// How lines of a client's file come to their nodes by themselves.
+    pub split: Option<SplitPlan>,
 }
 
 fn unreadable() -> Refusal {
@@ -160,6 +163,7 @@ pub fn collect(
         tail: text_of(tokens, tail_tokens).unwrap_or_default().to_vec(),
         needs,
         load: None,
+        split: None,
     }))
 }
 
@@ -193,8 +197,13 @@ pub fn load(
     let end = list.last().map_or(0, |last| tokens.range(last).end);
     let mut head = tokens.text[..head_end].to_vec();
     head.extend_from_slice(b" INTO TABLE ");
+    let split = match is_local {
+        true => load::split(tokens, at + taken, &table, facts, head.clone()),
+        false => None,
+    };
     Ok(CollectPlan {
         table,
+        split,
         replace,
         ignore,
         updates: false,

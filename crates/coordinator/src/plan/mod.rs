@@ -7,6 +7,8 @@ pub mod define;
 pub mod facts;
 pub mod insert;
 pub mod known;
+pub mod lines;
+pub mod load;
 pub mod lock;
 pub mod modify;
 pub mod portable;

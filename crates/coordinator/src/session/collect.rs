@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use openpeta_sql_route::{KeyType, KeyValue};
 
 use super::copy::Copied;
+use super::load::Begun;
 use super::show::Diagnostic;
 use super::write::Sum;
 use super::{Failure, Session};
@@ -18,19 +19,23 @@ use crate::topology::Topology;
 
 /// The table at home that rows are made in.
 const ROWS: &str = "openpeta_rows";
+/// Bytes of a file that are sent together.
+const PIECE: usize = 64 << 10;
 /// How long a statement for a node becomes.
 const BATCH: usize = 1 << 20;
+/// Warnings that a server keeps of a statement.
+const WARNINGS: usize = 64;
 /// How many bytes of rows are kept in memory.
-const LIMIT: usize = 1 << 30;
+pub(super) const LIMIT: usize = 1 << 30;
 
 impl Session {
     /// Carries such a write out.
     pub(super) async fn collect(
         &mut self,
-        plan: CollectPlan,
+        mut plan: CollectPlan,
         more: bool,
     ) -> Result<Copied, Failure> {
-        let table = std::sync::Arc::clone(&plan.table);
+        let table = &plan.table;
         if table.distribution == Distribution::Broadcast && plan.needs.random {
             return Err(broadcast_random().into());
         }
@@ -48,6 +53,25 @@ impl Session {
             )
             .into());
         }
+        match plan.split.take() {
+            Some(split) => self.load(plan, split, more).await,
+            None => self.collect_rows(plan, None, more).await,
+        }
+    }
+
+    /// Makes rows at home and brings them to their nodes: all, or the rest of a file of which lines were
+    /// brought there before.
+    pub(super) async fn collect_rows(
+        &mut self,
+        plan: CollectPlan,
+        mut begun: Option<Begun>,
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        let table = std::sync::Arc::clone(&plan.table);
+        if begun.as_ref().is_some_and(|begun| begun.rest.is_none()) {
+            let made = Made::default();
+            return self.distribute(plan, &table, made, begun, more).await;
+        }
         let rows_table = format!("{}.`{ROWS}`", quoted(&table.schema));
         let create = rows_definition(&table, &rows_table).ok_or_else(|| {
             Refusal::new("insert-form", "the table's definition is not understood")
@@ -61,7 +85,11 @@ impl Session {
                 .map_err(Failure::Home)?
                 .ok()?;
         }
-        let made = self.make_rows(&plan, &table, &rows_table).await;
+        let rest = begun.as_mut().and_then(|begun| begun.rest.take());
+        let before = begun.as_ref().map_or(0, |begun| begun.records);
+        let made = self
+            .make_rows(&plan, &table, &rows_table, rest, before)
+            .await;
         let dropped = async {
             self.nodes.drain().await?;
             let reply = self.nodes.home().query(&drop).await;
@@ -80,7 +108,7 @@ impl Session {
                 return Err(failure);
             }
         };
-        self.distribute(plan, &table, made, more).await
+        self.distribute(plan, &table, made, begun, more).await
     }
 
     /// Makes the rows at home and reads them.
@@ -89,6 +117,8 @@ impl Session {
         plan: &CollectPlan,
         table: &Table,
         rows_table: &str,
+        rest: Option<Vec<u8>>,
+        before: u64,
     ) -> Result<Made, Failure> {
         let statement = match &plan.load {
             Some((head, tail)) => [&head[..], rows_table.as_bytes(), tail].concat(),
@@ -130,18 +160,24 @@ impl Session {
                 Some(self.client.attend(work).await?)
             }
         };
-        let filled = self.fill_rows(&statement).await;
+        let filled = self.fill_rows(&statement, rest).await;
         if let Some(gathered) = gathered {
             gather::clean_up(&mut self.nodes, &gathered).await?;
         }
-        let (warnings, diagnostics) = filled.map_err(|failure| match failure {
+        let before = usize::try_from(before).unwrap_or(usize::MAX);
+        let (warnings, mut diagnostics) = filled.map_err(|failure| match failure {
             Failure::Statement(mut error) => {
-                let message = String::from_utf8_lossy(&error.message).replace(ROWS, &table.name);
+                let mut message =
+                    String::from_utf8_lossy(&error.message).replace(ROWS, &table.name);
+                super::write::follow(&mut message, before);
                 error.message = message.into_bytes();
                 Failure::Statement(error)
             }
             other => other,
         })?;
+        for diagnostic in &mut diagnostics {
+            diagnostic.follow(before);
+        }
         let stored: Vec<usize> = (0..table.columns.len())
             .filter(|at| !table.columns[*at].generated)
             .collect();
@@ -172,14 +208,27 @@ impl Session {
         })
     }
 
-    /// Runs what makes the rows; a file comes from the client.
-    async fn fill_rows(&mut self, statement: &[u8]) -> Result<(u16, Vec<Diagnostic>), Failure> {
+    /// Runs what makes the rows; a file comes from the client, or what has come of it and is not used.
+    async fn fill_rows(
+        &mut self,
+        statement: &[u8],
+        rest: Option<Vec<u8>>,
+    ) -> Result<(u16, Vec<Diagnostic>), Failure> {
         use crate::node::Started;
         let home = self.nodes.home();
         home.send_query(statement).await.map_err(Failure::Home)?;
         let mut started = home.start().await.map_err(Failure::Home)?;
-        if let Started::File { .. } = started {
-            self.ask_for_file(statement).await?;
+        if let Started::File { mut sequence } = started {
+            match rest {
+                None => self.bring_file(statement).await?,
+                Some(rest) => {
+                    for piece in rest.chunks(PIECE).chain([&b""[..]]) {
+                        let home = self.nodes.home();
+                        let sent = home.send_file(sequence, piece).await;
+                        sequence = sent.map_err(Failure::Home)?;
+                    }
+                }
+            }
             started = self.nodes.home().start().await.map_err(Failure::Home)?;
         }
         let warnings = match started {
@@ -196,13 +245,18 @@ impl Session {
         Ok((warnings, diagnostics))
     }
 
-    /// Brings home the file that it asked for.
-    async fn ask_for_file(&mut self, statement: &[u8]) -> Result<(), Failure> {
+    /// Asks the client for the file of a statement.
+    pub(super) async fn request_file(&mut self, statement: &[u8]) -> Result<(), Failure> {
         let dialect = self.facts.dialect;
         let tokens = crate::plan::text::Tokens::of(statement, dialect);
         let name = tokens.list.iter().find_map(|token| token.string(&dialect));
         let request = [&[0xFB][..], &name.unwrap_or_default()].concat();
-        self.client.send([&request[..]]).await?;
+        self.client.send([&request[..]]).await
+    }
+
+    /// Brings home the file that it asked for.
+    async fn bring_file(&mut self, statement: &[u8]) -> Result<(), Failure> {
+        self.request_file(statement).await?;
         loop {
             let packet = self.client.stream().next_packet().await;
             let packet = packet.map_err(|_| Failure::Client)?;
@@ -223,8 +277,12 @@ impl Session {
         plan: CollectPlan,
         table: &Table,
         made: Made,
+        begun: Option<Begun>,
         more: bool,
     ) -> Result<Copied, Failure> {
+        let is_begun = begun.is_some();
+        let own = is_begun && self.nodes.transaction().is_some_and(|it| it.of_statement);
+        let begun = begun.unwrap_or_default();
         let name = (table.schema.clone(), table.name.clone());
         let instance = std::sync::Arc::clone(&self.instance);
         let topology = instance.topology();
@@ -273,7 +331,7 @@ impl Session {
         let mut next_id = first;
         let mut greatest = None;
         let mut parts: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
-        let mut written: BTreeMap<u16, u64> = BTreeMap::new();
+        let mut written = begun.written;
         for values in &rows {
             let id = wants_id(values).then(|| {
                 next_id += 1;
@@ -320,27 +378,26 @@ impl Session {
                 }
             }
         }
-        let records = rows.len() as u64;
+        let records = begun.records + rows.len() as u64;
         let batches = batches(parts, &plan.tail);
         let is_broadcast = table.distribution == Distribution::Broadcast;
         let mut needs = plan.needs.clone();
         needs.utc = !plan.updates;
         let mut sum = Sum::default();
+        (sum.affected, sum.warnings) = (begun.affected, begun.warnings);
         if !batches.is_empty() {
             let share = if is_broadcast {
                 topology.nodes_of(&table.schema).len()
             } else {
                 1
             };
-            let replies = self.in_batches(batches, &needs, is_broadcast, None).await;
+            let replies = self
+                .in_batches(batches, &needs, is_broadcast, None, is_begun)
+                .await;
             if let Some(greatest) = greatest {
                 instance.ids().saw(&name, greatest).await;
             }
             let replies = replies?;
-            if let Some(partitions) = topology.partitions(&table.schema) {
-                let heat = instance.heat();
-                heat.wrote(&table.schema, partitions.count(), written);
-            }
             for reply in replies.iter().step_by(share) {
                 sum.add(reply);
                 // A node says nothing of duplicates among one row.
@@ -352,14 +409,30 @@ impl Session {
                 }
             }
         }
+        if own {
+            self.nodes.commit().await?;
+        }
+        if let Some(partitions) = topology.partitions(&table.schema)
+            && !written.is_empty()
+        {
+            let heat = instance.heat();
+            heat.wrote(&table.schema, partitions.count(), written);
+        }
         if ids > 0 && sum.affected > 0 {
             self.last_insert_id = Some(first);
         }
         let warnings = sum.warnings.saturating_add(made.warnings);
         let told = self.diagnostics.take().unwrap_or_default();
-        self.diagnostics = Some(made.diagnostics.into_iter().chain(told).collect());
+        let told = begun
+            .diagnostics
+            .into_iter()
+            .chain(made.diagnostics)
+            .chain(told);
+        self.diagnostics = Some(told.take(WARNINGS).collect());
         let info = info(&plan, records, &sum, warnings);
         let id = match ids {
+            // Nothing is said of ids behind a file.
+            _ if plan.load.is_some() => 0,
             0 => greatest
                 .filter(|_| sum.affected > 0 && !plan.is_query)
                 .unwrap_or(0),
@@ -370,6 +443,7 @@ impl Session {
 }
 
 /// Rows that were made at home.
+#[derive(Default)]
 struct Made {
     rows: Vec<Vec<u8>>,
     /// The columns that they have, by their places in the table.

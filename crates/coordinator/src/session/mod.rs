@@ -7,6 +7,7 @@ mod define;
 mod explain;
 mod failure;
 mod kill;
+mod load;
 mod lock;
 mod login;
 mod nodes;

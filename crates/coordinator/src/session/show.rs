@@ -38,7 +38,12 @@ impl Diagnostic {
 
     /// Names the row by its number in the whole statement; that number, or 0.
     pub(super) fn renumber(&mut self, rows: Option<&[usize]>) -> usize {
-        super::write::renumber(&mut self.message, rows)
+        super::write::renumber(&mut self.message, |row| rows?.get(row).copied())
+    }
+
+    /// Names a row by its number in a statement that has so many before those of the message.
+    pub(super) fn follow(&mut self, before: usize) {
+        super::write::follow(&mut self.message, before);
     }
 
     /// A row of `SHOW WARNINGS`.

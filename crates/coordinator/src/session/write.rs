@@ -17,7 +17,7 @@ use crate::plan::portable::Needs;
 use crate::topology::Topology;
 
 /// What is set before each statement over nodes within a transaction.
-const SAVEPOINT: &str = "`openpeta_statement`";
+pub(super) const SAVEPOINT: &str = "`openpeta_statement`";
 
 impl Session {
     /// A statement that one node runs as it is.
@@ -234,17 +234,20 @@ impl Session {
         is_broadcast: bool,
         places: Option<&[&[usize]]>,
     ) -> Result<Vec<Reply>, Failure> {
-        self.in_batches(vec![statements], needs, is_broadcast, places)
+        self.in_batches(vec![statements], needs, is_broadcast, places, false)
             .await
     }
 
-    /// As [`Self::on_nodes`], one batch of statements after another.
+    /// As [`Self::on_nodes`], one batch of statements after another. `begun` says that others of the same
+    /// statement were run before, whose transaction, or savepoint, is there: it is not ended, and on a failure
+    /// nothing is undone.
     pub(super) async fn in_batches(
         &mut self,
         batches: Vec<Vec<(u16, Vec<u8>)>>,
         needs: &Needs,
         is_broadcast: bool,
         places: Option<&[&[usize]]>,
+        begun: bool,
     ) -> Result<Vec<Reply>, Failure> {
         let own = self.nodes.transaction().is_none();
         let carried = self.carried(needs, true).await?;
@@ -257,7 +260,7 @@ impl Session {
         let mut told = Vec::new();
         for batch in batches {
             let new: Vec<u16> = batch.iter().map(|(node, _)| *node).collect();
-            let savepoint = |node: &u16| !own && !touched.contains(node);
+            let savepoint = |node: &u16| !own && !begun && !touched.contains(node);
             let with_savepoint: Vec<u16> = new.iter().copied().filter(savepoint).collect();
             let replies = self.batch(&batch, &carried, &with_savepoint).await?;
             for node in new {
@@ -273,7 +276,7 @@ impl Session {
                 Err(failure) => {
                     // The caller rolls back what is a transaction of its own.
                     let code = failure.packet().map_or(0, |error| error.code);
-                    if !own && !super::is_rolled_back(code) {
+                    if !own && !begun && !super::is_rolled_back(code) {
                         self.undo_statement(&touched).await?;
                     }
                     return Err(failure);
@@ -333,7 +336,7 @@ impl Session {
     }
 
     /// Undoes what the statement has done on these nodes, within the session's transaction.
-    async fn undo_statement(&mut self, nodes: &[u16]) -> Result<(), Failure> {
+    pub(super) async fn undo_statement(&mut self, nodes: &[u16]) -> Result<(), Failure> {
         let running = std::sync::Arc::clone(self.nodes.running());
         running.settle().await;
         for node in nodes {
@@ -346,7 +349,7 @@ impl Session {
     }
 
     /// Whether all nodes have done what they were asked for.
-    async fn judge(
+    pub(super) async fn judge(
         &mut self,
         statements: &[(u16, Vec<u8>)],
         replies: Vec<Reply>,
@@ -435,7 +438,11 @@ impl Session {
     }
 
     /// What must be set on nodes before a statement runs there, and behind it.
-    async fn carried(&mut self, needs: &Needs, several: bool) -> Result<Carried, Failure> {
+    pub(super) async fn carried(
+        &mut self,
+        needs: &Needs,
+        several: bool,
+    ) -> Result<Carried, Failure> {
         let mut carried = Carried::default();
         let mut set = Vec::new();
         if let Some(fixed) = &self.fixed_timestamp {
@@ -490,7 +497,10 @@ impl Session {
         Ok(carried)
     }
 
-    async fn value_at_home(&mut self, question: &str) -> Result<Option<String>, Failure> {
+    pub(super) async fn value_at_home(
+        &mut self,
+        question: &str,
+    ) -> Result<Option<String>, Failure> {
         let reply = self
             .nodes
             .home()
@@ -508,11 +518,11 @@ impl Session {
 
 /// What goes before a statement on a node.
 #[derive(Debug, Default)]
-struct Carried {
+pub(super) struct Carried {
     /// Statements of their own.
-    before: Vec<String>,
+    pub before: Vec<String>,
     /// What the statement begins with.
-    prefix: String,
+    pub prefix: String,
 }
 
 /// What nodes have done together.
@@ -555,22 +565,23 @@ impl Sum {
 /// An error with the row's number in the whole statement, and that number.
 fn renumbered(mut error: ErrPacket, rows: Option<&[usize]>) -> (usize, ErrPacket) {
     let mut message = String::from_utf8_lossy(&error.message).into_owned();
-    let row = renumber(&mut message, rows);
+    let row = renumber(&mut message, |row| rows?.get(row).copied());
     if row > 0 {
         error.message = message.into_bytes();
     }
     (row, error)
 }
 
-/// Puts the row's number in the whole statement into a message that names one; 0 if it names none.
-pub(super) fn renumber(message: &mut String, rows: Option<&[usize]>) -> usize {
+/// Puts the row's number in the whole statement into a message that names one; 0 if it names none. Which
+/// row it is, from 0, is told by its place among those of the message.
+pub(super) fn renumber(message: &mut String, row_of: impl FnOnce(usize) -> Option<usize>) -> usize {
     const AT_ROW: &str = " at row ";
     let Some(at) = message.rfind(AT_ROW).map(|at| at + AT_ROW.len()) else {
         return 0;
     };
     let digits = message[at..].bytes().take_while(u8::is_ascii_digit).count();
     let number = message[at..at + digits].parse::<usize>().ok();
-    let row = number.and_then(|number| rows?.get(number.checked_sub(1)?));
+    let row = number.and_then(|number| row_of(number.checked_sub(1)?));
     let Some(row) = row.map(|row| row + 1) else {
         return 0;
     };
@@ -578,8 +589,21 @@ pub(super) fn renumber(message: &mut String, rows: Option<&[usize]>) -> usize {
     row
 }
 
+/// Puts the row's number into a message about one that has so many before those that it counts.
+pub(super) fn follow(message: &mut String, before: usize) {
+    const ROW: &str = "Row ";
+    renumber(message, |row| Some(before + row));
+    let Some(text) = message.strip_prefix(ROW) else {
+        return;
+    };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if let Ok(row) = text[..digits].parse::<usize>() {
+        *message = format!("{ROW}{}{}", before + row, &text[digits..]);
+    }
+}
+
 /// The number behind a word.
-fn number(info: &str, word: &str) -> Option<u64> {
+pub(super) fn number(info: &str, word: &str) -> Option<u64> {
     let at = info.find(word)? + word.len();
     let digits = info[at..].split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
