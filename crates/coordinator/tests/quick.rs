@@ -109,6 +109,51 @@ async fn prepared_ones_answer_as_on_one_server() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_are_keys_like_numbers() {
+    let world = World::new().await;
+    let mut pair = world.pair().await;
+    let plain = "CREATE TABLE words (w VARCHAR(8) PRIMARY KEY, v INT NOT NULL)";
+    pair.both(&format!("{plain} DISTRIBUTE BY HASH(w)"), plain)
+        .await;
+    let words = ["a", "it''s", "back\\\\slash", "Ärger", "zero", "", "12"];
+    for (number, word) in words.iter().enumerate() {
+        pair.same(&format!("INSERT INTO words VALUES ('{word}', {number})"))
+            .await;
+    }
+    let statement = "SELECT w, v FROM words WHERE w = ?";
+    for mode in ["", "NO_BACKSLASH_ESCAPES"] {
+        pair.same(&format!("SET sql_mode = '{mode}'")).await;
+        let ours = pair.ours.prep(statement).await.expect("prepared");
+        let plain = pair.plain.prep(statement).await.expect("prepared");
+        for _ in 0..2 {
+            for word in [
+                "a",
+                "A",
+                "it's",
+                "back\\slash",
+                "ärger",
+                "zero ",
+                "",
+                "12",
+                "much too long",
+                "\0",
+            ] {
+                let found = pair.ours.exec::<mysql_async::Row, _, _>(&ours, (word,));
+                let found = told(found.await);
+                let wanted = pair.plain.exec::<mysql_async::Row, _, _>(&plain, (word,));
+                assert_eq!(found, told(wanted.await), "{word:?}");
+            }
+            for number in [12, 13] {
+                let found = pair.ours.exec::<mysql_async::Row, _, _>(&ours, (number,));
+                let found = told(found.await);
+                let wanted = pair.plain.exec::<mysql_async::Row, _, _>(&plain, (number,));
+                assert_eq!(found, told(wanted.await), "{number:?}");
+            }
+        }
+    }
+}
+
 fn told(rows: mysql_async::Result<Vec<mysql_async::Row>>) -> Result<Vec<Vec<Value>>, String> {
     match rows {
         Ok(rows) => Ok(rows.into_iter().map(mysql_async::Row::unwrap).collect()),

@@ -131,6 +131,11 @@ pub(crate) trait Backend: Sized {
     /// What the socket reports.
     fn flush(&mut self, id: StreamId, stream: &mut Stream<Self::Side>) -> io::Result<()>;
 
+    /// An empty buffer with the space of bytes that were sent on a stream, for the next ones.
+    fn spare(_side: &mut Self::Side) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// Bytes that the backend has taken out of the stream's queue and the socket has not taken.
     fn in_flight(side: &Self::Side) -> usize;
 

@@ -228,17 +228,21 @@ impl Wire {
         }
     }
 
-    /// Takes up to `most` bytes from the future.
+    /// Takes up to `most` bytes from the future, and leaves `spare` to it, which is empty.
     ///
     /// # Errors
     ///
     /// When there are none: whether none will come.
-    pub(crate) fn take_output(&self, most: usize) -> Result<Vec<u8>, bool> {
+    pub(crate) fn take_output(
+        &self,
+        most: usize,
+        spare: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Vec<u8>, bool> {
         let mut state = self.lock();
         if state.outbox.is_empty() {
             return Err(state.dropped);
         }
-        let (mut buffer, waiting) = state.outbox.exchange(Vec::new());
+        let (mut buffer, waiting) = state.outbox.exchange(spare());
         if waiting.len() > most {
             let rest = waiting.start + most..waiting.end;
             state.outbox.push(&buffer[rest]);

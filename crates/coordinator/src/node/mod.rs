@@ -15,7 +15,7 @@ use openpeta_mysql_wire::{Capabilities, ErrPacket, Packet, Reader, Status, WireE
 
 pub use link::{Connector, Link};
 pub use login::{NodeLogin, UTF8MB4};
-pub use parameters::{Execution, Parameter, execute_payload, parameters_of};
+pub use parameters::{Execution, Parameter, Plain, execute_payload, parameters_of};
 pub use reply::{OkReply, Reply, ResultSet, column_name, text_row};
 pub use stream::PacketStream;
 pub use whole::{Rows, Whole, ok_status_at, whole};

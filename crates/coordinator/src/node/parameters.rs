@@ -21,6 +21,9 @@ const DECIMAL: u8 = 0x00;
 const NEWDECIMAL: u8 = 0xF6;
 const TINY_BLOB: u8 = 0xF9;
 const BLOB: u8 = 0xFC;
+const VARCHAR: u8 = 0x0F;
+const VAR_STRING: u8 = 0xFD;
+const STRING: u8 = 0xFE;
 
 /// A value that is bound to a placeholder, as it stands in the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +160,15 @@ pub struct Execution<'c> {
     values: &'c [u8],
 }
 
+/// A parameter that means what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain<'c> {
+    /// A whole number.
+    Integer(i128),
+    /// A string of characters.
+    Text(&'c [u8]),
+}
+
 /// What stands before the parameters: command, statement, flags, iterations.
 const EXECUTION_HEAD: usize = 10;
 
@@ -185,9 +197,9 @@ impl<'c> Execution<'c> {
         })
     }
 
-    /// The parameter of that number, if it is a whole number. `types` are those of all parameters.
+    /// The parameter of that number, if it is a whole number or a text. `types` are those of all parameters.
     #[must_use]
-    pub fn integer(&self, number: usize, types: &[[u8; 2]]) -> Option<i128> {
+    pub fn plain(&self, number: usize, types: &[[u8; 2]]) -> Option<Plain<'c>> {
         let is_null = |number: usize, kind: u8| {
             self.nulls[number / 8] >> (number % 8) & 1 == 1 || kind == NULL
         };
@@ -209,7 +221,11 @@ impl<'c> Execution<'c> {
                 None => drop(reader.lenenc_bytes().ok()?),
             }
         }
-        integer(kind, reader.bytes(is_fixed(kind[0])?).ok()?)
+        match is_fixed(kind[0]) {
+            Some(len) => integer(kind, reader.bytes(len).ok()?).map(Plain::Integer),
+            None if is_string(kind[0]) => reader.lenenc_bytes().ok().map(Plain::Text),
+            None => None,
+        }
     }
 
     /// The same command of another statement, with these types, in parts.
@@ -278,6 +294,11 @@ fn is_fixed(kind: u8) -> Option<usize> {
         DOUBLE | LONGLONG => Some(8),
         _ => None,
     }
+}
+
+/// Whether a value of that type has characters, and is no number in them.
+fn is_string(kind: u8) -> bool {
+    matches!(kind, VARCHAR | VAR_STRING | STRING)
 }
 
 fn is_time(kind: u8) -> bool {
@@ -417,7 +438,7 @@ mod tests {
             if let Some(execution) = Execution::of(&bytes, count) {
                 let types = execution.types.unwrap_or(&[[LONG, 0]; 4]);
                 for number in 0..count + 9 {
-                    let _ = execution.integer(number, types);
+                    let _ = execution.plain(number, types);
                 }
             }
         }
@@ -438,7 +459,11 @@ mod tests {
             let execution = Execution::of(&command, parameters.len()).expect("one");
             prop_assert_eq!(execution.types, with_types.then_some(&types[..]));
             for (number, parameter) in parameters.iter().enumerate() {
-                prop_assert_eq!(execution.integer(number, &types), parameter.integer());
+                let plain = match (parameter.integer(), parameter.text()) {
+                    (Some(number), _) => Some(Plain::Integer(number)),
+                    (None, text) => text.map(Plain::Text),
+                };
+                prop_assert_eq!(execution.plain(number, &types), plain);
             }
             prop_assert_eq!(execution.parts(&8_u32.to_le_bytes(), &types).concat(), whole);
             for len in 0..EXECUTION_HEAD {

@@ -8,6 +8,7 @@ use openpeta_sql_route::{Dialect, KeyValue, Lexer, Templates, Token, TokenKind};
 use super::text::Tokens;
 use super::{Facts, Plan, modify, portable};
 use crate::catalogue::{Catalogue, Table};
+use crate::node::Plain;
 use crate::topology::Topology;
 
 /// Longer statements are not remembered, in bytes.
@@ -105,18 +106,22 @@ impl Known {
         self.spot(&value, topology, facts)
     }
 
-    /// As [`Self::read`], for a whole number that a parameter has.
+    /// As [`Self::read`], for the value of a parameter.
     #[must_use]
-    pub fn read_integer(
+    pub fn read_plain(
         &self,
-        value: i128,
+        value: Plain<'_>,
         topology: &Topology,
         facts: &Facts,
     ) -> Option<Spot<'_>> {
         if self.writes {
             return None;
         }
-        let value = self.table.key()?.integer(value)?;
+        let key = self.table.key()?;
+        let value = match value {
+            Plain::Integer(number) => key.integer(number)?,
+            Plain::Text(text) => key.text(text)?,
+        };
         self.spot(&value, topology, facts)
     }
 }
@@ -363,7 +368,7 @@ mod tests {
             let literal = format!("SELECT v FROM t WHERE v = 'a' AND k = {number}");
             let whole = plan(literal.as_bytes(), &catalogue, &topology, &facts);
             assert_eq!(format!("{found:?}"), format!("{whole:?}"));
-            let spot = known.read_integer(number.into(), &topology, &facts);
+            let spot = known.read_plain(Plain::Integer(number.into()), &topology, &facts);
             let spot = spot.map(|it| (it.node, Some(vec![it.partition]), it.of));
             let Plan::Node {
                 node, partitions, ..

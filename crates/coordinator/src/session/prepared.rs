@@ -38,8 +38,8 @@ struct Statement {
 }
 
 impl Statements {
-    /// The statement that a COM_STMT_EXECUTE is of, and where it reads, if that is known and the key is a
-    /// whole number.
+    /// The statement that a COM_STMT_EXECUTE is of, and where it reads, if that is known and the key is
+    /// plain.
     pub(super) fn read(
         &self,
         command: &[u8],
@@ -59,8 +59,8 @@ impl Statements {
         if types.len() != statement.parameters {
             return None;
         }
-        let number = execution.integer(known.value, types)?;
-        let spot = known.read_integer(number, &view.topology, facts)?;
+        let value = execution.plain(known.value, types)?;
+        let spot = known.read_plain(value, &view.topology, facts)?;
         Some((id, spot))
     }
 

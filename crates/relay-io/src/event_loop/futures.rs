@@ -24,7 +24,17 @@ impl<B: Backend> Streams<B> {
             return Arrival::Nothing;
         };
         let is_closing = matches!(s.phase, Phase::Closing);
-        match wire.take_output(most) {
+        let (wire, counterpart) = (Arc::clone(wire), s.counterpart);
+        // Where the bytes go, others went out before.
+        let spare = || {
+            let to = counterpart.and_then(|counterpart| self.slots.get_mut(counterpart));
+            to.map_or_else(Vec::new, |to| B::spare(&mut to.side))
+        };
+        let taken = wire.take_output(most, spare);
+        let Some(s) = self.slots.get_mut(stream) else {
+            return Arrival::Nothing;
+        };
+        match taken {
             Ok(_) if is_closing => Arrival::Again,
             Ok(bytes) => Arrival::Bytes(B::lend(buffers, bytes), s.tag),
             Err(false) => Arrival::Nothing,
@@ -70,7 +80,10 @@ impl<B: Backend> Streams<B> {
 
     /// Sends what a future has written to its socket.
     fn send_output(&mut self, stream: StreamId, wire: &Wire) {
-        let Ok(bytes) = wire.take_output(usize::MAX) else {
+        let Some(s) = self.slots.get_mut(stream) else {
+            return;
+        };
+        let Ok(bytes) = wire.take_output(usize::MAX, || B::spare(&mut s.side)) else {
             return;
         };
         let is_free = |s: &Stream<B::Side>| {

@@ -529,6 +529,10 @@ impl<F: Faults> Backend for Uring<F> {
         Ok(())
     }
 
+    fn spare(side: &mut Side) -> Vec<u8> {
+        side.take_spare()
+    }
+
     fn in_flight(side: &Side) -> usize {
         side.sending.len()
     }

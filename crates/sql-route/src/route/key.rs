@@ -82,8 +82,7 @@ impl KeyColumn {
                 let text = token
                     .string(&dialect)
                     .filter(|_| token.text[0] != b'N' && token.text[0] != b'n')?;
-                let chars = std::str::from_utf8(&text).ok()?.chars().count();
-                (chars <= max_chars).then_some(KeyValue::Text(text))
+                fits(&text, max_chars).then_some(KeyValue::Text(text))
             }
         }
     }
@@ -96,6 +95,17 @@ impl KeyColumn {
                 .contains(&number)
                 .then_some(KeyValue::Integer(number)),
             KeyType::Text { .. } => None,
+        }
+    }
+
+    /// The value that a text is to a column of texts, as when it is written out as a string.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a [u8]) -> Option<KeyValue<'a>> {
+        match self.kind {
+            KeyType::Integer { .. } => None,
+            KeyType::Text { max_chars, .. } => {
+                fits(text, max_chars).then_some(KeyValue::Text(Cow::Borrowed(text)))
+            }
         }
     }
 
@@ -112,6 +122,10 @@ impl KeyColumn {
             _ => None,
         }
     }
+}
+
+fn fits(text: &[u8], max_chars: usize) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.chars().count() <= max_chars)
 }
 
 /// A literal that is a whole number to the server wherever it stands.
