@@ -92,6 +92,12 @@ impl Topology {
         Some(owned)
     }
 
+    /// Whether a database has partitions, and so distributed tables.
+    #[must_use]
+    pub fn is_spread(&self, database: &str) -> bool {
+        self.databases.contains_key(database)
+    }
+
     /// The nodes that a database is on, in order. Home is always one of them.
     #[must_use]
     pub fn nodes_of(&self, database: &str) -> Vec<u16> {

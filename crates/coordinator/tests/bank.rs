@@ -17,7 +17,7 @@ use openpeta_types::route::InstanceRoute;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::common::{ADMIN, ADMIN_PASSWORD, DATABASE, PASSWORD, USER, World, try_connect};
+use crate::common::{ADMIN, ADMIN_PASSWORD, DATABASE, PASSWORD, USER, WHOLE, World, try_connect};
 
 const ACCOUNTS: u64 = 30;
 const EACH: i64 = 1000;
@@ -427,6 +427,42 @@ async fn look(world: &World, longest: &mut Duration) -> Option<BTreeSet<u64>> {
     let torn: Vec<_> = parts.iter().filter(|(_, count)| **count != 3).collect();
     assert!(torn.is_empty(), "a snapshot has a part of {torn:?}");
     Some(parts.into_keys().collect())
+}
+
+/// Definitions are of no concern to a database that is whole on one node: those who look at it do not wait
+/// for one, however long it takes, while they do for a database with distributed tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_one_node_stands_still_while_others_are_defined() {
+    let world = World::new().await;
+    endow(&world).await;
+    // Keeps the definition from going on.
+    let mut reader = world.node(2).await;
+    for statement in ["BEGIN", "SELECT * FROM account LIMIT 1"] {
+        reader.query_drop(statement).await.expect(statement);
+    }
+    let mut definer = world.client().await;
+    let define = "ALTER TABLE account ADD COLUMN note INT";
+    let defining = tokio::spawn(async move { definer.query_drop(define).await });
+    let stands = async |database| {
+        let id = &world.route.instance_id;
+        let stood = world
+            .coordinators()
+            .stand_still(id, database, STILL, async {});
+        stood.await.map_err(|error| error.to_string())
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    while stands(DATABASE).await != Err("tables are being defined".to_owned()) {
+        assert!(Instant::now() < end, "no definition is under way");
+    }
+    let end = Instant::now() + Duration::from_secs(60);
+    while let Err(error) = stands(WHOLE).await {
+        // On a loaded machine.
+        assert!(error.starts_with("it took longer"), "{error}");
+        assert!(Instant::now() < end, "{error}");
+    }
+    assert!(!defining.is_finished());
+    reader.query_drop("ROLLBACK").await.expect("ended");
+    defining.await.expect("no panic").expect("defined");
 }
 
 /// Nodes that are left have nothing half done, be it in the midst of transfers or after a kill, and serve

@@ -161,6 +161,12 @@ pub enum EngineError {
         /// The node.
         node: NodeId,
     },
+    /// Transactions over nodes were not held at the moment of a backup.
+    #[error("no moment is found at which no transaction over nodes is under way: {why}")]
+    NotStill {
+        /// What was in the way.
+        why: String,
+    },
     /// An object was made, changed or dropped while a backup was being taken.
     #[error("{object} was changed while the backup was being taken")]
     SchemaChanged {

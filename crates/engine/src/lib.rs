@@ -39,8 +39,8 @@ mod version;
 
 pub use backup::{
     BackupSource, Base, BaseSet, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry,
-    MANIFEST, Manifest, NodeContent, NodePart, Physical, Progress, SequenceEntry, Snapshots,
-    Spread, TableEntry, TakenSet, decrypt_backup,
+    MANIFEST, Manifest, NodeContent, NodePart, Origin, Physical, Progress, SequenceEntry,
+    Snapshots, Spread, Stillness, Stood, TableEntry, TakenSet, decrypt_backup,
 };
 pub use binlog::{
     ArchivedLog, ChangedRows, Followed, LogAfter, LogCopy, LogPiece, LogQuery, Logged,

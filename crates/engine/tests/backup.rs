@@ -9,7 +9,7 @@ use crate::common::beds::Beds;
 use crate::common::db;
 use mysql_async::prelude::Queryable;
 use openpeta_engine::{
-    BackupKeys, BackupSource, EngineConfig, EngineError, Manifest, decrypt_backup,
+    BackupKeys, BackupSource, EngineConfig, EngineError, Manifest, Origin, decrypt_backup,
 };
 
 /// A database with one of everything.
@@ -370,6 +370,48 @@ async fn an_attempt_that_was_given_up_leaves_nothing_of_a_set() {
     engine.destroy_set(&set).await.expect("removed");
     engine.destroy_set(&set).await.expect("removed already");
     assert_eq!(engine.list_sets(backups).expect("listable"), []);
+}
+
+/// Where transactions over nodes may write to a database, none of them is in a set in part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_was_begun_has_no_transaction_without_its_end() {
+    let beds = Beds::new().await;
+    beds.script(&beds.from, b"CREATE TABLE a (id INT PRIMARY KEY)");
+    let engine = &beds.bed.engine;
+    let (database, set) = (db("shop"), beds.set("1"));
+    let open = || engine.open_snapshot(&beds.from, &database);
+    let mut conn = beds.connect(&beds.from).await;
+    for statement in [
+        "XA START 'x'",
+        "INSERT INTO a VALUES (1)",
+        "XA END 'x'",
+        "XA PREPARE 'x'",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    let begun = open().await.expect("open").begin().await;
+    assert!(
+        matches!(&begun, Err(EngineError::InDoubt { node }) if *node == beds.from),
+        "{begun:?}"
+    );
+    conn.query_drop("XA COMMIT 'x'").await.expect("commit");
+    let mut snapshots = open().await.expect("open");
+    snapshots.begin().await.expect("nothing is prepared");
+    let later = "INSERT INTO a VALUES (2)";
+    conn.query_drop(later).await.expect(later);
+    let source = BackupSource {
+        instance_id: "pd-a".into(),
+        db_name: "shop".into(),
+        backup_id: "1".into(),
+    };
+    let origin = Origin::Begun(snapshots);
+    let taken = engine.take_set(origin, &database, &set, &source, &|_, _, _| {});
+    let taken = taken.await.expect("taken");
+    let manifest = &taken.manifest;
+    assert_eq!(manifest.tables["a"].rows, 1);
+    assert_eq!(manifest.binlog.node, beds.from.as_str());
+    assert_eq!(manifest.spread, None);
+    beds.check("1", &taken).await.expect("whole");
 }
 
 /// Whether checks may take minutes.

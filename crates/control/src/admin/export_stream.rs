@@ -131,9 +131,11 @@ impl Control {
                     stream.await
                 }
                 false => {
+                    let origin = parts.origin_of(&instance_id, &db_name, &node).await;
+                    let origin = origin.map_err(not_begun)?;
                     let target = (sink, compression);
                     let stream =
-                        engine.stream_database(&node, &db_name, target, &source, &progress);
+                        engine.stream_database(origin, &db_name, target, &source, &progress);
                     stream.await
                 }
             };

@@ -1,10 +1,11 @@
 //! Snapshots of databases that are spread over nodes: begun on all of them at one moment, while the
-//! coordinator has the instance stand still.
+//! coordinator has the instance stand still. Transactions over nodes may write to other databases of the
+//! instance as well, which are whole on its first node: snapshots of these are begun in the same way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use openpeta_engine::{EngineError, Snapshots};
+use openpeta_engine::{EngineError, Origin, Snapshots, Stillness, Stood};
 use openpeta_store::{Database, MovingPartitions};
 use openpeta_tasks::StepError;
 use openpeta_types::{DbName, InstanceId, NodeId};
@@ -20,6 +21,9 @@ const LIMIT: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 40;
 /// Between two attempts clients go on.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long clients wait at most until a copy of data files has come to its moment: nobody commits on that
+/// node meanwhile anyway, and the copy would have to be begun anew.
+const COPY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why nothing is begun while partitions move.
 const MOVING: &str = "partitions are being moved";
@@ -97,17 +101,50 @@ impl Parts {
         id: &InstanceId,
         db_name: &DbName,
     ) -> Result<BegunSnapshots, StepError> {
-        let mut attempt = 1;
+        let mut attempts = Attempts::new(id, db_name);
         loop {
             match self.try_snapshots(id, db_name).await? {
                 Ok(begun) => return Ok(begun),
-                Err(cause) if attempt == ATTEMPTS => return Err(StepError::transient(cause)),
-                Err(cause) => {
-                    tracing::debug!(instance = %id, database = %db_name, attempt, cause, "nodes do not stand still; it is tried again");
-                }
+                Err(cause) => attempts.again(cause).await?,
             }
-            attempt += 1;
-            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// What a database is read from that is whole on the first node of its instance: in an instance with
+    /// several nodes a snapshot that has nothing of a transaction over nodes without its end.
+    ///
+    /// # Errors
+    /// A transient one when the instance does not come to a standstill.
+    pub(crate) async fn origin_of(
+        &self,
+        id: &InstanceId,
+        db_name: &DbName,
+        node: &NodeId,
+    ) -> Result<Origin, StepError> {
+        let mut attempts = Attempts::new(id, db_name);
+        while self.has_several_nodes(id)? {
+            let opened = self.engine.open_snapshot(node, db_name).await;
+            let mut snapshots = opened.map_err(engine_error)?;
+            match self.begin_still(id, db_name, &mut snapshots).await? {
+                Ok(()) => return Ok(Origin::Begun(snapshots)),
+                Err(cause) => attempts.again(cause).await?,
+            }
+        }
+        Ok(Origin::from(node))
+    }
+
+    /// Whether a coordinator carries out transactions over nodes of an instance.
+    fn has_several_nodes(&self, id: &InstanceId) -> Result<bool, ControlError> {
+        let partitions = self.store.read(|reader| reader.partitions(id))?;
+        Ok(!partitions.is_empty())
+    }
+
+    /// Has an instance stand still at the moment of a copy of data files of such a database.
+    pub(crate) fn standing<'p>(&'p self, id: &'p InstanceId, db_name: &'p DbName) -> Standing<'p> {
+        Standing {
+            parts: self,
+            id,
+            db_name,
         }
     }
 
@@ -127,6 +164,26 @@ impl Parts {
         let nodes = self.nodes_of_database(id, &database)?;
         let opened = self.engine.open_snapshots(&nodes, db_name).await;
         let mut snapshots = opened.map_err(engine_error)?;
+        match self.begin_still(id, db_name, &mut snapshots).await? {
+            // A move that has begun has brought rows where they do not count.
+            Ok(()) if self.settled_placement(id)?.as_ref() != Some(&placement) => {
+                Ok(Err(MOVING.to_owned()))
+            }
+            Ok(()) => Ok(Ok(BegunSnapshots {
+                snapshots,
+                partitions: self.partitions_in(&placement, &database),
+            })),
+            Err(cause) => Ok(Err(cause)),
+        }
+    }
+
+    /// Begins snapshots while the instance stands still; why it is to be tried again.
+    async fn begin_still(
+        &self,
+        id: &InstanceId,
+        db_name: &DbName,
+        snapshots: &mut Snapshots,
+    ) -> Result<Result<(), String>, StepError> {
         let mut begun = None;
         let begin = Box::pin(async { begun = Some(snapshots.begin().await) });
         let stood = self.gateway.stand_still(id, db_name, LIMIT, begin).await;
@@ -137,19 +194,80 @@ impl Parts {
             Err(StandStillError::Busy(cause)) => return Ok(Err(cause)),
         };
         match begun {
-            // A move that has begun has brought rows where they do not count.
-            Some(Ok(())) if self.settled_placement(id)?.as_ref() != Some(&placement) => {
-                Ok(Err(MOVING.to_owned()))
-            }
-            Some(Ok(())) => Ok(Ok(BegunSnapshots {
-                snapshots,
-                partitions: self.partitions_in(&placement, &database),
-            })),
+            Some(Ok(())) => Ok(Ok(())),
             Some(Err(error @ (EngineError::InDoubt { .. } | EngineError::Sql { .. }))) => {
                 Ok(Err(error.to_string()))
             }
             Some(Err(error)) => Err(engine_error(error)),
             None => Ok(Err("nothing was begun".to_owned())),
         }
+    }
+}
+
+/// How often snapshots were tried to be begun.
+struct Attempts<'p> {
+    id: &'p InstanceId,
+    db_name: &'p DbName,
+    made: u32,
+}
+
+impl<'p> Attempts<'p> {
+    const fn new(id: &'p InstanceId, db_name: &'p DbName) -> Self {
+        Self {
+            id,
+            db_name,
+            made: 0,
+        }
+    }
+
+    /// Waits until it is time for the next one.
+    ///
+    /// # Errors
+    /// When that was the last one.
+    async fn again(&mut self, cause: String) -> Result<(), StepError> {
+        let Self { id, db_name, made } = self;
+        *made += 1;
+        if *made == ATTEMPTS {
+            return Err(StepError::transient(cause));
+        }
+        tracing::debug!(instance = %id, database = %db_name, attempt = *made, cause, "nodes do not stand still; it is tried again");
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
+    }
+}
+
+/// Has an instance stand still, if it has several nodes.
+pub(crate) struct Standing<'p> {
+    parts: &'p Parts,
+    id: &'p InstanceId,
+    db_name: &'p DbName,
+}
+
+impl Stillness for Standing<'_> {
+    fn stand_still<'a>(&'a self, work: Stood<'a, ()>) -> Stood<'a, Result<bool, String>> {
+        Box::pin(async move {
+            let Self { parts, id, db_name } = self;
+            let told = |error: ControlError| format!("{error:?}");
+            if !parts.has_several_nodes(id).map_err(told)? {
+                work.await;
+                return Ok(false);
+            }
+            let mut work = Some(work);
+            let begin = Box::pin(async {
+                if let Some(work) = work.take() {
+                    work.await;
+                }
+            });
+            let stood = parts.gateway.stand_still(id, db_name, COPY_LIMIT, begin);
+            match (stood.await, work) {
+                (Ok(()), _) => Ok(true),
+                // Nobody is let in: there is nothing to hold.
+                (Err(StandStillError::NotServed), Some(work)) => {
+                    work.await;
+                    Ok(true)
+                }
+                (Err(error), _) => Err(error.to_string()),
+            }
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use openpeta_engine::{BackupSource, Base, BaseSet, EngineError, TakenSet};
+use openpeta_engine::{BackupSource, Base, BaseSet, EngineError, Stillness, TakenSet};
 use openpeta_store::{BackupOutcome, Task, Writer};
 use openpeta_tasks::{RetryPolicy, Step, StepEntry, StepError, TaskContext, Workflow, undoable};
 use openpeta_types::{BackupId, BackupMethod, BackupStatus, DbName, InstanceId, ObjectStatus};
@@ -291,13 +291,16 @@ async fn take(
                     .await
             }
             BackupMethod::Physical => {
+                let standing = parts.standing(instance_id, db_name);
+                let begins: (_, Option<&dyn Stillness>) = (base.as_ref(), Some(&standing));
                 engine
-                    .take_physical_set(&node, db_name, &set, &source, base.as_ref(), &progress)
+                    .take_physical_set(&node, db_name, &set, &source, begins, &progress)
                     .await
             }
             BackupMethod::Logical | BackupMethod::Snapshot => {
+                let origin = parts.origin_of(instance_id, db_name, &node).await?;
                 engine
-                    .take_set(&node, db_name, &set, &source, &progress)
+                    .take_set(origin, db_name, &set, &source, &progress)
                     .await
             }
         };

@@ -110,7 +110,8 @@ impl Step<ExportDatabase> for WriteExport {
                 }
                 None => {
                     let node = node_of(parts, id)?;
-                    let export = engine.export_database(&node, name, target, &source, &progress);
+                    let origin = parts.origin_of(id, name, &node).await?;
+                    let export = engine.export_database(origin, name, target, &source, &progress);
                     export.await
                 }
             };

@@ -309,8 +309,9 @@ async fn take_once<W: Recycles>(
                 .await
         }
         None => {
+            let origin = parts.origin_of(id, &set.db_name, node).await?;
             engine
-                .take_set(node, &set.db_name, &directory, &source, &progress)
+                .take_set(origin, &set.db_name, &directory, &source, &progress)
                 .await
         }
     };

@@ -37,9 +37,9 @@ pub enum StandStillError {
 }
 
 impl Instance {
-    /// Does something while no transaction over nodes of a database is between its first vote and its
-    /// end, no definition is half done, and nothing is in doubt. Commits over nodes wait meanwhile,
-    /// so it is given up after `limit`; what goes to one node alone goes on.
+    /// Does something while no transaction over nodes is between its first vote and its end, nothing is in
+    /// doubt on the nodes of a database, and no definition is half done if it is over several. Commits over
+    /// nodes wait meanwhile, so it is given up after `limit`; what goes to one node alone goes on.
     ///
     /// # Errors
     /// [`StandStillError`]; the work may have been begun then.
@@ -50,8 +50,12 @@ impl Instance {
         work: impl Future<Output = T>,
     ) -> Result<T, StandStillError> {
         let in_doubt = |_| StandStillError::InDoubt;
-        let finished = self.finish_definitions().await;
-        finished.map_err(|_| StandStillError::Defining)?;
+        // A definition is half done on several nodes only.
+        let is_spread = self.topology().is_spread(database);
+        if is_spread {
+            let finished = self.finish_definitions().await;
+            finished.map_err(|_| StandStillError::Defining)?;
+        }
         let nodes = self.topology().nodes_of(database);
         self.doubt().wait(&nodes).await.map_err(in_doubt)?;
         // Connecting takes longer than all that follows.
@@ -61,8 +65,13 @@ impl Instance {
             connections.push((node, self.connect(node).await.map_err(lost)?));
         }
         // Nobody must queue behind us for as long as a definition takes.
-        let defining = self.definitions().try_write_owned();
-        let _defining = defining.map_err(|_| StandStillError::Defining)?;
+        let _defining = match is_spread {
+            true => {
+                let defining = self.definitions().try_write_owned();
+                Some(defining.map_err(|_| StandStillError::Defining)?)
+            }
+            false => None,
+        };
         let still = async {
             let _gate = Arc::clone(&self.gate()).write_owned().await;
             for (node, connection) in &mut connections {

@@ -54,17 +54,21 @@ pub(super) async fn take_down(
     session: &mut Session,
     database: &DbName,
     source: &BackupSource,
-    (writer, layout): (&mut DumpWriter, &Layout),
+    target: (&mut DumpWriter, &Layout),
     progress: Progress<'_>,
 ) -> Result<Manifest> {
+    let begun = begin(session, database).await?;
+    write_down(session, database, source, begun, None, target, progress).await
+}
+
+/// Begins a transaction that sees a database as it is.
+pub(super) async fn begin(session: &mut Session, database: &DbName) -> Result<Begun> {
     let (schema, moment) = fix_moment(session, database).await?;
-    let begun = Begun {
+    Ok(Begun {
         schema,
         moment,
         what: String::new(),
-    };
-    let target = (writer, layout);
-    write_down(session, database, source, begun, None, target, progress).await
+    })
 }
 
 /// A transaction that sees a moment.

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use openpeta_types::{Compression, DbName, ExportForm, ExportLayout, NodeId};
+use openpeta_types::{Compression, DbName, ExportForm, ExportLayout};
 use tokio::sync::mpsc;
 
 use super::layout::{Files, Layout};
 use super::manifest::{BackupSource, DumpFile, Manifest};
 use super::pace::Paced;
 use super::writer::DumpWriter;
-use super::{DUMP, Progress, TakenSet, set_dir};
+use super::{DUMP, Origin, Progress, TakenSet, set_dir};
 use crate::engine::{Engine, blocking};
 use crate::error::Result;
 use crate::sealed::{self, BackupKeys};
@@ -86,15 +86,23 @@ impl Engine {
     /// As [`take_set`](Self::take_set).
     pub async fn export_database(
         &self,
-        node: &NodeId,
+        origin: impl Into<Origin>,
         database: &DbName,
         (set, form): (&Path, ExportForm),
         source: &BackupSource,
         progress: Progress<'_>,
     ) -> Result<TakenSet> {
         let keys = BackupKeys::default();
-        self.write_set(node, database, (set, keys), Some(form), source, progress)
-            .await
+        let target = (set, keys);
+        self.write_set(
+            origin.into(),
+            database,
+            target,
+            Some(form),
+            source,
+            progress,
+        )
+        .await
     }
 
     /// Hands a database to somebody as one text, compressed, as it is read. Rows and checksums of all
@@ -105,7 +113,7 @@ impl Engine {
     /// it does so no longer.
     pub async fn stream_database(
         &self,
-        node: &NodeId,
+        origin: impl Into<Origin>,
         database: &DbName,
         (sink, compression): (mpsc::Sender<Vec<u8>>, Compression),
         source: &BackupSource,
@@ -119,7 +127,7 @@ impl Engine {
                 for_one_node: false,
             }),
         };
-        self.take_down(node, database, place, source, progress)
+        self.take_down(origin.into(), database, place, source, progress)
             .await
     }
 

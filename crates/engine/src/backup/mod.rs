@@ -41,8 +41,8 @@ pub use manifest::{
     BackupSource, BaseSet, BinlogPosition, DatabaseInfo, DumpFile, Encryption, EventEntry,
     Manifest, NodeContent, NodePart, Physical, SequenceEntry, Spread, TableEntry,
 };
-pub use physical::Base;
-pub use spread::Snapshots;
+pub use physical::{Base, Stillness, Stood};
+pub use spread::{Origin, Snapshots};
 
 pub(crate) use self::columns::{Column, check_query, names, select};
 use self::export::{Output, Place};
@@ -95,20 +95,20 @@ impl Engine {
     /// or one of the connection.
     pub async fn take_set(
         &self,
-        node: &NodeId,
+        origin: impl Into<Origin>,
         database: &DbName,
         set: &Path,
         source: &BackupSource,
         progress: Progress<'_>,
     ) -> Result<TakenSet> {
         let keys = self.backup_keys().clone();
-        self.write_set(node, database, (set, keys), None, source, progress)
+        self.write_set(origin.into(), database, (set, keys), None, source, progress)
             .await
     }
 
     async fn write_set(
         &self,
-        node: &NodeId,
+        origin: Origin,
         database: &DbName,
         (set, keys): (&Path, BackupKeys),
         form: Option<ExportForm>,
@@ -121,10 +121,9 @@ impl Engine {
             output: Output::Dir(directory, keys.clone()),
             form,
         };
-        let mut manifest = self
-            .take_down(node, database, place, source, progress)
+        let manifest = self
+            .take_down(origin, database, place, source, progress)
             .await?;
-        manifest.binlog.node = node.to_string();
         self.finish_set(set, manifest, keys).await
     }
 
@@ -151,19 +150,21 @@ impl Engine {
     /// Writes the data of a set or export.
     async fn take_down(
         &self,
-        node: &NodeId,
+        origin: Origin,
         database: &DbName,
         place: Place,
         source: &BackupSource,
         progress: Progress<'_>,
     ) -> Result<Manifest> {
-        let (engine, node) = (self.clone(), node.clone());
+        let engine = self.clone();
         let (name, source) = (database.clone(), source.clone());
         let work = move |mut writer: DumpWriter, layout: Layout, tell: Tell| async move {
-            let mut session = engine.session(&node, &name).await?;
+            let (node, mut session, begun) = origin.begin(&engine, &name).await?;
             let target = (&mut writer, &layout);
-            let manifest = dump::take_down(&mut session, &name, &source, target, &*tell).await?;
+            let taken = dump::write_down(&mut session, &name, &source, begun, None, target, &*tell);
+            let mut manifest = taken.await?;
             session.close().await;
+            manifest.binlog.node = node.to_string();
             let files = writer.finish_files().await?;
             Ok(export::with_files(manifest, files))
         };

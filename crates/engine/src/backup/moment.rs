@@ -104,7 +104,8 @@ pub(super) async fn release(session: &mut Session) -> Result<()> {
     session.run("return to a savepoint", statement).await
 }
 
-async fn moment(session: &mut Session) -> Result<Moment> {
+/// Where in the log the moment is that a transaction sees; without its GTID.
+pub(super) async fn position(session: &mut Session) -> Result<BinlogPosition> {
     let query = "SHOW STATUS LIKE 'binlog_snapshot_%'";
     let rows: Vec<(String, String)> = session.rows("read the binlog position", query).await?;
     let mut file = String::new();
@@ -116,22 +117,28 @@ async fn moment(session: &mut Session) -> Result<Moment> {
             _ => {}
         }
     }
+    Ok(BinlogPosition {
+        node: String::new(),
+        file,
+        position,
+        gtid: String::new(),
+    })
+}
+
+async fn moment(session: &mut Session) -> Result<Moment> {
+    let binlog = position(session).await?;
+    let (file, position) = (&binlog.file, binlog.position);
     let query = format!(
         "SELECT VERSION(), CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED), \
                 COALESCE(BINLOG_GTID_POS({}, {position}), '')",
-        quote::string(&file)
+        quote::string(file)
     );
     let rows: Vec<(String, i64, String)> = session.rows("read the binlog position", &query).await?;
     let (server_version, micros, gtid) = rows.into_iter().next().unwrap_or_default();
     Ok(Moment {
         at: Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH),
         server_version,
-        binlog: BinlogPosition {
-            node: String::new(),
-            file,
-            position,
-            gtid,
-        },
+        binlog: BinlogPosition { gtid, ..binlog },
     })
 }
 

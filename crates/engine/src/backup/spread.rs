@@ -1,5 +1,6 @@
 //! Sets of databases that are spread over nodes: a snapshot is begun on each node at one moment, and
-//! all of them are read into one file, one after the other.
+//! all of them are read into one file, one after the other. Other databases of their instance are whole
+//! on its first node: a snapshot of one is begun there alone, see [`Origin`].
 //!
 //! Which partition is on which node, and that no transaction over nodes is half carried out at that
 //! moment, is the caller's business.
@@ -7,15 +8,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use mysql_async::Row;
 use openpeta_types::{DbName, NodeId};
 
 use super::dump::{self, Begun};
 use super::export::{Output, Place};
 use super::layout::Layout;
-use super::manifest::{BackupSource, Manifest, NodePart, Spread};
+use super::manifest::{BackupSource, BinlogPosition, Manifest, NodePart, Spread};
 use super::moment::{self, Moment};
 use super::schema::Schema;
-use super::session::Session;
+use super::session::{Session, bytes};
 use super::writer::DumpWriter;
 use super::{MAX_PACKET, Progress, TakenSet, Tell, load, set_dir, verify};
 use crate::engine::{Engine, blocking};
@@ -36,13 +38,15 @@ const KEEPS_OPTIONS: &[u8] = b"SET SESSION sql_mode='IGNORE_BAD_TABLE_OPTIONS'";
 pub struct Snapshots {
     pub(super) database: DbName,
     pub(super) nodes: Vec<Snapshot>,
+    /// Nobody commits on any of the nodes while they are begun.
+    are_held: bool,
 }
 
 /// On one node.
 pub(super) struct Snapshot {
     node: NodeId,
     session: Session,
-    /// Keeps everybody from committing while the snapshots are begun.
+    /// Keeps everybody from committing while the snapshots are begun, or looks what they do.
     blocking: Session,
     /// What the database was like before.
     before: Schema,
@@ -61,12 +65,16 @@ impl std::fmt::Debug for Snapshots {
 
 impl Snapshots {
     /// Begins all snapshots, at a moment at which nobody commits anything on any of the nodes. Takes some
-    /// milliseconds; dropping the future lets everybody go on.
+    /// milliseconds; dropping the future lets everybody go on. On [one node](Engine::open_snapshot) nobody
+    /// is held.
     ///
     /// # Errors
     /// [`EngineError::InDoubt`] when a transaction is prepared on a node: it may be committed on others;
     /// one of the connection.
     pub async fn begin(&mut self) -> Result<()> {
+        if !self.are_held {
+            return self.begin_beside_others().await;
+        }
         let begun = self.begin_blocked().await;
         for Snapshot { blocking, .. } in &mut self.nodes {
             // Nobody waits for one that was not begun.
@@ -85,19 +93,136 @@ impl Snapshots {
             }
         }
         for Snapshot { node, blocking, .. } in &mut self.nodes {
-            let prepared = blocking.raw("list transactions", "XA RECOVER").await?;
-            if !prepared.is_empty() {
-                return Err(EngineError::InDoubt { node: node.clone() });
-            }
+            require_nothing_prepared(blocking, node).await?;
         }
         for Snapshot { session, .. } in &mut self.nodes {
             moment::start(session).await?;
         }
         Ok(())
     }
+
+    /// Begins them while others commit, none of which was prepared at that moment.
+    async fn begin_beside_others(&mut self) -> Result<()> {
+        for snapshot in &mut self.nodes {
+            moment::start(&mut snapshot.session).await?;
+            let begun = moment::position(&mut snapshot.session).await?;
+            require_nothing_prepared(&mut snapshot.blocking, &snapshot.node).await?;
+            if ended_since(&mut snapshot.blocking, &begun).await? {
+                let node = snapshot.node.clone();
+                return Err(EngineError::InDoubt { node });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a moment at which a transaction may be committed on other nodes.
+pub(super) async fn require_nothing_prepared(session: &mut Session, node: &NodeId) -> Result<()> {
+    let prepared = session.raw("list transactions", "XA RECOVER").await?;
+    match prepared.is_empty() {
+        true => Ok(()),
+        false => Err(EngineError::InDoubt { node: node.clone() }),
+    }
+}
+
+/// Whether a transaction that may have been prepared before has come to its end since a position in the
+/// log: what is restored from there on could not go on with it.
+async fn ended_since(session: &mut Session, begun: &BinlogPosition) -> Result<bool> {
+    // The server takes nothing but a plain text there.
+    let file = begun.file.replace(['\'', '\\'], "");
+    let query = format!("SHOW BINLOG EVENTS IN '{file}' FROM {}", begun.position);
+    let events: Vec<Row> = session.rows("read the binary log", &query).await?;
+    let is_end = |event: &Row| {
+        let info = String::from_utf8_lossy(bytes(event, 5).unwrap_or_default());
+        match bytes(event, 2).unwrap_or_default() {
+            b"Query" => info.contains("XA COMMIT") || info.contains("XA ROLLBACK"),
+            // What goes on in the next file is not looked at.
+            kind => kind == b"Rotate",
+        }
+    };
+    Ok(events.iter().any(is_end))
+}
+
+/// What a database is read from that is whole on one node.
+#[derive(Debug)]
+pub enum Origin {
+    /// A node, at whatever moment is the next one.
+    Node(NodeId),
+    /// A [snapshot](Engine::open_snapshot) that was begun.
+    Begun(Snapshots),
+}
+
+impl From<&NodeId> for Origin {
+    fn from(node: &NodeId) -> Self {
+        Self::Node(node.clone())
+    }
+}
+
+impl Origin {
+    /// The node, what reads it, and what that sees.
+    pub(super) async fn begin(
+        self,
+        engine: &Engine,
+        database: &DbName,
+    ) -> Result<(NodeId, Session, Begun)> {
+        match self {
+            Self::Node(node) => {
+                let mut session = engine.session(&node, database).await?;
+                let begun = dump::begin(&mut session, database).await?;
+                Ok((node, session, begun))
+            }
+            Self::Begun(mut snapshots) => {
+                let snapshot = match (snapshots.nodes.pop(), snapshots.nodes.is_empty()) {
+                    (Some(snapshot), true) => snapshot,
+                    _ => {
+                        return Err(EngineError::RestoreDiffers {
+                            what: "the number of nodes".to_owned(),
+                        });
+                    }
+                };
+                let (node, session, begun, _) = look(snapshot, database, 0, 1).await?;
+                let what = String::new();
+                Ok((node, session, Begun { what, ..begun }))
+            }
+        }
+    }
 }
 
 impl Engine {
+    /// Makes ready for a snapshot of a database that is whole on one node of several: transactions of theirs
+    /// may write to it. They are not kept from committing while it is begun, as on
+    /// [several nodes](Self::open_snapshots), where a backup of data files would be in the way.
+    ///
+    /// # Errors
+    /// Those of the connections.
+    pub async fn open_snapshot(&self, node: &NodeId, database: &DbName) -> Result<Snapshots> {
+        let session = self.session(node, database).await?;
+        Ok(Snapshots {
+            database: database.clone(),
+            nodes: vec![self.snapshot(node, session, database).await?],
+            are_held: false,
+        })
+    }
+
+    /// Makes ready for a snapshot by a session.
+    async fn snapshot(
+        &self,
+        node: &NodeId,
+        mut session: Session,
+        database: &DbName,
+    ) -> Result<Snapshot> {
+        let mut blocking = self.session(node, database).await?;
+        let limit = format!("SET SESSION lock_wait_timeout={LOCK_SECONDS}");
+        blocking.run("limit waits", limit.as_bytes()).await?;
+        moment::prepare(&mut session).await?;
+        Ok(Snapshot {
+            node: node.clone(),
+            before: Schema::read(&mut session, database).await?,
+            session,
+            blocking,
+        })
+    }
+
     /// Makes ready for snapshots of a database on these nodes, node 0 first.
     ///
     /// # Errors
@@ -105,21 +230,13 @@ impl Engine {
     pub async fn open_snapshots(&self, nodes: &[NodeId], database: &DbName) -> Result<Snapshots> {
         let mut opened = Vec::new();
         for node in nodes {
-            let mut session = self.spread_session(node, database).await?;
-            let mut blocking = self.session(node, database).await?;
-            let limit = format!("SET SESSION lock_wait_timeout={LOCK_SECONDS}");
-            blocking.run("limit waits", limit.as_bytes()).await?;
-            moment::prepare(&mut session).await?;
-            opened.push(Snapshot {
-                node: node.clone(),
-                before: Schema::read(&mut session, database).await?,
-                session,
-                blocking,
-            });
+            let session = self.spread_session(node, database).await?;
+            opened.push(self.snapshot(node, session, database).await?);
         }
         Ok(Snapshots {
             database: database.clone(),
             nodes: opened,
+            are_held: true,
         })
     }
 
@@ -251,7 +368,9 @@ async fn write_down(
     mut writer: DumpWriter,
     progress: Progress<'_>,
 ) -> Result<Manifest> {
-    let Snapshots { database, nodes } = snapshots;
+    let Snapshots {
+        database, nodes, ..
+    } = snapshots;
     let count = nodes.len();
     // All of them let go of definitions before the first one is read, which takes a while.
     let mut begun = Vec::new();

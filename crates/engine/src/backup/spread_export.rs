@@ -205,7 +205,9 @@ async fn write_down(
     (mut writer, layout): (DumpWriter, Layout),
     progress: Progress<'_>,
 ) -> Result<Manifest> {
-    let Snapshots { database, nodes } = snapshots;
+    let Snapshots {
+        database, nodes, ..
+    } = snapshots;
     let count = nodes.len();
     let mut first: Option<(NodeId, Session, Begun)> = None;
     let mut others = Others {

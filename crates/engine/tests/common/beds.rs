@@ -139,7 +139,7 @@ impl Beds {
                 &database,
                 &set,
                 &source,
-                base.as_ref(),
+                (base.as_ref(), None),
                 &|_, _, _| {},
             )
             .await

@@ -8,6 +8,7 @@ mod foreign;
 mod merge;
 mod relay;
 mod restore;
+mod still;
 mod tool;
 mod truth;
 
@@ -25,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use self::relay::{NO_PASSWORD, Relay};
 pub(crate) use self::restore::ATTEMPT as LOAD_ATTEMPT;
 use self::restore::{check_room, option};
+pub use self::still::{Stillness, Stood};
 use self::tool::{Tool, Tools, tail};
 use self::truth::Truth;
 use super::manifest::{BackupSource, BaseSet, DumpFile, Manifest, PLAIN_FILES, Physical};
@@ -67,12 +69,13 @@ pub struct Base {
 impl Engine {
     /// Takes a set of data files of a database into a directory that then is exactly that set;
     /// only of what was written since another one, if there is a `base`. Clients go on, but for
-    /// definitions, tables without transactions and, for an instant, commits at its end. Dropping
-    /// the future leaves leftovers that [`destroy_set`](Self::destroy_set) or another attempt
-    /// removes.
+    /// definitions, tables without transactions and, for an instant, commits at its end. Where
+    /// transactions over nodes may write to the database, none is under way at its moment: `still` sees to
+    /// that. Dropping the future leaves leftovers that [`destroy_set`](Self::destroy_set) or another
+    /// attempt removes.
     ///
     /// # Errors
-    /// [`EngineError::SchemaChanged`] when a definition was changed before its table was read;
+    /// [`EngineError::NotStill`], [`EngineError::InDoubt`]; [`EngineError::SchemaChanged`] when a definition was changed before its table was read;
     /// [`EngineError::UnsupportedEngine`]; [`EngineError::NoRoom`]; [`EngineError::BackupToolFailed`],
     /// [`EngineError::BinaryMissing`]; a file error, or one of the connection.
     pub async fn take_physical_set(
@@ -81,7 +84,7 @@ impl Engine {
         database: &DbName,
         set: &Path,
         source: &BackupSource,
-        base: Option<&Base>,
+        (base, still): (Option<&Base>, Option<&dyn Stillness>),
         progress: Progress<'_>,
     ) -> Result<TakenSet> {
         let tools = self.backup_tools().await?;
@@ -127,8 +130,8 @@ impl Engine {
         let find = truth::find(
             &mut session,
             &mut locking,
-            database,
-            &mut held,
+            (node, database),
+            (&mut held, still),
             &is_held,
             progress,
         );

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use openpeta_types::DbName;
+use openpeta_types::{DbName, NodeId};
 use tokio::sync::mpsc;
 
 use super::relay::{Held, Stage};
+use super::still::{Stillness, reach};
 use crate::backup::checksum::Checksum;
 use crate::backup::dump::{BATCH_TABLES, BATCH_TIME};
 use crate::backup::manifest::{SequenceEntry, TableEntry};
-use crate::backup::moment::{Moment, begin, changed, check_unchanged, release};
+use crate::backup::moment::{Moment, changed, check_unchanged, release};
 use crate::backup::schema::{Schema, Table};
 use crate::backup::session::{LOCK_WAIT_SECONDS, Session};
 use crate::backup::{Progress, entries, verify};
@@ -63,8 +64,8 @@ pub(super) struct Truth {
 pub(super) async fn find(
     session: &mut Session,
     locking: &mut [Session; 2],
-    database: &DbName,
-    held: &mut mpsc::Receiver<Held>,
+    (node, database): (&NodeId, &DbName),
+    (held, still): (&mut mpsc::Receiver<Held>, Option<&dyn Stillness>),
     is_held: &AtomicBool,
     progress: Progress<'_>,
 ) -> Result<Truth> {
@@ -95,9 +96,7 @@ pub(super) async fn find(
     }
     let mut tables = not_in_snapshot(session, &schema, |_| true).await?;
     let before = sequences(session, &schema).await?;
-    go(first)?;
-    let last = next(held, Stage::End).await?;
-    let moment = begin(session).await?;
+    let (last, moment) = reach(session, node, first, held, still).await?;
     let after = sequences(session, &schema).await?;
     // What stayed as it was around the moment was so in it.
     let unlocked = match is_locked {
@@ -151,7 +150,7 @@ fn same<T: PartialEq>(
 }
 
 /// Waits until a statement is held.
-async fn next(held: &mut mpsc::Receiver<Held>, stage: Stage) -> Result<Held> {
+pub(super) async fn next(held: &mut mpsc::Receiver<Held>, stage: Stage) -> Result<Held> {
     let unexpected = |what: &str| EngineError::BackupToolFailed {
         program: "mariadb-backup".to_owned(),
         output: format!("{what} BACKUP STAGE {stage:?}"),
@@ -164,7 +163,7 @@ async fn next(held: &mut mpsc::Receiver<Held>, stage: Stage) -> Result<Held> {
 }
 
 /// Lets a statement go. Nobody waits for it when the program has ended, which is told elsewhere.
-fn go(held: Held) -> Result<()> {
+pub(super) fn go(held: Held) -> Result<()> {
     let ended = |()| EngineError::BackupToolFailed {
         program: "mariadb-backup".to_owned(),
         output: format!("it did not wait for BACKUP STAGE {:?}", held.stage),
