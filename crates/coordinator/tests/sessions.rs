@@ -38,6 +38,27 @@ async fn what_is_not_distributed_is_as_on_one_server() {
     long(&mut pair.ours).await;
 }
 
+/// The database of a session may be at home alone, while its statements are about another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_in_a_database_of_one_node_reaches_all_nodes() {
+    let world = World::new().await;
+    let mut conn = world.client().await;
+    for statement in [
+        "CREATE TABLE orders (id INT PRIMARY KEY) DISTRIBUTE BY HASH(id)",
+        &format!("USE {WHOLE}"),
+        "CREATE TABLE book (id INT PRIMARY KEY)",
+        "BEGIN",
+        "INSERT INTO book VALUES (1)",
+        &format!("INSERT INTO {DATABASE}.orders VALUES (1), (2), (3), (4), (5), (6)"),
+        "COMMIT",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    let both = format!("SELECT COUNT(*), (SELECT COUNT(*) FROM book) FROM {DATABASE}.orders");
+    let counted: Option<(u64, u64)> = conn.query_first(both).await.expect("read");
+    assert_eq!(counted, Some((6, 1)));
+}
+
 /// Nothing of an instance that is gone stays in memory or on disk, though a client keeps its connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_is_forgotten_leaves_nothing() {

@@ -309,6 +309,7 @@ impl Nodes {
         let mut statements = Vec::new();
         statements.extend(self.variables.change(before.map(Arc::as_ref)));
         let had = before.and_then(|before| before.database.as_ref());
+        let topology = self.instance.topology();
         if let Some(database) = &self.variables.database
             && had != Some(database)
         {
@@ -318,6 +319,8 @@ impl Nodes {
             branch.variables = Some(Arc::clone(&self.variables));
             return Ok(());
         }
+        let database = self.variables.database.as_deref();
+        let is_at_home_alone = database.is_some_and(|database| !topology.is_spread(database));
         branch.busy = true;
         for reply in branch
             .connection
@@ -326,8 +329,11 @@ impl Nodes {
             .map_err(failed)?
         {
             match reply {
-                // The database may exist at home alone; names without one are never sent then.
-                Reply::Err(error) if error.code != 1049 => return Err(error.into()),
+                // The database may exist at home alone; names without one are never sent then. Who has
+                // rights on some databases only is not told that it does not exist.
+                Reply::Err(error) if error.code == 1049 => {}
+                Reply::Err(error) if error.code == 1044 && is_at_home_alone => {}
+                Reply::Err(error) => return Err(error.into()),
                 _ => {}
             }
         }

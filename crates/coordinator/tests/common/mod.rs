@@ -253,11 +253,11 @@ async fn set_up(engine: &Engine, node: &NodeId, is_home: bool) {
         it.db_name(None::<String>)
     })
     .await;
-    for statement in [
-        format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'"),
-        format!("GRANT ALL ON {DATABASE}.* TO {USER}@'%'"),
-        format!("GRANT ALL ON {WHOLE}.* TO {USER}@'%'"),
-    ] {
+    let mut statements = vec![format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'")];
+    // As the service does it: on each node in what it has.
+    let granted = databases.iter();
+    statements.extend(granted.map(|name| format!("GRANT ALL ON {name}.* TO {USER}@'%'")));
+    for statement in statements {
         admin.query_drop(&statement).await.expect(&statement);
     }
 }
