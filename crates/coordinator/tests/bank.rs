@@ -203,12 +203,36 @@ async fn money_is_moved_whole_or_not_at_all() {
             }
         }
     };
-    for _ in 0..setting("OPENPETA_BANK_KILLS", 4) {
+    let kills = setting("OPENPETA_BANK_KILLS", 4);
+    let mut longest = Duration::ZERO;
+    for kill in 0..kills {
         take(10 + random.below(30)).await;
-        match random.below(4) as usize {
+        // The short run has one of each kind.
+        let what = if kills > 4 { random.below(6) } else { kill + 1 };
+        match what as usize {
             3 => {
                 world.close();
                 world.open();
+            }
+            // All at once.
+            4 => {
+                world.close();
+                for node in 0..3 {
+                    world.kill_node(node).await;
+                }
+                for node in 0..3 {
+                    world.start_node(node).await;
+                }
+                world.open();
+            }
+            // The service and a node.
+            5 => {
+                let node = random.below(3) as usize;
+                world.kill_node(node).await;
+                world.close();
+                world.open();
+                take(3).await;
+                world.start_node(node).await;
             }
             node => {
                 world.kill_node(node).await;
@@ -217,7 +241,7 @@ async fn money_is_moved_whole_or_not_at_all() {
             }
         }
         take(5).await;
-        settled(&world).await;
+        longest = longest.max(settled(&world).await);
     }
     take(20).await;
     bank.stop.store(true, Ordering::Relaxed);
@@ -227,6 +251,10 @@ async fn money_is_moved_whole_or_not_at_all() {
             acknowledged.insert(id);
         }
     }
+    eprintln!(
+        "{kills} kills; {} transfers acknowledged, {sums} sums; nothing in doubt after {longest:?} at most",
+        acknowledged.len()
+    );
     check(&world, &acknowledged, sums).await;
 }
 
@@ -245,7 +273,8 @@ async fn endow(world: &World) {
 }
 
 /// Soon after all nodes are there, nothing is in doubt any more that was in doubt before.
-pub async fn settled(world: &World) {
+pub async fn settled(world: &World) -> Duration {
+    let begun = Instant::now();
     let end = Instant::now() + Duration::from_secs(30);
     let mut before: Option<BTreeSet<Vec<u8>>> = None;
     loop {
@@ -264,7 +293,7 @@ pub async fn settled(world: &World) {
             Some(before) => before.intersection(&now).cloned().collect(),
         };
         if left.is_empty() {
-            return;
+            return begun.elapsed();
         }
         assert!(Instant::now() < end, "something stays in doubt: {left:?}");
         before = Some(left);

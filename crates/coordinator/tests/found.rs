@@ -72,6 +72,94 @@ async fn what_has_differed_does_not_any_more() {
         String::from_utf8_lossy(&shown)
     );
     prepared_views(&world).await;
+    warnings_of_definitions(&world).await;
+    more_than_nodes_tell(&world).await;
+}
+
+/// What `SHOW CREATE TABLE` does not tell is the same on all nodes nevertheless, and what constraints keep out.
+async fn more_than_nodes_tell(world: &World) {
+    let mut pair = world.pair().await;
+    for (body, clause) in [
+        (
+            "smiling (k INT PRIMARY KEY, v VARCHAR(9) CHARACTER SET utf8mb4 DEFAULT '😀?', \
+             w CHAR(9) CHARACTER SET utf16 NOT NULL DEFAULT 'it''s 😀')",
+            "DISTRIBUTE BY HASH(k)",
+        ),
+        (
+            "checked (k INT PRIMARY KEY, j JSON, n INT NOT NULL DEFAULT 1)",
+            "DISTRIBUTE BY HASH(k)",
+        ),
+        ("single (k INT PRIMARY KEY, v VARCHAR(9))", ""),
+    ] {
+        let plain = format!("CREATE TABLE {body}");
+        pair.both(&format!("{plain} {clause}"), &plain).await;
+    }
+    for statement in [
+        "CREATE TABLE smiling_too LIKE smiling",
+        "INSERT INTO smiling (k) VALUES (0), (1), (2), (3)",
+        "INSERT INTO smiling_too (k) SELECT k FROM smiling",
+        "SELECT s.*, DEFAULT(s.v), t.v FROM smiling s JOIN smiling_too t ON t.k <> s.k ORDER BY s.k, t.k",
+        "ALTER TABLE smiling ADD COLUMN x VARCHAR(9) CHARACTER SET utf8mb4 DEFAULT '🎉'",
+        "SELECT * FROM smiling ORDER BY k",
+        // Rows that are no duplicates.
+        "INSERT IGNORE INTO checked (k, j) VALUES (0, '{'), (1, '{}'), (2, '['), (3, '[]'), (1, NULL)",
+        "SELECT * FROM checked ORDER BY k",
+        // What is there stays, whatever a constraint says of it.
+        "SET sql_mode = ''",
+        "ALTER TABLE checked ADD COLUMN must JSON NOT NULL",
+        "ALTER TABLE checked ADD UNIQUE by_number (n, k)",
+        "SELECT * FROM checked ORDER BY k",
+        "SET sql_mode = DEFAULT",
+    ] {
+        pair.same(statement).await;
+    }
+    let words = "CREATE TABLE words (k INT PRIMARY KEY, e ENUM('😀', 'x') CHARACTER SET utf8mb4) DISTRIBUTE BY HASH(k)";
+    pair.refused(words, "ddl-form").await;
+    // Single tables as well are not written to in a transaction that only reads, prepared or not.
+    pair.same("INSERT INTO single VALUES (1, 'one')").await;
+    pair.same("START TRANSACTION READ ONLY").await;
+    for query in [
+        "UPDATE single SET v = 'changed' WHERE k = ?",
+        "DELETE FROM single WHERE k = ?",
+        "REPLACE INTO single (k) VALUES (?)",
+    ] {
+        pair.same(&query.replace('?', "1")).await;
+        for conn in [&mut pair.ours, &mut pair.plain] {
+            let done = match conn.prep(query).await {
+                Ok(statement) => conn.exec_drop(&statement, (1,)).await,
+                Err(error) => Err(error),
+            };
+            let code = match done {
+                Err(mysql_async::Error::Server(error)) => error.code,
+                other => panic!("{query}: {other:?}"),
+            };
+            assert_eq!(code, 1792, "{query}");
+        }
+    }
+    pair.same("SELECT * FROM single").await;
+    pair.same("COMMIT").await;
+}
+
+/// What a definition does to rows of any node is told.
+async fn warnings_of_definitions(world: &World) {
+    let mut pair = world.pair().await;
+    let plain = "CREATE TABLE lossy (k INT PRIMARY KEY, v VARCHAR(20), KEY (v))";
+    pair.both(&format!("{plain} DISTRIBUTE BY HASH(k)"), plain)
+        .await;
+    for statement in [
+        "INSERT INTO lossy SELECT seq, IF(seq MOD 3, 'a long text', 'short') FROM seq_0_to_23",
+        "SET sql_mode = ''",
+        "ALTER TABLE lossy MODIFY v VARCHAR(6)",
+        "SHOW COUNT(*) WARNINGS",
+        // Each node says so, of its definition.
+        "ALTER TABLE lossy ADD KEY again (v)",
+        "SHOW WARNINGS",
+        "ALTER TABLE lossy ADD COLUMN IF NOT EXISTS v INT",
+        "SHOW WARNINGS",
+        "SELECT v, COUNT(*) FROM lossy GROUP BY v ORDER BY v",
+    ] {
+        pair.same(statement).await;
+    }
 }
 
 /// Statements that read views of distributed tables can be prepared.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use openpeta_mysql_wire::ErrPacket;
 use openpeta_sql_route::{Dialect, KeyColumn};
 
+use super::defaults::{lost_of, with_defaults};
 use super::{Catalogue, Column, Definition, Distribution, Indirect, Named, Table, option_of};
 use crate::node::{NodeConnection, NodeError, Reply};
 
@@ -195,6 +196,20 @@ pub async fn read_table(
     )
     .await?;
     let [_, definition] = shown.into_iter().next().map(fields).unwrap_or_default();
+    let lost = match lost_of(home, (&schema, &name), &columns).await {
+        Err(LoadError::Refused(error)) => {
+            let error = String::from_utf8_lossy(&error.message).into_owned();
+            tracing::warn!(
+                schema,
+                name,
+                error,
+                "some defaults of a table are not known"
+            );
+            Vec::new()
+        }
+        lost => lost?,
+    };
+    let definition = with_defaults(&definition, &lost);
     let auto = |it: &Column| it.extra.to_ascii_lowercase().contains("auto_increment");
     Ok(Table {
         auto_increment: columns.iter().position(auto),
@@ -270,7 +285,7 @@ async fn indirect(
     Ok(())
 }
 
-async fn rows(home: &mut NodeConnection, sql: &str) -> Result<Rows, LoadError> {
+pub(super) async fn rows(home: &mut NodeConnection, sql: &str) -> Result<Rows, LoadError> {
     let found = match home.query(sql).await? {
         Reply::Rows(found) => found.texts().map_err(NodeError::from)?,
         Reply::Ok(_) => Vec::new(),

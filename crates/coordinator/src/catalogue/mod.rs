@@ -1,6 +1,7 @@
 //! Which tables are distributed, and what else a statement can touch them through.
 
 mod column;
+mod defaults;
 mod definition;
 mod load;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use openpeta_sql_route::{Dialect, KeyColumn, Lexer, TokenKind};
 
 pub use column::Column;
+pub(crate) use defaults::{lost_defaults, with_defaults};
 pub use definition::{Definition, OPTION, option_of};
 pub use load::{LoadError, load, read_table};
 

@@ -239,13 +239,23 @@ fn decide(
         }
         _ => {}
     }
-    if facts.read_only && facts.in_transaction && (writes(&verb, tokens) || locks(tokens)) {
-        return Err(read_only());
-    }
+    only_reads(tokens, facts)?;
     if mentioned.is_empty() {
         return Ok(Plan::Home);
     }
     about_distributed(tokens, &mentioned, catalogue, topology, facts)
+}
+
+/// Refuses what writes in a transaction that only reads, which nodes do not know of.
+///
+/// # Errors
+/// The error that a server has for it.
+pub fn only_reads(tokens: &Tokens<'_>, facts: &Facts) -> Result<(), Refusal> {
+    let only_reads = facts.read_only && facts.in_transaction;
+    match only_reads && (writes(&tokens.verb(), tokens) || locks(tokens)) {
+        true => Err(read_only()),
+        false => Ok(()),
+    }
 }
 
 fn writes(verb: &str, tokens: &Tokens<'_>) -> bool {

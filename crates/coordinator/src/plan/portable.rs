@@ -16,6 +16,8 @@ pub struct Needs {
     pub random: bool,
     /// Times in it are those of UTC.
     pub utc: bool,
+    /// Rows that constraints keep out are skipped.
+    pub skips: bool,
 }
 
 /// Functions whose results belong to a connection or a server.

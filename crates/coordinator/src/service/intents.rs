@@ -97,17 +97,30 @@ pub(super) fn left(life: &Path) -> Vec<(Written, Option<Intent>)> {
     paths.into_iter().map(read).collect()
 }
 
-/// Brings a definition to its end; tells how many rows were affected on other nodes than home.
+/// The rows of `SHOW WARNINGS`.
+type Shown = Vec<Vec<Option<Vec<u8>>>>;
+
+/// What other nodes than home have to tell of a definition.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// How many rows were affected.
+    pub affected: u64,
+    /// Of each node that warned of something: how often, and what it shows of that.
+    pub warned: Vec<(u16, Shown)>,
+}
+
+/// Brings a definition to its end.
 ///
 /// # Errors
 /// When a node cannot be asked.
-pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<u64, Failure> {
+pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<Elsewhere, Failure> {
+    let mut elsewhere = Elsewhere::default();
     match intent {
         Intent::Create { name, hidden } => {
             let mut home = connect(instance, Topology::HOME).await?;
             // A trial has no other name.
             if name.1 != *hidden && exists(&mut home, name).await? {
-                return Ok(0);
+                return Ok(elsewhere);
             }
             let hidden = (name.0.clone(), hidden.clone());
             run(
@@ -125,7 +138,6 @@ pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<u64, 
                 )
                 .await?;
             }
-            Ok(0)
         }
         Intent::Everywhere {
             tables,
@@ -136,9 +148,8 @@ pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<u64, 
             let mut home = connect(instance, Topology::HOME).await?;
             let now = fingerprint(&mut home, tables).await?;
             if before.get(&Topology::HOME) == Some(&now) {
-                return Ok(0);
+                return Ok(elsewhere);
             }
-            let mut affected = 0;
             for (node, before) in before.iter().filter(|(node, _)| **node != Topology::HOME) {
                 let mut connection = connect(instance, *node).await?;
                 if fingerprint(&mut connection, tables).await? != *before {
@@ -146,15 +157,22 @@ pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<u64, 
                 }
                 run(&mut connection, *node, setup).await?;
                 let node = *node;
-                let reply = connection.query(statement).await;
-                let reply = reply.map_err(|source| Failure::Branch { node, source })?;
-                if let Reply::Ok(ok) = reply.ok()? {
-                    affected += ok.head.affected_rows;
+                let lost = |source| Failure::Branch { node, source };
+                let reply = connection.query(statement).await.map_err(lost)?;
+                let Reply::Ok(ok) = reply.ok()? else {
+                    continue;
+                };
+                elsewhere.affected += ok.head.affected_rows;
+                if ok.head.warnings > 0 {
+                    let shown = connection.query("SHOW WARNINGS").await.map_err(lost)?;
+                    let shown = shown.rows().map(|rows| rows.texts().unwrap_or_default());
+                    let shown = shown.unwrap_or_default();
+                    elsewhere.warned.push((ok.head.warnings, shown));
                 }
             }
-            Ok(affected)
         }
     }
+    Ok(elsewhere)
 }
 
 /// The nodes of a database but home.

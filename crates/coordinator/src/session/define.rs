@@ -9,7 +9,9 @@ use super::copy::Copied;
 use super::show::Diagnostic;
 use super::{Failure, Session};
 use crate::Refusal;
-use crate::catalogue::{Definition, LoadError, OPTION, Table, read_table};
+use crate::catalogue::{
+    Definition, LoadError, OPTION, Table, lost_defaults, read_table, with_defaults,
+};
 use crate::node::{NodeConnection, Reply};
 use crate::plan::define::{Create, Define, Everywhere, Kind, Name, quoted};
 use crate::plan::text::Tokens;
@@ -18,6 +20,8 @@ use crate::service::{
 };
 use crate::topology::Topology;
 
+/// How many warnings are shown, as `max_error_count` says where nobody has set it.
+const MOST_WARNINGS: usize = 64;
 /// Lets a table have an option that the server does not know.
 const KEEPS_OPTIONS: &str = "SET SESSION sql_mode = 'IGNORE_BAD_TABLE_OPTIONS'";
 
@@ -175,7 +179,7 @@ impl Session {
             _ => 0,
         };
         let table = check(home, hidden, definition).await?;
-        drop(table);
+        refuse_lost_words(&create.rest, &table)?;
         run(
             home,
             Topology::HOME,
@@ -190,7 +194,8 @@ impl Session {
             );
         };
         let option = format!("{OPTION}={}", literal(&definition.value()));
-        let body = without_option(body);
+        let lost = lost_defaults(home, &table).await.map_err(not_read)?;
+        let body = with_defaults(&without_option(body), &lost);
         let on_node = format!("CREATE TABLE {}{body} {option}", quoted(&create.name));
         for node in others(instance, &create.name.0) {
             let mut connection = connect(instance, node).await?;
@@ -260,15 +265,17 @@ impl Session {
                 return Err(failure);
             }
         };
-        let told = match &reply {
-            Reply::Ok(ok) if ok.head.warnings > 0 => self.warnings_of(Topology::HOME).await?,
-            _ => Vec::new(),
+        let (mut warnings, mut told) = match &reply {
+            Reply::Ok(ok) if ok.head.warnings > 0 => {
+                (ok.head.warnings, self.warnings_of(Topology::HOME).await?)
+            }
+            _ => (0, Vec::new()),
         };
         // A DROP that failed for one table may have dropped others: what home did, all do.
         let elsewhere = match finish(&instance, &intent).await {
-            Ok(affected) => {
+            Ok(elsewhere) => {
                 written.done();
-                affected
+                elsewhere
             }
             Err(failure) => {
                 match &failure {
@@ -292,19 +299,26 @@ impl Session {
                     .await?;
             }
         }
+        let (schema, name) = &it.tables[0];
+        let table = catalogue.table(schema, name);
+        // Of a broadcast table, all nodes tell the same.
+        let has_other_rows = table.is_some_and(|it| it.key().is_some());
+        if has_other_rows {
+            for (count, rows) in elsewhere.warned {
+                let rows = rows.into_iter().filter_map(Diagnostic::of_row).collect();
+                warnings = warnings.saturating_add(warned_as_well(&mut told, count, rows));
+            }
+        }
         self.diagnostics = Some(told);
         match reply.ok()? {
             Reply::Ok(ok) => {
                 let mut info = String::from_utf8_lossy(&ok.info).into_owned();
                 let mut affected = ok.head.affected_rows;
-                let (schema, name) = &it.tables[0];
-                let table = catalogue.table(schema, name);
-                if table.is_some_and(|it| it.key().is_some()) && elsewhere > 0 {
-                    affected += elsewhere;
-                    let warnings = ok.head.warnings;
+                if has_other_rows && elsewhere.affected > 0 {
+                    affected += elsewhere.affected;
                     info = format!("Records: {affected}  Duplicates: 0  Warnings: {warnings}");
                 }
-                self.done(affected, 0, ok.head.warnings, info, more).await
+                self.done(affected, 0, warnings, info, more).await
             }
             _ => Err(Refusal::new("ddl-form", "this definition gives rows").into()),
         }
@@ -353,6 +367,7 @@ impl Session {
             reply.ok().map_err(|error| named(error, &hidden, name))?;
             run(&mut home, Topology::HOME, &["SET NAMES utf8mb4".to_owned()]).await?;
             let after = check(&mut home, &hidden, &definition_of(table)).await?;
+            refuse_lost_words(&statement, &after)?;
             same_key(table, &after)?;
             if depends_on_rows(&statement, self.facts.dialect) {
                 for node in others(instance, &name.0) {
@@ -367,6 +382,21 @@ impl Session {
         home.quit().await;
         result
     }
+}
+
+/// Adds what another node warned of, `count` times in all; tells how many are new. What is no row's was told by
+/// home as well.
+fn warned_as_well(told: &mut Vec<Diagnostic>, count: u16, other: Vec<Diagnostic>) -> u16 {
+    let mut known = 0;
+    for diagnostic in other {
+        if !diagnostic.is_of_row() && told.contains(&diagnostic) {
+            known += 1;
+        } else {
+            told.push(diagnostic);
+        }
+    }
+    told.truncate(MOST_WARNINGS);
+    count.saturating_sub(known)
 }
 
 /// Whether rows decide if a definition can be carried out.
@@ -407,7 +437,11 @@ async fn try_with_rows(
         "SET SESSION sql_mode = 'IGNORE_BAD_TABLE_OPTIONS,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
             .to_owned(),
         format!("CREATE TABLE {copy} LIKE {original}"),
-        format!("INSERT INTO {copy} ({columns}) SELECT {columns} FROM {original}"),
+        // Rows may be there that a constraint would keep out now.
+        format!(
+            "SET STATEMENT check_constraint_checks = 0 FOR \
+             INSERT INTO {copy} ({columns}) SELECT {columns} FROM {original}"
+        ),
     ];
     let trial = async {
         run(&mut connection, node, &make).await?;
@@ -477,6 +511,26 @@ fn named(mut error: ErrPacket, hidden: &Name, name: &Name) -> ErrPacket {
     error
 }
 
+/// Refuses words of `ENUM` and `SET` that no server tells any more: those with characters beyond U+FFFF.
+fn refuse_lost_words(statement: &[u8], table: &Table) -> Result<(), Failure> {
+    let has_such = statement.iter().any(|byte| *byte >= 0xF0);
+    let mut columns = table.columns.iter().filter(|_| has_such);
+    let lost = columns.find(|column| {
+        matches!(column.data_type.as_str(), "enum" | "set") && column.column_type.contains('?')
+    });
+    match lost {
+        Some(column) => Err(Refusal::new(
+            "ddl-form",
+            format!(
+                "the words of `{}` have characters beyond U+FFFF, which MariaDB does not give back",
+                column.name
+            ),
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
 /// What an option that is copied along looks like in a definition.
 fn without_option(body: &str) -> String {
     let mark = format!(" /* `{OPTION}`=");
@@ -509,6 +563,14 @@ fn same_key(before: &Table, after: &Table) -> Result<(), Failure> {
         format!("the distribution column `{}` cannot be changed", key.name),
     )
     .into())
+}
+
+fn not_read(error: LoadError) -> Failure {
+    match error {
+        LoadError::Table { why, .. } => Refusal::new("key-column", why).into(),
+        LoadError::Refused(error) => error.into(),
+        LoadError::Node(source) => Failure::Home(source),
+    }
 }
 
 /// Reads a table that is to be distributed, and whether it can be.
@@ -559,11 +621,7 @@ async fn check(
         definition.clone(),
     )
     .await;
-    let table = table.map_err(|error| match error {
-        LoadError::Table { why, .. } => Refusal::new("key-column", why).into(),
-        LoadError::Refused(error) => error.into(),
-        LoadError::Node(source) => Failure::Home(source),
-    })?;
+    let table = table.map_err(not_read)?;
     if table.has_foreign_keys {
         return refuse(
             "foreign-key",

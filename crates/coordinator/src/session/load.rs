@@ -14,7 +14,7 @@ use super::client::Client;
 use super::collect::LIMIT;
 use super::copy::Copied;
 use super::show::Diagnostic;
-use super::write::{Carried, SAVEPOINT, Sum};
+use super::write::{Carried, SAVEPOINT, Sum, as_they_are};
 use super::{Failure, Session, is_rolled_back};
 use crate::Refusal;
 use crate::node::{NodeConnection, NodeError, Reply, Started};
@@ -185,7 +185,7 @@ impl Session {
         let places: Vec<&[usize]> = places.iter().map(Vec::as_slice).collect();
         let statements: Vec<_> = feeds.iter().map(|feed| (feed.node, Vec::new())).collect();
         let (replies, diagnostics) = self
-            .judge(&statements, replies, false, Some(&places))
+            .judge(&statements, as_they_are(replies), false, Some(&places))
             .await?;
         let mut sum = Sum::default();
         for reply in &replies {

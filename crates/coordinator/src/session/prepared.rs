@@ -17,7 +17,7 @@ use crate::node::{Execution, NodeError, Parameter, execute_payload, parameters_o
 use crate::plan::control;
 use crate::plan::known::{Known, Spot};
 use crate::plan::text::Tokens;
-use crate::plan::{Facts, Plan};
+use crate::plan::{self, Facts, Plan};
 use crate::service::View;
 use crate::topology::Topology;
 
@@ -151,6 +151,8 @@ impl Session {
                 if control::uses_tables(&tokens) {
                     self.begin_if_wanted().await?;
                 }
+                self.tell_transaction();
+                plan::only_reads(&tokens, &self.facts)?;
                 if !control::only_reads(&tokens) {
                     self.nodes.wrote(Topology::HOME);
                 }

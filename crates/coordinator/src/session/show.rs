@@ -36,6 +36,23 @@ impl Diagnostic {
         }
     }
 
+    /// Whether it is about a row.
+    pub(super) fn is_of_row(&self) -> bool {
+        self.message.contains(" at row ")
+    }
+
+    /// Whether a constraint has kept a row out.
+    pub(super) fn is_of_constraint(&self) -> bool {
+        self.code == super::write::CONSTRAINT_FAILED.to_string()
+    }
+
+    /// Tells an error as what is none for the whole statement.
+    pub(super) fn make_warning(&mut self) {
+        if self.level == "Error" {
+            self.level = "Warning".into();
+        }
+    }
+
     /// Names the row by its number in the whole statement; that number, or 0.
     pub(super) fn renumber(&mut self, rows: Option<&[usize]>) -> usize {
         super::write::renumber(&mut self.message, |row| rows?.get(row).copied())

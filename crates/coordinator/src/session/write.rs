@@ -2,14 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use openpeta_mysql_wire::ErrPacket;
+use openpeta_mysql_wire::{ErrPacket, OkPacket, Status};
 
 use super::copy::Copied;
 use super::show::Diagnostic;
 use super::{Failure, Session};
 use crate::Refusal;
 use crate::catalogue::{Distribution, Table};
-use crate::node::{Reply, ResultSet};
+use crate::node::{OkReply, Reply, ResultSet};
 use crate::plan::broadcast_random;
 use crate::plan::insert::{InsertPlan, Part};
 use crate::plan::modify::ConditionPlace;
@@ -18,6 +18,15 @@ use crate::topology::Topology;
 
 /// What is set before each statement over nodes within a transaction.
 pub(super) const SAVEPOINT: &str = "`openpeta_statement`";
+/// `ER_CONSTRAINT_FAILED`.
+pub(super) const CONSTRAINT_FAILED: u16 = 4025;
+
+/// An answer, and what was warned of if that is known.
+pub(super) type Judged = (Reply, Option<Vec<Diagnostic>>);
+
+pub(super) fn as_they_are(replies: Vec<Reply>) -> Vec<Judged> {
+    replies.into_iter().map(|reply| (reply, None)).collect()
+}
 
 impl Session {
     /// A statement that one node runs as it is.
@@ -113,8 +122,12 @@ impl Session {
             .map(|part| (part.node, part.statement.clone()))
             .collect();
         let places: Vec<_> = parts.iter().map(|part| &part.rows[..]).collect();
+        let needs = Needs {
+            skips: plan.ignore && plan.len() > 1,
+            ..plan.needs.clone()
+        };
         let replies = self
-            .on_nodes(statements, &plan.needs, is_broadcast, Some(&places))
+            .on_nodes(statements, &needs, is_broadcast, Some(&places))
             .await;
         if let Some(greatest) = plan.greatest_id {
             instance.ids().saw(&name, greatest).await;
@@ -141,7 +154,10 @@ impl Session {
         if ids > 0 && sum.affected > 0 {
             self.last_insert_id = Some(first);
         }
-        let records = plan.len() as u64;
+        // Rows that a constraint has kept out are none.
+        let diagnostics = self.diagnostics.iter().flatten();
+        let kept_out = diagnostics.filter(|it| plan.ignore && it.is_of_constraint());
+        let records = (plan.len() as u64).saturating_sub(kept_out.count() as u64);
         let duplicates = if plan.updates {
             sum.duplicates
         } else if plan.replace {
@@ -151,7 +167,7 @@ impl Session {
         } else {
             0
         };
-        let info = match records {
+        let info = match plan.len() {
             1 => String::new(),
             _ => format!(
                 "Records: {records}  Duplicates: {duplicates}  Warnings: {}",
@@ -268,6 +284,10 @@ impl Session {
                     touched.push(node);
                 }
             }
+            let replies = match needs.skips {
+                true => self.skipped(&batch, replies, places).await?,
+                false => as_they_are(replies),
+            };
             match self.judge(&batch, replies, is_broadcast, places).await {
                 Ok((replies, diagnostics)) => {
                     all.extend(replies);
@@ -348,16 +368,54 @@ impl Session {
         Ok(())
     }
 
+    /// A server skips a row that a constraint keeps out, with `IGNORE`, unless it is the only one: where it is
+    /// for a node, it is no error either, but a warning.
+    async fn skipped(
+        &mut self,
+        statements: &[(u16, Vec<u8>)],
+        replies: Vec<Reply>,
+        places: Option<&[&[usize]]>,
+    ) -> Result<Vec<Judged>, Failure> {
+        let mut judged = Vec::with_capacity(replies.len());
+        for (at, ((node, _), reply)) in statements.iter().zip(replies).enumerate() {
+            let is_alone =
+                places.is_some_and(|places| places.get(at).is_some_and(|it| it.len() == 1));
+            if !is_alone || !matches!(&reply, Reply::Err(error) if error.code == CONSTRAINT_FAILED)
+            {
+                judged.push((reply, None));
+                continue;
+            }
+            let mut told = self.warnings_of(*node).await?;
+            told.iter_mut().for_each(Diagnostic::make_warning);
+            let head = OkPacket {
+                affected_rows: 0,
+                last_insert_id: 0,
+                status: Status::default(),
+                warnings: u16::try_from(told.len()).unwrap_or(u16::MAX),
+            };
+            let info = Vec::new();
+            judged.push((Reply::Ok(OkReply { head, info }), Some(told)));
+        }
+        Ok(judged)
+    }
+
     /// Whether all nodes have done what they were asked for.
     pub(super) async fn judge(
         &mut self,
         statements: &[(u16, Vec<u8>)],
-        replies: Vec<Reply>,
+        replies: Vec<Judged>,
         is_broadcast: bool,
         places: Option<&[&[usize]]>,
     ) -> Result<(Vec<Reply>, Vec<Diagnostic>), Failure> {
         let mut told = Vec::new();
         let mut failures = Vec::new();
+        let mut known = Vec::new();
+        let mut plain = Vec::with_capacity(replies.len());
+        for (reply, told) in replies {
+            plain.push(reply);
+            known.push(told);
+        }
+        let replies = plain;
         for (at, ((node, _), reply)) in statements.iter().zip(&replies).enumerate() {
             let rows = places.and_then(|places| places.get(at).copied());
             let warnings = match reply {
@@ -369,7 +427,11 @@ impl Session {
                 }
             };
             if warnings > 0 && failures.is_empty() && (!is_broadcast || told.is_empty()) {
-                for mut diagnostic in self.warnings_of(*node).await? {
+                let of_node = match known[at].take() {
+                    Some(known) => known,
+                    None => self.warnings_of(*node).await?,
+                };
+                for mut diagnostic in of_node {
                     let row = diagnostic.renumber(rows);
                     told.push((row, diagnostic));
                 }

@@ -46,6 +46,16 @@ impl Outcome {
         Self::Rows(names, rows)
     }
 
+    /// Of what kind it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Rows(..) => "rows",
+            Self::Done { .. } => "done",
+            Self::Failed(..) => "failed",
+            Self::Lost(_) => "lost",
+        }
+    }
+
     pub fn is_failed(&self) -> bool {
         matches!(self, Self::Failed(..) | Self::Lost(_))
     }
@@ -80,10 +90,10 @@ impl Outcome {
                 },
             ) => {
                 // A table that is not distributed is noted.
-                let is_definition = statement.sort == Sort::Definition;
+                let may_be_noted = statement.text.starts_with("CREATE TABLE");
                 affected != a
                     || last_insert_id != l
-                    || !is_definition && (warnings != w || info != i)
+                    || !may_be_noted && (warnings != w || info != i)
             }
             _ => true,
         };

@@ -104,6 +104,7 @@ impl Shared {
             ops: Vec::new(),
             view,
             end: End::Failed,
+            error: None,
             began,
             ended: began,
         };
@@ -126,12 +127,16 @@ impl Shared {
         };
         match done {
             Ok(()) => transaction.end = End::Acknowledged,
-            Err(mysql_async::Error::Server(_)) => {
+            Err(mysql_async::Error::Server(error)) => {
                 transaction.end = End::Failed;
+                transaction.error = Some(error.to_string());
                 let undone = conn.query_drop("ROLLBACK").await;
                 return (transaction, undone.is_err());
             }
-            Err(_) => return (transaction, true),
+            Err(error) => {
+                transaction.error = Some(error.to_string());
+                return (transaction, true);
+            }
         }
         (transaction, false)
     }

@@ -1,0 +1,123 @@
+//! Defaults that a server has and does not tell: `SHOW CREATE TABLE` and `information_schema` have a `?` in the
+//! place of each character beyond U+FFFF.
+
+use super::load::{LoadError, rows};
+use super::{Column, Table};
+use crate::node::NodeConnection;
+
+/// The columns of a table whose defaults are told wrongly, with what these are, as hexadecimal digits of UTF-8.
+///
+/// # Errors
+/// When home cannot be asked.
+pub(crate) async fn lost_defaults(
+    home: &mut NodeConnection,
+    table: &Table,
+) -> Result<Vec<(String, String)>, LoadError> {
+    lost_of(home, (&table.schema, &table.name), &table.columns).await
+}
+
+/// The same for a table that is not read to its end yet.
+pub(super) async fn lost_of(
+    home: &mut NodeConnection,
+    (schema, name): (&str, &str),
+    columns: &[Column],
+) -> Result<Vec<(String, String)>, LoadError> {
+    let may_be = |column: &&Column| {
+        let default = column.default.as_deref().unwrap_or_default();
+        column.collation.is_some() && default.starts_with('\'') && default.contains('?')
+    };
+    let columns: Vec<_> = columns.iter().filter(may_be).collect();
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A default is told of a row, so one is made.
+    let copy = format!("{}.`openpeta_defaults`", quoted(schema));
+    let told = columns.iter().map(|column| {
+        format!(
+            "HEX(CONVERT(DEFAULT({}) USING utf8mb4))",
+            quoted(&column.name)
+        )
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    for statement in [
+        format!(
+            "SET STATEMENT sql_mode = 'IGNORE_BAD_TABLE_OPTIONS' FOR \
+             CREATE OR REPLACE TEMPORARY TABLE {copy} LIKE {}.{}",
+            quoted(schema),
+            quoted(name)
+        ),
+        format!(
+            "SET STATEMENT sql_mode = '', check_constraint_checks = 0 FOR \
+             INSERT IGNORE INTO {copy} () VALUES ()"
+        ),
+    ] {
+        rows(home, &statement).await?;
+    }
+    let found = rows(home, &format!("SELECT {told} FROM {copy}")).await?;
+    rows(home, &format!("DROP TEMPORARY TABLE {copy}")).await?;
+    let values = found.into_iter().next().unwrap_or_default();
+    let named = columns.into_iter().zip(values);
+    Ok(named
+        .filter_map(|(column, value)| Some((column.name.clone(), value?)))
+        .collect())
+}
+
+/// A definition, as `SHOW CREATE TABLE` has it, with the defaults that it tells wrongly.
+pub(crate) fn with_defaults(shown: &str, lost: &[(String, String)]) -> String {
+    if lost.is_empty() {
+        return shown.to_owned();
+    }
+    let line = |line: &str| {
+        let of_line = |(name, _): &&(String, String)| {
+            line.trim_start().starts_with(&format!("{} ", quoted(name)))
+        };
+        let digits = lost.iter().find(of_line).map(|(_, digits)| digits);
+        let changed = digits.and_then(|digits| with_default(line, digits));
+        changed.unwrap_or_else(|| line.to_owned())
+    };
+    let lines: Vec<_> = shown.split('\n').map(line).collect();
+    lines.join("\n")
+}
+
+/// A column with another default.
+fn with_default(line: &str, digits: &str) -> Option<String> {
+    const DEFAULT: &str = " DEFAULT '";
+    let from = line.find(DEFAULT)? + DEFAULT.len() - 1;
+    let mut letters = line[from + 1..].char_indices().peekable();
+    let end = loop {
+        match letters.next()? {
+            (_, '\\') => drop(letters.next()?),
+            (at, '\'') => match letters.peek() {
+                Some((_, '\'')) => drop(letters.next()),
+                _ => break from + 1 + at + 1,
+            },
+            _ => {}
+        }
+    };
+    Some(format!(
+        "{}_utf8mb4 X'{digits}'{}",
+        &line[..from],
+        &line[end..]
+    ))
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_is_put_in_the_place_of_what_is_told() {
+        let lost = [("a`b".to_owned(), "F09F9880".to_owned())];
+        let shown = "(\n  `a` varchar(9) DEFAULT '?',\n  `a``b` char(9) NOT NULL DEFAULT '?''\\\\' COMMENT 'it''s ?',\n  KEY `a``b` (`a``b`)\n)";
+        assert_eq!(
+            with_defaults(shown, &lost),
+            "(\n  `a` varchar(9) DEFAULT '?',\n  `a``b` char(9) NOT NULL DEFAULT _utf8mb4 X'F09F9880' COMMENT 'it''s ?',\n  KEY `a``b` (`a``b`)\n)"
+        );
+        assert_eq!(with_defaults(shown, &[]), shown);
+        assert_eq!(with_default("`a` char(1) DEFAULT '?", "41"), None);
+    }
+}
