@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
 
-use crate::common::{DATABASE, Pair, Seen, World, see};
+use crate::common::{DATABASE, PASSWORD, Pair, Seen, USER, World, see, try_connect};
 
 /// However busy the machine is.
 const SOON: Duration = Duration::from_secs(30);
@@ -315,4 +315,57 @@ async fn sleeps(world: &World) -> bool {
         }
     }
     false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_is_answered_once_when_its_node_is_lost() {
+    let world = World::new().await;
+    let mut conn = world.client().await;
+    for statement in [
+        "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
+        "INSERT INTO t VALUES (0, 0), (1, 10), (2, 20)",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    // On a loop, and behind a socket of its own.
+    lose(&world, conn).await;
+    let socket = world.coordinator_socket();
+    let conn = try_connect(&socket, USER, PASSWORD, |it| it).await;
+    lose(&world, conn.expect("let in")).await;
+}
+
+async fn lose(world: &World, mut conn: Conn) {
+    let select = "SELECT v FROM t WHERE k = 1";
+    let prepared = conn.prep("SELECT v FROM t WHERE k = ?").await;
+    let prepared = prepared.expect("prepared");
+    let is_lost = |code: u16| matches!(code, 1429 | 2006 | 2013);
+    for round in 0..2 {
+        for _ in 0..2 {
+            let seen = see(&mut conn, select).await;
+            assert!(matches!(&seen[..], [Seen::Rows(..)]), "{seen:?}");
+            let found: Option<u64> = conn.exec_first(&prepared, (1,)).await.expect("read");
+            assert_eq!(found, Some(10));
+        }
+        world.kill_node(1).await;
+        let code = match round {
+            0 => match &see(&mut conn, select).await[..] {
+                [Seen::Failed(code, _)] => *code,
+                other => panic!("{other:?}"),
+            },
+            _ => match conn.exec_first::<u64, _, _>(&prepared, (1,)).await {
+                Err(mysql_async::Error::Server(error)) => error.code,
+                other => panic!("{other:?}"),
+            },
+        };
+        assert!(is_lost(code), "{code}");
+        // What comes next is answered for itself.
+        let seen = see(&mut conn, "SELECT 7").await;
+        assert!(
+            matches!(&seen[..], [Seen::Rows(names, _)] if names[0] == "7"),
+            "{seen:?}"
+        );
+        let seen = see(&mut conn, "SELECT v FROM t WHERE k = 0").await;
+        assert!(matches!(&seen[..], [Seen::Rows(..)]), "{seen:?}");
+        world.start_node(1).await;
+    }
 }

@@ -163,8 +163,10 @@ impl Session {
 
     async fn go(&mut self, way: &Way) -> Result<Copied, Failure> {
         let node = way.node;
-        self.send_on(way).await?;
+        let sent = self.send_on(way).await;
+        // Also where it could not be sent, it is answered.
         self.client.take();
+        sent?;
         loop {
             let (capabilities, sequence) = (self.client.capabilities(), self.client.sequence());
             let stream = self.nodes.joined(node).stream();
