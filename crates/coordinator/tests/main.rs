@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod bank;
+mod begins;
 mod common;
 mod differential;
 mod distributed;

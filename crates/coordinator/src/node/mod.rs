@@ -252,6 +252,22 @@ impl NodeConnection {
         Ok(replies)
     }
 
+    /// Whether it takes several statements in one text.
+    #[must_use]
+    pub fn takes_several(&self) -> bool {
+        self.capabilities.contains(Capabilities::MULTI_STATEMENTS)
+    }
+
+    /// Sends statements of which each is run only if those before it did not fail: in one text, so that the node
+    /// is asked once. [`Self::takes_several`] must be so. There is a reply to each up to the first that failed.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn send_together(&mut self, statements: &[&[u8]]) -> Result<(), NodeError> {
+        debug_assert!(self.takes_several());
+        self.send_query(statements.join(&b"; "[..])).await
+    }
+
     /// Reads a reply into memory.
     ///
     /// # Errors
@@ -305,8 +321,9 @@ impl NodeConnection {
         };
         match found {
             First::Ok(ok) => {
-                self.status = ok.head.status;
-                self.ended(self.status);
+                let status = ok.head.status;
+                self.status = Status(status.0 & !Status::MORE_RESULTS_EXISTS.0);
+                self.ended(status);
                 Ok(Started::Done(Reply::Ok(ok)))
             }
             First::Err(error) => {

@@ -136,6 +136,19 @@ impl Plan {
         }
     }
 
+    /// Whether nodes do it, home no more than others, or the session by itself.
+    #[must_use]
+    pub fn is_for_nodes(&self) -> bool {
+        matches!(
+            self,
+            Self::Node { .. }
+                | Self::Insert(_)
+                | Self::Modify { .. }
+                | Self::Control(_)
+                | Self::Refuse(_)
+        )
+    }
+
     /// Whether it depends on where partitions are.
     #[must_use]
     pub fn uses_partitions(&self) -> bool {

@@ -99,7 +99,7 @@ impl Session {
         };
         if own {
             let before = self.next_transaction.take();
-            self.nodes.begin(before, false, true).await?;
+            self.nodes.begin(before, false, true);
         }
         let instance = std::sync::Arc::clone(&self.instance);
         let topology = instance.topology();

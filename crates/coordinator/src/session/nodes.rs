@@ -10,6 +10,9 @@ use crate::node::{Connector, NodeConnection, NodeLogin, Reply, kill};
 use crate::service::{Entry, Instance, Running};
 use crate::topology::Topology;
 
+/// Longer statements, in bytes, are sent alone.
+const TOGETHER: usize = 1 << 20;
+
 /// A session's connections to nodes.
 #[derive(Debug)]
 pub struct Nodes {
@@ -167,6 +170,38 @@ impl Nodes {
                 Ok(&mut branch.connection)
             }
         }
+    }
+
+    /// Makes a node ready for a statement of that length, as [`Self::node`]. What is told has to be run there ahead
+    /// of the statement, together with it: where that can be, the node's part of the transaction begins so, and the
+    /// node is not asked once more.
+    pub(super) async fn begin_on(
+        &mut self,
+        node: u16,
+        length: usize,
+    ) -> Result<Vec<String>, Failure> {
+        if node != Topology::HOME {
+            self.open(node).await?;
+        }
+        let is_short = length < TOGETHER && self.joined(node).takes_several();
+        if let Some(transaction) = &mut self.transaction
+            && is_short
+            && !transaction.broken
+            && !transaction.nodes.contains_key(&node)
+        {
+            let start = transaction.start(node);
+            transaction.nodes.insert(node, false);
+            if let Some(branch) = self
+                .branches
+                .get_mut(&node)
+                .filter(|_| node != Topology::HOME)
+            {
+                branch.busy = true;
+            }
+            return Ok(start);
+        }
+        self.node(node).await?;
+        Ok(Vec::new())
     }
 
     /// The connections to several nodes, home among them or not, each opened and made ready.

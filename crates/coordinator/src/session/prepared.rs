@@ -153,6 +153,7 @@ impl Session {
                 }
                 self.tell_transaction();
                 plan::only_reads(&tokens, &self.facts)?;
+                self.nodes.join(Topology::HOME).await?;
                 if !control::only_reads(&tokens) {
                     self.nodes.wrote(Topology::HOME);
                 }
@@ -241,6 +242,7 @@ impl Session {
             Plan::Read(plan) => {
                 self.roam.away().await;
                 self.begin_if_wanted().await?;
+                self.nodes.join(Topology::HOME).await?;
                 if plan.writes {
                     self.refuse_locked()?;
                     self.restore_last_insert_id(text).await?;
@@ -451,6 +453,7 @@ impl Session {
         }
         if !catalogue.is_empty() {
             self.begin_if_wanted().await?;
+            self.nodes.join(Topology::HOME).await?;
             self.nodes.wrote(Topology::HOME);
         }
         self.relay(command).await

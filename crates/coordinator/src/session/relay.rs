@@ -6,10 +6,12 @@ use openpeta_mysql_wire::{ErrPacket, OkPacket};
 
 use super::{Failure, Session, login};
 use crate::node::NodeError;
+use crate::topology::Topology;
 
 impl Session {
     /// Sends a command to home, and its whole reply to the client.
     pub(super) async fn relay(&mut self, command: &[u8]) -> Result<(), Failure> {
+        self.nodes.join(Topology::HOME).await?;
         let home = self.nodes.home();
         home.send(command).await.map_err(Failure::Home)?;
         match command.first() {

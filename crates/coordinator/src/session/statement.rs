@@ -280,6 +280,10 @@ impl Session {
                 self.begin_if_wanted().await?;
             }
         }
+        if !plan.is_for_nodes() {
+            // Whatever it does at home is part of the transaction.
+            self.nodes.join(Topology::HOME).await?;
+        }
         if !matches!(plan, Plan::Home) {
             self.diagnostics = None;
         }
@@ -544,11 +548,25 @@ impl Session {
         let off = !status.contains(Status::AUTOCOMMIT);
         let is_none = self.nodes.transaction().is_none() && !status.contains(Status::IN_TRANS);
         if off && is_none && !self.is_locked_at_home() {
-            let read_only = self.next_read_only.take().unwrap_or(false);
-            let before = self.next_transaction.take();
-            self.nodes.begin(before, read_only, false).await?;
+            self.begin(None).await?;
         }
         Ok(())
+    }
+
+    /// Begins a transaction, of the manner that `SET TRANSACTION` has told if nothing else is said.
+    async fn begin(&mut self, read_only: Option<bool>) -> Result<(), Failure> {
+        let next = self.next_read_only.take();
+        let before = self.next_transaction.take();
+        // Home was told that of the next transaction there, so it must be this one.
+        let home_was_told = next.is_some() || before.is_some();
+        let read_only = read_only
+            .or(next)
+            .unwrap_or(self.nodes.variables().read_only);
+        self.nodes.begin(before, read_only, false);
+        match home_was_told {
+            true => self.nodes.begin_at_home().await,
+            false => Ok(()),
+        }
     }
 
     /// A statement about transactions.
@@ -576,13 +594,8 @@ impl Session {
                     // Nothing of other nodes can be read, so home's moment is all there is.
                     return self.pass(text, more).await;
                 }
-                let next = self.next_read_only.take();
-                let read_only = read_only
-                    .or(next)
-                    .unwrap_or(self.nodes.variables().read_only);
-                let before = self.next_transaction.take();
-                let repeats = self.repeats_reads(before.as_deref());
-                self.nodes.begin(before, read_only, false).await?;
+                let repeats = self.repeats_reads(self.next_transaction.as_deref());
+                self.begin(read_only).await?;
                 if let Some(table) = table.filter(|_| repeats) {
                     self.see_one_moment(&table).await?;
                 }
@@ -603,7 +616,7 @@ impl Session {
                 self.used.clear();
                 ended?;
                 if after.chain {
-                    self.nodes.begin(None, had.unwrap_or(false), false).await?;
+                    self.nodes.begin(None, had.unwrap_or(false), false);
                 }
                 let copied = self.done(0, 0, 0, String::new(), more).await?;
                 if after.release {
@@ -666,6 +679,7 @@ impl Session {
 
     /// Home answers.
     pub(super) async fn pass(&mut self, text: &[u8], more: bool) -> Result<Copied, Failure> {
+        self.nodes.join(Topology::HOME).await?;
         let sent = self.nodes.home().send(&Self::command_of(text)).await;
         sent.map_err(Failure::Home)?;
         self.copy_reply(Topology::HOME, more).await

@@ -9,7 +9,7 @@ use openpeta_xa::{
 use tokio::sync::oneshot;
 
 use super::{Failure, Nodes};
-use crate::node::{NodeError, Reply};
+use crate::node::{NodeConnection, NodeError, Reply};
 use crate::topology::Topology;
 
 /// A transaction that was begun by `XA START` on the nodes that it has touched.
@@ -46,13 +46,8 @@ impl Transaction {
 }
 
 impl Nodes {
-    /// Begins a transaction; home is part of one that is not a statement's own.
-    pub(super) async fn begin(
-        &mut self,
-        before: Option<String>,
-        read_only: bool,
-        of_statement: bool,
-    ) -> Result<(), Failure> {
+    /// Begins a transaction, which each node becomes part of with its first statement.
+    pub(super) fn begin(&mut self, before: Option<String>, read_only: bool, of_statement: bool) {
         let id = self.instance().life().begin_transaction();
         self.set_transaction(Transaction {
             id,
@@ -63,14 +58,15 @@ impl Nodes {
             before,
             savepoints: Vec::new(),
         });
-        if !of_statement {
-            let joined = self.join(Topology::HOME).await;
-            if joined.is_err() {
-                self.roll_back().await?;
-            }
-            return joined;
+    }
+
+    /// Makes home part of the transaction that was begun; ends it if that fails.
+    pub(super) async fn begin_at_home(&mut self) -> Result<(), Failure> {
+        let joined = self.join(Topology::HOME).await;
+        if joined.is_err() {
+            self.roll_back().await?;
         }
-        Ok(())
+        joined
     }
 
     /// Sets a savepoint on all nodes, and on those that come to it later.
@@ -246,7 +242,12 @@ impl Nodes {
         let Some(connection) = self.existing(node.0) else {
             return Err(NodeError::closed());
         };
-        for statement in statements(step, &xid) {
+        let statements = statements(step, &xid);
+        if is_together(step, connection) {
+            let all: Vec<&[u8]> = statements.iter().map(String::as_bytes).collect();
+            return connection.send_together(&all).await;
+        }
+        for statement in statements {
             connection.send_query(statement).await?;
         }
         Ok(())
@@ -257,6 +258,7 @@ impl Nodes {
             return Err(Failure::of_node(node.0, NodeError::closed()));
         };
         let count = statements(step, "").len();
+        let is_together = is_together(step, connection);
         let mut failure = None;
         for number in 0..count {
             let reply = connection.read_reply().await;
@@ -267,6 +269,10 @@ impl Nodes {
                 && !may_fail
             {
                 failure.get_or_insert(error);
+                if is_together {
+                    // Nothing behind it was run.
+                    break;
+                }
             }
         }
         failure.map_or(Ok(()), |error| Err(error.into()))
@@ -303,6 +309,11 @@ impl Nodes {
         self.instance().life().end_transaction(&transaction.id);
         home
     }
+}
+
+/// Whether the statements of a step are sent in one text: none is run behind one that fails.
+fn is_together(step: Step, connection: &NodeConnection) -> bool {
+    matches!(step, Step::Prepare | Step::CommitOnePhase) && connection.takes_several()
 }
 
 fn statements(step: Step, xid: &str) -> Vec<String> {

@@ -40,16 +40,26 @@ impl Session {
     ) -> Result<Copied, Failure> {
         let carried = self.carried(needs, false).await?;
         let work = async {
-            let connection = self.nodes.node(node).await?;
-            if !carried.before.is_empty() {
-                let replies = connection.query_all(&carried.before).await;
-                for reply in replies.map_err(|source| Failure::of_node(node, source))? {
-                    reply.ok()?;
-                }
-            }
+            let start = self.nodes.begin_on(node, text.len()).await?;
+            let connection = self.nodes.joined(node);
+            let failed = |source| Failure::of_node(node, source);
             let statement = [carried.prefix.as_bytes(), text].concat();
-            let sent = connection.send_query(statement).await;
-            sent.map_err(|source| Failure::of_node(node, source))
+            if start.is_empty() {
+                if !carried.before.is_empty() {
+                    let replies = connection.query_all(&carried.before).await;
+                    for reply in replies.map_err(failed)? {
+                        reply.ok()?;
+                    }
+                }
+                return connection.send_query(statement).await.map_err(failed);
+            }
+            let ahead = start.iter().chain(&carried.before).map(String::as_bytes);
+            let all: Vec<&[u8]> = ahead.chain([&statement[..]]).collect();
+            connection.send_together(&all).await.map_err(failed)?;
+            for _ in 1..all.len() {
+                connection.read_reply().await.map_err(failed)?.ok()?;
+            }
+            Ok(())
         };
         self.client.attend(work).await?;
         if writes {
@@ -269,7 +279,7 @@ impl Session {
         let carried = self.carried(needs, true).await?;
         if own {
             let before = self.next_transaction.take();
-            self.nodes.begin(before, false, true).await?;
+            self.nodes.begin(before, false, true);
         }
         let mut touched: Vec<u16> = Vec::new();
         let mut all = Vec::new();
@@ -319,36 +329,51 @@ impl Session {
     ) -> Result<Vec<Reply>, Failure> {
         let nodes = &mut self.nodes;
         let savepoint = format!("SAVEPOINT {SAVEPOINT}");
-        let ahead = |node: &u16| {
-            let savepoint = with_savepoint.contains(node).then_some(&savepoint);
-            carried.before.iter().chain(savepoint)
-        };
         let work = async {
-            for (node, _) in statements {
-                nodes.node(*node).await?;
+            let mut starts = Vec::new();
+            for (node, statement) in statements {
+                starts.push(nodes.begin_on(*node, statement.len()).await?);
                 nodes.wrote(*node);
             }
-            for (node, statement) in statements {
-                let connection = nodes.node(*node).await?;
-                let failed = |source| Failure::of_node(*node, source);
-                for before in ahead(node) {
-                    connection.send_query(before).await.map_err(failed)?;
-                }
-                let statement = [carried.prefix.as_bytes(), statement].concat();
-                connection.send_query(statement).await.map_err(failed)?;
-            }
-            let mut replies = Vec::new();
-            for (node, _) in statements {
+            let mut sent = Vec::new();
+            for ((node, statement), start) in statements.iter().zip(&starts) {
                 let connection = nodes.joined(*node);
                 let failed = |source| Failure::of_node(*node, source);
+                let savepoint = with_savepoint.contains(node).then_some(&savepoint);
+                let ahead = start.iter().chain(&carried.before).chain(savepoint);
+                let statement = [carried.prefix.as_bytes(), statement].concat();
+                let all: Vec<&[u8]> = ahead
+                    .map(String::as_bytes)
+                    .chain([&statement[..]])
+                    .collect();
+                if start.is_empty() {
+                    for statement in &all {
+                        connection.send_query(statement).await.map_err(failed)?;
+                    }
+                } else {
+                    connection.send_together(&all).await.map_err(failed)?;
+                }
+                sent.push((*node, all.len(), !start.is_empty()));
+            }
+            let mut replies = Vec::new();
+            for (node, count, together) in sent {
+                let connection = nodes.joined(node);
                 let mut failure = None;
-                for _ in ahead(node) {
-                    if let Reply::Err(error) = connection.read_reply().await.map_err(failed)? {
-                        failure.get_or_insert(error);
+                let mut last = None;
+                for _ in 0..count {
+                    let reply = connection.read_reply().await;
+                    match reply.map_err(|source| Failure::of_node(node, source))? {
+                        Reply::Err(error) => {
+                            failure.get_or_insert(error);
+                            if together {
+                                // Nothing behind it was run.
+                                break;
+                            }
+                        }
+                        reply => last = Some(reply),
                     }
                 }
-                let reply = connection.read_reply().await.map_err(failed)?;
-                replies.push(failure.map_or(reply, Reply::Err));
+                replies.extend(failure.map(Reply::Err).or(last));
             }
             Ok(replies)
         };
