@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,9 @@ use crate::{Node, TransactionId};
 
 /// The log is written anew when it is longer than this, and than four times what it would be.
 const LONG: usize = 1 << 20;
+/// Zeros that are written ahead at once: where a batch only takes their place, the file system has nothing of its
+/// own to write before the batch is on disk. The log ends where they begin.
+const AHEAD: usize = 256 << 10;
 /// Bytes that a record may take; for guessing what a log written anew takes.
 const RECORD: usize = 64;
 
@@ -225,6 +229,9 @@ fn write_all(shared: &Shared, mut file: LogFile) {
             done(result.clone());
         }
         if closing {
+            if result.is_ok() {
+                file.close();
+            }
             return;
         }
         if result.is_ok()
@@ -244,6 +251,8 @@ struct LogFile {
     epoch: u32,
     decisions: Decisions,
     length: usize,
+    /// How long the file is, zeros included.
+    room: usize,
 }
 
 impl LogFile {
@@ -267,7 +276,7 @@ impl LogFile {
             file.set_len(contents.length as u64)?;
             file.sync_all()
         };
-        let file = OpenOptions::new().append(true).open(&path);
+        let file = OpenOptions::new().write(true).open(&path);
         let file = file.and_then(|file| cut(&file).map(|()| file));
         Ok(Self {
             file: file.map_err(|source| error("open", &path, source))?,
@@ -276,6 +285,7 @@ impl LogFile {
             epoch: contents.epoch,
             decisions: contents.decisions,
             length: contents.length,
+            room: contents.length,
         })
     }
 
@@ -303,7 +313,7 @@ impl LogFile {
             fs::rename(&beside, &path)?;
             let directory = path.parent().unwrap_or(Path::new("."));
             File::open(directory)?.sync_all()?;
-            OpenOptions::new().append(true).open(&path)
+            OpenOptions::new().write(true).open(&path)
         };
         Ok(Self {
             file: write().map_err(|source| error("write", &path, source))?,
@@ -312,6 +322,7 @@ impl LogFile {
             epoch,
             decisions,
             length: log.len(),
+            room: log.len(),
         })
     }
 
@@ -319,12 +330,22 @@ impl LogFile {
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
         let mut batch = Vec::new();
         record::put_batch(&mut batch, self.length, records);
-        let mut write = || {
-            self.file.write_all(&batch)?;
-            self.file.sync_data()
-        };
-        write().map_err(|source| error("write", &self.path, source))?;
-        self.length += batch.len();
+        let length = batch.len();
+        if self.length + length > self.room {
+            batch.resize(length + AHEAD, 0);
+            self.room = self.length + batch.len();
+        }
+        let at = self.length as u64;
+        let mut written = self.file.write_all_at(&batch, at);
+        if written.is_err() && batch.len() > length {
+            // There may be room for what must be there.
+            batch.truncate(length);
+            self.room = self.length + length;
+            written = self.file.write_all_at(&batch, at);
+        }
+        let synced = written.and_then(|()| self.file.sync_data());
+        synced.map_err(|source| error("write", &self.path, source))?;
+        self.length += length;
         for record in records {
             match record {
                 Record::Epoch(epoch) => self.epoch = *epoch,
@@ -335,6 +356,11 @@ impl LogFile {
             }
         }
         Ok(())
+    }
+
+    /// Leaves nothing behind the log. If that fails, it ends there all the same.
+    fn close(&self) {
+        let _ = self.file.set_len(self.length as u64);
     }
 
     /// Writes the log anew if most of it is over.

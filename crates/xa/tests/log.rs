@@ -122,6 +122,39 @@ fn what_a_crash_tore_is_cut_off() {
     }
 }
 
+/// A process that dies leaves zeros behind its log, and what it was about to write in their place.
+#[test]
+fn zeros_are_no_part_of_a_log() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("decisions");
+    let log = open(directory.path());
+    let first = decide(&log);
+    let before = fs::read(&path).expect("it is there");
+    let second = decide(&log);
+    let after = fs::read(&path).expect("it is there");
+    assert_eq!(
+        before.len(),
+        after.len(),
+        "a batch takes the place of zeros"
+    );
+    drop(log);
+    let closed = fs::read(&path).expect("it is there");
+    assert!(after.starts_with(&closed) && closed.len() < after.len());
+    let end = |log: &[u8]| log.iter().rposition(|byte| *byte != 0).expect("a head");
+    // Of the last batch only the first bytes are on disk.
+    for torn in (end(&before) + 1..=end(&closed)).step_by(3) {
+        let log = [&after[..torn], &vec![0; after.len() - torn]].concat();
+        fs::write(&path, log).expect("written");
+        let log = open(directory.path());
+        assert_eq!(decided(&log), [first], "{torn}");
+        let next = decide(&log);
+        drop(log);
+        assert_eq!(decided(&open(directory.path())), [first, next], "{torn}");
+    }
+    fs::write(&path, &after).expect("written");
+    assert_eq!(decided(&open(directory.path())), [first, second]);
+}
+
 #[test]
 fn logs_that_cannot_be_relied_on_are_refused() {
     let directory = TempDir::new().expect("a directory");
