@@ -1,6 +1,6 @@
 //! What random statements have found to differ from one server, each by itself.
 
-use crate::common::{Seen, World, see};
+use crate::common::{Pair, Seen, World, see};
 use mysql_async::prelude::Queryable;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,6 +113,7 @@ async fn more_than_nodes_tell(world: &World) {
     ] {
         pair.same(statement).await;
     }
+    defaults_and_counts(&mut pair).await;
     let words = "CREATE TABLE words (k INT PRIMARY KEY, e ENUM('😀', 'x') CHARACTER SET utf8mb4) DISTRIBUTE BY HASH(k)";
     pair.refused(words, "ddl-form").await;
     // Single tables as well are not written to in a transaction that only reads, prepared or not.
@@ -218,4 +219,44 @@ async fn prepared_views(world: &World) {
     pair.same("UPDATE plain SET n = 20 WHERE k = 1").await;
     let seen = see(&mut pair.ours, "SELECT COUNT(*) FROM some").await;
     assert!(matches!(seen[..], [Seen::Rows(..)]), "{seen:?}");
+}
+
+async fn defaults_and_counts(pair: &mut Pair) {
+    for (body, clause) in [
+        (
+            "timed (k INT, n INT, t TIMESTAMP NOT NULL DEFAULT '2001-01-01 00:00:00', v VARCHAR(9) DEFAULT '\\\\', \
+             b VARBINARY(9) DEFAULT X'5C0041', PRIMARY KEY (k, n))",
+            "DISTRIBUTE BY HASH(k)",
+        ),
+        ("several (k INT PRIMARY KEY, n INT)", ""),
+    ] {
+        let plain = format!("CREATE TABLE {body}");
+        pair.both(&format!("{plain} {clause}"), &plain).await;
+    }
+    for statement in [
+        "INSERT INTO timed (k, n) VALUES (1, 1), (2, 1), (2, 2), (2, 3), (3, 1)",
+        "SET time_zone = '+05:30', sql_mode = 'NO_BACKSLASH_ESCAPES'",
+        // Defaults are the table's, wherever rows are made or read.
+        "INSERT INTO timed (k, n) SELECT k + 10, n FROM timed",
+        "SELECT k, n, t, DEFAULT(t), v, DEFAULT(v), HEX(b), HEX(DEFAULT(b)) FROM timed t WHERE n + 1 > (SELECT COUNT(*) / 100 FROM timed) ORDER BY k, n",
+        "SET time_zone = DEFAULT, sql_mode = DEFAULT",
+        "INSERT INTO several VALUES (2, 2)",
+    ] {
+        pair.same(statement).await;
+    }
+    let mut seen = Vec::new();
+    for conn in [&mut pair.ours, &mut pair.plain] {
+        // As many rows as there are, whichever of their columns matter.
+        let count = conn
+            .prep("SELECT COUNT(*) FROM timed")
+            .await
+            .expect("prepared");
+        let count: Option<u64> = conn.exec_first(&count, ()).await.expect("counted");
+        let insert = "INSERT IGNORE INTO several SELECT k, n FROM timed WHERE n < ? ORDER BY k, n";
+        let insert = conn.prep(insert).await.expect("prepared");
+        conn.exec_drop(&insert, (5,)).await.expect("inserted");
+        seen.push((count, see(conn, "SHOW WARNINGS").await));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0].0, Some(10));
 }

@@ -1,11 +1,12 @@
-//! Defaults that a server has and does not tell: `SHOW CREATE TABLE` and `information_schema` have a `?` in the
-//! place of each character beyond U+FFFF.
+//! Defaults that a server does not tell so that any session can read them: `SHOW CREATE TABLE` and
+//! `information_schema` have a `?` in the place of each character beyond U+FFFF, and backslashes mean something
+//! else with `NO_BACKSLASH_ESCAPES`.
 
 use super::load::{LoadError, rows};
 use super::{Column, Table};
 use crate::node::NodeConnection;
 
-/// The columns of a table whose defaults are told wrongly, with what these are, as hexadecimal digits of UTF-8.
+/// The columns of a table whose defaults may be told or read wrongly, with what these are, as literals.
 ///
 /// # Errors
 /// When home cannot be asked.
@@ -24,7 +25,8 @@ pub(super) async fn lost_of(
 ) -> Result<Vec<(String, String)>, LoadError> {
     let may_be = |column: &&Column| {
         let default = column.default.as_deref().unwrap_or_default();
-        column.collation.is_some() && default.starts_with('\'') && default.contains('?')
+        let has_text = column.collation.is_some() || is_binary(column);
+        has_text && default.starts_with('\'') && default.contains(['?', '\\'])
     };
     let columns: Vec<_> = columns.iter().filter(may_be).collect();
     if columns.is_empty() {
@@ -33,10 +35,11 @@ pub(super) async fn lost_of(
     // A default is told of a row, so one is made.
     let copy = format!("{}.`openpeta_defaults`", quoted(schema));
     let told = columns.iter().map(|column| {
-        format!(
-            "HEX(CONVERT(DEFAULT({}) USING utf8mb4))",
-            quoted(&column.name)
-        )
+        let name = quoted(&column.name);
+        match is_binary(column) {
+            true => format!("HEX(DEFAULT({name}))"),
+            false => format!("HEX(CONVERT(DEFAULT({name}) USING utf8mb4))"),
+        }
     });
     let told = told.collect::<Vec<_>>().join(", ");
     for statement in [
@@ -56,10 +59,19 @@ pub(super) async fn lost_of(
     let found = rows(home, &format!("SELECT {told} FROM {copy}")).await?;
     rows(home, &format!("DROP TEMPORARY TABLE {copy}")).await?;
     let values = found.into_iter().next().unwrap_or_default();
-    let named = columns.into_iter().zip(values);
-    Ok(named
-        .filter_map(|(column, value)| Some((column.name.clone(), value?)))
+    let literal = |(column, digits): (&Column, Option<String>)| {
+        let charset = if is_binary(column) { "" } else { "_utf8mb4 " };
+        Some((column.name.clone(), format!("{charset}X'{}'", digits?)))
+    };
+    Ok(columns
+        .into_iter()
+        .zip(values)
+        .filter_map(literal)
         .collect())
+}
+
+fn is_binary(column: &Column) -> bool {
+    matches!(column.data_type.as_str(), "binary" | "varbinary")
 }
 
 /// A definition, as `SHOW CREATE TABLE` has it, with the defaults that it tells wrongly.
@@ -71,8 +83,8 @@ pub(crate) fn with_defaults(shown: &str, lost: &[(String, String)]) -> String {
         let of_line = |(name, _): &&(String, String)| {
             line.trim_start().starts_with(&format!("{} ", quoted(name)))
         };
-        let digits = lost.iter().find(of_line).map(|(_, digits)| digits);
-        let changed = digits.and_then(|digits| with_default(line, digits));
+        let literal = lost.iter().find(of_line).map(|(_, literal)| literal);
+        let changed = literal.and_then(|literal| with_default(line, literal));
         changed.unwrap_or_else(|| line.to_owned())
     };
     let lines: Vec<_> = shown.split('\n').map(line).collect();
@@ -80,7 +92,7 @@ pub(crate) fn with_defaults(shown: &str, lost: &[(String, String)]) -> String {
 }
 
 /// A column with another default.
-fn with_default(line: &str, digits: &str) -> Option<String> {
+fn with_default(line: &str, literal: &str) -> Option<String> {
     const DEFAULT: &str = " DEFAULT '";
     let from = line.find(DEFAULT)? + DEFAULT.len() - 1;
     let mut letters = line[from + 1..].char_indices().peekable();
@@ -94,11 +106,7 @@ fn with_default(line: &str, digits: &str) -> Option<String> {
             _ => {}
         }
     };
-    Some(format!(
-        "{}_utf8mb4 X'{digits}'{}",
-        &line[..from],
-        &line[end..]
-    ))
+    Some(format!("{}{literal}{}", &line[..from], &line[end..]))
 }
 
 fn quoted(name: &str) -> String {
@@ -111,13 +119,14 @@ mod tests {
 
     #[test]
     fn a_default_is_put_in_the_place_of_what_is_told() {
-        let lost = [("a`b".to_owned(), "F09F9880".to_owned())];
+        let literal = "_utf8mb4 X'F09F9880'";
+        let lost = [("a`b".to_owned(), literal.to_owned())];
         let shown = "(\n  `a` varchar(9) DEFAULT '?',\n  `a``b` char(9) NOT NULL DEFAULT '?''\\\\' COMMENT 'it''s ?',\n  KEY `a``b` (`a``b`)\n)";
         assert_eq!(
             with_defaults(shown, &lost),
             "(\n  `a` varchar(9) DEFAULT '?',\n  `a``b` char(9) NOT NULL DEFAULT _utf8mb4 X'F09F9880' COMMENT 'it''s ?',\n  KEY `a``b` (`a``b`)\n)"
         );
         assert_eq!(with_defaults(shown, &[]), shown);
-        assert_eq!(with_default("`a` char(1) DEFAULT '?", "41"), None);
+        assert_eq!(with_default("`a` char(1) DEFAULT '?", "''"), None);
     }
 }

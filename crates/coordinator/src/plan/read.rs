@@ -23,6 +23,8 @@ mod words;
 
 use std::collections::BTreeSet;
 
+pub(crate) use plain::AS_SHOWN;
+
 pub use fill::{Fill, FillColumn, Parts, Piece, Recipe};
 pub use tables::{Column, Index, Owned, Placement, Table, Tables};
 

@@ -15,6 +15,7 @@ use crate::gather;
 use crate::node::{Reply, text_row};
 use crate::plan::broadcast_random;
 use crate::plan::collect::CollectPlan;
+use crate::plan::read::AS_SHOWN;
 use crate::topology::Topology;
 
 /// The table at home that rows are made in.
@@ -636,7 +637,7 @@ fn rows_definition(table: &Table, rows_table: &str) -> Option<String> {
         lines.push(line.replace(" NOT NULL AUTO_INCREMENT", " NULL"));
     }
     Some(format!(
-        "CREATE TEMPORARY TABLE {rows_table} ({}) ENGINE=InnoDB {}",
+        "{AS_SHOWN}CREATE TEMPORARY TABLE {rows_table} ({}) ENGINE=InnoDB {}",
         lines.join(", "),
         options?
     ))

@@ -95,6 +95,10 @@ fn id_of(command: &[u8]) -> Option<u32> {
 impl Session {
     /// COM_STMT_PREPARE.
     pub(super) async fn prepare(&mut self, command: &[u8], text: &[u8]) -> Result<(), Failure> {
+        self.tell_transaction();
+        if self.facts.read_only {
+            plan::only_reads(&Tokens::of(text, self.facts.dialect), &self.facts)?;
+        }
         self.relay(command).await?;
         if self.relayed_error.is_some() {
             return Ok(());
@@ -273,7 +277,11 @@ impl Session {
                     .send(&execute_payload(id, parameters))
                     .await;
                 sent.map_err(Failure::Home)?;
+                self.diagnostics = None;
                 let copied = self.copy_reply(Topology::HOME, false).await;
+                if matches!(&copied, Ok(copied) if copied.warnings > 0) {
+                    self.keep_warnings().await?;
+                }
                 gather::clean_up(&mut self.nodes, &gathered).await?;
                 self.nodes.rest();
                 self.stop_using();

@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// Notes what home warned of, before it forgets.
-    async fn keep_warnings(&mut self) -> Result<(), Failure> {
+    pub(super) async fn keep_warnings(&mut self) -> Result<(), Failure> {
         let reply = self.nodes.home().query("SHOW WARNINGS").await;
         if let Reply::Rows(rows) = reply.map_err(Failure::Home)? {
             let rows = rows.texts().map_err(|error| Failure::Home(error.into()))?;

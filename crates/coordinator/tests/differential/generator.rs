@@ -73,6 +73,8 @@ pub struct Generator {
     literals: Vec<String>,
     in_transaction: bool,
     savepoints: Vec<String>,
+    /// A statement that takes numbers has failed, so that nobody says what `LAST_INSERT_ID()` is.
+    last_id_is_unknown: bool,
 }
 
 /// Stands around the number of a literal until the text is whole.
@@ -90,6 +92,7 @@ impl Generator {
             literals: Vec::new(),
             in_transaction: false,
             savepoints: Vec::new(),
+            last_id_is_unknown: false,
         };
         for (spread, is_auto) in [
             (Spread::Hashed, false),
@@ -136,6 +139,7 @@ impl Generator {
     /// Has both servers number on from the same, where one skips numbers that the other does not: when rows
     /// fail, or are not known beforehand.
     pub fn renumber(&mut self, table: &str, is_failed: bool) {
+        self.last_id_is_unknown = is_failed;
         if !is_failed {
             return;
         }
@@ -198,6 +202,7 @@ impl Generator {
                 15 => "SET sql_mode = DEFAULT",
                 16 => "SET time_zone = '+05:30'",
                 17 => "SET time_zone = 'SYSTEM'",
+                _ if self.last_id_is_unknown => "SELECT @@sql_mode",
                 _ => "SELECT LAST_INSERT_ID()",
             };
             self.in_transaction = text.starts_with('B') || text.starts_with("START");

@@ -10,6 +10,10 @@ use super::scope::{Ctes, Known, Scope, Source};
 use super::tables::{Index, Placement, Table};
 use super::text::{Text, quoted};
 
+/// Before a statement with a definition as home has shown it: with times of UTC, and such as some modes refuse.
+pub(crate) const AS_SHOWN: &str =
+    "SET STATEMENT time_zone='+00:00',sql_mode='ALLOW_INVALID_DATES' FOR ";
+
 /// A table by its database and its name.
 pub(super) type Key = (String, String);
 
@@ -167,6 +171,12 @@ pub(super) fn fill(
     for index in table.indexes.iter().filter(is_hinted) {
         needed.extend(&index.columns);
     }
+    if needed.is_empty()
+        && let Placement::Hash { column, .. } = table.placement
+    {
+        // Only how many rows there are matters.
+        needed.insert(column);
+    }
     // An index that forbids equal rows needs all of its columns.
     loop {
         let before = needed.len();
@@ -178,12 +188,6 @@ pub(super) fn fill(
         if needed.len() == before {
             break;
         }
-    }
-    if needed.is_empty()
-        && let Placement::Hash { column, .. } = table.placement
-    {
-        // Only how many rows there are matters.
-        needed.insert(column);
     }
     let indexes: Vec<_> = table
         .indexes
@@ -205,7 +209,7 @@ pub(super) fn fill(
     lines.extend(indexes.iter().map(|index| index.definition.clone()));
     let name = format!("{}.{}", quoted(&key.0), quoted(&key.1));
     let create = format!(
-        "CREATE TEMPORARY TABLE {name} ({}) {} {}",
+        "{AS_SHOWN}CREATE TEMPORARY TABLE {name} ({}) {} {}",
         lines.join(", "),
         super::ENGINE,
         table.options

@@ -173,7 +173,8 @@ fn every_plan_ends_with_the_statement_as_it_is() {
     let fill = &plan.plain().fills[0];
     assert_eq!(
         String::from_utf8_lossy(&fill.create),
-        "CREATE TEMPORARY TABLE `shop`.`o` (`id` int(11) NOT NULL, `cust` int(11) NOT NULL, \
+        "SET STATEMENT time_zone='+00:00',sql_mode='ALLOW_INVALID_DATES' FOR \
+         CREATE TEMPORARY TABLE `shop`.`o` (`id` int(11) NOT NULL, `cust` int(11) NOT NULL, \
          `price` decimal(10,2) DEFAULT NULL, `note` text DEFAULT NULL, PRIMARY KEY (`id`), \
          KEY `cust` (`cust`)) ENGINE=InnoDB "
     );
