@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use openpeta_sql_route::{KeyValue, Token, TokenKind, pinned_by};
+use openpeta_sql_route::{KeyColumn, KeyValue, Token, TokenKind, pinned_by};
 
 use super::Facts;
 use super::text::{Tokens, between_commas, table_name};
@@ -368,6 +368,10 @@ pub(super) fn refuse_key(
         let equals = assignment
             .iter()
             .position(|token| token.is_symbol("=") || token.is_symbol(":="));
+        if equals.is_some_and(|at| keeps_key(&assignment[..at], &assignment[at + 1..], key, facts))
+        {
+            continue;
+        }
         let column = equals.and_then(|at| assignment[..at].last());
         let name = column.and_then(|column| column.name(&facts.dialect));
         if name.is_none_or(|name| name.eq_ignore_ascii_case(key.name.as_bytes())) {
@@ -378,6 +382,23 @@ pub(super) fn refuse_key(
         }
     }
     Ok(())
+}
+
+/// Whether it is `k = VALUES(k)`, as some write it for all columns: each unique key has the distribution column, so a
+/// row that is a duplicate has that value.
+fn keeps_key(column: &[Token<'_>], value: &[Token<'_>], key: &KeyColumn, facts: &Facts) -> bool {
+    let is_key = |token: &Token<'_>| {
+        let name = token.name(&facts.dialect);
+        name.is_some_and(|name| name.eq_ignore_ascii_case(key.name.as_bytes()))
+    };
+    let [word, open, named @ .., close] = value else {
+        return false;
+    };
+    (word.is_word("VALUES") || word.is_word("VALUE"))
+        && open.is_symbol("(")
+        && close.is_symbol(")")
+        && matches!(column, [only] if is_key(only))
+        && matches!(named, [only] if is_key(only))
 }
 
 /// The partitions that rows meeting a condition of a statement can be in, in order, `None` if it can be

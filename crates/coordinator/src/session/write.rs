@@ -107,7 +107,7 @@ impl Session {
         let topology = instance.topology();
         let parts = plan.parts(first, &topology);
         let several = parts.len() > 1;
-        if plan.returning && (is_broadcast || several && plan.ignore) {
+        if plan.returning && several && plan.ignore && !is_broadcast {
             return Err(
                 Refusal::new("returning", "RETURNING is not supported for this write").into(),
             );
@@ -147,6 +147,11 @@ impl Session {
         if plan.returning {
             if ids > 0 {
                 self.last_insert_id = Some(first);
+            }
+            let mut replies = replies;
+            if is_broadcast {
+                // All nodes give back the same.
+                replies.truncate(1);
             }
             return self.returned(replies, Some(&places), more).await;
         }
