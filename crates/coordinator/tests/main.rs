@@ -19,4 +19,5 @@ mod moving;
 mod quick;
 mod reads;
 mod reads_support;
+mod redistributed;
 mod sessions;

@@ -58,6 +58,8 @@ pub enum Distribution<'a> {
     },
     /// `DISTRIBUTE BY BROADCAST`: each node has all of them.
     Broadcast,
+    /// `DISTRIBUTE BY SINGLE`: the first node has all of them. Only `ALTER TABLE` says so.
+    Single,
 }
 
 /// What a statement does.
@@ -112,8 +114,8 @@ pub enum DdlError {
     NoTable,
     /// A `DISTRIBUTE` clause that is none of the known ones.
     #[error(
-        "Its DISTRIBUTE clause is not DISTRIBUTE_KEY(column), DISTRIBUTE BY HASH(column) or \
-         DISTRIBUTE BY BROADCAST."
+        "Its DISTRIBUTE clause is not DISTRIBUTE_KEY(column), DISTRIBUTE BY HASH(column), \
+         DISTRIBUTE BY BROADCAST or, to alter a table, DISTRIBUTE BY SINGLE."
     )]
     Distribution,
     /// More than one `DISTRIBUTE` clause.
@@ -135,7 +137,7 @@ pub fn parse_ddl(text: &str, dialect: Dialect) -> Result<Ddl<'_>, DdlError> {
         schema,
         table,
         statement,
-        distribution: head.distribution(statement)?,
+        distribution: head.distribution(statement, kind)?,
     })
 }
 
@@ -292,6 +294,7 @@ impl<'a> Head<'a> {
     fn distribution(
         &mut self,
         statement: &str,
+        kind: DdlKind,
     ) -> Result<Option<DistributionClause<'a>>, DdlError> {
         let mut found = None;
         let mut depth = 0_usize;
@@ -305,7 +308,7 @@ impl<'a> Head<'a> {
             } else if token.is_word("SELECT") {
                 break;
             } else if self.begins_distribution(&token) {
-                let (distribution, last) = self.distribution_after(&token)?;
+                let (distribution, last) = self.distribution_after(&token, kind)?;
                 let start = offset(statement, &token);
                 let clause = DistributionClause {
                     distribution,
@@ -331,9 +334,16 @@ impl<'a> Head<'a> {
     fn distribution_after(
         &mut self,
         word: &Token<'a>,
+        kind: DdlKind,
     ) -> Result<(Distribution<'a>, Token<'a>), DdlError> {
         if word.is_word("DISTRIBUTE") {
             self.take_word("BY");
+            let is_single =
+                |token: &Token<'_>| kind == DdlKind::AlterTable && token.is_word("SINGLE");
+            if let Some(last) = self.next.filter(is_single) {
+                self.take();
+                return Ok((Distribution::Single, last));
+            }
             if let Some(last) = self.next.filter(|token| token.is_word("BROADCAST")) {
                 self.take();
                 return Ok((Distribution::Broadcast, last));

@@ -59,7 +59,7 @@ pub async fn load(
     .await?;
     for row in tables {
         let [schema, name, options, engine] = fields(row);
-        let Some(definition) = option_of(&options) else {
+        let Some(definition) = option_of(&options).filter(|_| !is_hidden(&name)) else {
             continue;
         };
         let table = read_table(home, schema, name, engine, definition).await?;
@@ -70,6 +70,18 @@ pub async fn load(
         indirect(home, &mut catalogue, dialect).await?;
     }
     Ok(catalogue)
+}
+
+/// What tables are called that are being made, or are about to be dropped. Nobody else gives such names.
+pub(crate) fn hidden_name(what: &str, number: u64) -> String {
+    format!("openpeta_{what}_{number:016x}")
+}
+
+fn is_hidden(name: &str) -> bool {
+    let number = ["openpeta_new_", "openpeta_old_"]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix));
+    number.is_some_and(|it| it.len() == 16 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Reads a table that is distributed as `definition` says.

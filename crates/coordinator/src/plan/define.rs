@@ -22,6 +22,17 @@ pub enum Define {
     CreateSingle,
     /// Something is done to distributed tables, on each node in the same way.
     Everywhere(Everywhere),
+    /// The rows of a table go to where another distribution wants them.
+    Redistribute(Redistribute),
+}
+
+/// A table that is there gets another distribution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redistribute {
+    /// Its name.
+    pub name: Name,
+    /// How it is to be distributed; `None` for a table that is whole at home.
+    pub to: Option<Definition>,
 }
 
 /// The making of a distributed table.
@@ -115,6 +126,12 @@ pub fn define(
                 "drop-database",
                 "a database that is spread over nodes is dropped by the API, not by SQL",
             ));
+        }
+    }
+    if verb == "ALTER" && about_tables {
+        let redistribute = redistribute(tokens, topology, facts)?;
+        if redistribute.is_some() {
+            return Ok(redistribute.map(Define::Redistribute));
         }
     }
     let makes_table = verb == "CREATE" && about_tables && !defines_index;
@@ -295,7 +312,7 @@ fn create(
     plain_name(&name.1)?;
     let (definition, rest) = match clause {
         Some((clause, statement)) => {
-            let definition = definition(&clause);
+            let definition = definition(&clause).ok_or_else(unreadable)?;
             if let Definition::Hash(column) = &definition {
                 plain_name(column)?;
             }
@@ -337,11 +354,66 @@ fn foreign_key() -> Refusal {
     )
 }
 
-fn definition(clause: &DistributionClause<'_>) -> Definition {
+fn definition(clause: &DistributionClause<'_>) -> Option<Definition> {
     match &clause.distribution {
-        Distribution::Hash { column } => Definition::Hash(column.to_string()),
-        Distribution::Broadcast => Definition::Broadcast,
+        Distribution::Hash { column } => Some(Definition::Hash(column.to_string())),
+        Distribution::Broadcast => Some(Definition::Broadcast),
+        Distribution::Single => None,
     }
+}
+
+/// `ALTER TABLE t DISTRIBUTE …`, and nothing else. Both words may name columns as well, so the clause is
+/// one only where it stands behind the table's name.
+fn redistribute(
+    tokens: &Tokens<'_>,
+    topology: &Topology,
+    facts: &Facts,
+) -> Result<Option<Redistribute>, Refusal> {
+    let at = tokens.list.iter().position(|token| token.is_word("TABLE"));
+    let mut at = at.ok_or_else(unreadable)? + 1;
+    if tokens.word(at) == "IF" {
+        at += 2;
+    }
+    let rest = tokens.list.get(at..).unwrap_or_default();
+    let Some((schema, name, taken)) = table_name(rest, facts.dialect) else {
+        return Ok(None);
+    };
+    let begins = (tokens.word(at + taken), tokens.word(at + taken + 1));
+    let next = tokens.list.get(at + taken + 1);
+    let is_clause = begins.0 == "DISTRIBUTE" && begins.1 == "BY"
+        || begins.0 == "DISTRIBUTE_KEY" && next.is_some_and(|next| next.is_symbol("("));
+    if !is_clause {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(tokens.text).map_err(|_| unreadable())?;
+    let ddl =
+        parse_ddl(text, facts.dialect).map_err(|error| Refusal::new("distribute-clause", error))?;
+    let clause = ddl.distribution.ok_or_else(unreadable)?;
+    let is_alone = at == 2
+        && !tokens.has_executable
+        && ddl.statement[clause.range.end..].trim_ascii().is_empty();
+    if !is_alone {
+        return Err(Refusal::new(
+            "distribute-clause",
+            "nothing else can be altered together with the distribution of a table",
+        ));
+    }
+    let name = full(schema, name, facts)?;
+    if topology.partitions(&name.0).is_none() {
+        return Err(Refusal::new(
+            "database-not-spread",
+            format!(
+                "the database `{}` lives on one node; its tables cannot be distributed",
+                name.0
+            ),
+        ));
+    }
+    plain_name(&name.1)?;
+    let to = definition(&clause);
+    if let Some(Definition::Hash(column)) = &to {
+        plain_name(column)?;
+    }
+    Ok(Some(Redistribute { name, to }))
 }
 
 /// Names are compared byte by byte in whatever encoding a client has.
@@ -526,8 +598,8 @@ fn alter(
     let name = full(ddl.schema.map(Into::into), ddl.table.into_owned(), facts)?;
     if ddl.distribution.is_some() {
         return Err(Refusal::new(
-            "key-change",
-            "the distribution of a table cannot be changed",
+            "distribute-clause",
+            "nothing else can be altered together with the distribution of a table",
         ));
     }
     if catalogue.table(&name.0, &name.1).is_none() {

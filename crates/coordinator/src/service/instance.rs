@@ -13,9 +13,9 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use super::doubt::Doubt;
 use super::heat::Heat;
 use super::ids::Ids;
-use super::intents;
+use super::intents::{self, Intent, UnderWay};
 use super::life::{self, Former, Life, LifeError};
-use super::{CoordinatorsConfig, Passages, Sessions, TableLocks};
+use super::{Changing, CoordinatorsConfig, Passages, Sessions, Stops, TableLocks};
 use crate::Topology;
 use crate::catalogue::{self, Catalogue, LoadError};
 use crate::node::{NodeConnection, NodeError, NodeLogin};
@@ -52,6 +52,9 @@ pub struct Instance {
     heat: Heat,
     /// Definitions are to be brought to their end before anybody relies on the catalogue.
     unfinished: AtomicBool,
+    under_way: UnderWay,
+    changing: Arc<Changing>,
+    stops: Arc<Stops>,
 }
 
 /// Which tables are distributed and where partitions are, as it was at one time.
@@ -101,6 +104,9 @@ impl Instance {
             doubt: Doubt::new(),
             heat: Heat::default(),
             unfinished: AtomicBool::new(true),
+            under_way: UnderWay::default(),
+            changing: Arc::default(),
+            stops: Arc::default(),
             config,
             id: route.instance_id.clone(),
             topology: Mutex::new(Arc::new(topology(route))),
@@ -213,6 +219,32 @@ impl Instance {
     #[must_use]
     pub fn doubt(&self) -> &Doubt {
         &self.doubt
+    }
+
+    /// The intents that somebody here is at.
+    pub(super) fn under_way(&self) -> UnderWay {
+        Arc::clone(&self.under_way)
+    }
+
+    /// Tables that are whole at home and are being distributed.
+    #[must_use]
+    pub fn changing(&self) -> &Arc<Changing> {
+        &self.changing
+    }
+
+    /// Where tests have definitions stop.
+    #[must_use]
+    pub fn stops(&self) -> &Arc<Stops> {
+        &self.stops
+    }
+
+    /// Whether another process looks after the instance as well, as one does for a while after a hand-over.
+    ///
+    /// # Errors
+    /// When lives cannot be read.
+    pub(crate) fn has_company(&self) -> Result<bool, LifeError> {
+        let lives = self.config.directory.join(self.id.as_str());
+        life::has_others(&lives, &self.life, &self.former())
     }
 
     /// How much partitions are used.
@@ -350,11 +382,19 @@ impl Instance {
         let all = self.former();
         let former = all.iter().map(|former| former.directory.as_path());
         for life in former.chain([self.life.directory.as_path()]) {
-            for (written, intent) in intents::left(life) {
+            let (left, has_others) = intents::left(life, &self.under_way);
+            if has_others {
+                // Should somebody not come to an end with one, it is finished later.
+                self.unfinished.store(true, Ordering::Release);
+            }
+            for (written, intent) in left {
                 if let Some(intent) = intent
                     && let Err(failure) = intents::finish(self, &intent).await
                 {
-                    if let Failure::Statement(_) = failure {
+                    let is_copy = matches!(intent, Intent::Redistribute(_));
+                    if let Failure::Statement(_) = failure
+                        && !is_copy
+                    {
                         // It would refuse it again; all else must go on.
                         tracing::error!(instance = %self.id, %failure, "a definition was carried out on some nodes alone");
                         written.done();

@@ -1,14 +1,16 @@
 //! Definitions that are under way: written down before the first node is touched, so that whoever comes
 //! after a crash brings them to an end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::Instance;
+use super::redistribution::Redistribution;
 use crate::node::{NodeConnection, Reply};
 use crate::plan::define::{Name, quoted};
 use crate::session::Failure;
@@ -35,40 +37,70 @@ pub enum Intent {
         /// What the tables were on each node before.
         before: BTreeMap<u16, String>,
     },
+    /// The rows of a table are copied to where another distribution wants them.
+    Redistribute(Redistribution),
 }
 
 /// An intent on disk.
 #[derive(Debug)]
 pub struct Written {
     path: PathBuf,
+    /// Where it is known that somebody is at it.
+    under_way: UnderWay,
 }
+
+/// The intents that somebody here is about to carry out: nobody else is to finish them.
+pub(super) type UnderWay = Arc<Mutex<HashSet<PathBuf>>>;
 
 impl Written {
     /// Writes an intent down, for good.
     ///
     /// # Errors
     /// When it cannot be.
-    pub fn write(life: &Path, intent: &Intent) -> std::io::Result<Self> {
+    pub fn write(instance: &Instance, intent: &Intent) -> std::io::Result<Self> {
+        let life = &instance.life().directory;
         let directory = life.join("intents");
         fs::create_dir_all(&directory)?;
         let number = fs::read_dir(&directory)?.count();
         let mut path = directory.join(format!("{number}.json"));
         let mut next = number;
+        let under_way = instance.under_way();
         let mut file = loop {
-            match File::options().write(true).create_new(true).open(&path) {
+            // Before it is there for others.
+            let is_new = lock(&under_way).insert(path.clone());
+            let error = match File::options().write(true).create_new(true).open(&path) {
                 Ok(file) => break file,
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    next += 1;
-                    path = directory.join(format!("{next}.json"));
-                }
-                Err(error) => return Err(error),
+                Err(error) => error,
+            };
+            if is_new {
+                lock(&under_way).remove(&path);
             }
+            if error.kind() != std::io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            next += 1;
+            path = directory.join(format!("{next}.json"));
         };
+        let written = Self { path, under_way };
         file.write_all(&serde_json::to_vec(intent)?)?;
         file.sync_all()?;
         File::open(&directory)?.sync_all()?;
         File::open(life)?.sync_all()?;
-        Ok(Self { path })
+        Ok(written)
+    }
+
+    /// Puts another intent in its place, for good: either of them is there at any time.
+    ///
+    /// # Errors
+    /// When it cannot be; which of them is there then is not known.
+    pub fn replace(&self, intent: &Intent) -> std::io::Result<()> {
+        let new = self.path.with_extension("new");
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec(intent)?)?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        File::open(directory)?.sync_all()
     }
 
     /// It has come to its end.
@@ -80,21 +112,38 @@ impl Written {
     }
 }
 
-/// The intents that a life has left.
+impl Drop for Written {
+    fn drop(&mut self) {
+        lock(&self.under_way).remove(&self.path);
+    }
+}
+
+fn lock(under_way: &UnderWay) -> MutexGuard<'_, HashSet<PathBuf>> {
+    under_way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The intents that a life has left, and whether somebody here is at some others.
 #[must_use]
-pub(super) fn left(life: &Path) -> Vec<(Written, Option<Intent>)> {
+pub(super) fn left(life: &Path, under_way: &UnderWay) -> (Vec<(Written, Option<Intent>)>, bool) {
     let Ok(entries) = fs::read_dir(life.join("intents")) else {
-        return Vec::new();
+        return (Vec::new(), false);
     };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let is_intent = |path: &PathBuf| path.extension().is_some_and(|it| it == "json");
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut paths: Vec<_> = paths.filter(is_intent).collect();
     paths.sort();
+    let all = paths.len();
+    // Whoever is at one has it until it is done, or until somebody else shall finish it.
+    paths.retain(|path| lock(under_way).insert(path.clone()));
+    let others = paths.len() < all;
     let read = |path: PathBuf| {
         let intent = fs::read(&path).ok();
         // One that was not written to its end was not begun either.
         let intent = intent.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        (Written { path }, intent)
+        let under_way = Arc::clone(under_way);
+        (Written { path, under_way }, intent)
     };
-    paths.into_iter().map(read).collect()
+    (paths.into_iter().map(read).collect(), others)
 }
 
 /// The rows of `SHOW WARNINGS`.
@@ -171,6 +220,7 @@ pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<Elsew
                 }
             }
         }
+        Intent::Redistribute(redistribution) => redistribution.finish(instance).await?,
     }
     Ok(elsewhere)
 }

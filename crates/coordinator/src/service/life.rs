@@ -158,6 +158,27 @@ pub fn former(lives: &Path, known: &[Arc<Former>]) -> Result<Vec<Former>, LifeEr
     Ok(found)
 }
 
+/// Whether a process lives beside this one.
+///
+/// # Errors
+/// [`LifeError`].
+pub fn has_others(lives: &Path, own: &Life, former: &[Arc<Former>]) -> Result<bool, LifeError> {
+    let entries = fs::read_dir(lives).map_err(|source| error("read", lives, source))?;
+    for entry in entries {
+        let directory = entry.map_err(|source| error("read", lives, source))?.path();
+        let is_known =
+            directory == own.directory || former.iter().any(|former| former.directory == directory);
+        if is_known || !directory.join("lock").exists() {
+            continue;
+        }
+        let lock = lock_of(&directory)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Former {
     /// Whose it was.
     #[must_use]

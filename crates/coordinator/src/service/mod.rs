@@ -1,5 +1,6 @@
 //! The service: a listener for each instance that has several nodes.
 
+mod changing;
 mod deadlock;
 mod doubt;
 mod heat;
@@ -13,8 +14,10 @@ mod locks;
 mod passage;
 mod recovery;
 mod redefine;
+mod redistribution;
 mod sessions;
 mod stand_still;
+mod stops;
 mod turnstile;
 
 use std::collections::HashMap;
@@ -32,6 +35,7 @@ use tokio::net::UnixListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+pub use changing::{Changing, Mark};
 pub use doubt::Doubt;
 pub use heat::{DatabaseHeat, Heat, PartitionHeat, Use, Used};
 pub use hold::HoldError;
@@ -44,8 +48,10 @@ pub use life::{Life, LifeError};
 pub use locks::{Held, Mode, Owner, TableLocks};
 pub use passage::{Passage, Passages};
 pub use redefine::RedefineError;
+pub use redistribution::Redistribution;
 pub use sessions::{Entry, Running, Sessions};
 pub use stand_still::StandStillError;
+pub use stops::Stops;
 pub use turnstile::{Inside, Turnstile};
 
 use crate::node::{Connector, Link};
@@ -323,6 +329,12 @@ impl Coordinators {
     #[must_use]
     pub fn heat(&self, id: &InstanceId, database: &str) -> Option<Vec<PartitionHeat>> {
         self.get(id)?.heat().told(database, Instant::now())
+    }
+
+    /// Where tests have definitions of an instance stop.
+    #[must_use]
+    pub fn stops(&self, id: &InstanceId) -> Option<Arc<Stops>> {
+        Some(Arc::clone(self.get(id)?.stops()))
     }
 
     fn get(&self, id: &InstanceId) -> Option<Arc<Instance>> {

@@ -49,6 +49,8 @@ struct State {
     is_victim: bool,
     /// How many want to end what its connections run, or do.
     interrupting: usize,
+    /// It distributes a table.
+    redistributes: bool,
 }
 
 /// A connection: the node's number, and the node's number of it.
@@ -71,6 +73,14 @@ impl Sessions {
         for running in self.lock().values() {
             running.end_session();
         }
+    }
+
+    /// Whether one runs a statement that began before, unless it waits for tables to be distributed itself.
+    pub(super) fn runs_since_before(&self, moment: Instant) -> bool {
+        self.lock().values().any(|running| {
+            let state = running.lock();
+            !state.redistributes && state.since.is_some_and(|since| since <= moment)
+        })
     }
 
     /// Those that are in a transaction over nodes, and whose statement has run for so long.
@@ -138,6 +148,11 @@ impl Running {
             Some(thread) => branches.insert(node, thread),
             None => branches.remove(&node),
         };
+    }
+
+    /// Its statement distributes a table, or has.
+    pub fn set_redistributes(&self, redistributes: bool) {
+        self.lock().redistributes = redistributes;
     }
 
     /// Its transaction over nodes begins, or is over.

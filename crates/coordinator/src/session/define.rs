@@ -10,7 +10,7 @@ use super::show::Diagnostic;
 use super::{Failure, Session};
 use crate::Refusal;
 use crate::catalogue::{
-    Definition, LoadError, OPTION, Table, lost_defaults, read_table, with_defaults,
+    Definition, LoadError, OPTION, Table, hidden_name, lost_defaults, read_table, with_defaults,
 };
 use crate::node::{NodeConnection, Reply};
 use crate::plan::define::{Create, Define, Everywhere, Kind, Name, quoted};
@@ -44,6 +44,7 @@ impl Session {
             Define::Create(create) => self.create(create, more).await,
             Define::CreateSingle => self.create_single(tokens, more).await,
             Define::Everywhere(everywhere) => self.everywhere(everywhere, tokens, more).await,
+            Define::Redistribute(change) => self.redistribute(change, more).await,
         }
     }
 
@@ -116,7 +117,7 @@ impl Session {
             self.diagnostics = Some(vec![Diagnostic::note(1050, message)]);
             return self.done(0, 0, 1, String::new(), more).await;
         }
-        let hidden = format!("openpeta_new_{:016x}", instance.life().log.next_id().number);
+        let hidden = hidden_name("new", instance.life().log.next_id().number);
         let hidden_name = (create.name.0.clone(), hidden.clone());
         let intent = Intent::Create {
             name: create.name.clone(),
@@ -349,7 +350,7 @@ impl Session {
         let table = table.ok_or_else(|| no_such_table(&name.0, &name.1))?;
         let hidden = (
             name.0.clone(),
-            format!("openpeta_new_{:016x}", instance.life().log.next_id().number),
+            hidden_name("new", instance.life().log.next_id().number),
         );
         let mut home = connect(instance, Topology::HOME).await?;
         let drop_it = format!("DROP TABLE IF EXISTS {}", quoted(&hidden));
@@ -462,7 +463,10 @@ async fn try_with_rows(
 }
 
 /// What `SHOW CREATE TABLE` says at home, with bytes that are no text as numbers.
-async fn shown_definition(home: &mut NodeConnection, name: &Name) -> Result<String, Failure> {
+pub(super) async fn shown_definition(
+    home: &mut NodeConnection,
+    name: &Name,
+) -> Result<String, Failure> {
     let question = format!("SHOW CREATE TABLE {}", quoted(name));
     let reply = home.query(&question).await.map_err(Failure::Home)?;
     let Reply::Rows(rows) = reply.ok()? else {
@@ -486,15 +490,15 @@ fn no_such_table(schema: &str, name: &str) -> ErrPacket {
     )
 }
 
-fn definition_of(table: &Table) -> Definition {
+pub(super) fn definition_of(table: &Table) -> Definition {
     match table.key() {
         Some(key) => Definition::Hash(key.name.clone()),
         None => Definition::Broadcast,
     }
 }
 
-fn write(instance: &Instance, intent: &Intent) -> Result<Written, Failure> {
-    Written::write(&instance.life().directory, intent).map_err(|error| {
+pub(super) fn write(instance: &Instance, intent: &Intent) -> Result<Written, Failure> {
+    Written::write(instance, intent).map_err(|error| {
         tracing::error!(%error, "an intent cannot be written");
         Refusal::new(
             "ddl-log",
@@ -532,7 +536,7 @@ fn refuse_lost_words(statement: &[u8], table: &Table) -> Result<(), Failure> {
 }
 
 /// What an option that is copied along looks like in a definition.
-fn without_option(body: &str) -> String {
+pub(super) fn without_option(body: &str) -> String {
     let mark = format!(" /* `{OPTION}`=");
     match body.find(&mark) {
         Some(at) => {
@@ -565,7 +569,7 @@ fn same_key(before: &Table, after: &Table) -> Result<(), Failure> {
     .into())
 }
 
-fn not_read(error: LoadError) -> Failure {
+pub(super) fn not_read(error: LoadError) -> Failure {
     match error {
         LoadError::Table { why, .. } => Refusal::new("key-column", why).into(),
         LoadError::Refused(error) => error.into(),
@@ -574,7 +578,7 @@ fn not_read(error: LoadError) -> Failure {
 }
 
 /// Reads a table that is to be distributed, and whether it can be.
-async fn check(
+pub(super) async fn check(
     home: &mut NodeConnection,
     name: &Name,
     definition: &Definition,

@@ -14,6 +14,7 @@ mod nodes;
 mod prepared;
 mod quick;
 mod read;
+mod redistribute;
 mod relay;
 mod roam;
 mod show;
@@ -84,6 +85,8 @@ struct Session {
     known: KnownStatements,
     /// What those need that read one partition.
     at_hand: AtHand,
+    /// It has prepared statements by SQL, when so many tables had been distributed.
+    dynamic: Option<u64>,
     /// Where it runs.
     roam: Roam,
 }
@@ -154,6 +157,7 @@ async fn login(
         prepared: Statements::default(),
         known: KnownStatements::default(),
         at_hand: AtHand::default(),
+        dynamic: None,
         roam,
     }))
 }
@@ -279,6 +283,7 @@ impl Session {
         self.next_read_only = None;
         self.fixed_timestamp = None;
         self.prepared = Statements::default();
+        self.dynamic = None;
         self.stale = true;
         if command.first() == Some(&COM_CHANGE_USER) {
             let change = ChangeUser::parse(command, self.client.capabilities());

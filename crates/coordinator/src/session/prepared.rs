@@ -95,6 +95,7 @@ fn id_of(command: &[u8]) -> Option<u32> {
 impl Session {
     /// COM_STMT_PREPARE.
     pub(super) async fn prepare(&mut self, command: &[u8], text: &[u8]) -> Result<(), Failure> {
+        self.wait_for_changes(text).await?;
         self.tell_transaction();
         if self.facts.read_only {
             plan::only_reads(&Tokens::of(text, self.facts.dialect), &self.facts)?;
@@ -137,6 +138,7 @@ impl Session {
         if let Ok(parameters) = &parameters {
             statement.types = parameters.iter().map(|parameter| parameter.kind).collect();
         }
+        self.wait_for_changes(&text).await?;
         let catalogue = self.instance.catalogue().await?;
         let id = id.unwrap_or(0);
         if let Ok(parameters) = &parameters
@@ -234,8 +236,12 @@ impl Session {
             let topology = self.instance.topology();
             let catalogue = self.instance.catalogue().await?;
             let plan = self.plan_prepared(id, text, parameters, &catalogue).await?;
-            if matches!(plan, Plan::Read(_) | Plan::Node { writes: false, .. }) {
-                self.use_tables(&plan).await?;
+            // A table may have been redefined while somebody else had it.
+            if matches!(plan, Plan::Read(_) | Plan::Node { writes: false, .. })
+                && self.use_tables(&plan).await?
+                && !Arc::ptr_eq(&catalogue, &self.instance.catalogue().await?)
+            {
+                continue;
             }
             if !plan.uses_partitions() || self.enter(&topology).await? {
                 break plan;

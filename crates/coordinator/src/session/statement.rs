@@ -21,6 +21,7 @@ use crate::topology::Topology;
 impl Session {
     /// A COM_QUERY.
     pub(super) async fn query(&mut self, command: &[u8], text: &[u8]) -> Result<(), Failure> {
+        self.wait_for_changes(text).await?;
         let catalogue = self.instance.catalogue().await?;
         if self.find_known(text, &catalogue).is_some() {
             return self.statement(text, false).await.map(|_| ());
@@ -30,6 +31,7 @@ impl Session {
             && !self.knows_transaction()
             && explained(text).is_none()
         {
+            self.note_dynamic(text)?;
             self.stale = true;
             self.diagnostics = None;
             return self.relay(command).await;
@@ -125,6 +127,8 @@ impl Session {
             return self.explain_route(statement, more).await;
         }
         loop {
+            self.wait_for_changes(text).await?;
+            self.note_dynamic(text)?;
             let topology = self.instance.topology();
             let catalogue = self.instance.catalogue().await?;
             let plan = match self.find_known(text, &catalogue) {
@@ -153,6 +157,42 @@ impl Session {
             }
             return self.carry_out(plan, text, more).await;
         }
+    }
+
+    /// Waits as long as a table that the statement may name is being distributed.
+    pub(super) async fn wait_for_changes(&mut self, text: &[u8]) -> Result<(), Failure> {
+        if !self.instance.changing().concerns(text) {
+            return Ok(());
+        }
+        let changing = Arc::clone(self.instance.changing());
+        let running = Arc::clone(self.nodes.running());
+        let wait = async { Ok(running.unless_interrupted(changing.wait(text)).await?) };
+        self.client.attend(wait).await
+    }
+
+    /// Home knows what it has prepared of a text, but not that a table in it is distributed since.
+    fn note_dynamic(&mut self, text: &[u8]) -> Result<(), Failure> {
+        let has = |word: &[u8]| {
+            let mut parts = text.windows(word.len());
+            parts.any(|part| part.eq_ignore_ascii_case(word))
+        };
+        if !matches!(
+            text.trim_ascii_start().first(),
+            Some(b'P' | b'p' | b'E' | b'e')
+        ) {
+            return Ok(());
+        }
+        let count = self.instance.changing().count();
+        if has(b"PREPARE") {
+            self.dynamic.get_or_insert(count);
+        } else if has(b"EXECUTE") && self.dynamic.is_some_and(|known| known != count) {
+            return Err(Refusal::new(
+                "dynamic-sql",
+                "a table was distributed since statements were prepared out of texts: connect again",
+            )
+            .into());
+        }
+        Ok(())
     }
 
     /// The plan of a statement, if it is known without looking at it closely.
@@ -624,7 +664,12 @@ impl Session {
                 }
                 Ok(copied)
             }
-            Control::Savepoint(name) if self.nodes.transaction().is_some() => {
+            Control::Savepoint(name) => {
+                // It may be the first of a transaction that nobody has begun in so many words.
+                self.begin_if_wanted().await?;
+                if self.nodes.transaction().is_none() {
+                    return self.pass(text, more).await;
+                }
                 self.nodes.savepoint(&name).await?;
                 self.done(0, 0, 0, String::new(), more).await
             }
@@ -636,9 +681,7 @@ impl Session {
                 self.nodes.back_to_savepoint(&name, true).await?;
                 self.done(0, 0, 0, String::new(), more).await
             }
-            Control::Savepoint(_) | Control::RollbackTo(_) | Control::Release(_) => {
-                self.pass(text, more).await
-            }
+            Control::RollbackTo(_) | Control::Release(_) => self.pass(text, more).await,
             Control::SetNext { read_only } => {
                 let copied = self.pass(text, more).await?;
                 if copied.error.is_none() {

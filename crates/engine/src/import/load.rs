@@ -430,7 +430,8 @@ impl Load<'_> {
             Ok(ddl) => ddl,
         };
         let distribution = match ddl.distribution.as_ref().map(|clause| &clause.distribution) {
-            None => return Ok(text),
+            // Dumps alter no table's distribution.
+            None | Some(Distribution::Single) => return Ok(text),
             Some(Distribution::Hash { column }) => TableDistribution::Hash(column.to_string()),
             Some(Distribution::Broadcast) => TableDistribution::Broadcast,
         };
