@@ -11,9 +11,9 @@ if [ ! -x "$python" ] || ! "$python" -c 'import pymysql' 2>/dev/null; then
   python3 -m venv "$root/.venv"
   "$root/.venv/bin/pip" install --quiet --disable-pip-version-check "$(grep '^PyMySQL==' "$root/tests/clients/requirements.txt")"
 fi
-create=() api=() selects=() connects=() backups=() shards=()
+create=() api=() selects=() connects=() backups=() shards=() growth=(--rounds 1 --seconds 10)
 case "${1:-}" in
-  --long) backups=(--megabytes 1024) shards=(--rounds 11 --seconds 8) create=(--rounds 31) api=(--rounds 5 --seconds 8) selects=(--rounds 7 --seconds 8) connects=(--rounds 7 --seconds 8) ;;
+  --long) backups=(--megabytes 1024) shards=(--rounds 11 --seconds 8) growth=(--rounds 5 --seconds 30) create=(--rounds 31) api=(--rounds 5 --seconds 8) selects=(--rounds 7 --seconds 8) connects=(--rounds 7 --seconds 8) ;;
   "") ;;
   *) echo "usage: $0 [--long]" >&2; exit 2 ;;
 esac
@@ -35,6 +35,7 @@ run api_rate "$python" api_rate.py "${api[@]}"
 run point_select ./sysbench.sh "${selects[@]}"
 run read_write ./sysbench.sh --workload oltp_read_write --threads 16 "${selects[@]}"
 run sharding "$python" sharding.py "${shards[@]}"
+run growth "$python" growth.py "${growth[@]}"
 run connect ./connect.sh "${connects[@]}"
 run large_result ./large_result.sh
 run idle_sessions ./idle_sessions.sh --sessions 2000
