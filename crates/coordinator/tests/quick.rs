@@ -104,6 +104,7 @@ async fn prepared_ones_answer_as_on_one_server() {
                 let ours = told(ours.await);
                 let plain = pair.plain.exec::<mysql_async::Row, _, _>(&plain, values);
                 assert_eq!(ours, told(plain.await), "{statement} {number}");
+                pair.same("SHOW WARNINGS").await;
             }
         }
     }

@@ -302,6 +302,7 @@ impl Session {
                 ..
             } => {
                 self.begin_if_wanted().await?;
+                self.diagnostics = None;
                 let done = self.read_prepared(node, id, text, parameters).await;
                 self.stop_using();
                 self.nodes.rest();
@@ -372,7 +373,9 @@ impl Session {
             sent.map_err(|source| Failure::of_node(node, source))
         };
         self.client.attend(work).await?;
-        self.copy_reply(node, false).await
+        let copied = self.copy_reply(node, false).await?;
+        self.note_of(node, &copied).await?;
+        Ok(copied)
     }
 
     /// A deadlock ends the whole transaction.

@@ -190,13 +190,9 @@ impl Session {
                 return Err(Failure::of_node(node, NodeError::closed()));
             }
         }
-        if way.prepared.is_none() {
-            self.diagnostics = None;
-        }
+        self.diagnostics = None;
         let copied = self.copy_reply(node, false).await?;
-        if way.prepared.is_none() {
-            self.note_of(node, &copied).await?;
-        }
+        self.note_of(node, &copied).await?;
         if copied.error.is_none() {
             self.count_read(way, copied.rows);
         }
@@ -234,10 +230,8 @@ impl Session {
         sent.map_err(|_| Failure::Client)?;
         stream.consume(rows.len);
         connection.replied();
-        if way.prepared.is_none() {
-            // Nothing had to be told.
-            self.diagnostics = (way.node != Topology::HOME).then(Vec::new);
-        }
+        // Nothing had to be told.
+        self.diagnostics = (way.node != Topology::HOME).then(Vec::new);
         self.count_read(way, rows.rows);
         Ok(())
     }
