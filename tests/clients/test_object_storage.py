@@ -551,6 +551,58 @@ def test_a_storage_that_does_not_answer_is_waited_for_and_is_no_fault_of_a_set(s
     service.admin("backup", "delete", backup)
 
 
+def test_the_last_backup_waits_for_a_storage_that_is_down(s3, shop):
+    """What is deleted while the bucket cannot be reached comes there later, also after a restart, and comes back from either place."""
+    service = shop.service
+    service.stop()
+    service.config["backup"]["recycle_days"] = 1
+    service.start()
+    doomed = Shop(service)
+    before = doomed.sums(doomed.id)
+    bin_of = lambda: [row for row in service.admin("recycle", "list") if row["instance_id"] == doomed.id]  # noqa: E731
+
+    def waiting():
+        _, _, body = service.api().raw("GET", "/metrics")
+        return [line for line in body.decode().splitlines() if line.startswith("openpeta_recycle_bin_waiting ")]
+
+    def restored():
+        (row,) = bin_of()
+        new_id = service.admin("recycle", "restore", row["backup_id"], "--with-accounts")["instance_id"]
+        service.api().wait_active(new_id)
+        assert doomed.sums(new_id) == before
+        service.admin("instance", "delete", "--instance-id", new_id, "--without-final-backup")
+        service.api().wait_gone(new_id)
+
+    with s3.answering("GET,HEAD,PUT,POST", "503 Slow Down", "SlowDown"):
+        service.api().delete(doomed.id)
+        (row,) = bin_of()
+        assert (row["final"], row["stored_in"]) == (True, "local"), row
+        assert row["waits_for_bucket"] == "The backup storage cannot be used.", row
+        assert waiting() == ["openpeta_recycle_bin_waiting 1"]
+        (event,) = service.admin("event", "list", "--kind", "final-backup-waits")
+        assert (event["instance_id"], event["db_name"]) == (doomed.id, "shop")
+        restored()
+        service.kill()
+        service.start()
+        # It is known without the deletion's task, too.
+        poll(lambda: waiting() == ["openpeta_recycle_bin_waiting 1"], 30, waiting)
+        assert [row["stored_in"] for row in bin_of()] == ["local"]
+    poll(lambda: [row["stored_in"] for row in bin_of()] == [f"s3://{BUCKET}/{PREFIX}"], 120, bin_of)
+    (row,) = bin_of()
+    place = f"backups/{doomed.id}/{row['backup_id']}"
+    assert [name for name in s3.names() if doomed.id in name] == [f"{place}/dump.sql.zst.enc", f"{place}/manifest.json"]
+    poll(lambda: service.admin("event", "list", "--kind", "final-backup-stored"), 10, "nothing is told of it")
+    assert row["waits_for_bucket"] is None and waiting() == ["openpeta_recycle_bin_waiting 0"]
+    # The copy here goes as one that was fetched.
+    poll(lambda: [path.name for path in doomed.local(row["backup_id"]).iterdir()] == ["manifest.json"], 120, "the copy stays")
+    restored()
+    service.admin("recycle", "purge", row["backup_id"])
+    assert not [name for name in s3.names() if doomed.id in name] and not doomed.local(row["backup_id"]).exists()
+    service.stop()
+    service.config["backup"]["recycle_days"] = 0
+    service.start()
+
+
 def test_nothing_is_lost_or_left_when_either_is_killed(s3, shop):
     service = shop.service
     backup = shop.begin()

@@ -38,6 +38,8 @@ pub struct ServiceFigures {
     pub proofs: ProofTotals,
     /// What the recycle bin has.
     pub recycled: RecycledTotals,
+    /// How many final sets lie on this host until the bucket takes them.
+    pub waiting_sets: usize,
 }
 
 /// A webhook.
@@ -175,6 +177,7 @@ impl Control {
             alerts,
             proofs,
             recycled,
+            waiting_sets: parts.remote_sets.waiting.count(),
         })
     }
 }

@@ -79,6 +79,8 @@ kinds! {
     CreateFailed = "create-failed", Warning, "An order of an instance failed and was undone.";
     BackupFailed = "backup-failed", Warning, "A backup failed.";
     FinalBackupFailed = "final-backup-failed", Warning, "A deleted database could not be backed up for the last time; an earlier set is kept, if there is one.";
+    FinalBackupWaits = "final-backup-waits", Warning, "The last backup of a deleted database could not be brought to the bucket; it lies on the host until the bucket takes it.";
+    FinalBackupStored = "final-backup-stored", Info, "The last backup of a deleted database that had to wait is in the bucket.";
     RestoreFailed = "restore-failed", Warning, "A restore failed; what it had made is gone.";
     ControlPlaneBackupFailed = "control-plane-backup-failed", Critical, "The control plane could not be backed up; it is tried again each minute.";
     DrillFailed = "drill-failed", Critical, "A backup set could not be restored for proof, or not as it was.";

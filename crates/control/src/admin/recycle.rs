@@ -107,6 +107,7 @@ impl Control {
             "bytes": set.size_bytes,
             "key_id": set.key_id,
             "stored_in": place.as_deref().unwrap_or("local"),
+            "waits_for_bucket": self.parts.remote_sets.waiting.failure(set.backup_id),
             "deleted_at": format_time(set.deleted_at),
             "purge_at": format_time(set.purge_at),
         })

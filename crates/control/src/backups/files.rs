@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use openpeta_store::{BackupSet, Topic, Writer};
+use openpeta_store::{Topic, Writer};
 use openpeta_types::{BackupId, BackupStatus, DbName, InstanceId};
 
 use super::{RemoteLogs, RemoteSets, sets_in_use};
@@ -91,16 +91,7 @@ impl Parts {
         let sets = self.remote_sets.sets().map_err(ControlError::unavailable)?;
         for (instance, backup_id) in sets {
             let set = self.store.read(|reader| reader.backup_set(backup_id))?;
-            let is_success = |set: &BackupSet| set.status == BackupStatus::Success;
             let is_recycled = self.is_recycled(backup_id)?;
-            if self.remote_sets.is_used() && (is_recycled || set.as_ref().is_some_and(is_success)) {
-                // A final set that could not be brought there stays here for good.
-                let given_up = self.remote_sets.give_up(&instance, backup_id).await;
-                if let Err(error) = given_up {
-                    tracing::warn!(%instance, backup = %backup_id, %error, "an upload is not given up; it is tried again");
-                    break;
-                }
-            }
             let is_kept = set.is_some_and(|set| set.status != BackupStatus::Failed) || is_recycled;
             // One that is not reached now is not reached for the others either.
             if !is_kept

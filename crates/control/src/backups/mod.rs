@@ -19,6 +19,7 @@ mod switch;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verify;
+mod waiting;
 
 pub use download::{FetchableSet, Fetcher, LinkError, SetLink};
 pub(crate) use expire::sets_in_use;

@@ -105,6 +105,13 @@ pub(crate) fn start(parts: &Arc<Parts>) -> JoinSet<()> {
         stores,
         binary_logs::ship,
     );
+    repeat(
+        &mut running,
+        parts,
+        "waiting backups",
+        SLOW,
+        Parts::send_waiting,
+    );
     repeat(&mut running, parts, "recovery", SLOW, recovery::reconcile);
     repeat(&mut running, parts, "expiry", SLOW, expiry::reconcile);
     let history = Arc::new(history::History::default());

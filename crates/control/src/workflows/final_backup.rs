@@ -251,7 +251,7 @@ async fn attempts<W: Recycles>(
             failure = hindered(parts, set.backup_id, &progress) => return Ok(Err(failure?)),
         };
         let error = match taken {
-            Ok(taken) => return Ok(Ok(stored(parts, task, id, set, taken).await)),
+            Ok(taken) => return Ok(Ok(stored(parts, task, id, set, taken).await?)),
             Err(error) => error,
         };
         tracing::info!(instance = %id, backup = %set.backup_id, attempt, cause = %error, "a final backup failed");
@@ -322,14 +322,15 @@ async fn take_once<W: Recycles>(
     })
 }
 
-/// Puts a set where sets are kept. If that cannot be done, here is better than nowhere.
+/// Puts a set where sets are kept. If that cannot be done, here is better than nowhere; it is brought there
+/// later.
 async fn stored<W: Recycles>(
     parts: &Parts,
     task: &TaskContext<'_, W>,
     id: &InstanceId,
     set: &LastSet,
     taken: TakenSet,
-) -> BackupOutcome {
+) -> Result<BackupOutcome, StoreError> {
     if parts.remote_sets.is_used() {
         let directory = parts.backup_dir(id, set.backup_id);
         let local = LocalSet {
@@ -342,16 +343,16 @@ async fn stored<W: Recycles>(
         let meter = Meter::new();
         let progress = |told: Told| meter.tell_of_storage(task, told, "Storing the backup");
         if let Err(error) = parts.remote_sets.put_now(local, &progress).await {
-            tracing::warn!(instance = %id, backup = %set.backup_id, %error, "a final backup stays on this host");
+            parts.note_waiting(id, set.backup_id, &set.db_name, error.into())?;
         }
     }
-    BackupOutcome {
+    Ok(BackupOutcome {
         size_bytes: i64::try_from(taken.bytes).unwrap_or(i64::MAX),
         manifest_sha256: Some(taken.manifest_sha256),
         failure: None,
         ended_at: Some(Timestamp::now()),
         key_id: taken.manifest.encryption.map(|it| it.key_id),
-    }
+    })
 }
 
 /// How often progress was told.

@@ -77,6 +77,7 @@ families! {
     Gauge "openpeta_backup_size_bytes" ["bytes"] () "What all backup sets take.";
     Gauge "openpeta_recycle_bin_databases" () "Deleted databases that can be brought back.";
     Gauge "openpeta_recycle_bin_size_bytes" ["bytes"] () "What their backup sets take.";
+    Gauge "openpeta_recycle_bin_waiting" () "Their backup sets that lie on this host until the bucket takes them.";
     Gauge "openpeta_backup_drills" ("outcome") "Whole backup sets by what their last restore for proof came to: proven, failed, untried.";
     Gauge "openpeta_backup_proof_age_seconds" ["seconds"] () "How long ago a backup set was restored for proof last; absent before the first.";
 

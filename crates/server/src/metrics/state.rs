@@ -23,7 +23,7 @@ pub(super) fn add(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bound
     add_nodes(out, &figures.nodes, bounds);
     add_tasks(out, figures, now);
     add_backups(out, figures, bounds);
-    add_recycle_bin(out, figures.recycled);
+    add_recycle_bin(out, figures.recycled, figures.waiting_sets);
     add_proofs(out, &figures.proofs, now);
     add_log_archives(out, figures, bounds);
     add_sampling(out, figures);
@@ -241,7 +241,7 @@ fn add_backups(out: &mut Exposition, figures: &ServiceFigures, bounds: &Bounds) 
 }
 
 /// What the recycle bin has.
-fn add_recycle_bin(out: &mut Exposition, its: RecycledTotals) {
+fn add_recycle_bin(out: &mut Exposition, its: RecycledTotals, waiting: usize) {
     out.add(
         "openpeta_recycle_bin_databases",
         &[],
@@ -249,6 +249,8 @@ fn add_recycle_bin(out: &mut Exposition, its: RecycledTotals) {
     );
     let bytes = its.bytes.unsigned_abs();
     out.add("openpeta_recycle_bin_size_bytes", &[], bytes);
+    let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
+    out.add("openpeta_recycle_bin_waiting", &[], waiting);
 }
 
 /// What drills found.

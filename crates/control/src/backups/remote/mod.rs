@@ -41,6 +41,7 @@ use self::record::{Record, Records};
 use self::transfer::Progress;
 pub(crate) use self::transfer::Told;
 use self::upload::Sending;
+use super::waiting::WaitingSets;
 
 /// The directory of sets in the bucket.
 const SETS: &str = "backups";
@@ -176,6 +177,8 @@ pub(crate) struct RemoteSets {
     bucket: Option<Bucket>,
     records: Records,
     fetches: AtomicU64,
+    /// Those that it did not take when they were put there.
+    pub(crate) waiting: WaitingSets,
 }
 
 impl RemoteSets {
@@ -185,6 +188,7 @@ impl RemoteSets {
             bucket,
             records: Records(records),
             fetches: AtomicU64::new(0),
+            waiting: WaitingSets::new(),
         }
     }
 
@@ -201,6 +205,15 @@ impl RemoteSets {
 
     /// Puts a set into the bucket, reads it again, and lets the data on this host go.
     pub(crate) async fn put(&self, set: LocalSet<'_>, progress: Progress<'_>) -> Result<()> {
+        self.send(set, progress).await?;
+        match self.is_used() {
+            true => self.release(set.dir),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts a set into the bucket and reads it again.
+    async fn send(&self, set: LocalSet<'_>, progress: Progress<'_>) -> Result<()> {
         let Some(bucket) = &self.bucket else {
             return Ok(());
         };
@@ -216,17 +229,26 @@ impl RemoteSets {
             self.records
                 .write(set.instance_id, set.backup_id, &record)?;
         }
-        self.release(set.dir)
+        Ok(())
     }
 
-    /// The same, without patience: for somebody who has something else to do if it fails.
-    pub(crate) async fn put_now(&self, set: LocalSet<'_>, progress: Progress<'_>) -> Result<()> {
+    /// Without patience: for somebody who has something else to do if it fails.
+    fn hasty(&self) -> Self {
         let bucket = self.bucket.clone().map(|bucket| Bucket {
             patience: Duration::ZERO,
             ..bucket
         });
-        let hasty = Self::new(bucket, self.records.0.clone());
-        hasty.put(set, progress).await
+        Self::new(bucket, self.records.0.clone())
+    }
+
+    /// As [`put`](Self::put), without patience.
+    pub(crate) async fn put_now(&self, set: LocalSet<'_>, progress: Progress<'_>) -> Result<()> {
+        self.hasty().put(set, progress).await
+    }
+
+    /// Puts a set into the bucket without patience. The data on this host stays.
+    pub(crate) async fn send_now(&self, set: LocalSet<'_>, progress: Progress<'_>) -> Result<()> {
+        self.hasty().send(set, progress).await
     }
 
     async fn upload(
@@ -269,21 +291,6 @@ impl RemoteSets {
                 self.records.write(set.instance_id, set.backup_id, record)
             };
             bucket.send(sending, progress, note, &done).await?;
-        }
-        Ok(())
-    }
-
-    /// Gives up the upload of a set that stays on this host, if one was begun.
-    pub(crate) async fn give_up(&self, instance: &InstanceId, backup_id: BackupId) -> Result<()> {
-        let Some(mut record) = self.records.read(instance, backup_id)? else {
-            return Ok(());
-        };
-        let bucket = self.bucket.as_ref();
-        let bucket = bucket.filter(|bucket| bucket.url == record.url);
-        if let Some((bucket, upload)) = bucket.zip(record.upload.take()) {
-            bucket.abort(&upload).await?;
-            self.records.write(instance, backup_id, &record)?;
-            self.records.parts(instance, backup_id).clear()?;
         }
         Ok(())
     }
@@ -418,6 +425,13 @@ impl RemoteSets {
         let dir = directory(bucket, instance, backup_id);
         bucket.delete_all(&dir).await?;
         Ok(self.records.remove(instance, backup_id)?)
+    }
+
+    /// The sets of which it was begun to put them into a bucket, and which are not whole there.
+    pub(crate) fn unfinished(&self) -> Result<Vec<(InstanceId, BackupId)>> {
+        let mut sets = self.sets()?;
+        sets.retain(|(instance, backup_id)| self.place_of(instance, *backup_id).is_none());
+        Ok(sets)
     }
 
     /// The sets of which something is, or may be, in a bucket.

@@ -298,21 +298,12 @@ async fn an_upload_of_other_bytes_or_of_which_no_part_is_noted_is_given_up() {
 
 #[tokio::test]
 async fn what_is_not_finished_leaves_nothing() {
-    for removed in [true, false] {
-        let world = World::new();
-        let first = world.first_part();
-        let upload = world.cut_off(&first, Some(&sha256(&first))).await;
-        match removed {
-            true => world.remove().await.expect("removed"),
-            false => {
-                let given_up = world.sets.give_up(&world.instance, world.backup_id);
-                given_up.await.expect("given up");
-                assert_eq!(world.record().upload, None);
-            }
-        }
-        assert!(world.is_over(&upload).await && !world.has_part_notes());
-        assert!(world.objects().await.is_empty());
-    }
+    let world = World::new();
+    let first = world.first_part();
+    let upload = world.cut_off(&first, Some(&sha256(&first))).await;
+    world.remove().await.expect("removed");
+    assert!(world.is_over(&upload).await && !world.has_part_notes());
+    assert!(world.objects().await.is_empty());
 }
 
 #[tokio::test]
