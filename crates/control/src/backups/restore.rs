@@ -84,8 +84,10 @@ impl Control {
                 self.set_before(writer, &source, db_name, end)?.begin()
             }
             RestorePoint::Transaction { gtid, is_included } if is_spread(&database) => {
-                require_left_out(&database, is_included)?;
-                let (time, _) = self.time_before(writer, &source, &database, gtid)?;
+                let (mut time, _) = self.time_before(writer, &source, &database, gtid)?;
+                if is_included {
+                    time = self.time_with(writer, &source, &database, gtid)?;
+                }
                 let (backup_id, last) = self.set_before_moment(writer, &source, &database, time)?;
                 moment = last;
                 (backup_id, None)
@@ -256,19 +258,6 @@ impl Begin {
     }
 }
 
-/// Refuses a restore that is to end with a transaction of one node: where others were at that time
-/// nobody knows.
-fn require_left_out(database: &Database, is_included: bool) -> Result<(), ControlError> {
-    if !is_included {
-        return Ok(());
-    }
-    let name = &database.db_name;
-    let detail = format!(
-        "Database {name} is spread over several nodes, and no moment of all of them is right behind a transaction: ask for RestoreBeforeGtid or RestoreTime."
-    );
-    Err(ApiError::instance_type().with_detail(&detail).into())
-}
-
 fn end_at(gtid: Gtid, is_included: bool) -> ReplayUntil {
     if is_included {
         ReplayUntil::Through(gtid)
@@ -304,7 +293,9 @@ impl Control {
             let source = self.active_instance(reader, &call.caller, call.action, id)?;
             let database = require_database(reader, id, &request.db_name)?;
             if is_spread(&database) {
-                require_left_out(&database, is_included)?;
+                if is_included {
+                    self.time_with(reader, &source, &database, gtid)?;
+                }
                 let (_, position) = self.time_before(reader, &source, &database, gtid)?;
                 let node = NodeId::parse(&position.node).map_err(ControlError::internal)?;
                 return Ok(Some((node, position)));
@@ -444,7 +435,6 @@ impl Control {
         database: &Database,
         gtid: Gtid,
     ) -> Result<(Timestamp, BinlogPosition), ControlError> {
-        let (id, db_name) = (&source.instance_id, &database.db_name);
         // Each node names its transactions by a server of its own.
         let its = |positions: Vec<BinlogPosition>| {
             positions.into_iter().find(|position| {
@@ -458,13 +448,7 @@ impl Control {
             let mut moments = moments.filter_map(|moment| Some((moment.at, its(moment.nodes)?)));
             found = moments.next();
         }
-        for set in reader.backup_sets(Some(id), MAX_SETS)? {
-            if set.set.db_name != *db_name || set.status != BackupStatus::Success {
-                continue;
-            }
-            let Ok(manifest) = self.manifest_of(&set, source) else {
-                continue;
-            };
+        for manifest in self.whole_manifests(reader, source, database)? {
             let after = manifest.taken_at + SignedDuration::from_nanos(1);
             if found.as_ref().is_none_or(|(at, _)| *at < after)
                 && let Some(position) = its(manifest.binlogs())
@@ -478,6 +462,56 @@ impl Control {
             );
             ApiError::no_backup().with_detail(&detail).into()
         })
+    }
+
+    /// The time of the first moment, or set, that has a transaction of one of the nodes, and so all that it
+    /// did on others.
+    fn time_with(
+        &self,
+        reader: &Reader<'_>,
+        source: &Instance,
+        database: &Database,
+        gtid: Gtid,
+    ) -> Result<Timestamp, ControlError> {
+        let has = |positions: &[BinlogPosition]| {
+            positions.iter().any(|position| {
+                let last = gtid.of_domain(&position.gtid);
+                last.is_some_and(|last| {
+                    last.server == gtid.server && last.sequence >= gtid.sequence
+                })
+            })
+        };
+        let mut found = None;
+        if let Some(home) = &source.node_id {
+            let mut moments = self.parts.moments_of(home)?.into_iter();
+            found = moments.find(|moment| has(&moment.nodes));
+        }
+        let sets = self.whole_manifests(reader, source, database)?;
+        let sets = sets.iter().filter(|manifest| has(&manifest.binlogs()));
+        // What is asked for is what is there right behind the set.
+        let sets = sets.map(|manifest| manifest.taken_at + SignedDuration::from_nanos(1));
+        let first = sets.chain(found.map(|moment| moment.at)).min();
+        first.ok_or_else(|| {
+            let detail = format!(
+                "No moment of all nodes was noted since transaction {gtid} of one of them."
+            );
+            ApiError::no_backup().with_detail(&detail).into()
+        })
+    }
+
+    /// The manifests of the whole sets of a database that can be read.
+    fn whole_manifests(
+        &self,
+        reader: &Reader<'_>,
+        source: &Instance,
+        database: &Database,
+    ) -> Result<Vec<Manifest>, ControlError> {
+        let mut sets = reader.backup_sets(Some(&source.instance_id), MAX_SETS)?;
+        sets.retain(|set| {
+            set.set.db_name == database.db_name && set.status == BackupStatus::Success
+        });
+        let read = sets.iter().map(|set| self.manifest_of(set, source));
+        Ok(read.filter_map(Result::ok).collect())
     }
 
     /// The moment to which the logs lead from a set, which may be the set's own; `None` when the set is

@@ -1,6 +1,5 @@
 //! Databases over several nodes: what is told of them, and what is refused.
 
-use openpeta_rpc_api::backups::RestoreDatabaseRequest;
 use openpeta_rpc_api::databases::{
     CreateDatabaseRequest, DescribeDatabasePartitionsRequest, DescribeDatabasesRequest,
     ModifyDatabaseNodesNumberRequest,
@@ -43,15 +42,6 @@ async fn what_is_not_available_yet_is_refused() {
     let control = &world.control;
     let call = |action| world.call(action);
 
-    let pairs = [
-        ("SrcInstanceId", id.as_str()),
-        ("SrcDBName", "shop"),
-        ("RestoreType", "1"),
-        ("RestoreGtid", "0-1-1"),
-    ];
-    let restore = Params::from_pairs(pairs).expect("unique");
-    let restore = RestoreDatabaseRequest::from_params(&restore).expect("well formed");
-    assert_refused(control.restore_database(&call(Action::RestoreDatabase), &restore));
     let shop = DbName::parse("shop").expect("a name");
     assert_refused(world.parts.store.write(|writer| {
         let order = ImportOrder {

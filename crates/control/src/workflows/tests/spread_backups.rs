@@ -494,7 +494,7 @@ impl Scenario for RestoringToATime {
         let gtid = [("RestoreType", "1"), ("RestoreGtid", "0-1-1")];
         assert_eq!(
             restore(world, &id, set, &gtid),
-            Err("OperationDenied.DBInstanceType".into())
+            Err("OperationDenied.NotFoundBackup".into())
         );
         let changes = [("RestoreType", "1"), ("RestoreTime", time.as_str())];
         restore(world, &id, set, &changes).expect("it is covered");
@@ -516,9 +516,10 @@ impl Scenario for RestoringToATime {
     }
 }
 
-/// Who names a transaction of one node gets the last moment of all of them before it.
+/// Who names a transaction of one node gets the last moment of all of them before it, or the first one that
+/// has it.
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_are_restored_to_the_moment_before_a_transaction() {
+async fn nodes_are_restored_to_the_moments_around_a_transaction() {
     let scenario = RestoringToATime(TestEngine::new().await);
     let world = scenario.set_up().await;
     let (id, set) = (only_instance(&world), only_set(&world).backup_id);
@@ -535,11 +536,12 @@ async fn nodes_are_restored_to_the_moment_before_a_transaction() {
         names.push(Gtid::parse(&name.expect("a row")).expect("of one domain"));
     }
     assert_ne!(names[0].server, names[1].server);
-    let before = |gtid: Gtid| {
+    let to = |which: &str, gtid: Gtid| {
         let text = gtid.to_string();
-        let changes = [("RestoreType", "1"), ("RestoreBeforeGtid", text.as_str())];
+        let changes = [("RestoreType", "1"), (which, text.as_str())];
         restore(&world, &id, set, &changes)
     };
+    let before = |gtid| to("RestoreBeforeGtid", gtid);
     let none = Gtid {
         sequence: 1,
         ..names[1]
@@ -548,6 +550,16 @@ async fn nodes_are_restored_to_the_moment_before_a_transaction() {
     let copy = before(names[1]).expect("there is a moment");
     world.run_tasks().await;
     assert_eq!(counts(&world, &copy).await, [3, 4]);
+    let with = to("RestoreGtid", names[1]).expect("its moment was noted");
+    let not_noted = Gtid {
+        sequence: names[1].sequence + 1,
+        ..names[1]
+    };
+    let refused = to("RestoreGtid", not_noted);
+    assert_eq!(refused, Err("OperationDenied.NotFoundBackup".into()));
+    world.run_tasks().await;
+    assert_eq!(counts(&world, &with).await, counts(&world, &id).await);
+    assert_ne!(counts(&world, &with).await, counts(&world, &copy).await);
 }
 
 checks!(restore_nodes_to_a_time: RestoringToATime {
