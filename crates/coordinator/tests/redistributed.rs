@@ -4,7 +4,7 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::common::{Seen, World, see};
+use crate::common::{Seen, World, see, try_connect};
 
 /// Every type and what is odd about its values.
 const COLUMNS: &str = "id BIGINT NOT NULL AUTO_INCREMENT, owner INT NOT NULL, name VARCHAR(30) NOT NULL DEFAULT '', \
@@ -196,6 +196,24 @@ async fn refused(conn: &mut Conn) {
 
 /// Who has used it when it was whole uses it as it is: views, prepared statements, transactions.
 async fn sessions_that_used_it(world: &World) {
+    for node in 0..3 {
+        let mut admin = world.node(node).await;
+        run(
+            &mut admin,
+            "CREATE USER reader@'%' IDENTIFIED BY 'of a reader'",
+        )
+        .await;
+        run(
+            &mut admin,
+            "GRANT SELECT, INSERT, CREATE, DROP ON shop.* TO reader@'%'",
+        )
+        .await;
+    }
+    let socket = world.coordinator_socket();
+    let reader = try_connect(&socket, "reader", "of a reader", |it| it).await;
+    let mut reader = reader.expect("let in");
+    let seen = see(&mut reader, "ALTER TABLE t DISTRIBUTE BY HASH(id)").await;
+    assert!(matches!(&seen[..], [Seen::Failed(1142, _)]), "{seen:?}");
     let mut conn = world.client().await;
     let mut other = world.client().await;
     run(&mut conn, "CREATE VIEW seen AS SELECT id, owner FROM t").await;

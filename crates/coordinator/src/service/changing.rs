@@ -122,11 +122,20 @@ impl Drop for Mark {
     }
 }
 
-/// Whether a name stands in a text, whatever the text means.
+/// Whether a name stands in a text as a word of its own, whatever the text means.
 fn is_in(name: &str, text: &[u8]) -> bool {
     let name = name.as_bytes();
-    let mut places = text.windows(name.len().max(1));
-    places.any(|part| part.eq_ignore_ascii_case(name))
+    let is_part = |byte: Option<&u8>| {
+        byte.is_some_and(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii()
+        })
+    };
+    let mut places = text.windows(name.len().max(1)).enumerate();
+    places.any(|(at, part)| {
+        part.eq_ignore_ascii_case(name)
+            && !is_part(at.checked_sub(1).and_then(|before| text.get(before)))
+            && !is_part(text.get(at + name.len()))
+    })
 }
 
 #[cfg(test)]
@@ -141,6 +150,7 @@ mod tests {
         assert!(changing.concerns(b"select * from `shop`.ORDERS"));
         assert!(changing.concerns(b"execute s"));
         assert!(!changing.concerns(b"SELECT 1"));
+        assert!(!changing.concerns(b"SELECT * FROM my_orders, orders2"));
         changing
             .wait(b"SELECT 1")
             .await

@@ -101,10 +101,13 @@ impl Session {
             )
             .into());
         }
-        // It changes nothing.
-        let alter = format!("ALTER TABLE {name}");
+        // It changes nothing, and who uses the table is waited for later: rights are looked at first.
+        let alter = format!("SET STATEMENT lock_wait_timeout=0 FOR ALTER TABLE {name}");
         let reply = self.nodes.home().query(&alter).await;
-        reply.map_err(Failure::Home)?.ok()?;
+        match reply.map_err(Failure::Home)?.ok() {
+            Err(error) if error.code != LOCK_WAIT => return Err(error.into()),
+            _ => {}
+        }
         Ok(())
     }
 }
