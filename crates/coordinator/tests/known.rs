@@ -42,6 +42,10 @@ async fn statements_that_come_again_are_as_on_one_server() {
         "SELECT v FROM words WHERE w='#'",
         "UPDATE t SET v = 'changed #' WHERE k = #",
         "DELETE FROM t WHERE k = # AND v LIKE '%7'",
+        "INSERT INTO t VALUES (#, 'again #')",
+        "INSERT INTO t (v, k) VALUES ('much too long for what is there', 1000#)",
+        "INSERT INTO t (v, k) VALUES (NULL, 2000#)",
+        "INSERT INTO words (v, w) VALUES ('it''s #', 'word #')",
         "SELECT v FROM t WHERE k=#",
         "SELECT nothing FROM t WHERE k=#",
     ] {

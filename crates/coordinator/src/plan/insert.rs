@@ -160,6 +160,53 @@ pub fn insert(
     Ok(Some(plan))
 }
 
+/// The number of the placeholder that is the distribution column's value, and the table, of an `INSERT` of one row,
+/// with nothing behind it, into a table that gives no ids: its node runs that as it is written.
+#[must_use]
+pub fn key_parameter(
+    tokens: &Tokens<'_>,
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
+) -> Option<(Arc<Table>, usize)> {
+    if tokens.verb() != "INSERT" {
+        return None;
+    }
+    let at = 1 + usize::from(tokens.word(1) == "INTO");
+    let (schema, name, taken) = table_name(tokens.list.get(at..)?, facts.dialect)?;
+    let table = of_name(schema.as_deref(), &name, catalogue, facts)?;
+    if table.auto_increment.is_some() {
+        return None;
+    }
+    let reader = Reader {
+        tokens,
+        table: &table,
+        topology,
+        facts,
+    };
+    let (columns, behind) = reader.columns(at + taken).ok()?;
+    if !matches!(tokens.word(behind).as_str(), "VALUES" | "VALUE") {
+        return None;
+    }
+    let (rows, rest) = reader.rows(behind + 1).ok()?;
+    let [values] = &rows[..] else { return None };
+    if rest != tokens.list.len() || values.len() != columns.places.len() {
+        return None;
+    }
+    let key = table.column(table.key()?.name.as_bytes())?;
+    let place = columns.places.iter().position(|place| *place == key)?;
+    let [value] = values[place] else { return None };
+    if value.kind != TokenKind::Placeholder {
+        return None;
+    }
+    let start = tokens.range(value).start;
+    let is_before = |token: &&Token<'_>| {
+        token.kind == TokenKind::Placeholder && tokens.range(token).start < start
+    };
+    let number = tokens.list.iter().filter(is_before).count();
+    Some((Arc::clone(&table), number))
+}
+
 fn has_values_first(tokens: &[Token<'_>]) -> bool {
     let first = |word: &str| tokens.iter().position(|token| token.is_word(word));
     match (

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use openpeta_sql_route::{Dialect, KeyValue, Lexer, Templates, Token, TokenKind};
 
+use super::insert::{self, InsertPlan};
 use super::text::Tokens;
 use super::{Facts, Plan, modify, portable};
 use crate::catalogue::{Catalogue, Table};
@@ -33,14 +34,15 @@ impl Known {
         topology: &Topology,
         facts: &Facts,
     ) -> Option<Self> {
-        let Plan::Node {
-            table,
-            writes,
-            needs,
-            ..
-        } = plan
-        else {
-            return None;
+        let (table, writes, needs) = match plan {
+            Plan::Node {
+                table,
+                writes,
+                needs,
+                ..
+            } => (table, *writes, needs),
+            Plan::Insert(insert) if is_of_one_row(insert) => (&insert.table, true, &insert.needs),
+            _ => return None,
         };
         if *needs != portable::Needs::default() {
             return None;
@@ -52,6 +54,14 @@ impl Known {
         let target = match tokens.verb().as_str() {
             "SELECT" => modify::plain_select(&tokens, catalogue, topology, facts),
             "UPDATE" | "DELETE" => modify::target(&tokens, catalogue, topology, facts).ok(),
+            "INSERT" => {
+                let (its, value) = insert::key_parameter(&tokens, catalogue, topology, facts)?;
+                return Arc::ptr_eq(&its, table).then_some(Self {
+                    table: its,
+                    value,
+                    writes,
+                });
+            }
             _ => None,
         }?;
         let is_same = Arc::ptr_eq(&target.table, table);
@@ -59,7 +69,7 @@ impl Known {
         Some(Self {
             table: Arc::clone(table),
             value,
-            writes: *writes,
+            writes,
         })
     }
 
@@ -139,6 +149,13 @@ pub struct Spot<'k> {
     pub of: u16,
 }
 
+/// Whether it may be an `INSERT` that its row's node runs as it is.
+fn is_of_one_row(insert: &InsertPlan) -> bool {
+    insert.len() == 1
+        && insert.table.auto_increment.is_none()
+        && !(insert.replace || insert.ignore || insert.updates || insert.returning)
+}
+
 /// The statements of a session that are known, as long as nothing changes that they depend on.
 #[derive(Debug, Default)]
 pub struct KnownStatements {
@@ -203,7 +220,12 @@ impl KnownStatements {
         topology: &Arc<Topology>,
         facts: &Facts,
     ) {
-        if !matches!(plan, Plan::Node { .. }) || statement.len() > LONGEST {
+        let may_be = match plan {
+            Plan::Node { .. } => true,
+            Plan::Insert(insert) => is_of_one_row(insert),
+            _ => false,
+        };
+        if !may_be || statement.len() > LONGEST {
             return;
         }
         if !self.is_of(catalogue, topology) {
@@ -327,6 +349,72 @@ mod tests {
             "DELETE FROM t WHERE k='12'",
             "DELETE FROM t WHERE k=' 12'"
         ));
+    }
+
+    #[test]
+    fn inserts_of_one_row_are_known_again_with_other_values() {
+        let (catalogue, topology, facts) = (Arc::new(catalogue()), Arc::new(topology()), facts());
+        // Where the row of a statement goes once another was planned; `None` if that is not known.
+        let node = |learnt: &str, asked: &str| {
+            let mut statements = KnownStatements::default();
+            let first = plan(learnt.as_bytes(), &catalogue, &topology, &facts);
+            statements.learn(learnt.as_bytes(), &first, &catalogue, &topology, &facts);
+            match statements.find(asked.as_bytes(), &catalogue, &topology, &facts)? {
+                Plan::Node {
+                    node,
+                    writes: true,
+                    partitions,
+                    ..
+                } => Some((node, partitions)),
+                other => panic!("{other:?}"),
+            }
+        };
+        for number in [0, 1, 2, 3, 7, 15, 16, 99_999] {
+            for (learnt, asked) in [
+                ("INSERT INTO t VALUES (5, 7)", "INSERT INTO t VALUES (#, 8)"),
+                (
+                    "INSERT t (v, k) VALUE (1, '5')",
+                    "INSERT t (v, k) VALUE (2, '#')",
+                ),
+                (
+                    "INSERT INTO s.t (k) VALUES (4)",
+                    "INSERT INTO s.t (k) VALUES (#)",
+                ),
+            ] {
+                let asked = asked.replace('#', &number.to_string());
+                let whole = plan(asked.as_bytes(), &catalogue, &topology, &facts);
+                let Plan::Insert(whole) = whole else {
+                    panic!("{whole:?}");
+                };
+                let parts = whole.parts(0, &topology);
+                let partitions = parts[0].partitions.keys().copied().collect();
+                let expected = Some((parts[0].node, Some(partitions)));
+                assert_eq!(node(learnt, &asked), expected, "{asked}");
+            }
+        }
+        for learnt in [
+            "INSERT INTO t VALUES (5, 7), (6, 7)",
+            "INSERT INTO t VALUES (-5, 7)",
+            "INSERT INTO t VALUES (5, @v)",
+            "INSERT INTO t VALUES (5, LAST_INSERT_ID())",
+            "INSERT IGNORE INTO t VALUES (5, 7)",
+            "INSERT INTO t VALUES (5, 7) ON DUPLICATE KEY UPDATE v = 1",
+            "INSERT INTO t VALUES (5, 7) RETURNING v",
+            "INSERT INTO t SET k = 5, v = 7",
+            "REPLACE INTO t VALUES (5, 7)",
+            "INSERT INTO ids VALUES (5, 7)",
+            "INSERT INTO b VALUES (5, 7)",
+        ] {
+            assert_eq!(node(learnt, learnt), None, "{learnt}");
+        }
+        for asked in [
+            "INSERT INTO t VALUES (99999999999999999999, 7)",
+            "INSERT INTO t VALUES (5.0, 7)",
+            "INSERT INTO t VALUES (' 5', 7)",
+            "INSERT INTO t VALUES (5, 7), (6, 8)",
+        ] {
+            assert_eq!(node("INSERT INTO t VALUES (5, 7)", asked), None, "{asked}");
+        }
     }
 
     #[test]
