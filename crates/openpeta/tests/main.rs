@@ -10,6 +10,7 @@ mod diagnose;
 mod endpoints;
 mod events;
 mod handover;
+mod handover_nodes;
 mod limits;
 mod monitoring;
 mod parameter_faults;
