@@ -139,7 +139,11 @@ fn text(report: &Value, markdown: bool) -> String {
             &["at", "severity", "kind", "text"],
         ),
     ] {
-        page.table(title, columns, list(&report[member]));
+        let rows = list(&report[member]);
+        // Of which of several nodes it is.
+        let of_nodes = rows.iter().any(|row| !row["node"].is_null());
+        let node: &[&str] = if of_nodes { &["node"] } else { &[] };
+        page.table(title, &[node, columns].concat(), rows);
     }
     page.text
 }

@@ -161,3 +161,80 @@ fn what_is_wrong_is_found_and_nothing_on_a_clean_instance() {
     service.api().delete(&instance);
     service.assert_nothing_left();
 }
+
+#[test]
+fn what_is_wrong_on_any_of_several_nodes_is_found() {
+    let mut service = Service::started(env!("CARGO_BIN_EXE_openpeta"));
+    let order = service.api().order(&[("NodeNumber", "2")]);
+    let instance = order.expect("an order is taken");
+    let login = service.api().wait_active(&instance);
+    let mut session = login.connect().expect("a session");
+    run(
+        &mut session,
+        &[
+            "CREATE TABLE spread (id INT PRIMARY KEY, a INT, KEY by_a (a)) DISTRIBUTE BY HASH(id)",
+            "INSERT INTO spread VALUES (0, 0), (1, 1)",
+        ],
+    );
+    let clean = diagnose(&service, &instance);
+    assert_eq!(clean["findings"], json!([]));
+    assert_eq!(clean["nodes"], 2);
+    let tables = clean["largest_tables"].as_array().expect("a list").iter();
+    let mut nodes: Vec<_> = tables.map(|table| table["node"].to_string()).collect();
+    nodes.sort();
+    assert_eq!(nodes, ["0", "1"]);
+
+    // An index that none has read, and then one of them.
+    let watch = json!({"command": "instance-watch-indexes", "instance_id": instance, "on": true});
+    service.admin(&watch).expect("watched");
+    run(&mut session, &["SELECT COUNT(*) FROM spread WHERE id = 1"]);
+    let unused = diagnose(&service, &instance)["findings"].to_string();
+    assert!(unused.contains("index by_a of"), "{unused}");
+    run(
+        &mut session,
+        &["SELECT a FROM spread FORCE INDEX (by_a) WHERE id = 1 AND a = 1"],
+    );
+    wait_for("the use of an index", || {
+        let found = diagnose(&service, &instance)["findings"].to_string();
+        (!found.contains("index by_a of")).then_some(())
+    });
+
+    // Who waits on the second node alone.
+    run(
+        &mut session,
+        &["BEGIN", "UPDATE spread SET a = 7 WHERE id = 1"],
+    );
+    let waiting = blocked(&login, "UPDATE spread SET a = 8 WHERE id = 1");
+    let report = wait_for("the wait for a row", || {
+        let report = diagnose(&service, &instance);
+        kinds(&report)
+            .iter()
+            .any(|kind| kind == "lock-wait")
+            .then_some(report)
+    });
+    assert_eq!(report["lock_waits"][0]["node"], 1);
+    let text = report["findings"].to_string();
+    assert!(text.contains("node 1: session "), "{text}");
+    assert!(!text.contains("`KILL "), "{text}");
+    run(&mut session, &["COMMIT"]);
+    waiting.join().expect("it ends");
+
+    // The second node hangs.
+    let all = service
+        .admin(&json!({"command": "node-list"}))
+        .expect("nodes");
+    let nodes = all.as_array().expect("a list").iter();
+    let pid = nodes
+        .filter(|node| node["number"] == 1)
+        .find_map(|node| node["pid"].as_u64());
+    let pid = u32::try_from(pid.expect("it runs")).expect("a process id");
+    freeze(pid);
+    let report = diagnose(&service, &instance);
+    thaw(pid);
+    assert_eq!(report["findings"][0]["kind"], "node-silent");
+    let what = report["findings"][0]["what"].as_str().expect("text");
+    assert!(what.starts_with("node 1: "), "{what}");
+    drop(session);
+    service.api().delete(&instance);
+    service.assert_nothing_left();
+}

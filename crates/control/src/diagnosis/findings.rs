@@ -19,9 +19,11 @@ const LEAST_READ_REQUESTS: u64 = 1_000_000;
 /// Temporary tables below which a share says nothing.
 const LEAST_TEMPORARY: u64 = 1_000;
 
-/// What was found out about an instance and its node. What is `None` could not be.
+/// What was found out about an instance and one of its nodes. What is `None` could not be.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
+    /// The node's number, where there are several.
+    pub(super) number: Option<u16>,
     pub(super) status: Option<BTreeMap<String, String>>,
     pub(super) transactions: Option<Vec<OpenTransaction>>,
     pub(super) lock_waits: Option<Vec<LockWait>>,
@@ -53,19 +55,31 @@ pub(super) struct Finding {
     pub(super) action: String,
 }
 
-/// All findings, the worst first.
-pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+/// All findings of the nodes of an instance, the worst first.
+pub(super) fn findings<'f>(nodes: impl IntoIterator<Item = &'f Facts>) -> Vec<Finding> {
     let mut all = Vec::new();
-    node(facts, &mut all);
-    limits(facts, &mut all);
-    waits(facts, &mut all);
-    tables(facts.tables.as_deref().unwrap_or_default(), &mut all);
-    if let Some(tables) = &facts.tables {
-        let indexes = facts.indexes.as_deref();
-        without_primary_key(tables, indexes, &mut all);
+    for facts in nodes {
+        let from = all.len();
+        node(facts, &mut all);
+        limits(facts, &mut all);
+        waits(facts, &mut all);
+        let tables = facts.tables.as_deref();
+        damages(tables.unwrap_or_default(), &mut all);
+        counters(facts, &mut all);
+        if let Some(number) = facts.number {
+            for finding in &mut all[from..] {
+                finding.what = format!("node {number}: {}", finding.what);
+            }
+        }
+        // What tables are is the same on all nodes, and the first one has all of them.
+        if facts.number.unwrap_or_default() == 0 {
+            definitions(tables.unwrap_or_default(), &mut all);
+            if let Some(tables) = tables {
+                without_primary_key(tables, facts.indexes.as_deref(), &mut all);
+            }
+            indexes(facts, &mut all);
+        }
     }
-    indexes(facts, &mut all);
-    counters(facts, &mut all);
     let mut all = bounded(all);
     all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     all
@@ -159,6 +173,15 @@ fn limits(facts: &Facts, all: &mut Vec<Finding>) {
     }
 }
 
+/// The node's number, if its numbers of sessions are not those that clients know.
+fn other(facts: &Facts) -> Option<u16> {
+    facts.number.filter(|number| *number > 0)
+}
+
+fn not_here(number: u16) -> String {
+    format!("the number is node {number}'s own, and another one's for `KILL` over the gateway")
+}
+
 fn waits(facts: &Facts, all: &mut Vec<Finding>) {
     let is_long = |wait: &&LockWait| wait.seconds >= LONG_WAIT_SECONDS;
     for wait in facts.lock_waits.iter().flatten().filter(is_long) {
@@ -183,10 +206,17 @@ fn waits(facts: &Facts, all: &mut Vec<Finding>) {
             kind: "lock-wait",
             what,
             why: "whoever waits fails with error 1205 after a while; others may queue behind",
-            action: format!(
-                "have the client of session {0} end its transaction, or `KILL {0}`",
-                wait.blocker
-            ),
+            action: match other(facts) {
+                Some(number) => format!(
+                    "have the client of session {} end its transaction; {}",
+                    wait.blocker,
+                    not_here(number)
+                ),
+                None => format!(
+                    "have the client of session {0} end its transaction, or `KILL {0}`",
+                    wait.blocker
+                ),
+            },
         });
     }
     for wait in facts.metadata_waits.iter().flatten() {
@@ -209,10 +239,16 @@ fn waits(facts: &Facts, all: &mut Vec<Finding>) {
                 wait.session, wait.account, wait.seconds
             ),
             why: "every new statement on that table queues behind it",
-            action: format!(
-                "end the transaction that uses the table, or give the change up: `KILL {}`",
-                wait.session
-            ),
+            action: match other(facts) {
+                Some(number) => format!(
+                    "end the transaction that uses the table, or give the change up; {}",
+                    not_here(number)
+                ),
+                None => format!(
+                    "end the transaction that uses the table, or give the change up: `KILL {}`",
+                    wait.session
+                ),
+            },
         });
     }
     for one in facts.transactions.iter().flatten() {
@@ -233,19 +269,50 @@ fn waits(facts: &Facts, all: &mut Vec<Finding>) {
             ),
             why: "its locks stay, and old versions of all rows are kept for it, which slows reads \
                   and fills the disk",
-            action: format!(
-                "have the client commit sooner, or `KILL {}`, which undoes its changes",
-                one.session
-            ),
+            action: match other(facts) {
+                Some(number) => format!("have the client commit sooner; {}", not_here(number)),
+                None => format!(
+                    "have the client commit sooner, or `KILL {}`, which undoes its changes",
+                    one.session
+                ),
+            },
         });
     }
 }
 
-fn tables(tables: &[TableFacts], all: &mut Vec<Finding>) {
+/// What may be the case with a table on one node alone.
+fn damages(tables: &[TableFacts], all: &mut Vec<Finding>) {
+    for table in tables {
+        let name = format!("{}.{}", table.database, table.name);
+        if table.engine.is_none() {
+            all.push(Finding {
+                severity: Severity::Critical,
+                kind: "unreadable-table",
+                what: format!("table {name} cannot be opened"),
+                why: "statements on it fail",
+                action: format!("CHECK TABLE {name}; restore it from a backup if it is damaged"),
+            });
+        }
+        let size = table.data_bytes + table.index_bytes;
+        let free = table.free_bytes;
+        if free >= LEAST_FREE_BYTES && free > size / 2 {
+            all.push(Finding {
+                severity: Severity::Info,
+                kind: "fragmentation",
+                what: format!("table {name} takes {free} bytes beside the {size} that it uses"),
+                why: "the space counts for the disk quota",
+                action: format!("OPTIMIZE TABLE {name}, at a quiet time: it is rebuilt"),
+            });
+        }
+    }
+}
+
+/// What follows from how tables are defined.
+fn definitions(tables: &[TableFacts], all: &mut Vec<Finding>) {
     for table in tables {
         let name = format!("{}.{}", table.database, table.name);
         match table.engine.as_deref() {
-            Some("InnoDB") => {}
+            Some("InnoDB") | None => {}
             Some(engine) => all.push(Finding {
                 severity: Severity::Warning,
                 kind: "not-innodb",
@@ -253,13 +320,6 @@ fn tables(tables: &[TableFacts], all: &mut Vec<Finding>) {
                 why: "it has no transactions and may be damaged by a crash; row locks, and backups \
                       while clients work, are InnoDB's",
                 action: format!("ALTER TABLE {name} ENGINE=InnoDB"),
-            }),
-            None => all.push(Finding {
-                severity: Severity::Critical,
-                kind: "unreadable-table",
-                what: format!("table {name} cannot be opened"),
-                why: "statements on it fail",
-                action: format!("CHECK TABLE {name}; restore it from a backup if it is damaged"),
             }),
         }
         if let (Some(next), Some(kind)) = (table.next_number, &table.number_type)
@@ -275,17 +335,6 @@ fn tables(tables: &[TableFacts], all: &mut Vec<Finding>) {
                 ),
                 why: "after the last one every insert fails with error 167 or 1062",
                 action: format!("give the column of {name} a larger type, BIGINT UNSIGNED at best"),
-            });
-        }
-        let size = table.data_bytes + table.index_bytes;
-        let free = table.free_bytes;
-        if free >= LEAST_FREE_BYTES && free > size / 2 {
-            all.push(Finding {
-                severity: Severity::Info,
-                kind: "fragmentation",
-                what: format!("table {name} takes {free} bytes beside the {size} that it uses"),
-                why: "the space counts for the disk quota",
-                action: format!("OPTIMIZE TABLE {name}, at a quiet time: it is rebuilt"),
             });
         }
     }

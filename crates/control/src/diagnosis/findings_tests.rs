@@ -39,6 +39,7 @@ fn healthy() -> Facts {
     ];
     let used = (text("shop"), text("t"), text("a"));
     Facts {
+        number: None,
         status: Some(status.map(|(name, value)| (text(name), text(value))).into()),
         transactions: Some(vec![OpenTransaction {
             session: 1,
@@ -61,7 +62,7 @@ fn healthy() -> Facts {
 }
 
 fn kinds(facts: &Facts) -> Vec<(&'static str, Severity)> {
-    let found = findings(facts);
+    let found = findings([facts]);
     found
         .iter()
         .map(|finding| (finding.kind, finding.severity))
@@ -70,8 +71,8 @@ fn kinds(facts: &Facts) -> Vec<(&'static str, Severity)> {
 
 #[test]
 fn nothing_is_found_where_all_is_well_or_nothing_known() {
-    assert_eq!(findings(&healthy()), []);
-    assert_eq!(findings(&Facts::default()), []);
+    assert_eq!(findings([&healthy()]), []);
+    assert_eq!(findings([&Facts::default()]), []);
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn waits_name_who_is_in_the_way() {
         }]),
         ..healthy()
     };
-    let found = findings(&facts);
+    let found = findings([&facts]);
     let whats: Vec<_> = found
         .iter()
         .map(|finding| (finding.kind, &*finding.what))
@@ -249,7 +250,7 @@ fn indexes_that_cost_and_give_nothing_are_named() {
             used_indexes: None,
             ..healthy()
         };
-        let found = findings(&facts).into_iter();
+        let found = findings([&facts]).into_iter();
         found
             .map(|finding| {
                 assert_eq!(finding.kind, "redundant-index");
@@ -313,7 +314,7 @@ fn indexes_that_cost_and_give_nothing_are_named() {
         used_indexes: Some((BTreeSet::new(), text("yesterday"))),
         ..healthy()
     };
-    let found = findings(&facts);
+    let found = findings([&facts]);
     assert_eq!(found.len(), 1);
     assert_eq!(
         found[0].what,
@@ -350,7 +351,7 @@ fn many_of_a_kind_are_told_in_short() {
         used_indexes: None,
         ..healthy()
     };
-    let found = findings(&facts);
+    let found = findings([&facts]);
     assert_eq!(found.len(), MOST_OF_A_KIND);
     assert!(
         found
@@ -359,4 +360,50 @@ fn many_of_a_kind_are_told_in_short() {
             .what
             .ends_with("(and 80 more of this kind)")
     );
+}
+
+#[test]
+fn what_is_one_nodes_is_told_of_it_and_what_all_have_once() {
+    let of = |number, failure: Option<&str>| Facts {
+        number: Some(number),
+        node_failure: failure.map(text),
+        tables: Some(vec![TableFacts {
+            engine: Some(text("Aria")),
+            free_bytes: 100 << 20,
+            ..table("t")
+        }]),
+        transactions: Some(vec![OpenTransaction {
+            session: 7,
+            account: text("alice"),
+            seconds: 60,
+            ..OpenTransaction::default()
+        }]),
+        disk: Some((u64::from(number) * 90, 100)),
+        ..healthy()
+    };
+    let found = findings([&of(0, None), &of(1, Some("it has ended"))]);
+    let whats: Vec<_> = found
+        .iter()
+        .map(|finding| {
+            (
+                finding.kind,
+                finding.what.split(' ').take(2).collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    let (zero, one) = (vec!["node", "0:"], vec!["node", "1:"]);
+    assert_eq!(
+        whats,
+        [
+            ("node-silent", one.clone()),
+            ("long-transaction", zero.clone()),
+            ("not-innodb", vec!["table", "shop.t"]),
+            ("disk-space", one.clone()),
+            ("long-transaction", one.clone()),
+            ("fragmentation", zero),
+            ("fragmentation", one),
+        ]
+    );
+    assert!(found[1].action.contains("KILL 7"));
+    assert!(!found[4].action.contains("KILL 7"), "{}", found[4].action);
 }

@@ -1,16 +1,18 @@
-//! `openpeta diagnose`: what is wrong with an instance, out of what its node, the gateway and the
+//! `openpeta diagnose`: what is wrong with an instance, out of what its nodes, the gateway and the
 //! list of events tell. A node that hangs costs a bounded time, and the rest is told without it.
 
 mod findings;
 mod slow;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use openpeta_engine::{EngineError, NodeSql, TableFacts};
 use openpeta_rpc_api::ApiError;
 use openpeta_sql_route::{Dialect, mask_passwords};
-use openpeta_store::{EventFilter, InstanceDetail, NewEvent};
+use openpeta_store::{EventFilter, InstanceDetail, NewEvent, Node};
 use openpeta_types::{EventKind, InstanceId, NodeId, Severity, format_time};
 use serde_json::{Value, json};
 
@@ -43,25 +45,37 @@ impl Control {
         let detail = self.parts.store.instance_detail(id);
         let detail = detail.ok_or_else(ApiError::instance_not_found)?;
         let seen = self.parts.gateway.statistics(id).unwrap_or_default();
-        let mut asked = Asked::default();
-        let node = detail.instance.node_id.clone();
-        match &node {
-            Some(node) => self.ask(node, id, &mut asked).await,
-            None => asked.facts.node_failure = Some("there is none".to_owned()),
+        let nodes = self
+            .parts
+            .store
+            .read(|reader| reader.serving_nodes(&detail.instance))?;
+        let several = nodes.len() > 1;
+        let since = self.watched_since(id);
+        let mut all = join_all(nodes.iter().map(|node| self.ask(node, several, &since))).await;
+        if all.is_empty() {
+            let mut asked = Asked::default();
+            asked.facts.node_failure = Some("there is none".to_owned());
+            all.push(asked);
         }
-        self.limits(&detail, &seen, &mut asked.facts).await?;
+        watched_by_all(&mut all, &since);
+        // Sessions are told by the first node, which has all of them.
+        let first = &mut all[0].facts;
+        if let Some(node) = nodes.first() {
+            let sessions = u64::try_from(seen.sessions.len()).unwrap_or(u64::MAX);
+            first.sessions = Some((sessions, node.settings.max_connections.into()));
+        }
         let lock = &detail.instance;
         if lock.lock_mode.is_locked() {
             let reason = lock.lock_reason.as_deref().unwrap_or("no reason given");
-            asked.facts.lock = Some(format!("{}: {reason}", lock.lock_mode));
+            first.lock = Some(format!("{}: {reason}", lock.lock_mode));
         }
         let directory = DataDir::new(self.parts.store.data_dir()).slow_log();
         let file = directory.join(format!("{id}.jsonl"));
         let slow = tokio::task::spawn_blocking(move || slow::last(&file, SHOWN)).await;
-        self.report(&detail, &asked, &seen, slow.unwrap_or_default(), now)
+        self.report(&detail, &all, &seen, slow.unwrap_or_default(), now)
     }
 
-    /// Has the node note which indexes are used from now on, or no longer.
+    /// Has the nodes note which indexes are used from now on, or no longer.
     ///
     /// # Errors
     /// `InvalidDBInstanceId.NotFound`, `ServiceUnavailable`.
@@ -72,18 +86,27 @@ impl Control {
     ) -> Result<(), ControlError> {
         let detail = self.parts.store.instance_detail(id);
         let detail = detail.ok_or_else(ApiError::instance_not_found)?;
-        let node = detail.instance.node_id.as_ref();
-        let node = node.ok_or_else(|| ControlError::unavailable("the instance has no node"))?;
-        let mut sql = self.parts.engine.sql(node).await;
-        let watched = match &mut sql {
-            Ok(sql) => sql.watch_indexes(on).await,
-            Err(_) => Ok(()),
-        };
-        let sql = sql.map_err(ControlError::unavailable)?;
-        watched.map_err(ControlError::unavailable)?;
-        sql.close().await;
+        let nodes = self
+            .parts
+            .store
+            .read(|reader| reader.serving_nodes(&detail.instance))?;
+        if nodes.is_empty() {
+            return Err(ControlError::unavailable("the instance has no node"));
+        }
+        for node in &nodes {
+            let sql = self.parts.engine.sql(&node.node_id).await;
+            let mut sql = sql.map_err(ControlError::unavailable)?;
+            let watched = sql.watch_indexes(on).await;
+            sql.close().await;
+            watched.map_err(ControlError::unavailable)?;
+        }
         if on {
-            let text = format!("node {node} notes which indexes of {id} are used");
+            let names: Vec<_> = nodes.iter().map(|node| node.node_id.as_str()).collect();
+            let (names, verb) = match &names[..] {
+                [name] => (format!("node {name}"), "notes"),
+                _ => (format!("nodes {}", names.join(", ")), "note"),
+            };
+            let text = format!("{names} {verb} which indexes of {id} are used");
             let event = NewEvent::new(Timestamp::now(), EventKind::IndexesWatched, text);
             let event = event.of(Some(id));
             self.parts
@@ -93,11 +116,24 @@ impl Control {
         Ok(())
     }
 
-    /// Asks the node all there is to ask.
-    async fn ask(&self, node: &NodeId, id: &InstanceId, asked: &mut Asked) {
-        let since = self.watched_since(id);
+    /// Asks a node all there is to ask.
+    async fn ask(&self, node: &Node, several: bool, since: &str) -> Asked {
+        let mut asked = Asked {
+            number: several.then_some(node.number),
+            ..Asked::default()
+        };
+        asked.facts.number = asked.number;
+        let disk = self.parts.engine.disk(&node.node_id).await.ok();
+        asked.facts.disk =
+            disk.map(|disk| (disk.usage.total_bytes(), node.settings.disk_quota_bytes));
+        asked.facts.node_failure = self.question(&node.node_id, &mut asked, since).await;
+        asked
+    }
+
+    /// Asks over SQL; tells why that did not come to its end.
+    async fn question(&self, node: &NodeId, asked: &mut Asked, since: &str) -> Option<String> {
         let sql = tokio::time::timeout(LOGIN, self.parts.engine.sql(node)).await;
-        let failure = match sql {
+        match sql {
             Err(_) => Some(format!("no login within {} seconds", LOGIN.as_secs())),
             Ok(Err(error)) => Some(error.to_string()),
             Ok(Ok(sql)) => {
@@ -106,8 +142,7 @@ impl Control {
                 all.is_err()
                     .then(|| format!("no answers within {seconds} seconds"))
             }
-        };
-        asked.facts.node_failure = failure;
+        }
     }
 
     /// Since when the node notes which indexes are used, in words.
@@ -120,30 +155,10 @@ impl Control {
         }
     }
 
-    /// What there is of sessions and disk space, and what there may be.
-    async fn limits(
-        &self,
-        detail: &InstanceDetail,
-        seen: &InstanceStatistics,
-        facts: &mut Facts,
-    ) -> Result<(), ControlError> {
-        let Some(id) = &detail.instance.node_id else {
-            return Ok(());
-        };
-        let Some(node) = self.parts.store.read(|reader| reader.node(id))? else {
-            return Ok(());
-        };
-        let sessions = u64::try_from(seen.sessions.len()).unwrap_or(u64::MAX);
-        facts.sessions = Some((sessions, node.settings.max_connections.into()));
-        let disk = self.parts.engine.disk(id).await.ok();
-        facts.disk = disk.map(|disk| (disk.usage.total_bytes(), node.settings.disk_quota_bytes));
-        Ok(())
-    }
-
     fn report(
         &self,
         detail: &InstanceDetail,
-        asked: &Asked,
+        all: &[Asked],
         seen: &InstanceStatistics,
         slow: Vec<Value>,
         now: Timestamp,
@@ -160,8 +175,8 @@ impl Control {
             .store
             .read(|reader| reader.events(&filter, EVENTS))?;
         let dialect = Dialect::new(self.parts.engine.server_version_number());
-        let shown = |statement| masked(dialect, statement);
-        let facts = &asked.facts;
+        let shown = |statement: Option<&str>| masked(dialect, statement);
+        let facts = &all[0].facts;
         let counter = |name: &str| {
             let status = facts.status.as_ref()?;
             status.get(name)?.parse::<u64>().ok()
@@ -185,14 +200,13 @@ impl Control {
             "at": format_time(now),
             "status": detail.instance.status,
             "node_id": detail.instance.node_id.as_ref().map(|node| node.as_str()),
+            "nodes": all.len(),
             "node_uptime_seconds": counter("Uptime"),
-            "findings": findings(facts),
-            "unknown": asked.unknown.iter()
-                .map(|(what, reason)| json!({ "what": what, "reason": reason }))
-                .collect::<Vec<_>>(),
+            "findings": findings(all.iter().map(|asked| &asked.facts)),
+            "unknown": all.iter().flat_map(Asked::unknown_here).collect::<Vec<_>>(),
             "index_usage": index_source,
             "sessions": facts.sessions.map(|(used, limit)| json!({ "used": used, "limit": limit })),
-            "disk": facts.disk.map(|(used, quota)| json!({ "used": used, "quota": quota })),
+            "disk": fullest(all).map(|(used, quota)| json!({ "used": used, "quota": quota })),
             "buffer_pool": {
                 "read_requests": counter("Innodb_buffer_pool_read_requests"),
                 "reads_from_disk": counter("Innodb_buffer_pool_reads"),
@@ -203,18 +217,18 @@ impl Control {
             },
             "top_statements": top.collect::<Vec<_>>(),
             "slow_statements": slow,
-            "transactions": facts.transactions.iter().flatten().take(SHOWN).map(|one| json!({
+            "transactions": listed(all, |facts| &facts.transactions, |one| json!({
                 "session": one.session, "account": one.account, "seconds": one.seconds,
                 "rows_modified": one.rows_modified, "rows_locked": one.rows_locked,
                 "statement": shown(one.statement.as_deref()),
-            })).collect::<Vec<_>>(),
-            "lock_waits": facts.lock_waits.iter().flatten().take(SHOWN).map(|wait| json!({
+            })),
+            "lock_waits": listed(all, |facts| &facts.lock_waits, |wait| json!({
                 "session": wait.session, "seconds": wait.seconds, "table": wait.table,
                 "statement": shown(wait.statement.as_deref()),
                 "blocker": wait.blocker, "blocker_account": wait.blocker_account,
                 "blocker_statement": shown(wait.blocker_statement.as_deref()),
-            })).collect::<Vec<_>>(),
-            "largest_tables": largest(facts.tables.as_deref().unwrap_or_default()),
+            })),
+            "largest_tables": largest(all),
             "events": events.iter().map(event_row).collect::<Vec<_>>(),
         }))
     }
@@ -223,6 +237,8 @@ impl Control {
 /// What a node was asked.
 #[derive(Default)]
 struct Asked {
+    /// Its number, where there are several.
+    number: Option<u16>,
     facts: Facts,
     /// What could not be found out, and why.
     unknown: Vec<(&'static str, String)>,
@@ -230,7 +246,7 @@ struct Asked {
 
 impl Asked {
     /// Question after question: what one gives stays also if a later one never returns.
-    async fn ask_all(&mut self, mut sql: NodeSql, since: String) {
+    async fn ask_all(&mut self, mut sql: NodeSql, since: &str) {
         if let Err(error) = sql.limit_statements().await {
             self.unknown.push(("a limit of time", error.to_string()));
         }
@@ -243,9 +259,57 @@ impl Asked {
         facts.tables = noted(unknown, "tables", sql.table_facts().await);
         facts.indexes = noted(unknown, "indexes", sql.index_facts().await);
         let used = noted(unknown, "use of indexes", sql.used_indexes().await);
-        facts.used_indexes = used.flatten().map(|used| (used, since));
+        facts.used_indexes = used.flatten().map(|used| (used, since.to_owned()));
         sql.close().await;
     }
+
+    /// What could not be found out.
+    fn unknown_here(&self) -> impl Iterator<Item = Value> {
+        self.unknown.iter().map(|(what, reason)| match self.number {
+            Some(number) => json!({ "what": format!("{what} of node {number}"), "reason": reason }),
+            None => json!({ "what": what, "reason": reason }),
+        })
+    }
+}
+
+/// An index is unused where no node has read it, and all have been watched.
+fn watched_by_all(all: &mut [Asked], since: &str) {
+    let mut used = BTreeSet::new();
+    let mut watched = true;
+    for asked in &*all {
+        match &asked.facts.used_indexes {
+            Some((of_node, _)) => used.extend(of_node.iter().cloned()),
+            None => watched = false,
+        }
+    }
+    for asked in all {
+        asked.facts.used_indexes = watched.then(|| (used.clone(), since.to_owned()));
+    }
+}
+
+/// What of each node is shown, with its number where there are several.
+fn listed<T>(
+    all: &[Asked],
+    of: impl Fn(&Facts) -> &Option<Vec<T>>,
+    row: impl Fn(&T) -> Value,
+) -> Vec<Value> {
+    let of_node = |asked: &Asked| {
+        let mut rows: Vec<_> = of(&asked.facts).iter().flatten().map(&row).collect();
+        if let Some(number) = asked.number {
+            rows.iter_mut().for_each(|row| row["node"] = number.into());
+        }
+        rows.truncate(SHOWN);
+        rows
+    };
+    all.iter().flat_map(of_node).collect()
+}
+
+/// What the node has used, and may use, that has the least of it left.
+fn fullest(all: &[Asked]) -> Option<(u64, u64)> {
+    let share =
+        |(used, quota): &(u64, u64)| u128::from(*used) * 1_000_000 / u128::from(*quota).max(1);
+    let disks = all.iter().filter_map(|asked| asked.facts.disk);
+    disks.max_by_key(share)
 }
 
 fn noted<T>(
@@ -269,19 +333,29 @@ fn masked(dialect: Dialect, statement: Option<&str>) -> Option<String> {
     Some(text.chars().take(LETTERS).collect())
 }
 
-fn largest(tables: &[TableFacts]) -> Vec<Value> {
+/// The largest tables, each as large as it is on its node.
+fn largest(all: &[Asked]) -> Vec<Value> {
     let size = |table: &TableFacts| table.data_bytes + table.index_bytes + table.free_bytes;
-    let mut sorted: Vec<_> = tables.iter().collect();
-    sorted.sort_by_key(|table| std::cmp::Reverse(size(table)));
-    let row = |table: &&TableFacts| {
-        json!({
+    let of_node = |asked| {
+        let asked: &Asked = asked;
+        let tables = asked.facts.tables.iter().flatten();
+        tables.map(|table| (asked.number, table))
+    };
+    let mut sorted: Vec<_> = all.iter().flat_map(of_node).collect();
+    sorted.sort_by_key(|(_, table)| std::cmp::Reverse(size(table)));
+    let row = |(number, table): &(Option<u16>, &TableFacts)| {
+        let mut row = json!({
             "table": format!("{}.{}", table.database, table.name),
             "engine": table.engine,
             "rows": table.rows,
             "data_bytes": table.data_bytes,
             "index_bytes": table.index_bytes,
             "free_bytes": table.free_bytes,
-        })
+        });
+        if let Some(number) = number {
+            row["node"] = (*number).into();
+        }
+        row
     };
     sorted.iter().take(SHOWN).map(row).collect()
 }
