@@ -20,6 +20,7 @@ async fn what_is_cut_off_leaves_nothing() {
     }
     clients_that_go(&world).await;
     branches_that_go(&world).await;
+    writes_whose_node_goes(&world).await;
     definitions_that_are_cut_off(&mut world).await;
     processes_that_end_later(&mut world).await;
 }
@@ -122,6 +123,35 @@ async fn branches_that_go(world: &World) {
         matches!(seen[..], [Seen::Done { affected: 4, .. }]),
         "{seen:?}"
     );
+}
+
+/// A write outside of a transaction may have been carried out by its node before that went: nobody is told that
+/// it was not.
+async fn writes_whose_node_goes(world: &World) {
+    let mut blocker = world.node(1).await;
+    for statement in [
+        "BEGIN",
+        "SELECT * FROM shop.orders WHERE id = 1 FOR UPDATE",
+    ] {
+        blocker.query_drop(statement).await.expect(statement);
+    }
+    let mut conn = world.client().await;
+    let write = tokio::spawn(async move {
+        let write = "UPDATE orders SET note = 'alone' WHERE id = 1";
+        conn.query_drop(write).await
+    });
+    let runs = async || running(world, "%alone").await.0 == 1;
+    until("it waits on its node", runs).await;
+    world.kill_node(1).await;
+    let told = write.await.expect("it ends");
+    assert!(
+        matches!(&told, Err(error) if !matches!(error, mysql_async::Error::Server(_))),
+        "{told:?}"
+    );
+    world.start_node(1).await;
+    let mut conn = world.client().await;
+    let seen = see(&mut conn, "UPDATE orders SET note = 'whole' WHERE id = 1").await;
+    assert!(matches!(seen[..], [Seen::Done { .. }]), "{seen:?}");
 }
 
 /// A definition that the coordinator did not live to finish is finished by the next one.

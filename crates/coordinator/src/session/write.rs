@@ -62,10 +62,16 @@ impl Session {
             Ok(())
         };
         self.client.attend(work).await?;
+        let is_alone = writes && self.nodes.transaction().is_none();
         if writes {
             self.nodes.wrote(node);
         }
-        let copied = self.copy_reply(node, more).await?;
+        let copied = self.copy_reply(node, more).await;
+        let copied = copied.map_err(|failure| match failure {
+            // Nobody knows whether it was carried out, so the client is told neither.
+            Failure::Branch { source, .. } if is_alone => Failure::Home(source),
+            failure => failure,
+        })?;
         self.note_of(node, &copied).await?;
         Ok(copied)
     }

@@ -22,7 +22,7 @@ fn transaction(view: View, end: End, began: u64, ended: u64, text: &str) -> Tran
         ops: ops.collect(),
         view,
         end,
-        error: None,
+        told: String::new(),
         began,
         ended,
     }

@@ -37,8 +37,8 @@ pub struct Transaction {
     pub ops: Vec<Op>,
     pub view: View,
     pub end: End,
-    /// What it failed with.
-    pub error: Option<String>,
+    /// What its client did, and what it was told.
+    pub told: String,
     /// Times of one clock: before it was begun, and after it was told to have ended.
     pub began: u64,
     pub ended: u64,

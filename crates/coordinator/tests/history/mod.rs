@@ -104,7 +104,7 @@ impl Shared {
             ops: Vec::new(),
             view,
             end: End::Failed,
-            error: None,
+            told: format!("kind {kind}"),
             began,
             ended: began,
         };
@@ -129,12 +129,12 @@ impl Shared {
             Ok(()) => transaction.end = End::Acknowledged,
             Err(mysql_async::Error::Server(error)) => {
                 transaction.end = End::Failed;
-                transaction.error = Some(error.to_string());
+                transaction.told = format!("{}: {error}", transaction.told);
                 let undone = conn.query_drop("ROLLBACK").await;
                 return (transaction, undone.is_err());
             }
             Err(error) => {
-                transaction.error = Some(error.to_string());
+                transaction.told = format!("{}: {error}", transaction.told);
                 return (transaction, true);
             }
         }
