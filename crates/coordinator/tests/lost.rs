@@ -129,10 +129,7 @@ async fn branches_that_go(world: &World) {
 /// it was not.
 async fn writes_whose_node_goes(world: &World) {
     let mut blocker = world.node(1).await;
-    for statement in [
-        "BEGIN",
-        "SELECT * FROM shop.orders WHERE id = 1 FOR UPDATE",
-    ] {
+    for statement in ["BEGIN", "SELECT * FROM shop.orders WHERE id = 1 FOR UPDATE"] {
         blocker.query_drop(statement).await.expect(statement);
     }
     let mut conn = world.client().await;
