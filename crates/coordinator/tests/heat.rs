@@ -2,7 +2,7 @@
 
 use mysql_async::prelude::Queryable;
 
-use crate::common::{DATABASE, World};
+use crate::common::{DATABASE, USER, World};
 
 /// Reads, rows that they read, writes, rows that they wrote.
 type Counts = (u64, u64, u64, u64);
@@ -28,9 +28,69 @@ async fn assert_totals(world: &World, expected: &[Counts]) {
     assert_eq!(totals(world), expected);
 }
 
+type Told = (String, String, u16, u16, u64, u64, String, f64, f64);
+
+/// What accounts of type Super are told of partitions.
+async fn partitions_are_told(world: &mut World) {
+    let mut conn = world.client().await;
+    let denied = conn.query_drop("SHOW OPENPETA PARTITIONS").await;
+    assert!(
+        denied
+            .expect_err("not for all")
+            .to_string()
+            .contains("1227")
+    );
+    let mut route = (*world.route).clone();
+    route.super_accounts.insert(USER.to_owned());
+    world.route = std::sync::Arc::new(route);
+    world.coordinators().publish(&world.route).expect("served");
+    let sharding = world.route.sharding.as_ref().expect("spread");
+    let places = sharding.databases[DATABASE].clone();
+    for statement in [
+        "CREATE TABLE few (id INT PRIMARY KEY, t CHAR(200)) DISTRIBUTE BY HASH(id)",
+        "CREATE TABLE all_over (id INT PRIMARY KEY) DISTRIBUTE BY BROADCAST",
+        "INSERT INTO few SELECT seq, '' FROM seq_0_to_99",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    for question in [
+        "SHOW OPENPETA PARTITIONS",
+        "show openpeta partitions count;",
+    ] {
+        let told: Vec<Told> = conn.query(question).await.expect("told");
+        let few: Vec<&Told> = told.iter().filter(|row| row.1 == "few").collect();
+        assert!(
+            told.iter()
+                .all(|row| row.0 == DATABASE && row.1 != "all_over"),
+            "{told:?}"
+        );
+        assert_eq!(few.len(), places.len(), "{told:?}");
+        for (at, row) in few.iter().enumerate() {
+            assert_eq!((usize::from(row.2), row.3), (at, places[at]), "{row:?}");
+            assert!(row.4 >= 1 && row.5 > 0 && row.6 == "YES", "{row:?}");
+        }
+        assert_eq!(few.iter().map(|row| row.4).sum::<u64>(), 100, "{told:?}");
+        // Of a key the partition is its remainder: 100 rows are not alike in 24 of them.
+        assert_eq!((few[0].4, few[places.len() - 1].4), (5, 4), "{told:?}");
+    }
+    let wrong = conn.query_drop("SHOW OPENPETA PARTITIONS NOW").await;
+    assert!(
+        wrong
+            .expect_err("no such form")
+            .to_string()
+            .contains("1064")
+    );
+    conn.query_drop("DROP TABLE few, all_over")
+        .await
+        .expect("dropped");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_and_rows_are_counted_for_their_partitions() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    partitions_are_told(&mut world).await;
+    world.close();
+    world.open();
     let sharding = world.route.sharding.as_ref().expect("spread");
     let count = sharding.databases[DATABASE].len();
     assert!(count >= 4, "{count}");

@@ -288,6 +288,13 @@ impl Instance {
         Some(account.backend_password.clone())
     }
 
+    /// Whether an account is of type Super.
+    #[must_use]
+    pub fn is_super(&self, user: &[u8]) -> bool {
+        let user = std::str::from_utf8(user).unwrap_or_default();
+        lock(&self.route).super_accounts.contains(user)
+    }
+
     /// Why writes are refused, when they are.
     #[must_use]
     pub fn write_lock(&self) -> Option<String> {

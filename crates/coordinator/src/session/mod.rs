@@ -11,6 +11,7 @@ mod load;
 mod lock;
 mod login;
 mod nodes;
+mod partitions;
 mod prepared;
 mod quick;
 mod read;

@@ -8,7 +8,7 @@ use openpeta_sql_route::Dialect;
 
 use super::copy::Copied;
 use super::explain::explained;
-use super::{Failure, Session};
+use super::{Failure, Session, partitions};
 use crate::Refusal;
 use crate::catalogue::{Catalogue, Distribution};
 use crate::node::{OkReply, Reply};
@@ -30,6 +30,7 @@ impl Session {
             && !may_distribute(text)
             && !self.knows_transaction()
             && explained(text).is_none()
+            && partitions::asked(text, self.facts.dialect).is_none()
         {
             self.note_dynamic(text)?;
             self.stale = true;
@@ -125,6 +126,9 @@ impl Session {
     async fn planned(&mut self, text: &[u8], more: bool) -> Result<Copied, Failure> {
         if let Some(statement) = explained(text) {
             return self.explain_route(statement, more).await;
+        }
+        if let Some(counts) = partitions::asked(text, self.facts.dialect) {
+            return self.show_partitions(counts, more).await;
         }
         loop {
             self.wait_for_changes(text).await?;

@@ -40,10 +40,22 @@ pub(super) fn begins(data: &[u8]) -> Begins {
 }
 
 /// Whether the statement that begins `data` is one that the coordinator of an instance with several nodes
-/// answers: only it knows where rows are.
+/// answers: only it knows where rows are. `None` if more bytes will tell.
 #[cold]
-pub(super) fn is_about_routes(data: &[u8]) -> bool {
-    matches!(data, [_, _, _, _, COM_QUERY, b'E' | b'e', ..])
+pub(super) fn is_about_routes(data: &[u8]) -> Option<bool> {
+    let [a, b, c, _, COM_QUERY, text @ ..] = data else {
+        return Some(false);
+    };
+    if matches!(text.first(), Some(b'E' | b'e')) {
+        return Some(true);
+    }
+    let len = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
+    let behind = BEGINNINGS[0].len();
+    match text.get(behind) {
+        // PARTITIONS: none of the others begins so.
+        Some(byte) => Some(byte.eq_ignore_ascii_case(&b'P')),
+        None => (len <= behind + 1).then_some(false),
+    }
 }
 
 #[cold]
@@ -120,6 +132,8 @@ fn run(shared: &Shared, text: &[u8]) -> Result<(&'static [&'static str], Vec<Row
         [word] if word.is_word("STATUS") => Ok((STATUS, status_rows(meter))),
         [word] if word.is_word("SESSIONS") => Ok((SESSIONS, session_rows(meter))),
         [word] if word.is_word("ROUTE") => Ok((STATUS, route_rows(shared))),
+        // Where there are several nodes the coordinator tells of them.
+        [word, ..] if word.is_word("PARTITIONS") => Ok((PARTITIONS, Vec::new())),
         [word] if word.is_word("DIGESTS") => Ok((DIGEST, digest_rows(meter, DIGESTS))),
         [word, limit, count] if word.is_word("DIGESTS") && limit.is_word("LIMIT") => {
             let count = str::from_utf8(count.text).ok().and_then(|n| n.parse().ok());
@@ -135,10 +149,21 @@ fn syntax_error() -> ErrPacket {
         1064,
         b"42000",
         "You have an error in your SQL syntax; the gateway knows SHOW OPENPETA STATUS, SESSIONS, \
-         DIGESTS [LIMIT n], ROUTE, and EXPLAIN ROUTE statement",
+         DIGESTS [LIMIT n], ROUTE, PARTITIONS [COUNT], and EXPLAIN ROUTE statement",
     )
 }
 
+const PARTITIONS: &[&str] = &[
+    "Database",
+    "Table",
+    "Partition",
+    "Node",
+    "Rows",
+    "Bytes",
+    "Counted",
+    "Partition_reads_per_second",
+    "Partition_writes_per_second",
+];
 const STATUS: &[&str] = &["Variable_name", "Value"];
 
 fn status_rows(meter: &Meter) -> Vec<Row> {
@@ -327,6 +352,31 @@ const fn class_name(class: StatementClass) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn partitions_and_routes_are_the_coordinators() {
+        let command = |text: &str| {
+            let mut data = vec![
+                u8::try_from(text.len() + 1).expect("short"),
+                0,
+                0,
+                0,
+                COM_QUERY,
+            ];
+            data.extend_from_slice(text.as_bytes());
+            data
+        };
+        let told = |text| is_about_routes(&command(text));
+        assert_eq!(told("EXPLAIN ROUTE SELECT 1"), Some(true));
+        assert_eq!(told("show openpeta partitions"), Some(true));
+        assert_eq!(told("SHOW OPENPETA STATUS"), Some(false));
+        assert_eq!(told("SHOW OPENPETA "), Some(false));
+        let whole = command("SHOW OPENPETA PARTITIONS");
+        for cut in 6..whole.len() {
+            let expected = (cut > 5 + BEGINNINGS[0].len()).then_some(true);
+            assert_eq!(is_about_routes(&whole[..cut]), expected, "{cut}");
+        }
+    }
 
     #[test]
     fn partitioning_names_what_is_spread() {

@@ -303,9 +303,16 @@ impl Relay {
                 return self.retargeted.is_some();
             }
         }
-        match console::begins(data) {
+        let begins = console::begins(data);
+        if begins != Begins::No && shared.params.route.sharding.is_some() {
+            match console::is_about_routes(data) {
+                Some(true) => return false,
+                Some(false) => {}
+                None => return true,
+            }
+        }
+        match begins {
             Begins::No => false,
-            _ if shared.params.route.sharding.is_some() && console::is_about_routes(data) => false,
             Begins::Perhaps => true,
             Begins::Yes => {
                 self.change_due = true;
