@@ -55,7 +55,7 @@ pub use import::{
     Expected, ImportNodes, ImportOptions, ImportPlace, ImportSource, Imported, ImportedTable,
     Loaded, SourcePosition, TableSum,
 };
-pub use moving::{Gap, Mover, PartitionMove, PartitionSize};
+pub use moving::{Counting, Gap, Mover, PartitionMove, PartitionSize};
 pub use node_dir::{NodeEntry, NodeEntryState};
 pub use process::{NodeProcess, ProcessFigures, RunningNode};
 pub use sealed::BackupKeys;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use openpeta_engine::Counting;
 use openpeta_types::{DbName, InstanceId};
 use serde_json::{Value, json};
 
@@ -16,7 +17,11 @@ impl Control {
         db_name: &DbName,
         counts: bool,
     ) -> Result<Value, ControlError> {
-        let rows = self.parts.partition_rows(id, db_name, counts).await?;
+        let counting = match counts {
+            true => Counting::All,
+            false => Counting::Nothing,
+        };
+        let rows = self.parts.partition_rows(id, db_name, counting).await?;
         let used = self.parts.gateway.partition_use(id, db_name);
         let used = used.unwrap_or_default();
         let of = |its: &PartitionRow| {

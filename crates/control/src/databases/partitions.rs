@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openpeta_engine::PartitionSize;
+use openpeta_engine::{Counting, PartitionSize};
 use openpeta_rpc_api::ApiError;
 use openpeta_sql_route::Partitions;
 use openpeta_store::{Database, Instance, Node, Reader, Writer};
@@ -29,7 +29,7 @@ pub(crate) struct PartitionRow {
 }
 
 impl Parts {
-    /// The partitions of a database in their order; `counts` says whether rows are counted or estimated.
+    /// The partitions of a database in their order, with their rows as they are counted or estimated.
     ///
     /// # Errors
     /// When there is no such database, or it has one node.
@@ -37,7 +37,7 @@ impl Parts {
         &self,
         id: &InstanceId,
         db_name: &DbName,
-        counts: bool,
+        counting: Counting,
     ) -> Result<Vec<PartitionRow>, ControlError> {
         let (placement, nodes) = self.store.read(|reader| {
             let instance = found(reader, id)?;
@@ -57,7 +57,7 @@ impl Parts {
             let owned = (Partitions::new(count), &owned[..]);
             let found = self
                 .engine
-                .partition_sizes(&node.node_id, db_name, owned, counts);
+                .partition_sizes(&node.node_id, db_name, owned, counting);
             match found.await {
                 Ok(found) => {
                     sizes.insert(node.number, found);

@@ -23,7 +23,7 @@ use openpeta_sql_route::Partitions;
 use openpeta_types::{DbName, NodeId};
 
 pub(crate) use self::distribute::Places;
-pub use self::sizes::PartitionSize;
+pub use self::sizes::{Counting, PartitionSize};
 use self::table::{Copied, Described, Key, MovingTable, Range};
 use crate::backup::{Schema, Session, bytes, check_query, names, select};
 use crate::binlog::{LOGS, LogTail};

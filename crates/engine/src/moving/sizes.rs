@@ -23,6 +23,27 @@ pub struct PartitionSize {
     pub bytes: u64,
 }
 
+/// Which rows are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// None.
+    Nothing,
+    /// Those of tables that have no more than so many together, as the server estimates.
+    UpTo(u64),
+    /// All.
+    All,
+}
+
+impl Counting {
+    const fn most(self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::UpTo(rows) => rows,
+            Self::All => u64::MAX,
+        }
+    }
+}
+
 impl PartitionSize {
     fn add(&mut self, rows: u64, bytes: u64) {
         self.rows += rows;
@@ -32,7 +53,7 @@ impl PartitionSize {
 
 impl Engine {
     /// How large the partitions are that a node has of a database. Counting reads an index of each
-    /// table; without it, each has an equal share of what the server estimates.
+    /// table; of what is not counted each has an equal share of what the server estimates.
     ///
     /// # Errors
     /// Those of connections and statements.
@@ -41,7 +62,7 @@ impl Engine {
         node: &NodeId,
         database: &DbName,
         (count, owned): (Partitions, &[u16]),
-        counts: bool,
+        counting: Counting,
     ) -> Result<BTreeMap<u16, PartitionSize>> {
         let mut sizes: BTreeMap<u16, PartitionSize> = owned
             .iter()
@@ -61,16 +82,22 @@ impl Engine {
             .into_iter()
             .map(|(name, rows, bytes)| (name, (rows, bytes)))
             .collect();
+        let mut left = counting.most();
         for (name, distribution) in &distributions {
             let TableDistribution::Hash(column) = distribution else {
                 continue;
             };
             let (rows, bytes) = estimated.get(name).copied().unwrap_or_default();
             let partition = described.partition(name, column, count);
-            let Some(partition) = partition.filter(|_| counts) else {
+            let Some(partition) =
+                partition.filter(|_| counting != Counting::Nothing && rows <= left)
+            else {
                 share(&mut sizes, rows, bytes);
                 continue;
             };
+            if counting != Counting::All {
+                left -= rows;
+            }
             let query = format!(
                 "SET STATEMENT max_statement_time={PATIENCE_SECONDS} FOR \
                  SELECT {partition} AS p, COUNT(*) FROM {} GROUP BY p",
