@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use openpeta_engine::{BackupKeys, BackupSource, EngineError, Manifest, TakenSet};
-use openpeta_types::{ExportForm, ExportLayout, NodeId};
+use openpeta_engine::{
+    BackupKeys, BackupSource, EngineError, Expected, ImportNodes, ImportOptions, ImportPlace,
+    ImportSource, Manifest, TakenSet,
+};
+use openpeta_types::{AccountName, ExportForm, ExportLayout, NodeId};
 
 use crate::common::beds::Beds;
-use crate::common::{SETTINGS, db, node};
+use crate::common::{ADMIN_PASSWORD, SETTINGS, client, db, node};
 
 const PARTITIONS: [u16; 4] = [0, 1, 0, 1];
 
@@ -459,8 +462,154 @@ impl Spread {
             .socket_path(node)
             .expect("short enough");
         let admin = openpeta_engine::ADMIN_ACCOUNT;
-        crate::common::client(&socket, admin, crate::common::ADMIN_PASSWORD)
+        client(&socket, admin, ADMIN_PASSWORD)
             .await
             .expect("connect")
+    }
+}
+
+/// A set of several nodes becomes one database, all rows of all of them, compared with what the set says of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_over_nodes_is_imported_as_one_database() {
+    let spread = Spread::new(BackupKeys::default()).await;
+    let taken = spread.take(async || {}).await.expect("taken");
+    let engine = &spread.beds.bed.engine;
+    let (staging, target) = (db("openpeta_import_7"), db("whole"));
+    let mut sql = engine.sql(&spread.to[0]).await.expect("connect");
+    sql.create_database(&target).await.expect("create");
+    sql.close().await;
+    let place = ImportPlace {
+        node: &spread.to[0],
+        staging: &staging,
+        target: &target,
+    };
+    let bob = [AccountName::parse_new("bob").expect("a name")];
+    for node in &spread.to {
+        let mut conn = spread.connect_anywhere(node).await;
+        conn.query_drop("CREATE USER bob; GRANT ALL ON whole.* TO bob")
+            .await
+            .expect("an account");
+    }
+    let options = ImportOptions {
+        definer: Some("bob".into()),
+        ..ImportOptions::default()
+    };
+    let import = async || {
+        let source = ImportSource::path(&spread.set(), None)?;
+        let loaded = engine.load_import(place, source, &options, &|_, _, _| {});
+        let loaded = loaded.await?;
+        let manifest = loaded.manifest.clone().expect("of all nodes");
+        let expected = Expected::Manifest(&manifest);
+        let checked = engine.check_import(place, loaded, expected, &options, &bob, &|_, _, _| {});
+        let imported = checked.await?;
+        engine.publish_import(place, &imported).await?;
+        Ok::<_, EngineError>(imported)
+    };
+    let imported = import().await.expect("imported");
+    let rows = |name: &str| imported.tables[name].rows;
+    assert_eq!(
+        (rows("odd `name"), rows("everywhere"), rows("whole")),
+        (5, 2, 2)
+    );
+    let sum = |manifest: &Manifest, name: &str| -> u128 {
+        let sum = &manifest.tables[name].checksum;
+        sum.parse().expect("a number")
+    };
+    let parts = taken.manifest.spread.as_ref().expect("it is spread");
+    let of_second = &parts.nodes[0].content.tables["odd `name"].checksum;
+    let of_second: u128 = of_second.parse().expect("a number");
+    let together = sum(&taken.manifest, "odd `name") + of_second;
+    assert_eq!(imported.tables["odd `name"].checksum, together.to_string());
+    assert_eq!((imported.views, imported.routines), (1, 1));
+    let mut conn = spread.connect_anywhere(&spread.to[0]).await;
+    let ids: Vec<u64> = conn
+        .query("SELECT id FROM whole.looks ORDER BY id")
+        .await
+        .expect("a view");
+    assert_eq!(ids, [1, 2, 3, 4, 6]);
+    // Ids go on behind those that were given, and the server knows nothing of a distribution.
+    conn.query_drop("INSERT INTO whole.`odd ``name` (v) VALUES ('next')")
+        .await
+        .expect("inserted");
+    assert_eq!(conn.last_insert_id(), Some(101));
+    let shown: Option<(String, String)> = conn
+        .query_first("SHOW CREATE TABLE whole.`odd ``name`")
+        .await
+        .expect("a table");
+    let (_, create) = shown.expect("a row");
+    assert!(!create.contains("distribute"), "{create}");
+
+    // A row that is not where the set says is noticed.
+    conn.query_drop("DROP DATABASE whole; CREATE DATABASE whole")
+        .await
+        .expect("emptied");
+    let path = spread.set().join("manifest.json");
+    let text = std::fs::read_to_string(&path).expect("there");
+    let other = (of_second + 1).to_string();
+    std::fs::write(&path, text.replace(&of_second.to_string(), &other)).expect("ours");
+    let error = import().await.expect_err("it differs").to_string();
+    assert!(error.contains("the content of table odd `name"), "{error}");
+}
+
+/// A set of several nodes is imported over nodes: each gets its rows by their keys, whichever node they were on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_over_nodes_is_distributed_anew() {
+    let spread = Spread::new(BackupKeys::default()).await;
+    for (node, rows) in [(0, "(2), (4)"), (1, "(1), (3), (6)")] {
+        let script = format!(
+            "DROP VIEW IF EXISTS looks; DROP TABLE `odd ``name`; \
+             SET sql_mode='IGNORE_BAD_TABLE_OPTIONS'; \
+             CREATE TABLE item (id INT NOT NULL PRIMARY KEY) distribute_by='HASH(id)'; \
+             INSERT INTO item VALUES {rows}"
+        );
+        let script = script.as_bytes();
+        spread.beds.script(&spread.from[node], script);
+    }
+    spread.take(async || {}).await.expect("taken");
+    let engine = &spread.beds.bed.engine;
+    let (staging, target) = (db("openpeta_import_7"), db("wide"));
+    for node in &spread.to {
+        let mut sql = engine.sql(node).await.expect("connect");
+        sql.create_database(&target).await.expect("create");
+        sql.close().await;
+    }
+    let place = ImportPlace {
+        node: &spread.to[0],
+        staging: &staging,
+        target: &target,
+    };
+    let mut conn = spread.connect_anywhere(&spread.to[0]).await;
+    conn.query_drop("CREATE USER bob; GRANT ALL ON wide.* TO bob")
+        .await
+        .expect("an account");
+    let options = ImportOptions {
+        definer: Some("bob".into()),
+        over_nodes: true,
+        ..ImportOptions::default()
+    };
+    let source = ImportSource::path(&spread.set(), None).expect("a set");
+    let loaded = engine.load_import(place, source, &options, &|_, _, _| {});
+    let loaded = loaded.await.expect("loaded");
+    let manifest = loaded.manifest.clone().expect("of all nodes");
+    let expected = Expected::Manifest(&manifest);
+    let bob = [AccountName::parse_new("bob").expect("a name")];
+    let checked = engine.check_import(place, loaded, expected, &options, &bob, &|_, _, _| {});
+    let imported = checked.await.expect("compared");
+    let nodes = ImportNodes {
+        nodes: &spread.to,
+        partitions: &[0, 1, 1],
+    };
+    let distributed = engine.distribute_import(place, nodes, &imported, &|_, _, _| {});
+    distributed.await.expect("distributed");
+    let settled = engine.settle_import(place, nodes, &imported).await;
+    settled.expect("compared");
+    let published = engine.publish_import_over_nodes(place, &spread.to, &imported);
+    published.await.expect("published");
+    let everything = "SELECT CONCAT_WS(' ', (SELECT GROUP_CONCAT(id ORDER BY id) FROM wide.item), \
+         (SELECT COUNT(*) FROM wide.everywhere))";
+    for (node, wanted) in [(0, "3,6 2"), (1, "1,2,4 2")] {
+        let mut conn = spread.connect_anywhere(&spread.to[node]).await;
+        let found: Option<String> = conn.query_first(everything).await.expect("read");
+        assert_eq!(found.as_deref(), Some(wanted), "node {node}");
     }
 }

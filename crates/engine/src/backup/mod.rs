@@ -44,6 +44,9 @@ pub use manifest::{
 pub use physical::{Base, Stillness, Stood};
 pub use spread::{Origin, Snapshots};
 
+pub(crate) use self::spread::IDS;
+pub(crate) use self::spread_export::said_by_users;
+
 pub(crate) use self::columns::{Column, check_query, names, select};
 use self::export::{Output, Place};
 use self::layout::Layout;

@@ -29,7 +29,7 @@ use crate::quote;
 const LOCK_SECONDS: u32 = 1;
 
 /// Where the coordinator of nodes keeps which ids of `AUTO_INCREMENT` columns are given.
-const IDS: &str = "mysql.openpeta_ids";
+pub(crate) const IDS: &str = "mysql.openpeta_ids";
 
 /// Lets definitions have and show the option that says how rows are distributed.
 const KEEPS_OPTIONS: &[u8] = b"SET SESSION sql_mode='IGNORE_BAD_TABLE_OPTIONS'";

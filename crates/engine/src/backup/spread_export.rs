@@ -56,6 +56,33 @@ fn clause(distribution: &TableDistribution) -> String {
     }
 }
 
+/// How a table's rows are distributed, and its definition as users say it, or without its distribution. What
+/// `AUTO_INCREMENT` columns go on with stands there as well.
+pub(crate) fn said_by_users(
+    create: &str,
+    next_id: Option<u64>,
+    with_clause: bool,
+) -> (Option<TableDistribution>, Cow<'_, str>) {
+    let Some((distribution, range)) = distribution_of(create) else {
+        return (None, create.into());
+    };
+    let mut text = create.to_owned();
+    text.replace_range(range, "");
+    if let Some(next) = next_id {
+        text = definition_of_table(&text);
+        let options = text.rfind("\n)").unwrap_or(0);
+        let option = format!(" AUTO_INCREMENT={next}");
+        let behind = text[options..].find(" ENGINE=InnoDB");
+        if let Some(at) = behind.map(|at| options + at + " ENGINE=InnoDB".len()) {
+            text.insert_str(at, &option);
+        }
+    }
+    if with_clause {
+        text.push_str(&clause(&distribution));
+    }
+    (Some(distribution), text.into())
+}
+
 /// The nodes beside the first one.
 pub(super) struct Others {
     nodes: Vec<(Session, Schema)>,
@@ -70,24 +97,8 @@ pub(super) struct Others {
 impl Others {
     /// A definition as it is written.
     pub(super) fn written<'c>(&self, name: &str, create: &'c str) -> Cow<'c, str> {
-        let Some((distribution, range)) = distribution_of(create) else {
-            return create.into();
-        };
-        let mut text = create.to_owned();
-        text.replace_range(range, "");
-        if let Some(next) = self.ids.get(name) {
-            text = definition_of_table(&text);
-            let options = text.rfind("\n)").unwrap_or(0);
-            let option = format!(" AUTO_INCREMENT={next}");
-            let behind = text[options..].find(" ENGINE=InnoDB");
-            if let Some(at) = behind.map(|at| options + at + " ENGINE=InnoDB".len()) {
-                text.insert_str(at, &option);
-            }
-        }
-        if self.with_clauses {
-            text.push_str(&clause(&distribution));
-        }
-        text.into()
+        let next = self.ids.get(name).copied();
+        said_by_users(create, next, self.with_clauses).1
     }
 
     /// How many of them have rows of a table that the first one has not.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::collations;
 use super::follow::SourcePosition;
 use super::judge::{self, Verdict};
+use super::set_over_nodes::{self, Parts};
 use super::source::{self, ImportSource};
 use super::splitter::{Piece, Quoting, Splitter};
 use crate::backup::{MAX_PACKET, Manifest, Progress, REMARK, Session};
@@ -113,7 +114,7 @@ const UNKNOWN_COLLATION: u16 = 1273;
 /// Loads a dump through a session that reaches the database for it alone.
 pub(super) async fn load(
     session: &mut Session,
-    source: ImportSource,
+    (source, parts): (ImportSource, Option<Parts>),
     keys: &BackupKeys,
     options: &ImportOptions,
     (version, known_collations): (u32, BTreeSet<String>),
@@ -138,6 +139,7 @@ pub(super) async fn load(
         charset: String::new(),
         has_loose_programs: false,
         begun: None,
+        parts,
     };
     load.read_settings().await?;
     let has_manifest = source.manifest.is_some();
@@ -193,6 +195,9 @@ pub(super) async fn load(
     load.session.run("end a transaction", b"COMMIT").await?;
     load.loaded.bytes = read.load(Ordering::Relaxed);
     load.loaded.database = load.only.clone();
+    if let Some(parts) = load.parts.take() {
+        load.loaded.manifest = Some(parts.together()?);
+    }
     load.finish()
 }
 
@@ -208,7 +213,7 @@ struct Frame {
 
 impl Frame {
     fn see(&mut self, remark: &[u8]) {
-        const BEGINS: [&[u8]; 3] = [b"MariaDB dump ", b"MySQL dump ", b"OpenPeta backup "];
+        const BEGINS: [&[u8]; 3] = [b"MariaDB dump ", b"MySQL dump ", set_over_nodes::BEGINS];
         const ENDS: [&[u8]; 2] = [b"Dump completed", b"End of the dump"];
         self.begins |= BEGINS.iter().any(|word| remark.starts_with(word));
         self.ends |= ENDS.iter().any(|word| remark.starts_with(word));
@@ -249,6 +254,8 @@ struct Load<'a> {
     has_loose_programs: bool,
     /// The beginning of such a program.
     begun: Option<(Vec<u8>, u64)>,
+    /// Of a set of several nodes, which of them is read.
+    parts: Option<Parts>,
 }
 
 impl Load<'_> {
@@ -256,9 +263,14 @@ impl Load<'_> {
         splitter.quoting = self.quoting;
         while let Some(piece) = splitter.next() {
             match piece {
-                Piece::Remark(remark) => frame.see(&remark),
+                Piece::Remark(remark) => {
+                    frame.see(&remark);
+                    if let Some(parts) = &mut self.parts {
+                        parts.see(&remark);
+                    }
+                }
                 Piece::Statement { text, line } => match self.whole(text, line) {
-                    Some((text, line)) => self.statement(&text, line).await?,
+                    Some((text, line)) => self.taken(&text, line).await?,
                     None => splitter.go_on(),
                 },
             }
@@ -281,6 +293,18 @@ impl Load<'_> {
         }
         self.begun = Some((text, line));
         None
+    }
+
+    /// Does what a statement says, if it is not another node's.
+    async fn taken(&mut self, text: &[u8], line: u64) -> Result<()> {
+        let taken = match &mut self.parts {
+            None => Some(text.into()),
+            Some(parts) => parts.taken(text),
+        };
+        match taken {
+            Some(text) => self.statement(&text, line).await,
+            None => Ok(()),
+        }
     }
 
     async fn statement(&mut self, text: &[u8], line: u64) -> Result<()> {

@@ -15,6 +15,7 @@ mod load;
 mod over_nodes;
 mod programs;
 mod qualifiers;
+mod set_over_nodes;
 mod source;
 mod splitter;
 
@@ -121,7 +122,13 @@ impl Engine {
         let keys = self.backup_keys().clone();
         let server = (self.server_version_number(), collations);
         let counted = source.rows.clone();
-        let loaded = load::load(&mut session, source, &keys, options, server, progress).await?;
+        let set = source.set_dir().map(Path::to_owned);
+        let parts = match set {
+            Some(set) => set_over_nodes::Parts::of(self.manifest_of(&set).await?),
+            None => None,
+        };
+        let from = (source, parts);
+        let loaded = load::load(&mut session, from, &keys, options, server, progress).await?;
         session.close().await;
         for (table, rows) in &counted {
             let found = loaded.rows.get(table).copied().unwrap_or(0);

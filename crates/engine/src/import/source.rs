@@ -135,6 +135,11 @@ impl ImportSource {
         Ok(read.is_ok() && head == STREAM)
     }
 
+    /// The directory of a set of ours.
+    pub(super) fn set_dir(&self) -> Option<&Path> {
+        self.manifest.as_deref().and_then(Path::parent)
+    }
+
     /// Whether it is a set of ours, which has a manifest.
     #[must_use]
     pub const fn is_set(&self) -> bool {
