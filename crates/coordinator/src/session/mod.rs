@@ -2,6 +2,7 @@
 
 mod client;
 mod collect;
+mod control;
 mod copy;
 mod define;
 mod explain;

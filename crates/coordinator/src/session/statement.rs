@@ -6,13 +6,14 @@ use openpeta_mysql_wire::command::COM_QUERY;
 use openpeta_mysql_wire::{Capabilities, ErrPacket, OkPacket, Status};
 use openpeta_sql_route::Dialect;
 
+use super::control::is_about_transactions;
 use super::copy::Copied;
 use super::explain::explained;
 use super::{Failure, Session, partitions};
 use crate::Refusal;
 use crate::catalogue::{Catalogue, Distribution};
 use crate::node::{OkReply, Reply};
-use crate::plan::control::{self, Control};
+use crate::plan::control;
 use crate::plan::text::{Tokens, split, without_marks};
 use crate::plan::{self, Dynamic, Facts, Plan};
 use crate::service::Used;
@@ -586,144 +587,6 @@ impl Session {
         [&[COM_QUERY][..], text].concat()
     }
 
-    /// With `autocommit` off, whatever uses tables begins a transaction.
-    pub(super) async fn begin_if_wanted(&mut self) -> Result<(), Failure> {
-        let status = self.nodes.home().status();
-        let off = !status.contains(Status::AUTOCOMMIT);
-        let is_none = self.nodes.transaction().is_none() && !status.contains(Status::IN_TRANS);
-        if off && is_none && !self.is_locked_at_home() {
-            self.begin(None).await?;
-        }
-        Ok(())
-    }
-
-    /// Begins a transaction, of the manner that `SET TRANSACTION` has told if nothing else is said.
-    async fn begin(&mut self, read_only: Option<bool>) -> Result<(), Failure> {
-        let next = self.next_read_only.take();
-        let before = self.next_transaction.take();
-        // Home was told that of the next transaction there, so it must be this one.
-        let home_was_told = next.is_some() || before.is_some();
-        let read_only = read_only
-            .or(next)
-            .unwrap_or(self.nodes.variables().read_only);
-        self.nodes.begin(before, read_only, false);
-        match home_was_told {
-            true => self.nodes.begin_at_home().await,
-            false => Ok(()),
-        }
-    }
-
-    /// A statement about transactions.
-    async fn control(
-        &mut self,
-        control: Control,
-        text: &[u8],
-        more: bool,
-    ) -> Result<Copied, Failure> {
-        match control {
-            Control::Begin {
-                read_only,
-                snapshot,
-            } => {
-                self.nodes.commit().await?;
-                self.used.clear();
-                self.end_plain().await?;
-                self.unlock().await?;
-                self.learn_if_stale().await?;
-                let table = match snapshot {
-                    true => self.table_to_look_at().await?,
-                    false => None,
-                };
-                if snapshot && table.is_none() {
-                    // Nothing of other nodes can be read, so home's moment is all there is.
-                    return self.pass(text, more).await;
-                }
-                let repeats = self.repeats_reads(self.next_transaction.as_deref());
-                self.begin(read_only).await?;
-                if let Some(table) = table.filter(|_| repeats) {
-                    self.see_one_moment(&table).await?;
-                }
-                self.done(0, 0, 0, String::new(), more).await
-            }
-            Control::Commit(after) | Control::Rollback(after) => {
-                let had = self.nodes.transaction().map(|it| it.read_only);
-                if had.is_none() && !after.chain {
-                    return self.pass(text, more).await;
-                }
-                if had.is_none() {
-                    self.end_plain().await?;
-                }
-                let ended = match control {
-                    Control::Commit(_) => self.nodes.commit().await,
-                    _ => self.nodes.roll_back().await,
-                };
-                self.used.clear();
-                ended?;
-                if after.chain {
-                    self.nodes.begin(None, had.unwrap_or(false), false);
-                }
-                let copied = self.done(0, 0, 0, String::new(), more).await?;
-                if after.release {
-                    return Err(Failure::Client);
-                }
-                Ok(copied)
-            }
-            Control::Savepoint(name) => {
-                // It may be the first of a transaction that nobody has begun in so many words.
-                self.begin_if_wanted().await?;
-                if self.nodes.transaction().is_none() {
-                    return self.pass(text, more).await;
-                }
-                self.nodes.savepoint(&name).await?;
-                self.done(0, 0, 0, String::new(), more).await
-            }
-            Control::RollbackTo(name) if self.nodes.transaction().is_some() => {
-                self.nodes.back_to_savepoint(&name, false).await?;
-                self.done(0, 0, 0, String::new(), more).await
-            }
-            Control::Release(name) if self.nodes.transaction().is_some() => {
-                self.nodes.back_to_savepoint(&name, true).await?;
-                self.done(0, 0, 0, String::new(), more).await
-            }
-            Control::RollbackTo(_) | Control::Release(_) => self.pass(text, more).await,
-            Control::SetNext { read_only } => {
-                let copied = self.pass(text, more).await?;
-                if copied.error.is_none() {
-                    match read_only {
-                        Some(read_only) => self.next_read_only = Some(read_only),
-                        None => {
-                            self.next_transaction = Some(String::from_utf8_lossy(text).into_owned())
-                        }
-                    }
-                }
-                Ok(copied)
-            }
-            Control::Autocommit(to) => {
-                let is_on = self.nodes.home().status().contains(Status::AUTOCOMMIT);
-                if !is_on && to != Some(false) {
-                    self.nodes.commit().await?;
-                    self.used.clear();
-                }
-                self.stale = true;
-                self.pass(text, more).await
-            }
-            Control::Xa => Err(Refusal::new(
-                "xa",
-                "XA statements are the service's own where tables are distributed",
-            )
-            .into()),
-        }
-    }
-
-    /// A transaction that home began when no table was distributed yet.
-    async fn end_plain(&mut self) -> Result<(), Failure> {
-        if self.nodes.home().status().contains(Status::IN_TRANS) {
-            let reply = self.nodes.home().query("COMMIT").await;
-            reply.map_err(Failure::Home)?.ok()?;
-        }
-        Ok(())
-    }
-
     /// Home answers.
     pub(super) async fn pass(&mut self, text: &[u8], more: bool) -> Result<Copied, Failure> {
         self.nodes.join(Topology::HOME).await?;
@@ -787,12 +650,6 @@ fn defines(text: &[u8], dialect: Dialect) -> bool {
         verb.as_str(),
         "CREATE" | "DROP" | "ALTER" | "RENAME" | "TRUNCATE"
     )
-}
-
-fn is_about_transactions(text: &[u8]) -> bool {
-    let dialect = Dialect::new(101_100);
-    let tokens = Tokens::of(text, dialect);
-    control::control(&tokens, dialect).is_some() || control::commits_before(&tokens)
 }
 
 /// Whether a statement may change what is known of the session.
