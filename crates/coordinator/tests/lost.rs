@@ -21,6 +21,7 @@ async fn what_is_cut_off_leaves_nothing() {
     clients_that_go(&world).await;
     branches_that_go(&world).await;
     writes_whose_node_goes(&world).await;
+    reads_that_lose_a_node(&world).await;
     definitions_that_are_cut_off(&mut world).await;
     processes_that_end_later(&mut world).await;
 }
@@ -123,6 +124,37 @@ async fn branches_that_go(world: &World) {
         matches!(seen[..], [Seen::Done { affected: 4, .. }]),
         "{seen:?}"
     );
+}
+
+/// A read of several nodes that has lost one leaves the others in no transaction, whose end the next write would
+/// wait for in vain.
+async fn reads_that_lose_a_node(world: &World) {
+    // Who has lost home is gone, and so is what it had begun.
+    for lost in [1, 2] {
+        let mut conn = world.client().await;
+        let read = "SELECT COUNT(*), MAX(note) FROM orders";
+        conn.query_drop(read).await.expect("read");
+        world.kill_node(lost).await;
+        let seen = see(&mut conn, read).await;
+        assert!(matches!(seen[..], [Seen::Failed(1429, _)]), "{seen:?}");
+        let mut written = 0;
+        for id in 1..=4 {
+            let write = format!("UPDATE orders SET note = 'read {lost}' WHERE id = {id}");
+            match &see(&mut conn, &write).await[..] {
+                [Seen::Done { affected, .. }] => written += affected,
+                [Seen::Failed(1429, _)] => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(written > 0, "some are on other nodes");
+        world.start_node(lost).await;
+        let mut other = world.client().await;
+        let count = format!("SELECT COUNT(*) FROM orders WHERE note = 'read {lost}'");
+        let count: Option<u64> = other.query_first(count).await.expect("read");
+        assert_eq!(count, Some(written), "all that was acknowledged is there");
+        let back = "UPDATE orders SET note = 'whole'";
+        other.query_drop(back).await.expect(back);
+    }
 }
 
 /// A write outside of a transaction may have been carried out by its node before that went: nobody is told that

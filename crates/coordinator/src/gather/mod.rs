@@ -198,6 +198,7 @@ async fn follow(
         }
     }
     sources.close().await?;
+    nodes.has_looked();
     nodes.rest();
     result?;
     Ok(statement.flatten())

@@ -36,6 +36,9 @@ impl<'n> Sources<'n> {
         manner: Manner,
     ) -> Result<Self, Failure> {
         let instance = Arc::clone(nodes.instance());
+        if !manner.in_transaction {
+            nodes.look(wanted);
+        }
         let (home, mut others) = nodes.readers(wanted, manner.in_transaction).await?;
         if !manner.in_transaction {
             // No transaction over nodes is carried out in the meantime: it is seen on all or on none.

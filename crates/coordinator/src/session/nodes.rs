@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use openpeta_mysql_wire::Status;
+
 use super::Failure;
 use super::transaction::Transaction;
 use super::variables::Variables;
@@ -25,6 +27,8 @@ pub struct Nodes {
     entry: Entry,
     /// How branches are connected to.
     connector: Connector,
+    /// Where a branch may be in a transaction that shows a read one moment.
+    looking: Vec<u16>,
 }
 
 /// A connection to a node that is not home.
@@ -55,6 +59,7 @@ impl Nodes {
             variables: Arc::default(),
             transaction: None,
             connector,
+            looking: Vec::new(),
         }
     }
 
@@ -260,6 +265,16 @@ impl Nodes {
         Ok((&mut self.home, found))
     }
 
+    /// Notes that branches begin a transaction to show a read one moment, until [`Self::has_looked`].
+    pub(crate) fn look(&mut self, nodes: &[u16]) {
+        self.looking = nodes.to_vec();
+    }
+
+    /// Notes that these have ended.
+    pub(crate) fn has_looked(&mut self) {
+        self.looking.clear();
+    }
+
     /// The connection to a node that needs nothing before a statement, as [`Self::node`] would leave it;
     /// `None` if there is something to do.
     pub(super) fn ready(&mut self, node: u16) -> Option<&mut NodeConnection> {
@@ -309,8 +324,20 @@ impl Nodes {
         Ok(())
     }
 
+    /// Whether what a branch writes would wait for the end of a transaction that the session does not know.
+    fn is_left_in_transaction(&self, node: u16) -> bool {
+        let transaction = self.transaction.as_ref();
+        let is_known = transaction.is_some_and(|it| it.nodes.contains_key(&node));
+        let branch = self.branches.get(&node).filter(|_| !is_known);
+        branch.is_some_and(|it| it.connection.status().contains(Status::IN_TRANS))
+    }
+
     async fn open(&mut self, node: u16) -> Result<(), Failure> {
         let failed = |source| Failure::Branch { node, source };
+        if self.is_left_in_transaction(node) {
+            tracing::error!(node, "a branch was in a transaction that nobody has begun");
+            self.lose(node);
+        }
         if !self.branches.contains_key(&node) {
             let login = self.login.clone().ok_or_else(|| {
                 Failure::from(crate::Refusal::new(
@@ -417,11 +444,15 @@ impl Nodes {
         }
     }
 
-    /// Reads replies that nobody waits for any more: what is asked next must not be answered by them.
+    /// Reads replies that nobody waits for any more: what is asked next must not be answered by them, nor
+    /// become part of a transaction that a read has left behind.
     ///
     /// # Errors
     /// [`Failure::Home`].
     pub(super) async fn drain(&mut self) -> Result<(), Failure> {
+        for node in std::mem::take(&mut self.looking) {
+            self.lose(node);
+        }
         let mut lost = Vec::new();
         for (node, branch) in &mut self.branches {
             if branch.connection.drain().await.is_err() {
