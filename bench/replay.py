@@ -21,8 +21,8 @@ def archived(service):
     now = datetime.datetime.now(datetime.timezone.utc)
 
     def has_all():
-        (log,) = service.admin("backup", "logs")
-        until = log["archived_until"]
+        logs = service.admin("backup", "logs")
+        until = logs and logs[0]["archived_until"]
         return until and datetime.datetime.fromisoformat(until.replace("Z", "+00:00")) > now
 
     poll(has_all, 60, "the log is not archived")

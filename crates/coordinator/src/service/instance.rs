@@ -359,6 +359,11 @@ impl Instance {
         })
     }
 
+    /// A number that is another one once catalogue or topology have changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Whether a view is still what there is.
     #[must_use]
     pub fn is_now(&self, view: &View) -> bool {

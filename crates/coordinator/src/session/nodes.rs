@@ -1,6 +1,7 @@
 //! The connections of a session: home, and the branches that it has opened.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use openpeta_mysql_wire::Status;
@@ -29,12 +30,16 @@ pub struct Nodes {
     connector: Connector,
     /// Where a branch may be in a transaction that shows a read one moment.
     looking: Vec<u16>,
+    /// As of which changes of the instance all branches are to nodes of it.
+    as_of: u64,
 }
 
 /// A connection to a node that is not home.
 #[derive(Debug)]
 struct Branch {
     connection: NodeConnection,
+    /// Where the node listens that it is to.
+    socket: PathBuf,
     /// What was last set there.
     variables: Option<Arc<Variables>>,
     /// A command is under way: what it runs is to be killed when nobody waits for it any more.
@@ -60,6 +65,7 @@ impl Nodes {
             transaction: None,
             connector,
             looking: Vec::new(),
+            as_of: 0,
         }
     }
 
@@ -278,6 +284,7 @@ impl Nodes {
     /// The connection to a node that needs nothing before a statement, as [`Self::node`] would leave it;
     /// `None` if there is something to do.
     pub(super) fn ready(&mut self, node: u16) -> Option<&mut NodeConnection> {
+        self.forget_removed();
         if let Some(transaction) = &self.transaction
             && (transaction.broken || !transaction.nodes.contains_key(&node))
         {
@@ -332,8 +339,26 @@ impl Nodes {
         branch.is_some_and(|it| it.connection.status().contains(Status::IN_TRANS))
     }
 
+    /// Lets go of branches to nodes that have left the instance: another may have the number of one since.
+    fn forget_removed(&mut self) {
+        let changes = self.instance.changes();
+        if changes == self.as_of {
+            return;
+        }
+        self.as_of = changes;
+        let topology = self.instance.topology();
+        let removed = |(node, branch): (&u16, &Branch)| {
+            (topology.socket(*node) != Some(&branch.socket)).then_some(*node)
+        };
+        let removed: Vec<u16> = self.branches.iter().filter_map(removed).collect();
+        for node in removed {
+            self.lose(node);
+        }
+    }
+
     async fn open(&mut self, node: u16) -> Result<(), Failure> {
         let failed = |source| Failure::Branch { node, source };
+        self.forget_removed();
         if self.is_left_in_transaction(node) {
             tracing::error!(node, "a branch was in a transaction that nobody has begun");
             self.lose(node);
@@ -355,6 +380,7 @@ impl Nodes {
             self.instance.doubt().wait(&[node]).await?;
             let branch = Branch {
                 connection,
+                socket,
                 variables: None,
                 busy: false,
                 prepared: HashMap::new(),
