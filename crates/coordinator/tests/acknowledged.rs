@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
@@ -14,9 +15,18 @@ const KILLS: u64 = 12;
 /// Transactions that are acknowledged before each kill.
 const BEFORE_KILL: usize = 100;
 
-/// Commits transactions of a row each until its connection ends; tells which were acknowledged.
-async fn write(mut conn: Conn, first: u64, acknowledged: Arc<std::sync::Mutex<BTreeSet<u64>>>) {
+/// Commits transactions of a row each until its connection ends, or it is told to: it may have met nothing of a node
+/// that was down for a moment. Tells which were acknowledged.
+async fn write(
+    mut conn: Conn,
+    first: u64,
+    acknowledged: Arc<std::sync::Mutex<BTreeSet<u64>>>,
+    stop: Arc<AtomicBool>,
+) {
     for id in first.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
         for statement in [
             "BEGIN".to_owned(),
             format!("INSERT INTO kept VALUES ({id}, 1)"),
@@ -55,11 +65,13 @@ async fn on_one_node_nothing_that_was_acknowledged_is_lost() {
     for round in 0..KILLS {
         let before = acknowledged.lock().expect("no panic").len();
         let mut writers = Vec::new();
+        let stop = Arc::new(AtomicBool::new(false));
         for client in 0..CLIENTS {
             let first = (round * CLIENTS + client) * 1_000_000;
             let conn = world.client().await;
             let acknowledged = Arc::clone(&acknowledged);
-            writers.push(tokio::spawn(write(conn, first, acknowledged)));
+            let stop = Arc::clone(&stop);
+            writers.push(tokio::spawn(write(conn, first, acknowledged, stop)));
         }
         let end = Instant::now() + Duration::from_secs(30);
         while acknowledged.lock().expect("no panic").len() < before + BEFORE_KILL {
@@ -68,6 +80,7 @@ async fn on_one_node_nothing_that_was_acknowledged_is_lost() {
         }
         world.kill_node(1).await;
         world.start_node(1).await;
+        stop.store(true, Ordering::Relaxed);
         for writer in writers {
             writer.await.expect("it does not panic");
         }
