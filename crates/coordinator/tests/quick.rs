@@ -185,6 +185,43 @@ async fn read(mut conn: Conn, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> V
     odd
 }
 
+/// A table, and sessions that read it by key all the time.
+struct Readers {
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicU64>,
+    tasks: Vec<tokio::task::JoinHandle<Vec<Seen>>>,
+}
+
+impl Readers {
+    async fn start(world: &World, conn: &mut Conn) -> Self {
+        for statement in [
+            "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
+            "INSERT INTO t VALUES (0, 0), (1, 10), (2, 20)",
+        ] {
+            conn.query_drop(statement).await.expect(statement);
+        }
+        let mut readers = Self {
+            stop: Arc::default(),
+            count: Arc::default(),
+            tasks: Vec::new(),
+        };
+        for _ in 0..3 {
+            let (stop, count) = (Arc::clone(&readers.stop), Arc::clone(&readers.count));
+            let task = tokio::spawn(read(world.client().await, stop, count));
+            readers.tasks.push(task);
+        }
+        readers
+    }
+
+    /// Ends them: none has seen anything that is odd.
+    async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            assert_eq!(task.await.expect("it ends"), []);
+        }
+    }
+}
+
 async fn until_read(count: &AtomicU64, more: u64) {
     let (end, wanted) = (Instant::now() + SOON, count.load(Ordering::Relaxed) + more);
     while count.load(Ordering::Relaxed) < wanted {
@@ -197,20 +234,10 @@ async fn until_read(count: &AtomicU64, more: u64) {
 async fn they_see_a_table_before_or_after_its_definition() {
     let world = World::new().await;
     let mut conn = world.client().await;
-    for statement in [
-        "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
-        "INSERT INTO t VALUES (0, 0), (1, 10), (2, 20)",
-    ] {
-        conn.query_drop(statement).await.expect(statement);
-    }
-    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::default());
-    let mut readers = Vec::new();
-    for _ in 0..3 {
-        let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
-        readers.push(tokio::spawn(read(world.client().await, stop, count)));
-    }
+    let readers = Readers::start(&world, &mut conn).await;
+    let count = &readers.count;
     for round in 0..4 {
-        until_read(&count, 10).await;
+        until_read(count, 10).await;
         for statement in [
             format!("ALTER TABLE t ADD COLUMN c{round} INT DEFAULT 1"),
             format!("ALTER TABLE t MODIFY v BIGINT NOT NULL COMMENT '{round}'"),
@@ -218,11 +245,8 @@ async fn they_see_a_table_before_or_after_its_definition() {
             conn.query_drop(&statement).await.expect(&statement);
         }
     }
-    until_read(&count, 10).await;
-    stop.store(true, Ordering::Relaxed);
-    for reader in readers {
-        assert_eq!(reader.await.expect("it ends"), []);
-    }
+    until_read(count, 10).await;
+    readers.stop().await;
     conn.query_drop("DROP TABLE t").await.expect("dropped");
 }
 
@@ -230,21 +254,11 @@ async fn they_see_a_table_before_or_after_its_definition() {
 async fn they_wait_while_partitions_are_held_and_are_waited_for() {
     let world = World::new().await;
     let mut conn = world.client().await;
-    for statement in [
-        "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
-        "INSERT INTO t VALUES (0, 0), (1, 10), (2, 20)",
-    ] {
-        conn.query_drop(statement).await.expect(statement);
-    }
-    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::default());
-    let mut readers = Vec::new();
-    for _ in 0..3 {
-        let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
-        readers.push(tokio::spawn(read(world.client().await, stop, count)));
-    }
+    let readers = Readers::start(&world, &mut conn).await;
+    let count = &readers.count;
     let (coordinators, id) = (world.coordinators(), &world.route.instance_id);
     for _ in 0..3 {
-        until_read(&count, 20).await;
+        until_read(count, 20).await;
         let work = async {
             // What was under way has been answered, at the most.
             let before = count.load(Ordering::Relaxed);
@@ -255,11 +269,8 @@ async fn they_wait_while_partitions_are_held_and_are_waited_for() {
         let read = held.expect("it was held");
         assert!(read <= 3, "{read} were carried out meanwhile");
     }
-    until_read(&count, 20).await;
-    stop.store(true, Ordering::Relaxed);
-    for reader in readers {
-        assert_eq!(reader.await.expect("it ends"), []);
-    }
+    until_read(count, 20).await;
+    readers.stop().await;
     // One that is under way is waited for.
     let slow = "SELECT v, SLEEP(0.001 * v) FROM t WHERE k = #";
     for number in [0, 1] {

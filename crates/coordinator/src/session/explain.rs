@@ -1,7 +1,5 @@
 //! `EXPLAIN ROUTE …`: where a statement would run, and why.
 
-use openpeta_mysql_wire::{Packet, PacketBuffer, put_text_result_set};
-
 use super::copy::Copied;
 use super::{Failure, Session};
 use crate::plan::Plan;
@@ -99,15 +97,6 @@ impl Session {
                 vec![row("single-partition statement", None, &[0], reason)]
             }
         };
-        let mut out = Vec::new();
-        let status = self.status(more);
-        let capabilities = self.client.capabilities();
-        put_text_result_set(&mut out, 0, capabilities, status, COLUMNS, &rows);
-        let mut packets = PacketBuffer::new(usize::MAX);
-        packets.push(&out);
-        while let Ok(Some(Packet { payload, .. })) = packets.next_packet() {
-            self.client.send([&payload[..]]).await?;
-        }
-        Ok(Copied::default())
+        self.tell_rows(COLUMNS, &rows, more).await
     }
 }

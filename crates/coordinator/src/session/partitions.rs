@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use openpeta_mysql_wire::{ErrPacket, Packet, PacketBuffer, put_text_result_set};
+use openpeta_mysql_wire::ErrPacket;
 use openpeta_sql_route::{Dialect, Partitions};
 
 use super::copy::Copied;
@@ -78,16 +78,7 @@ impl Session {
         self.roam.away().await;
         let instance = std::sync::Arc::clone(&self.instance);
         let rows = self.client.attend(told(&instance, most)).await?;
-        let mut out = Vec::new();
-        let status = self.status(more);
-        let capabilities = self.client.capabilities();
-        put_text_result_set(&mut out, 0, capabilities, status, COLUMNS, &rows);
-        let mut packets = PacketBuffer::new(usize::MAX);
-        packets.push(&out);
-        while let Ok(Some(Packet { payload, .. })) = packets.next_packet() {
-            self.client.send([&payload[..]]).await?;
-        }
-        Ok(Copied::default())
+        self.tell_rows(COLUMNS, &rows, more).await
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use openpeta_mysql_wire::command::COM_QUERY;
-use openpeta_mysql_wire::{Capabilities, ErrPacket, OkPacket, Status};
+use openpeta_mysql_wire::{
+    Capabilities, ErrPacket, OkPacket, Packet, PacketBuffer, Status, put_text_result_set,
+};
 use openpeta_sql_route::Dialect;
 
 use super::control::is_about_transactions;
@@ -580,6 +582,25 @@ impl Session {
             warnings,
             rows: affected_rows,
         })
+    }
+
+    /// Answers with rows of our own.
+    pub(super) async fn tell_rows(
+        &mut self,
+        columns: &[&str],
+        rows: &[Vec<Option<String>>],
+        more: bool,
+    ) -> Result<Copied, Failure> {
+        let mut out = Vec::new();
+        let status = self.status(more);
+        let capabilities = self.client.capabilities();
+        put_text_result_set(&mut out, 0, capabilities, status, columns, rows);
+        let mut packets = PacketBuffer::new(usize::MAX);
+        packets.push(&out);
+        while let Ok(Some(Packet { payload, .. })) = packets.next_packet() {
+            self.client.send([&payload[..]]).await?;
+        }
+        Ok(Copied::default())
     }
 
     /// A COM_QUERY, made of a statement.
