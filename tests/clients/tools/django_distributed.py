@@ -3,31 +3,11 @@ whether the database has several nodes."""
 
 import os
 
-import django
-import pymysql
-from django.conf import settings
 from django.core.management import call_command
 
-pymysql.install_as_MySQLdb()
-settings.configure(
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.mysql",
-            "NAME": os.environ["TOOL_DATABASE"],
-            "USER": os.environ["TOOL_USER"],
-            "PASSWORD": os.environ["TOOL_PASSWORD"],
-            "HOST": os.environ["TOOL_HOST"],
-            "PORT": os.environ["TOOL_PORT"],
-            "OPTIONS": {"charset": "utf8mb4", "ssl_disabled": True},
-        }
-    },
-    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
-    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-    USE_TZ=True,
-    TIME_ZONE="UTC",
-    SECRET_KEY="of a test",  # noqa: S106
-)
-django.setup()
+from django_database import configure
+
+configure(TIME_ZONE="UTC")
 
 from datetime import datetime, timezone  # noqa: E402
 
