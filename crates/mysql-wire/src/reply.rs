@@ -1,5 +1,7 @@
 //! Single packets a server answers with: OK, ERR, and those of the authentication.
 
+use std::ops::RangeInclusive;
+
 use crate::{Reader, Status, WireError, put_lenenc_int, put_nul_bytes};
 
 /// First byte of an OK packet.
@@ -100,12 +102,35 @@ pub struct ErrPacket {
 }
 
 impl ErrPacket {
-    /// An error with a SQLSTATE.
+    /// The numbers that clients give to errors of their own. libmariadb takes such a number from
+    /// no server: it reports a malformed packet (2027) instead.
+    pub const OF_CLIENTS: RangeInclusive<u16> = 2000..=2999;
+
+    /// An error of our own, with a SQLSTATE.
+    ///
+    /// # Panics
+    /// In debug builds, if the number is one [of clients](Self::OF_CLIENTS).
     #[must_use]
     pub fn new(code: u16, sqlstate: &[u8; 5], message: impl Into<String>) -> Self {
         Self {
-            code,
             sqlstate: Some(*sqlstate),
+            ..Self::without_sqlstate(code, message)
+        }
+    }
+
+    /// The same in the place of the greeting, or for clients from before MySQL 4.1.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn without_sqlstate(code: u16, message: impl Into<String>) -> Self {
+        debug_assert!(
+            !Self::OF_CLIENTS.contains(&code),
+            "{code} is a number of clients"
+        );
+        Self {
+            code,
+            sqlstate: None,
             message: message.into().into_bytes(),
         }
     }
@@ -212,6 +237,23 @@ mod tests {
         denied.encode(&mut out);
         assert_eq!(out, b"\xff\x15\x04#28000Access denied");
         assert_eq!(ErrPacket::parse(&out), Ok(denied));
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn no_error_of_our_own_has_a_number_of_clients() {
+        for code in [1999, 3000] {
+            assert_eq!(ErrPacket::new(code, b"HY000", "").code, code);
+        }
+        for code in [2000, 2006, 2013, 2027, 2999] {
+            let made = std::panic::catch_unwind(|| ErrPacket::new(code, b"HY000", ""));
+            assert!(made.is_err(), "{code}");
+            let made = std::panic::catch_unwind(|| ErrPacket::without_sqlstate(code, ""));
+            assert!(made.is_err(), "{code}");
+        }
+        // What a node has sent is passed on as it is.
+        let of_node = b"\xff\xdd\x07#HY000Lost connection";
+        assert_eq!(ErrPacket::parse(of_node).unwrap().code, 2013);
     }
 
     #[test]

@@ -93,8 +93,6 @@ pub struct ReplyTracker {
     session_track: bool,
     stage: Stage,
     then: Then,
-    /// Something of the same reply is complete.
-    later: bool,
     status: Status,
     /// Payload bytes of the current packet still to come.
     left: usize,
@@ -124,7 +122,6 @@ impl ReplyTracker {
             session_track: capabilities.contains(Capabilities::SESSION_TRACK),
             stage: Stage::Idle,
             then: Then::Stay,
-            later: false,
             status,
             left: 0,
             full: false,
@@ -146,7 +143,6 @@ impl ReplyTracker {
         debug_assert!(self.is_idle());
         self.rows = 0;
         self.affected_rows = 0;
-        self.later = false;
         self.stage = match ReplyShape::of(command) {
             ReplyShape::None => Stage::Idle,
             ReplyShape::Result => Stage::First { cursor: false },
@@ -165,15 +161,6 @@ impl ReplyTracker {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.stage == Stage::Idle
-    }
-
-    /// Whether a reply is awaited of which nothing has come, and which would be an ERR packet if
-    /// the command failed.
-    #[must_use]
-    pub fn is_untouched(&self) -> bool {
-        matches!(self.stage, Stage::First { .. } | Stage::Prepared)
-            && !(self.later || self.continues || self.full)
-            && (self.left, self.head_len) == (0, 0)
     }
 
     /// The last status flags that the server sent.
@@ -388,12 +375,8 @@ impl ReplyTracker {
                 self.stage = stage;
                 None
             }
-            Then::AskForFile => {
-                self.later = true;
-                Some(ReplyEvent::LocalInfile)
-            }
+            Then::AskForFile => Some(ReplyEvent::LocalInfile),
             Then::Next { cursor, columns } => {
-                self.later = true;
                 self.stage = Stage::First { cursor };
                 Some(ReplyEvent::Result { columns })
             }

@@ -57,18 +57,6 @@ pub(super) fn session_lost() -> ErrPacket {
     )
 }
 
-/// For a client whose command ran when the node went down. The number is the one by which clients
-/// know a lost connection: a command that fails with any other has not been carried out, and a
-/// COMMIT may have been.
-pub(super) fn command_lost() -> ErrPacket {
-    ErrPacket::new(
-        2013,
-        b"08S01",
-        "Lost connection to the database node during the command; whether it was carried out is \
-         not known",
-    )
-}
-
 /// For a client whose session alone the node has ended.
 pub(super) fn killed() -> ErrPacket {
     ErrPacket::new(1927, b"70100", "Connection was killed")
@@ -84,11 +72,7 @@ pub(super) fn node_too_slow() -> Vec<u8> {
 
 /// Before the login, servers send errors without a SQLSTATE.
 fn instead_of_greeting(code: u16, message: String) -> Vec<u8> {
-    let error = ErrPacket {
-        code,
-        sqlstate: None,
-        message: message.into_bytes(),
-    };
+    let error = ErrPacket::without_sqlstate(code, message);
     let mut packet = Vec::new();
     put_error(&mut packet, 0, &error);
     packet
@@ -119,13 +103,11 @@ pub(super) fn user_limit(user: &str, resource: &str, limit: u32) -> ErrPacket {
 
 /// For clients from before MySQL 4.1, which know no SQLSTATE.
 pub(super) fn old_client() -> ErrPacket {
-    ErrPacket {
-        code: 1251,
-        sqlstate: None,
-        message: b"Client does not support authentication protocol requested by server; \
-            consider upgrading MariaDB client"
-            .to_vec(),
-    }
+    ErrPacket::without_sqlstate(
+        1251,
+        "Client does not support authentication protocol requested by server; consider upgrading \
+         MariaDB client",
+    )
 }
 
 pub(super) fn bad_handshake() -> ErrPacket {

@@ -11,8 +11,8 @@ use openpeta_mysql_wire::command::{
     COM_CHANGE_USER, COM_QUERY, COM_QUIT, COM_STMT_CLOSE, ReplyShape,
 };
 use openpeta_mysql_wire::{
-    Capabilities, ClientStep, CommandTracker, ErrPacket, Greeting, HEADER_LEN, MAX_PAYLOAD,
-    PacketBuffer, ReplyEvent, ReplyTracker, Status, put_packet,
+    Capabilities, ClientStep, CommandTracker, ErrPacket, Greeting, HEADER_LEN, PacketBuffer,
+    ReplyEvent, ReplyTracker, Status, put_packet,
 };
 
 use super::change_user::{ChangeUserFlow, Progress};
@@ -63,8 +63,6 @@ pub(super) struct Relay {
     numbers: Numbers,
     quitting: bool,
     out_of_sequence: bool,
-    /// A command under way is of several packets.
-    long: bool,
     /// The node's connection may serve another client once it was reset; `None` if not.
     backend: Option<Box<Backend>>,
     /// The client said goodbye, and the node was not told.
@@ -110,7 +108,6 @@ impl Relay {
             numbers: Numbers::default(),
             quitting: false,
             out_of_sequence: false,
-            long: false,
             backend,
             parting: false,
             login,
@@ -254,10 +251,9 @@ impl Relay {
                 ClientStep::Command {
                     command,
                     in_sequence,
-                    len,
+                    ..
                 } => {
                     self.looked_at = false;
-                    self.long = len == MAX_PAYLOAD || (self.long && !self.replies.is_idle());
                     shared.count_command();
                     self.out_of_sequence |= !in_sequence;
                     self.command_begins(shared, now, command);

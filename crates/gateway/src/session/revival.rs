@@ -97,8 +97,6 @@ pub(super) struct Revival {
     until: Option<Duration>,
     /// When the next attempt is due.
     again: Option<Duration>,
-    /// The session ends in any case; it is only to be found out what its client is told.
-    doomed: bool,
 }
 
 /// How far a revival has come.
@@ -130,22 +128,7 @@ impl Revival {
             node: PacketBuffer::new(ANSWER_LIMIT),
             until: None,
             again: None,
-            doomed: false,
         }
-    }
-
-    /// For a session whose command was lost: finds out within `time` whether the node went down.
-    pub(super) fn inquest(login: &NodeLogin, now: Duration, time: Duration) -> Self {
-        Self {
-            until: Some(now.saturating_add(time)),
-            doomed: true,
-            ..Self::new(login)
-        }
-    }
-
-    /// Whether the session ends whatever is found out.
-    pub(super) fn is_doomed(&self) -> bool {
-        self.doomed
     }
 
     pub(super) fn nonce(&self) -> [u8; NONCE_LEN] {

@@ -20,11 +20,7 @@ pub(super) fn too_many_connections() -> Vec<u8> {
 }
 
 fn packet(code: u16, message: String) -> Vec<u8> {
-    let error = ErrPacket {
-        code,
-        sqlstate: None,
-        message: message.into_bytes(),
-    };
+    let error = ErrPacket::without_sqlstate(code, message);
     let mut payload = Vec::new();
     error.encode(&mut payload);
     let mut packet = Vec::new();

@@ -20,9 +20,6 @@ impl Relay {
     ) -> Option<CloseReason> {
         self.backend = None;
         if let Some(revival) = &mut self.revival {
-            if revival.is_doomed() {
-                return Some(self.give_up(&refusal::command_lost(), out));
-            }
             let waits = !self.client.bytes().is_empty();
             out.deadline = true;
             return match revival.ended(waits, now) {
@@ -38,17 +35,8 @@ impl Relay {
             out.reconnect = true;
             return None;
         }
-        if let Some(login) = &self.login
-            && self.command_is_lost()
-        {
-            // Killed, or gone with its node? The client is told in either case what it would be on
-            // a direct connection, but for the node's last words, which it could not say.
-            let time = shared.params.revival_time.unwrap_or_default();
-            self.revival = Some(Box::new(Revival::inquest(login, now, time)));
-            out.reconnect = true;
-            out.deadline = true;
-            return None;
-        }
+        // A command under way gets no error of ours: nobody knows whether it was carried out, and
+        // the numbers that say so are the clients' own, which libmariadb takes from no server.
         out.to_client.append(&mut self.last_words);
         Some(match (self.quitting, self.out_of_sequence) {
             (true, _) => CloseReason::ClientGone,
@@ -70,26 +58,10 @@ impl Relay {
             && shared.statements.left_nothing()
     }
 
-    /// Whether a command is under way that an error would be a whole answer to: nothing of its
-    /// reply has come, and nothing of another command is on the way to the node.
-    fn command_is_lost(&self) -> bool {
-        self.replies.is_untouched()
-            && self.change.is_none()
-            && self.commands.at_boundary()
-            && self.node_held.is_empty()
-            && !self.quitting
-            && !self.out_of_sequence
-            && !self.long
-    }
-
     /// The session cannot go on. A client that waits for an answer is told why, any other what the
     /// node has said.
     fn give_up(&mut self, error: &ErrPacket, out: &mut Outbox) -> CloseReason {
-        let doomed = self
-            .revival
-            .as_ref()
-            .is_some_and(|revival| revival.is_doomed());
-        match self.client.bytes().is_empty() && !doomed {
+        match self.client.bytes().is_empty() {
             true => out.to_client.append(&mut self.last_words),
             false => refusal::put_error(&mut out.to_client, 1, error),
         }
@@ -112,9 +84,6 @@ impl Relay {
     ) -> Option<CloseReason> {
         let waits = !self.client.bytes().is_empty();
         let revival = self.revival.as_mut()?;
-        if revival.is_doomed() {
-            return Some(self.give_up(&refusal::command_lost(), out));
-        }
         revival.unreachable(waits, now);
         out.deadline = true;
         None
@@ -135,9 +104,6 @@ impl Relay {
             return Ok(());
         };
         if revival.is_too_late(now) {
-            if revival.is_doomed() {
-                return Err(self.give_up(&refusal::command_lost(), out));
-            }
             self.give_up(&refusal::node_lost(), out);
             return Err(CloseReason::NodeRefused);
         }
@@ -158,13 +124,6 @@ impl Relay {
         if self.client.bytes() == QUIT {
             return Err(CloseReason::ClientGone);
         }
-        if self
-            .revival
-            .as_ref()
-            .is_some_and(|revival| revival.is_doomed())
-        {
-            return Ok(());
-        }
         if let Some(revival) = &mut self.revival {
             let time = shared.params.revival_time.unwrap_or_default();
             out.reconnect |= revival.wanted(now, time);
@@ -184,16 +143,8 @@ impl Relay {
         let Some(revival) = &mut self.revival else {
             return Ok(());
         };
-        let doomed = revival.is_doomed();
         match revival.node_data(shared, data, out) {
             Step::Awaits => return Ok(()),
-            Step::NotDown if doomed => {
-                out.to_client.append(&mut self.last_words);
-                return Err(CloseReason::NodeGone);
-            }
-            Step::Failed | Step::Refused(_) if doomed => {
-                return Err(self.give_up(&refusal::command_lost(), out));
-            }
             Step::Failed => {
                 revival.unreachable(!self.client.bytes().is_empty(), now);
                 out.deadline = true;

@@ -24,12 +24,9 @@ impl World {
         self.node.output.clear();
         self.down = true;
         let relayed = self.received.bytes().len();
+        let idle = self.session.is_idle();
         // Within a reply they would be the end of it.
-        let words = if unsaid || !self.session.is_idle() {
-            Vec::new()
-        } else {
-            words
-        };
+        let words = if unsaid || !idle { Vec::new() } else { words };
         if !words.is_empty() {
             let mut out = Outbox::default();
             let range = self.session.node_data(self.now, &words, &mut out);
@@ -44,14 +41,24 @@ impl World {
         self.session.node_closed(self.now, &mut out);
         self.received.push(&out.to_client);
         self.closed = out.close;
+        assert!(out.to_node.is_empty(), "a command is sent again");
         if self.closed.is_some() {
             assert!(!out.reconnect);
+            if !idle {
+                // Nobody knows what became of the command, so its client hears of the end alone.
+                assert_eq!(
+                    self.received.bytes().len(),
+                    relayed,
+                    "told what is not known"
+                );
+                self.lost += 1;
+            }
             return;
         }
-        if !self.session.is_idle() {
-            assert_eq!(self.received.bytes().len(), relayed, "told too early");
-            return self.command_is_lost(alone);
-        }
+        assert!(
+            idle,
+            "who waits for a reply of a node that is gone waits for ever"
+        );
         // Nothing may be lost: whoever goes on does so as if nothing had been.
         assert!(out.reconnect);
         assert!(!self.node.left, "something is lost");
@@ -77,34 +84,6 @@ impl World {
         }
     }
 
-    /// A command ran, of whose reply nothing has come. If the node went down its client gets an
-    /// error that answers it, and nothing else; the command is never sent again.
-    fn command_is_lost(&mut self, alone: bool) {
-        let told = self.replies.len() + self.received.bytes().len();
-        assert!(self.node.ends.contains(&told), "a reply has begun");
-        let commands = self.node.commands.len();
-        if alone {
-            self.event(|session, out| session.node_connected(Duration::ZERO, out));
-            self.event(|session, out| {
-                session.node_data(Duration::ZERO, &packet(0, &node_greeting()), out);
-            });
-            assert_eq!(self.replies.len() + self.received.bytes().len(), told);
-        } else {
-            self.event(|session, out| session.node_unreachable(Duration::ZERO, out));
-            let due = told - self.replies.len();
-            self.received.advance(due);
-            let Ok(Some(got)) = self.received.next_packet() else {
-                panic!("who waits is told nothing");
-            };
-            let error = ErrPacket::parse(&got.payload).expect("an error");
-            assert_eq!((got.sequence, error.code), (1, 2013));
-            assert!(self.received.bytes().is_empty());
-            self.lost += 1;
-        }
-        assert_eq!(self.closed, Some(CloseReason::NodeGone));
-        assert_eq!(self.node.commands.len(), commands);
-    }
-
     /// A session asks for another connection: there may be a node again, which knows nothing.
     pub(super) fn node_comes(&mut self) {
         assert!(self.down, "asked for a node that is there");
@@ -116,7 +95,6 @@ impl World {
         self.node.due = [before.settings, before.due].concat();
         self.node.commands = before.commands;
         self.node.replies = before.replies;
-        self.node.ends = before.ends;
         self.node.finished = before.finished;
         self.node.failed = before.failed;
         self.node.errors = before.errors;

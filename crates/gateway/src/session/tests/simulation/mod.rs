@@ -167,7 +167,6 @@ impl World {
         );
         node.commands.clear();
         node.replies.clear();
-        node.ends = vec![0];
         (node.finished, node.failed, node.errors) = (0, 0, 0);
         let eof = !capabilities.contains(Capabilities::DEPRECATE_EOF);
         let mut world = Self {

@@ -32,8 +32,6 @@ pub(super) struct Node {
     /// All packets of the client that are no logins, and all replies to them.
     pub(super) commands: Vec<u8>,
     pub(super) replies: Vec<u8>,
-    /// Where each of them ends.
-    pub(super) ends: Vec<usize>,
     pub(super) status: Status,
     /// Statements that succeeded, those that failed, and replies that were errors.
     pub(super) finished: u64,
@@ -70,7 +68,6 @@ impl Node {
             failed_changes: 0,
             commands: Vec::new(),
             replies: Vec::new(),
-            ends: vec![0],
             status: Status::AUTOCOMMIT,
             finished: 0,
             failed: 0,
@@ -156,9 +153,6 @@ impl Node {
                     let before = self.output.len();
                     self.answer(&got.payload, random);
                     self.replies.extend_from_slice(&self.output[before..]);
-                    if matches!(self.awaits, Awaits::Command) {
-                        self.ends.push(self.replies.len());
-                    }
                 }
             }
         }
