@@ -21,3 +21,4 @@ mod reads;
 mod reads_support;
 mod redistributed;
 mod sessions;
+mod told;

@@ -66,6 +66,25 @@ pub fn option_of(create_options: &str) -> Option<Definition> {
     })
 }
 
+/// What `CREATE_OPTIONS` says, with the clause in the place of the option.
+#[must_use]
+pub fn told_options(create_options: &str, distribution: &super::Distribution) -> String {
+    let definition = match distribution {
+        super::Distribution::Hash(key) => Definition::Hash(key.name.clone()),
+        super::Distribution::Broadcast => Definition::Broadcast,
+    };
+    let value = definition.value();
+    for option in [
+        format!("`{OPTION}`='{value}'"),
+        format!("{OPTION}='{value}'"),
+    ] {
+        if create_options.contains(&option) {
+            return create_options.replacen(&option, &definition.clause(), 1);
+        }
+    }
+    create_options.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use openpeta_sql_route::{Dialect, KeyColumn, Lexer, TokenKind};
 
 pub use column::Column;
 pub(crate) use defaults::{lost_defaults, with_defaults};
-pub use definition::{Definition, OPTION, option_of};
+pub use definition::{Definition, OPTION, option_of, told_options};
 pub(crate) use load::hidden_name;
 pub use load::{LoadError, load, read_table};
 

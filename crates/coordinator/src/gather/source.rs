@@ -120,7 +120,7 @@ fn too_many() -> Refusal {
 }
 
 /// Sends a statement to all, and awaits that it is done.
-async fn told(
+pub(super) async fn told(
     connections: &mut [(u16, &mut NodeConnection)],
     statement: &str,
 ) -> Result<(), Failure> {

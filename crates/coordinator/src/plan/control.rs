@@ -289,7 +289,7 @@ pub fn uses_tables(tokens: &Tokens<'_>) -> bool {
             tokens.has_word("FROM") || tokens.list.iter().any(|token| token.is_symbol("("))
         }
         "TABLE" | "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "CALL" | "DO" | "EXECUTE"
-        | "HANDLER" => true,
+        | "HANDLER" | "CHECKSUM" => true,
         "LOAD" => tokens.word(1) != "INDEX",
         "SET" => tokens.has_word("SELECT"),
         _ => false,

@@ -1,10 +1,12 @@
 //! Where a statement runs: decided out of its text, the catalogue and what is known of the session.
 //! Nothing here knows a socket.
 
+pub mod checksum;
 pub mod collect;
 pub mod control;
 pub mod define;
 pub mod facts;
+pub mod figures;
 pub mod insert;
 pub mod known;
 pub mod lines;
@@ -88,6 +90,10 @@ pub enum Plan {
     ShowCreate(Arc<Table>),
     /// `PREPARE … FROM` and `EXECUTE IMMEDIATE`: of this text or what this variable holds.
     Dynamic(Dynamic),
+    /// `CHECKSUM TABLE` with distributed ones.
+    Checksum(Box<checksum::ChecksumPlan>),
+    /// Rows and bytes of tables, of all nodes.
+    Figures(Box<figures::FiguresPlan>),
     /// Rows of several nodes are gathered at home, and the statement runs there.
     Read(Box<read::ReadPlan>),
     /// Not at all.
@@ -160,6 +166,7 @@ impl Plan {
             | Self::Define(_)
             | Self::Grant
             | Self::Maintain
+            | Self::Checksum(_)
             | Self::Read(_) => true,
             Self::Home
             | Self::Control(_)
@@ -168,6 +175,7 @@ impl Plan {
             | Self::Lock(_)
             | Self::Unlock
             | Self::ShowCreate(_)
+            | Self::Figures(_)
             | Self::Dynamic(_)
             | Self::Refuse(_) => false,
         }
@@ -253,10 +261,30 @@ fn decide(
         _ => {}
     }
     only_reads(tokens, facts)?;
+    if let Some(plan) = about_figures(tokens, &mentioned, catalogue, facts) {
+        return Ok(Plan::Figures(Box::new(plan)));
+    }
     if mentioned.is_empty() {
         return Ok(Plan::Home);
     }
     about_distributed(tokens, &mentioned, catalogue, topology, facts)
+}
+
+/// What a statement asks for of rows and bytes of tables.
+fn about_figures(
+    tokens: &Tokens<'_>,
+    mentioned: &[(String, String, Named)],
+    catalogue: &Catalogue,
+    facts: &Facts,
+) -> Option<figures::FiguresPlan> {
+    let verb = tokens.verb();
+    match verb.as_str() {
+        "SHOW" => figures::show(tokens, catalogue, facts),
+        "SELECT" | "WITH" | "" if !writes(&verb, tokens) && figures::may_be_asked(tokens.text) => {
+            read::figures(tokens.text, mentioned, catalogue, facts)
+        }
+        _ => None,
+    }
 }
 
 /// Refuses what writes in a transaction that only reads, which nodes do not know of.
@@ -345,6 +373,7 @@ fn about_distributed(
         "ANALYZE" | "CHECK" | "OPTIMIZE" | "REPAIR" if control::commits_before(tokens) => {
             Ok(Plan::Maintain)
         }
+        "CHECKSUM" => checksum::checksum(tokens, catalogue, topology, facts),
         "SHOW" => Ok(show(tokens, catalogue, facts)),
         "DESC" | "DESCRIBE" | "EXPLAIN" | "USE" | "HELP" | "KILL" => Ok(Plan::Home),
         _ => Err(Refusal::new(

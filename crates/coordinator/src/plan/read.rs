@@ -5,6 +5,7 @@
 //! tables are gathered under their own names and the statement runs as it stands. Those before it let
 //! the nodes do more, and are given up when the types of their results are not the statement's own.
 
+mod figures;
 mod fill;
 mod from;
 mod local;
@@ -25,6 +26,7 @@ use std::collections::BTreeSet;
 
 pub(crate) use plain::AS_SHOWN;
 
+pub use figures::figures;
 pub use fill::{Fill, FillColumn, Parts, Piece, Recipe};
 pub use tables::{Column, Index, Owned, Placement, Table, Tables};
 

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use super::Instance;
 use crate::node::{NodeError, Reply};
+use crate::plan::figures::NextId;
 use crate::session::Failure;
 use crate::topology::Topology;
 
@@ -54,6 +55,55 @@ impl Ids {
             },
         );
         Ok(block.next)
+    }
+
+    /// What is known of the ids that tables will give next.
+    ///
+    /// # Errors
+    /// When home cannot be asked.
+    pub(crate) async fn next(
+        &self,
+        instance: &Instance,
+        tables: &[Name],
+    ) -> Result<HashMap<Name, NextId>, Failure> {
+        let mut known: HashMap<Name, NextId> = {
+            let blocks = self.0.lock().await;
+            let next = |table: &Name| {
+                let block = blocks.get(table)?;
+                Some((table.clone(), NextId::Is(block.next)))
+            };
+            tables.iter().filter_map(next).collect()
+        };
+        if known.len() == tables.len() {
+            return Ok(known);
+        }
+        let lost = |error| Failure::of_node(Topology::HOME, error);
+        let mut home = instance.connect(Topology::HOME).await.map_err(lost)?;
+        let question = format!("SELECT table_schema, table_name, next_id FROM {TABLE}");
+        let reply = home.query(question).await.map_err(lost)?;
+        home.quit().await;
+        let reserved = match reply {
+            Reply::Rows(rows) => rows.texts().map_err(|error| lost(error.into()))?,
+            // Nothing has been reserved yet.
+            _ => return Ok(known),
+        };
+        for row in reserved {
+            let mut values = row
+                .into_iter()
+                .map(|value| String::from_utf8_lossy(&value.unwrap_or_default()).into_owned());
+            let (Some(schema), Some(name), Some(next)) =
+                (values.next(), values.next(), values.next())
+            else {
+                continue;
+            };
+            let (name, next) = ((schema, name), next.parse());
+            if let Ok(next) = next
+                && tables.contains(&name)
+            {
+                known.entry(name).or_insert(NextId::AtLeast(next));
+            }
+        }
+        Ok(known)
     }
 
     /// A row has that id; none up to it is given any more.

@@ -70,6 +70,17 @@ impl Session {
                     reason,
                 )]
             }
+            Plan::Checksum(plan) => {
+                let nodes = plan.questions(&topology).into_iter().map(|(node, _)| node);
+                let nodes: Vec<_> = nodes.collect();
+                let reason = "the checksums of each node's rows are added".to_owned();
+                vec![row("multi-partition read", None, &nodes, reason)]
+            }
+            Plan::Figures(plan) => {
+                let nodes = plan.nodes(&topology);
+                let reason = "each node tells of its rows, and home of all together".to_owned();
+                vec![row("multi-partition read", None, &nodes, reason)]
+            }
             Plan::Read(plan) => {
                 let lines = plan.explain().into_iter();
                 lines

@@ -61,6 +61,10 @@ fn uses(plan: &Plan) -> Vec<(Name, Mode)> {
             let read = read.map(|name| (name.clone(), Mode::Read));
             read.chain([(name(&collect.table), Mode::Write)]).collect()
         }
+        Plan::Checksum(checksum) => {
+            let tables = checksum.tables.iter().filter_map(|it| it.hashed.as_ref());
+            tables.map(|table| (name(table), Mode::Read)).collect()
+        }
         Plan::Read(read) => {
             let mode = with(read.locks);
             let tables = read.tables.iter();

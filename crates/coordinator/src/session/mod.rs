@@ -1,5 +1,6 @@
 //! A client's session over the nodes of an instance.
 
+mod checksum;
 mod client;
 mod collect;
 mod control;
@@ -7,6 +8,7 @@ mod copy;
 mod define;
 mod explain;
 mod failure;
+mod figures;
 mod kill;
 mod load;
 mod lock;

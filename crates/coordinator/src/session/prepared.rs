@@ -150,7 +150,9 @@ impl Session {
         let is_special = control::control(&tokens, self.facts.dialect).is_some()
             || control::commits_before(&tokens)
             || tokens.verb() == "UNLOCK";
-        if catalogue.is_empty() || !catalogue.may_be_in(&text) && !is_special {
+        let may_be_over_nodes =
+            is_special || catalogue.may_be_in(&text) || plan::figures::may_be_asked(&text);
+        if catalogue.is_empty() || !may_be_over_nodes {
             self.stale |= matches!(tokens.verb().as_str(), "SET" | "CALL" | "USE");
             self.send_long_data(id, &long).await?;
             if !catalogue.is_empty() {
@@ -237,8 +239,10 @@ impl Session {
             let catalogue = self.instance.catalogue().await?;
             let plan = self.plan_prepared(id, text, parameters, &catalogue).await?;
             // A table may have been redefined while somebody else had it.
-            if matches!(plan, Plan::Read(_) | Plan::Node { writes: false, .. })
-                && self.use_tables(&plan).await?
+            if matches!(
+                plan,
+                Plan::Read(_) | Plan::Checksum(_) | Plan::Node { writes: false, .. }
+            ) && self.use_tables(&plan).await?
                 && !Arc::ptr_eq(&catalogue, &self.instance.catalogue().await?)
             {
                 continue;
@@ -311,6 +315,29 @@ impl Session {
                         self.count(used, true, &copied);
                         self.after_copied(copied).await
                     }
+                    None => Ok(()),
+                }
+            }
+            Plan::Checksum(ref checksum) => {
+                self.roam.away().await;
+                self.begin_if_wanted().await?;
+                let done = self.checksum(checksum, true, false).await;
+                self.stop_using();
+                self.nodes.rest();
+                match self.told(done).await? {
+                    Some(copied) => self.after_copied(copied).await,
+                    None => Ok(()),
+                }
+            }
+            Plan::Figures(figures) => {
+                self.roam.away().await;
+                self.begin_if_wanted().await?;
+                self.diagnostics = None;
+                let done = self.figures_prepared(&figures, text).await;
+                match self.told(done).await? {
+                    Some(Some(copied)) => self.after_copied(copied).await,
+                    // As it was prepared.
+                    Some(None) => self.relay(&execute_payload(id, parameters)).await,
                     None => Ok(()),
                 }
             }

@@ -75,7 +75,7 @@ impl Session {
         answered
     }
 
-    async fn copy_executed(&mut self, gathered: &Gathered) -> Result<Copied, Failure> {
+    pub(super) async fn copy_executed(&mut self, gathered: &Gathered) -> Result<Copied, Failure> {
         let home = self.nodes.home();
         let prepared = home.prepare(&gathered.statement).await;
         let prepared = prepared.map_err(Failure::Home)??;
@@ -120,7 +120,7 @@ impl Session {
 
     /// Passes on the rows of a statement as those of another one; `None` if they are not of its types,
     /// or it fails.
-    async fn copy_as(
+    pub(super) async fn copy_as(
         &mut self,
         gathered: &Gathered,
         definitions: &[Vec<u8>],

@@ -225,7 +225,10 @@ impl Session {
         catalogue: &Catalogue,
     ) -> Result<Plan, Failure> {
         let wanted = |facts: &Facts| {
-            catalogue.may_be_in(text) || may_distribute(text) || defines(text, facts.dialect)
+            catalogue.may_be_in(text)
+                || may_distribute(text)
+                || defines(text, facts.dialect)
+                || plan::figures::may_be_asked(text)
         };
         if self.stale && wanted(&self.facts) {
             self.learn_if_stale().await?;
@@ -314,7 +317,13 @@ impl Session {
     ) -> Result<Copied, Failure> {
         if matches!(
             plan,
-            Plan::Read(_) | Plan::Collect(_) | Plan::Define(_) | Plan::Grant | Plan::Maintain
+            Plan::Read(_)
+                | Plan::Collect(_)
+                | Plan::Define(_)
+                | Plan::Grant
+                | Plan::Maintain
+                | Plan::Checksum(_)
+                | Plan::Figures(_)
         ) {
             self.roam.away().await;
         }
@@ -334,7 +343,10 @@ impl Session {
         if !matches!(plan, Plan::Home) {
             self.diagnostics = None;
         }
-        if !matches!(plan, Plan::Home | Plan::Control(_) | Plan::Refuse(_)) {
+        if !matches!(
+            plan,
+            Plan::Home | Plan::Control(_) | Plan::Refuse(_) | Plan::Figures(_)
+        ) {
             self.refuse_plain()?;
         }
         let used = plan.used(&self.instance.topology());
@@ -427,6 +439,11 @@ impl Session {
                 self.refuse_dynamic(dynamic).await?;
                 self.at_home(tokens, more).await
             }
+            Plan::Checksum(plan) => self.checksum(&plan, false, more).await,
+            Plan::Figures(plan) => match self.figures(&plan, text, more).await? {
+                Some(copied) => Ok(copied),
+                None => self.at_home(tokens, more).await,
+            },
             Plan::Read(plan) => self.read(&plan, text, more).await,
         }
     }
