@@ -2,8 +2,11 @@
 //! server does, and nodes that have no part in them are not asked.
 
 use mysql_async::prelude::Queryable;
+use openpeta_coordinator::node::{NodeConnection, NodeLogin, Reply, UTF8MB4};
+use openpeta_mysql_wire::{Capabilities, Status};
+use openpeta_types::Secret;
 
-use crate::common::{Pair, Seen, World};
+use crate::common::{DATABASE, PASSWORD, Pair, Seen, USER, World};
 
 /// How many transactions over nodes each node has begun and prepared.
 async fn counts(world: &World) -> Vec<(u64, u64)> {
@@ -87,9 +90,15 @@ async fn a_transaction_is_where_it_has_done_something() {
 
 /// A transaction that comes to nodes one after the other, with failures in between.
 async fn transaction(pair: &mut Pair, keys: &[i64], end: &str) {
+    for statement in statements(keys, end) {
+        pair.same(&statement).await;
+    }
+}
+
+fn statements(keys: &[i64], end: &str) -> [String; 18] {
     let update = |k: i64| format!("UPDATE t SET v = v * 2 + 1 WHERE k = {k}");
     let fails = |k: i64| format!("INSERT INTO t VALUES ({k}, 7)");
-    for statement in [
+    [
         "BEGIN".to_owned(),
         "SAVEPOINT a".to_owned(),
         fails(keys[0]),
@@ -108,8 +117,93 @@ async fn transaction(pair: &mut Pair, keys: &[i64], end: &str) {
         end.to_owned(),
         "SELECT k, v FROM t ORDER BY k".to_owned(),
         "SELECT v FROM single".to_owned(),
+    ]
+}
+
+/// A client that may send several statements in one text, or may not: neither may its connections to nodes.
+async fn client(world: &World, of_one_server: bool, several: bool) -> NodeConnection {
+    let socket = match of_one_server {
+        true => world
+            .engine
+            .socket_path(&world.plain)
+            .expect("short enough"),
+        false => world.coordinator_socket(),
+    };
+    let several = match several {
+        true => Capabilities::MULTI_STATEMENTS,
+        false => Capabilities::NONE,
+    };
+    let login = NodeLogin {
+        user: USER.into(),
+        password: Secret::new(PASSWORD),
+        database: Some(DATABASE.into()),
+        client: None,
+        capabilities: Capabilities(Capabilities::DEPRECATE_EOF.0 | several.0),
+        charset: UTF8MB4,
+    };
+    let connected = NodeConnection::connect(&socket, &login).await;
+    connected.expect("let in")
+}
+
+/// What matters of a reply: not whether an index was used.
+fn told(mut reply: Reply) -> Reply {
+    match &mut reply {
+        Reply::Ok(ok) => ok.head.status = of_session(ok.head.status),
+        Reply::Rows(rows) => rows.status = of_session(rows.status),
+        Reply::Err(_) => {}
+    }
+    reply
+}
+
+fn of_session(status: Status) -> Status {
+    Status(status.0 & (Status::IN_TRANS.0 | Status::AUTOCOMMIT.0))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_sends_one_statement_at_a_time_is_served_alike() {
+    let world = World::new().await;
+    let mut pair = world.pair().await;
+    for (body, clause) in [
+        (
+            "t (k INT PRIMARY KEY, v INT NOT NULL)",
+            " DISTRIBUTE BY HASH(k)",
+        ),
+        ("single (k INT PRIMARY KEY, v INT NOT NULL)", ""),
     ] {
-        pair.same(&statement).await;
+        let plain = format!("CREATE TABLE {body}");
+        pair.both(&format!("{plain}{clause}"), &plain).await;
+    }
+    pair.same("INSERT INTO single VALUES (1, 1)").await;
+    for k in 0..30 {
+        pair.same(&format!("INSERT INTO t VALUES ({k}, 0)")).await;
+    }
+    let keys = one_each(&world).await;
+    for several in [true, false] {
+        let mut ours = client(&world, false, several).await;
+        let mut plain = client(&world, true, several).await;
+        assert_eq!(ours.takes_several(), several);
+        let mut same = async |statement: &str| {
+            let found = told(ours.query(statement).await.expect("answered"));
+            let expected = told(plain.query(statement).await.expect("answered"));
+            assert_eq!(found, expected, "{statement}, several: {several}");
+        };
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            for end in ["ROLLBACK", "COMMIT"] {
+                let before = counts(&world).await;
+                for statement in statements(&order.map(|node| keys[node]), end) {
+                    same(&statement).await;
+                }
+                for (before, after) in before.iter().zip(counts(&world).await) {
+                    assert_eq!(after.0 - before.0, 1, "it begins once on each node");
+                }
+            }
+        }
+        // Several at once are an error for who may not send them, and not half done.
+        if !several {
+            same("UPDATE single SET v = 0; UPDATE single SET v = 1").await;
+            same("SELECT v FROM single").await;
+        }
+        world.same_rows("t").await;
     }
 }
 

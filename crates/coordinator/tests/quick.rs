@@ -155,6 +155,85 @@ async fn texts_are_keys_like_numbers() {
     }
 }
 
+/// Waits until so many reads went the short way since `before`, and no more.
+async fn assert_short(world: &World, before: u64, more: u64, what: &str) {
+    let (coordinators, id) = (world.coordinators(), &world.route.instance_id);
+    let short = || coordinators.short_reads(id, DATABASE) - before;
+    let end = Instant::now() + SOON;
+    // A client has its answer before the read is counted.
+    while short() < more && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(short(), more, "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_by_key_are_passed_on_as_they_come() {
+    let world = World::new().await;
+    let mut conn = world.client().await;
+    for statement in [
+        "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
+        "INSERT INTO t SELECT seq, 10 * seq FROM seq_0_to_29",
+        // Each node is known to the session, and the statement.
+        "SELECT COUNT(*) FROM t",
+        "SELECT v FROM t WHERE k = 0",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    let short = || {
+        let id = &world.route.instance_id;
+        world.coordinators().short_reads(id, DATABASE)
+    };
+    let prepared = conn.prep("SELECT v FROM t WHERE k = ?").await;
+    let prepared = prepared.expect("prepared");
+    for k in 0..30 {
+        let found: Option<u64> = conn.exec_first(&prepared, (k,)).await.expect("read");
+        assert_eq!(found, Some(10 * k));
+    }
+    for way in ["by itself", "in a transaction"] {
+        if way != "by itself" {
+            conn.query_drop("BEGIN").await.expect("begun");
+            // Each node is part of it from here on.
+            for k in 0..30 {
+                let read = format!("SELECT v FROM t WHERE k = {k}");
+                conn.query_drop(&read).await.expect("read");
+            }
+        }
+        // What was asked before is counted by now or never: nothing of it went another way.
+        let mut before = short();
+        while before != {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            short()
+        } {
+            before = short();
+        }
+        for k in 0..30 {
+            let found: Option<u64> = conn
+                .query_first(format!("SELECT v FROM t WHERE k = {k}"))
+                .await
+                .expect("read");
+            assert_eq!(found, Some(10 * k));
+        }
+        assert_short(&world, before, 30, way).await;
+        for k in 0..30 {
+            let found: Option<u64> = conn.exec_first(&prepared, (k,)).await.expect("read");
+            assert_eq!(found, Some(10 * k));
+        }
+        assert_short(&world, before, 60, way).await;
+        // Others do not.
+        for statement in [
+            "SELECT v FROM t WHERE k = 1 FOR UPDATE",
+            "SELECT v FROM t WHERE k IN (1, 2)",
+            "SELECT COUNT(*) FROM t",
+            "UPDATE t SET v = v WHERE k = 1",
+        ] {
+            conn.query_drop(statement).await.expect(statement);
+        }
+        conn.query_drop("COMMIT").await.expect("committed");
+        assert_short(&world, before, 60, way).await;
+    }
+}
+
 fn told(rows: mysql_async::Result<Vec<mysql_async::Row>>) -> Result<Vec<Vec<Value>>, String> {
     match rows {
         Ok(rows) => Ok(rows.into_iter().map(mysql_async::Row::unwrap).collect()),
@@ -350,7 +429,6 @@ async fn lose(world: &World, mut conn: Conn) {
     let select = "SELECT v FROM t WHERE k = 1";
     let prepared = conn.prep("SELECT v FROM t WHERE k = ?").await;
     let prepared = prepared.expect("prepared");
-    let is_lost = |code: u16| matches!(code, 1429 | 2006 | 2013);
     for round in 0..2 {
         for _ in 0..2 {
             let seen = see(&mut conn, select).await;
@@ -369,7 +447,7 @@ async fn lose(world: &World, mut conn: Conn) {
                 other => panic!("{other:?}"),
             },
         };
-        assert!(is_lost(code), "{code}");
+        assert_eq!(code, 1429);
         // What comes next is answered for itself.
         let seen = see(&mut conn, "SELECT 7").await;
         assert!(

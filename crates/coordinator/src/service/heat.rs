@@ -58,6 +58,8 @@ pub struct PartitionHeat {
 #[derive(Debug)]
 pub struct DatabaseHeat {
     partitions: Vec<Use<AtomicU64>>,
+    /// Reads that were passed on as they came.
+    short_reads: AtomicU64,
     rates: Mutex<Rates>,
 }
 
@@ -108,6 +110,17 @@ impl Heat {
         Some(database.look(now))
     }
 
+    /// How many reads of a database were passed on as they came.
+    #[must_use]
+    pub fn short_reads(&self, database: &str) -> u64 {
+        let known = self
+            .databases
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let database = known.get(database);
+        database.map_or(0, |its| its.short_reads.load(Ordering::Relaxed))
+    }
+
     /// Brings all rates up to date.
     fn look(&self, now: Instant) {
         let known = self
@@ -151,6 +164,7 @@ impl DatabaseHeat {
     fn new(count: u16, now: Instant) -> Self {
         Self {
             partitions: (0..count).map(|_| Use::default()).collect(),
+            short_reads: AtomicU64::new(0),
             rates: Mutex::new(Rates {
                 at: now,
                 seen: vec![PartitionHeat::default(); count.into()],
@@ -158,8 +172,9 @@ impl DatabaseHeat {
         }
     }
 
-    /// Counts a statement that has read rows of one partition.
+    /// Counts a statement that has read rows of one partition and was passed on as it came.
     pub(crate) fn read(&self, partition: u16, rows: u64) {
+        self.short_reads.fetch_add(1, Ordering::Relaxed);
         self.add(partition, false, 1, rows);
     }
 

@@ -331,6 +331,12 @@ impl Coordinators {
         self.get(id)?.heat().told(database, Instant::now())
     }
 
+    /// How many reads of a database were passed on as they came; none if its instance is not served.
+    #[must_use]
+    pub fn short_reads(&self, id: &InstanceId, database: &str) -> u64 {
+        self.get(id).map_or(0, |it| it.heat().short_reads(database))
+    }
+
     /// Where tests have definitions of an instance stop.
     #[must_use]
     pub fn stops(&self, id: &InstanceId) -> Option<Arc<Stops>> {
