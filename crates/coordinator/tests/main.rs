@@ -20,5 +20,6 @@ mod quick;
 mod reads;
 mod reads_support;
 mod redistributed;
+mod routines;
 mod sessions;
 mod told;

@@ -306,6 +306,11 @@ async fn rows_that_are_another_nodes_do_not_count() {
         let found: Option<i64> = conn.exec_first(query, ()).await.expect(query);
         assert_eq!(found, Some(expected), "prepared: {query}");
     }
+    // A checksum cannot leave them out.
+    let sum = conn.query_drop("CHECKSUM TABLE account").await;
+    let sum = sum.expect_err("refused").to_string();
+    assert!(sum.contains("OpenPeta: moving: "), "{sum}");
+    run(&mut conn, "CHECKSUM TABLE rate").await;
     for (statement, affected) in [
         ("UPDATE account SET money = money + 1", 300),
         (

@@ -429,6 +429,18 @@ async fn other_ways(world: &World, pair: &mut Pair) {
     let told: Vec<u64> = pair.ours.query(unqualified).await.expect("told");
     assert!(told.len() == 1 && told[0] >= rows, "{told:?}");
     pair.ours.query_drop("USE shop").await.expect("used");
+    for (statement, nodes) in [
+        (first, "0, 1, 2"),
+        ("CHECKSUM TABLE spread", "0, 1, 2"),
+        ("SHOW TABLE STATUS LIKE 'single'", "0"),
+    ] {
+        let routes: Vec<Row> = pair
+            .ours
+            .query(format!("EXPLAIN ROUTE {statement}"))
+            .await
+            .expect(statement);
+        assert_eq!(text(&routes[0], "Node"), nodes, "{statement}");
+    }
     // Where figures cannot be told, nothing is.
     world.kill_node(2).await;
     let seen = see(&mut pair.ours, first).await;

@@ -267,6 +267,15 @@ async fn indirect(
             bodies.push((kind, schema, name, body));
         }
     }
+    let functions = rows(
+        home,
+        "SELECT ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES \
+         WHERE ROUTINE_TYPE = 'FUNCTION' AND ROUTINE_SCHEMA NOT IN ('sys', 'mysql')",
+    );
+    for row in functions.await? {
+        let [schema, name] = fields(row);
+        catalogue.functions.insert((schema, name.to_lowercase()));
+    }
     let is_dynamic = |body: &str| {
         let mut lexer = openpeta_sql_route::Lexer::new(body.as_bytes(), dialect);
         lexer.any(|token| token.is_word("PREPARE") || token.is_word("IMMEDIATE"))

@@ -8,7 +8,7 @@ mod load;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use openpeta_sql_route::{Dialect, KeyColumn, Lexer, TokenKind};
+use openpeta_sql_route::{Dialect, KeyColumn, Lexer, Token, TokenKind};
 
 pub use column::Column;
 pub(crate) use defaults::{lost_defaults, with_defaults};
@@ -98,6 +98,8 @@ pub struct Catalogue {
     names: BTreeSet<String>,
     /// A routine runs statements that are put together when it runs.
     dynamic_routines: bool,
+    /// Stored functions, which home alone has, by database and name in lower case.
+    functions: BTreeSet<(String, String)>,
 }
 
 impl Catalogue {
@@ -159,6 +161,30 @@ impl Catalogue {
     #[must_use]
     pub fn has_dynamic_routines(&self) -> bool {
         self.dynamic_routines
+    }
+
+    /// Whether some of these tokens call a stored function. Names without a database are those of `database`.
+    #[must_use]
+    pub fn calls(&self, tokens: &[Token<'_>], database: Option<&str>, dialect: Dialect) -> bool {
+        if self.functions.is_empty() {
+            return false;
+        }
+        let name = |at: usize| {
+            let token = tokens.get(at)?;
+            let is_name = matches!(token.kind, TokenKind::Word | TokenKind::QuotedName);
+            let name = token.name(&dialect).filter(|_| is_name)?;
+            Some(String::from_utf8_lossy(&name).into_owned())
+        };
+        let is_stored = |open: usize| {
+            let at = open.checked_sub(1)?;
+            let is_qualified = at > 1 && tokens[at - 1].is_symbol(".");
+            let schema = match is_qualified {
+                true => name(at - 2)?,
+                false => database?.to_owned(),
+            };
+            Some(self.functions.contains(&(schema, name(at)?.to_lowercase())))
+        };
+        (0..tokens.len()).any(|at| tokens[at].is_symbol("(") && is_stored(at) == Some(true))
     }
 
     /// Whether one of the names may stand in a text, whatever the text means.

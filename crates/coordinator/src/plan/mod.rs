@@ -355,16 +355,22 @@ fn about_distributed(
         "SELECT" | "WITH" | "TABLE" | "VALUES" | "" if !writes(&verb, tokens) => {
             read(tokens, mentioned, catalogue, topology, facts)
         }
-        "INSERT" | "REPLACE" => match insert::insert(tokens, catalogue, topology, facts) {
-            Ok(Some(insert)) if insert.is_same_everywhere() => Ok(Plan::Insert(Box::new(insert))),
-            Err(refusal) if refusal.packet().code != 1235 => Err(refusal),
-            Err(refusal) if refusal.to_string().contains("key-update") => Err(refusal),
-            // Its rows are not written out so that their places can be told.
-            _ => match collect::collect(tokens, catalogue, topology, facts)? {
-                Some(collect) => Ok(Plan::Collect(Box::new(collect))),
-                None => into_single(tokens, catalogue, topology, facts),
-            },
-        },
+        "INSERT" | "REPLACE" => {
+            let (by_rows, by_tail) = calls_stored(tokens, catalogue, facts);
+            match insert::insert(tokens, catalogue, topology, facts) {
+                Ok(Some(insert)) if insert.is_same_everywhere() && !by_rows && !by_tail => {
+                    Ok(Plan::Insert(Box::new(insert)))
+                }
+                Err(refusal) if refusal.packet().code != 1235 => Err(refusal),
+                Err(refusal) if refusal.to_string().contains("key-update") => Err(refusal),
+                // Its rows are not written out so that their places can be told.
+                _ => match collect::collect(tokens, catalogue, topology, facts)? {
+                    Some(_) if by_tail => Err(stored()),
+                    Some(collect) => Ok(Plan::Collect(Box::new(collect))),
+                    None => into_single(tokens, catalogue, topology, facts),
+                },
+            }
+        }
         "LOAD" => {
             let plan = collect::load(tokens, catalogue, facts)?;
             Ok(Plan::Collect(Box::new(plan)))
@@ -448,6 +454,26 @@ fn into_single(
     Ok(Plan::Read(Box::new(plan)))
 }
 
+/// Whether the rows of an `INSERT` are made by stored functions, which home alone has, and whether what it does
+/// with rows that are there calls some.
+fn calls_stored(tokens: &Tokens<'_>, catalogue: &Catalogue, facts: &Facts) -> (bool, bool) {
+    // The name of a table and its columns looks like a call.
+    let is_begin = |at: &usize| matches!(tokens.word(*at).as_str(), "VALUES" | "VALUE" | "SET");
+    let len = tokens.list.len();
+    let from = (0..len).find(is_begin).unwrap_or(0);
+    let is_tail = |at: &usize| tokens.word(*at) == "ON" && tokens.word(at + 1) == "DUPLICATE";
+    let tail = (from..len).rev().find(is_tail).unwrap_or(len);
+    let calls = |tokens| catalogue.calls(tokens, facts.database.as_deref(), facts.dialect);
+    (calls(&tokens.list[from..tail]), calls(&tokens.list[tail..]))
+}
+
+fn stored() -> Refusal {
+    Refusal::new(
+        "routine",
+        "stored functions are known to the first node alone, and cannot be called where other nodes write",
+    )
+}
+
 fn modify(
     tokens: &Tokens<'_>,
     catalogue: &Catalogue,
@@ -455,6 +481,9 @@ fn modify(
     facts: &Facts,
 ) -> Result<Plan, Refusal> {
     let target = modify::target(tokens, catalogue, topology, facts)?;
+    if catalogue.calls(&tokens.list, facts.database.as_deref(), facts.dialect) {
+        return Err(stored());
+    }
     let needs = portable::needs(tokens)?;
     let is_broadcast = target.table.distribution == Distribution::Broadcast;
     if let [node] = target.nodes[..]
