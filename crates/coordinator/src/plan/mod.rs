@@ -132,7 +132,7 @@ impl Plan {
                     Some(Used {
                         of: topology.partitions(database)?.count(),
                         database: (*database).to_owned(),
-                        partitions: None,
+                        partitions: plan.partitions.clone(),
                         writes: false,
                     })
                 };
@@ -403,7 +403,8 @@ fn read(
     if at_home {
         return Ok(Plan::Home);
     }
-    if let Some(target) = modify::plain_select(tokens, catalogue, topology, facts)
+    let target = modify::plain_select(tokens, catalogue, topology, facts);
+    if let Some(target) = &target
         && let [node] = target.nodes[..]
         && let Ok(needs) = portable::needs(tokens)
         && needs == portable::Needs::default()
@@ -412,12 +413,17 @@ fn read(
         return Ok(Plan::Node {
             node,
             writes: locks,
-            table: target.table,
-            partitions: target.partitions,
+            table: Arc::clone(&target.table),
+            partitions: target.partitions.clone(),
             needs,
         });
     }
-    let plan = read::plan(tokens.text, catalogue, topology, facts)?;
+    let mut plan = read::plan(tokens.text, catalogue, topology, facts)?;
+    if let Some(target) = target
+        && let Some(partitions) = target.partitions
+    {
+        plan.only_on(&target.nodes, partitions);
+    }
     Ok(Plan::Read(Box::new(plan)))
 }
 

@@ -49,8 +49,10 @@ pub struct ReadPlan {
     /// Ways to answer the statement, the fastest first. The last one is the statement itself over
     /// tables that have the names of its own.
     pub recipes: Vec<Recipe>,
-    /// The nodes that are read from.
+    /// The nodes that are read from, and home.
     pub nodes: Vec<u16>,
+    /// The partitions that can have rows, if its condition tells.
+    pub partitions: Option<Vec<u16>>,
     /// Rows are locked: each node must be read in the session's own transaction.
     pub locks: bool,
     /// The statement writes at home.
@@ -64,6 +66,23 @@ impl ReadPlan {
     #[must_use]
     pub fn plain(&self) -> &Recipe {
         self.recipes.last().expect("there is always one")
+    }
+
+    /// Has a statement about one table read from some of its nodes, since no others have rows that meet
+    /// its condition.
+    pub(super) fn only_on(&mut self, nodes: &[u16], partitions: Vec<u16>) {
+        // An aggregate of no rows at all is a row, which some node has to give.
+        if nodes.is_empty() {
+            return;
+        }
+        let fills = self.recipes.iter_mut().flat_map(|recipe| &mut recipe.fills);
+        for fill in fills {
+            fill.nodes.retain(|node| nodes.contains(node));
+        }
+        // The statement runs at home, whoever has the rows.
+        self.nodes
+            .retain(|node| *node == Topology::HOME || nodes.contains(node));
+        self.partitions = Some(partitions);
     }
 
     /// What it does, for people: on which nodes, and what.

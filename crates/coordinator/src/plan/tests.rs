@@ -204,6 +204,54 @@ fn conditions_tell_the_nodes() {
 }
 
 #[test]
+fn reads_ask_the_nodes_alone_that_can_have_rows() {
+    let facts = facts();
+    let (catalogue, topology) = (catalogue(), topology());
+    for (statement, expected, used) in [
+        (
+            "SELECT SUM(v) FROM t WHERE k IN (1, 2, 4)",
+            vec![1, 2],
+            Some(vec![1, 2, 4]),
+        ),
+        (
+            "SELECT v FROM t WHERE (k IN (3, 5)) AND v > 1 FOR UPDATE",
+            vec![0, 2],
+            Some(vec![3, 5]),
+        ),
+        (
+            "SELECT v FROM t WHERE k = 4 AND stored(v)",
+            vec![0, 1, 2],
+            None,
+        ),
+        (
+            "SELECT SUM(v) FROM t WHERE k IN (1, @k)",
+            vec![0, 1, 2],
+            None,
+        ),
+        (
+            "SELECT SUM(v) FROM t WHERE k IN (1, 2) OR v = 1",
+            vec![0, 1, 2],
+            None,
+        ),
+        (
+            "SELECT SUM(t.v) FROM t, t AS u WHERE t.k IN (1, 2)",
+            vec![0, 1, 2],
+            None,
+        ),
+    ] {
+        let Plan::Read(read) = plan(statement.as_bytes(), &catalogue, &topology, &facts) else {
+            panic!("{statement}");
+        };
+        for fill in read.recipes.iter().flat_map(|recipe| &recipe.fills) {
+            assert_eq!(fill.nodes, expected, "{statement}");
+        }
+        let is_read = |node: &u16| *node == Topology::HOME || expected.contains(node);
+        let all: Vec<u16> = (0..3).filter(is_read).collect();
+        assert_eq!((read.nodes, read.partitions), (all, used), "{statement}");
+    }
+}
+
+#[test]
 fn rows_go_to_their_nodes() {
     for (statement, expected) in [
         ("INSERT t VALUES (1, 2)", "1: INSERT t VALUES (1, 2)"),
