@@ -22,4 +22,5 @@ mod reads_support;
 mod redistributed;
 mod routines;
 mod sessions;
+mod stalled;
 mod told;

@@ -1,7 +1,9 @@
 //! How a connection to a node is made.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use openpeta_mysql_wire::auth::native;
 use openpeta_mysql_wire::{
@@ -30,6 +32,8 @@ const NEEDED: Capabilities = Capabilities(
         | Capabilities::MULTI_RESULTS.0
         | Capabilities::PS_MULTI_RESULTS.0,
 );
+/// How long a node may take to let somebody in. One that stands still accepts connections all the same.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// utf8mb4_general_ci.
 pub const UTF8MB4: u8 = 45;
 
@@ -79,6 +83,15 @@ impl NodeConnection {
     /// # Errors
     /// As [`Self::connect`].
     pub async fn connect_by(
+        connector: &Connector,
+        socket: &Path,
+        login: &NodeLogin,
+    ) -> Result<Self, NodeError> {
+        let made = tokio::time::timeout(PATIENCE, Self::log_in(connector, socket, login)).await;
+        made.unwrap_or_else(|_| Err(NodeError::Lost(ErrorKind::TimedOut.into())))
+    }
+
+    async fn log_in(
         connector: &Connector,
         socket: &Path,
         login: &NodeLogin,

@@ -15,6 +15,8 @@ use crate::topology::Topology;
 
 /// How long it may take to end what a connection runs.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether a session has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// `ER_QUERY_INTERRUPTED`.
 const INTERRUPTED: u16 = 1317;
 
@@ -27,13 +29,41 @@ pub struct Sessions(Mutex<HashMap<u32, Arc<Running>>>);
 pub struct Running {
     home: u32,
     state: Mutex<State>,
-    ended: AtomicBool,
-    /// It is ended.
-    end: Notify,
-    /// Its statement is.
+    /// It ends as soon as it does nothing.
+    ended: Event,
+    /// It ends at once: what it waits for does not come.
+    forsaken: Event,
+    /// Its statement is ended.
     interrupt: Notify,
     /// Held while its connections are told to end what they run.
     interrupting: tokio::sync::Mutex<()>,
+}
+
+/// Something that happens once, if at all.
+#[derive(Debug, Default)]
+struct Event {
+    has_happened: AtomicBool,
+    happens: Notify,
+}
+
+impl Event {
+    fn happen(&self) {
+        self.has_happened.store(true, Ordering::Release);
+        self.happens.notify_waiters();
+    }
+
+    fn has_happened(&self) -> bool {
+        self.has_happened.load(Ordering::Acquire)
+    }
+
+    async fn wait(&self) {
+        let happens = self.happens.notified();
+        tokio::pin!(happens);
+        happens.as_mut().enable();
+        if !self.has_happened() {
+            happens.await;
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -193,24 +223,38 @@ impl Running {
     }
 
     fn end_session(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.end.notify_waiters();
+        self.ended.happen();
         self.interrupt.notify_waiters();
     }
 
     /// Whether it was ended.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.ended.has_happened()
     }
 
     /// Waits until it is ended.
     pub async fn ended(&self) {
-        let end = self.end.notified();
-        tokio::pin!(end);
-        end.as_mut().enable();
-        if !self.is_ended() {
-            end.await;
+        self.ended.wait().await;
+    }
+
+    /// Waits until it has to end as if its process were killed: it was ended, and goes on waiting for a
+    /// node that does not take note of that. Not while its transaction is carried out.
+    pub async fn forsaken(&self) {
+        self.forsaken.wait().await;
+        if self.lock().committing {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Has it end in that way if it still runs its statement after a while.
+    async fn forsake_after(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while self.may_be_interrupted() {
+            if Instant::now() >= end {
+                return self.forsaken.happen();
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -289,8 +333,8 @@ impl Instance {
         let running = Arc::new(Running {
             home,
             state: Mutex::default(),
-            ended: AtomicBool::new(false),
-            end: Notify::new(),
+            ended: Event::default(),
+            forsaken: Event::default(),
             interrupt: Notify::new(),
             interrupting: tokio::sync::Mutex::default(),
         });
@@ -315,6 +359,9 @@ impl Instance {
         let mut connections = running.connections();
         connections.retain(|connection| *connection != (Topology::HOME, home));
         self.interrupt(&running, connections).await;
+        if !statement_alone {
+            running.forsake_after(PATIENCE).await;
+        }
     }
 
     /// Ends the statements that connections of a session run.
@@ -350,8 +397,8 @@ mod tests {
         Running {
             home: 1,
             state: Mutex::default(),
-            ended: AtomicBool::new(false),
-            end: Notify::new(),
+            ended: Event::default(),
+            forsaken: Event::default(),
             interrupt: Notify::new(),
             interrupting: tokio::sync::Mutex::default(),
         }

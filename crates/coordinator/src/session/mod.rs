@@ -169,8 +169,8 @@ async fn login(
 impl Session {
     async fn run(&mut self) -> Result<(), Failure> {
         let running = Arc::clone(self.nodes.running());
-        let killed = running.ended();
-        tokio::pin!(killed);
+        let (killed, forsaken) = (running.ended(), running.forsaken());
+        tokio::pin!(killed, forsaken);
         loop {
             if self.nodes.transaction().is_none() {
                 self.passage = None;
@@ -194,51 +194,64 @@ impl Session {
                 return Ok(());
             }
             running.begin().await;
-            if self.quick().await? {
-                continue;
-            }
-            let Ok(packet) = self.client.command().await else {
+            let goes_on = tokio::select! {
+                biased;
+                served = self.serve_command() => served?,
+                () = &mut forsaken => return Err(Failure::Client),
+            };
+            if !goes_on {
                 return Ok(());
-            };
-            let command = packet.payload;
-            if command.len() > LONG || !self.instance.knows_tables() {
-                self.roam.away().await;
-            }
-            let Some((&byte, rest)) = command.split_first() else {
-                self.relay(&command).await?;
-                continue;
-            };
-            if self.moved && matches!(byte, COM_QUERY | COM_STMT_EXECUTE) {
-                self.moved = false;
-                // What the client wants undone is.
-                if !(byte == COM_QUERY && rolls_back(rest)) {
-                    self.client.error(&moved()).await?;
-                    continue;
-                }
-            }
-            let result = match byte {
-                COM_QUERY => self.query(&command, rest).await,
-                COM_STMT_PREPARE => self.prepare(&command, rest).await,
-                COM_STMT_EXECUTE => self.execute(&command).await,
-                COM_STMT_SEND_LONG_DATA => self.long_data(&command).await,
-                COM_STMT_CLOSE | COM_STMT_RESET => self.forget_statement(&command).await,
-                COM_STMT_BULK_EXECUTE => self.bulk(&command).await,
-                COM_QUIT => {
-                    let _ = self.nodes.home().send(&command).await;
-                    return Ok(());
-                }
-                COM_PROCESS_KILL => self.process_kill(&command).await,
-                COM_CHANGE_USER | COM_RESET_CONNECTION => self.reset(&command).await,
-                COM_INIT_DB => {
-                    self.stale = true;
-                    self.relay(&command).await
-                }
-                _ => self.relay(&command).await,
-            };
-            if let Err(failure) = result {
-                self.tell(failure).await?;
             }
         }
+    }
+
+    /// Answers the command that has come; whether there may be another.
+    async fn serve_command(&mut self) -> Result<bool, Failure> {
+        if self.quick().await? {
+            return Ok(true);
+        }
+        let Ok(packet) = self.client.command().await else {
+            return Ok(false);
+        };
+        let command = packet.payload;
+        if command.len() > LONG || !self.instance.knows_tables() {
+            self.roam.away().await;
+        }
+        let Some((&byte, rest)) = command.split_first() else {
+            self.relay(&command).await?;
+            return Ok(true);
+        };
+        if self.moved && matches!(byte, COM_QUERY | COM_STMT_EXECUTE) {
+            self.moved = false;
+            // What the client wants undone is.
+            if !(byte == COM_QUERY && rolls_back(rest)) {
+                self.client.error(&moved()).await?;
+                return Ok(true);
+            }
+        }
+        let result = match byte {
+            COM_QUERY => self.query(&command, rest).await,
+            COM_STMT_PREPARE => self.prepare(&command, rest).await,
+            COM_STMT_EXECUTE => self.execute(&command).await,
+            COM_STMT_SEND_LONG_DATA => self.long_data(&command).await,
+            COM_STMT_CLOSE | COM_STMT_RESET => self.forget_statement(&command).await,
+            COM_STMT_BULK_EXECUTE => self.bulk(&command).await,
+            COM_QUIT => {
+                let _ = self.nodes.home().send(&command).await;
+                return Ok(false);
+            }
+            COM_PROCESS_KILL => self.process_kill(&command).await,
+            COM_CHANGE_USER | COM_RESET_CONNECTION => self.reset(&command).await,
+            COM_INIT_DB => {
+                self.stale = true;
+                self.relay(&command).await
+            }
+            _ => self.relay(&command).await,
+        };
+        if let Err(failure) = result {
+            self.tell(failure).await?;
+        }
+        Ok(true)
     }
 
     /// Ends the transaction, which is in the way of partitions that move. The client is told when it
