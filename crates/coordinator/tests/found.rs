@@ -74,6 +74,27 @@ async fn what_has_differed_does_not_any_more() {
     prepared_views(&world).await;
     warnings_of_definitions(&world).await;
     more_than_nodes_tell(&world).await;
+    times_that_are_none(&world).await;
+}
+
+/// Time stamps of zeros are found through queries inside of others, and through functions, as well.
+async fn times_that_are_none(world: &World) {
+    let mut pair = world.pair().await;
+    let plain = "CREATE TABLE stamped (k INT PRIMARY KEY, t TIMESTAMP NULL, u TIMESTAMP(3) NOT NULL DEFAULT '2001-01-01')";
+    pair.both(&format!("{plain} DISTRIBUTE BY HASH(k)"), plain)
+        .await;
+    for statement in [
+        "SET sql_mode = ''",
+        "INSERT INTO stamped VALUES (1, '1900-01-01', '1900-01-01'), (2, NULL, '2002-02-02 02:02:02.5'), \
+         (3, '2024-10-27 02:30:00', '1900-01-01')",
+        "INSERT INTO stamped (k, t) VALUES (4, '1900-01-01')",
+        "SELECT * FROM (SELECT * FROM stamped WHERE k > 0) a ORDER BY a.k DESC",
+        "SELECT MIN(t), MAX(t), MIN(u), MAX(u) FROM stamped",
+        "SELECT k % 2, MIN(t), COALESCE(MIN(u), 1) FROM stamped GROUP BY 1 ORDER BY 1",
+        "SELECT a.k, a.t, b.u FROM stamped a JOIN stamped b ON b.k = a.k + 1 ORDER BY a.k",
+    ] {
+        pair.same(statement).await;
+    }
 }
 
 /// What `SHOW CREATE TABLE` does not tell is the same on all nodes nevertheless, and what constraints keep out.

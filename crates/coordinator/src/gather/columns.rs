@@ -135,7 +135,12 @@ impl ColumnType {
         };
         match self.kind {
             4 | 5 => call("CAST(", " AS DOUBLE)"),
-            7 => call("UNIX_TIMESTAMP(", ")"),
+            // Of the time that is none it is 0, but NULL where it is found through a view or a function.
+            7 => [
+                call("IF(", " IS NULL,NULL,"),
+                call("COALESCE(UNIX_TIMESTAMP(", "),0))"),
+            ]
+            .concat(),
             15 | 249..=254 if self.charset != BINARY => call("CAST(", " AS BINARY)"),
             _ => expression.to_vec(),
         }
@@ -212,6 +217,9 @@ mod tests {
         assert_eq!(asked(of(253, 45, 40, 0, 0)), "CAST(`a` AS BINARY)");
         assert_eq!(asked(of(253, 63, 40, 0, 0)), "`a`");
         assert_eq!(asked(of(4, 63, 12, 0, 31)), "CAST(`a` AS DOUBLE)");
-        assert_eq!(asked(of(7, 63, 19, 0, 0)), "UNIX_TIMESTAMP(`a`)");
+        assert_eq!(
+            asked(of(7, 63, 19, 0, 0)),
+            "IF(`a` IS NULL,NULL,COALESCE(UNIX_TIMESTAMP(`a`),0))"
+        );
     }
 }
