@@ -75,6 +75,7 @@ async fn what_has_differed_does_not_any_more() {
     warnings_of_definitions(&world).await;
     more_than_nodes_tell(&world).await;
     times_that_are_none(&world).await;
+    deletes_over_broadcast_tables(&world).await;
 }
 
 /// Time stamps of zeros are found through queries inside of others, and through functions, as well.
@@ -95,6 +96,32 @@ async fn times_that_are_none(world: &World) {
     ] {
         pair.same(statement).await;
     }
+}
+
+/// All nodes find the same rows of broadcast tables that are joined.
+async fn deletes_over_broadcast_tables(world: &World) {
+    let mut pair = world.pair().await;
+    let plain = "CREATE TABLE settings (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(20) UNIQUE, v VARCHAR(20))";
+    pair.both(&format!("{plain} DISTRIBUTE BY BROADCAST"), plain)
+        .await;
+    for statement in [
+        "INSERT INTO settings (name, v) VALUES ('a', 'x'), ('until_a', '5'), ('b', 'y'), ('until_b', '50'), ('c', 'z')",
+        "DELETE s, t FROM settings s, settings t WHERE t.name = CONCAT('until_', s.name) AND t.v < 20",
+        "SELECT * FROM settings ORDER BY id",
+        "START TRANSACTION",
+        "DELETE FROM s USING settings AS s LEFT JOIN settings t ON t.name = CONCAT('until_', s.name) WHERE t.id IS NULL",
+        "SELECT * FROM settings ORDER BY id",
+        "ROLLBACK",
+        "SELECT * FROM settings ORDER BY id",
+    ] {
+        pair.same(statement).await;
+    }
+    let by_node = world.rows_by_node("settings").await;
+    assert_eq!(by_node[0].len(), 3, "{by_node:?}");
+    assert!(
+        by_node.iter().all(|rows| *rows == by_node[0]),
+        "{by_node:?}"
+    );
 }
 
 /// What `SHOW CREATE TABLE` does not tell is the same on all nodes nevertheless, and what constraints keep out.

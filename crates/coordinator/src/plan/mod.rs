@@ -8,6 +8,7 @@ pub mod define;
 pub mod facts;
 pub mod figures;
 pub mod insert;
+mod joined;
 pub mod known;
 pub mod lines;
 pub mod load;
@@ -486,7 +487,10 @@ fn modify(
     topology: &Topology,
     facts: &Facts,
 ) -> Result<Plan, Refusal> {
-    let target = modify::target(tokens, catalogue, topology, facts)?;
+    let target = match joined::broadcasts(tokens, catalogue, topology, facts)? {
+        Some(target) => target,
+        None => modify::target(tokens, catalogue, topology, facts)?,
+    };
     if catalogue.calls(&tokens.list, facts.database.as_deref(), facts.dialect) {
         return Err(stored());
     }
