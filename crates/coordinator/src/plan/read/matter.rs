@@ -1,6 +1,6 @@
 //! Which rows of a table can matter to a statement.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::from::Factor;
 use super::scope::{ColumnRef, Known, Scope, Source};
@@ -10,20 +10,30 @@ use super::text::{Span, quoted};
 /// What the table goes by where its rows are looked for.
 pub(super) const ROW: &str = "__row";
 
+/// A table of a block, by how far around that block is and its place there.
+type Place = (usize, usize);
+
 /// A part of a condition, and what it is about.
 struct Part {
-    text: Vec<u8>,
+    span: Span,
+    /// The columns in it: where each stands, of which table beside the one whose rows are looked for, if not of
+    /// that one, and its name.
+    columns: Vec<(Span, Option<Place>, String)>,
     /// The tables beside the one whose rows are looked for.
-    others: BTreeSet<(usize, usize)>,
+    others: BTreeSet<Place>,
     /// Whether it is about that one.
     is_ours: bool,
 }
 
 impl<'p> Known<'p, '_> {
-    /// What a row of a block's table must meet to matter there; `None` if all may matter. That is what
-    /// the conditions say of the row alone, and that there are rows of the tables that all nodes have
-    /// which it can be joined to, also of the blocks around.
-    pub(super) fn row_condition(&self, scope: &Scope<'_, 'p>, number: usize) -> Option<Vec<u8>> {
+    /// What a row of a block's table must meet to matter there, each of several conditions; `None` if all may
+    /// matter. That is what the conditions say of the row alone, and that there are rows of the tables that
+    /// all nodes have which it can be joined to, also of the blocks around.
+    pub(super) fn row_conditions(
+        &self,
+        scope: &Scope<'_, 'p>,
+        number: usize,
+    ) -> Option<BTreeSet<Vec<u8>>> {
         let from = &scope.block.from;
         let factor = &from.factors[number];
         if from.is_nested {
@@ -81,11 +91,11 @@ impl<'p> Known<'p, '_> {
                 }
                 let names = self.names(&span, scope);
                 let mut part = Part {
-                    text: Vec::new(),
+                    span: span.clone(),
+                    columns: Vec::new(),
                     others: BTreeSet::new(),
                     is_ours: false,
                 };
-                let mut rendered = Vec::new();
                 let mut fits = !names.is_empty();
                 for (name, column) in names {
                     let Some(column) = column else {
@@ -98,18 +108,12 @@ impl<'p> Known<'p, '_> {
                         break;
                     }
                     part.is_ours |= is_ours;
-                    let table = if is_ours {
-                        ROW.to_owned()
-                    } else {
-                        let place = (depth + column.depth, column.factor);
-                        part.others.insert(place);
-                        alias(place)
-                    };
+                    let place = (!is_ours).then_some((depth + column.depth, column.factor));
+                    part.others.extend(place);
                     let last = self.text.name(name.end - 1).unwrap_or_default();
-                    rendered.push((name, format!("`{table}`.{}", quoted(&last))));
+                    part.columns.push((name, place, quoted(&last)));
                 }
                 if fits {
-                    part.text = self.rendered(&span, rendered);
                     parts.push(part);
                 }
             }
@@ -138,8 +142,13 @@ impl<'p> Known<'p, '_> {
     }
 
     /// A condition with other names for its columns.
-    fn rendered(&self, span: &Span, names: Vec<(Span, String)>) -> Vec<u8> {
-        let text = self.text;
+    fn rendered(&self, part: &Part, aliases: &BTreeMap<Place, String>) -> Vec<u8> {
+        let (text, span) = (self.text, &part.span);
+        let name = |(name, place, column): &(Span, Option<Place>, String)| {
+            let table = place.as_ref().map_or(ROW, |place| &aliases[place]);
+            (name.clone(), format!("`{table}`.{column}"))
+        };
+        let names: Vec<_> = part.columns.iter().map(name).collect();
         // Which side an equality has what on does not matter.
         if let [(one, a), (other, b)] = &names[..]
             && one.start == span.start
@@ -174,7 +183,7 @@ impl<'p> Known<'p, '_> {
     }
 
     /// Puts together what parts say of a row.
-    fn together(&self, scope: &Scope<'_, 'p>, parts: Vec<Part>) -> Option<Vec<u8>> {
+    fn together(&self, scope: &Scope<'_, 'p>, parts: Vec<Part>) -> Option<BTreeSet<Vec<u8>>> {
         let (own, mut joined): (Vec<_>, Vec<_>) = parts
             .into_iter()
             .partition(|part| part.is_ours && part.others.is_empty());
@@ -192,31 +201,33 @@ impl<'p> Known<'p, '_> {
             }
         }
         joined.retain(|part| part.others.iter().all(|it| reached.contains(it)));
-        let texts = |parts: Vec<Part>| {
-            let texts: BTreeSet<_> = parts.into_iter().map(|part| part.text).collect();
-            texts.into_iter().collect::<Vec<_>>()
+        // By their order, not by how far around they are: what is the same in a block and in one inside of it
+        // is said in the same words.
+        let numbered = reached.iter().enumerate();
+        let aliases: BTreeMap<_, _> = numbered
+            .map(|(number, &place)| (place, format!("__other_{number}")))
+            .collect();
+        let texts = |parts: Vec<Part>| -> BTreeSet<_> {
+            parts
+                .iter()
+                .map(|part| self.rendered(part, &aliases))
+                .collect()
         };
         let mut all = texts(own);
         if !reached.is_empty() {
-            let tables: Option<Vec<_>> = reached
+            let tables: Option<Vec<_>> = aliases
                 .iter()
-                .map(|&place| {
-                    Some(format!(
-                        "{} AS `{}`",
-                        self.place(scope, place)?,
-                        alias(place)
-                    ))
-                })
+                .map(|(&place, alias)| Some(format!("{} AS `{alias}`", self.place(scope, place)?)))
                 .collect();
-            let condition = texts(joined).join(&b" AND "[..]);
+            let conditions: Vec<_> = texts(joined).into_iter().collect();
             let exists = format!("EXISTS (SELECT 1 FROM {} WHERE ", tables?.join(", "));
-            all.push([exists.as_bytes(), &condition, b")"].concat());
+            all.insert([exists.as_bytes(), &conditions.join(&b" AND "[..]), b")"].concat());
         }
-        (!all.is_empty()).then(|| all.join(&b" AND "[..]))
+        (!all.is_empty()).then_some(all)
     }
 
     /// The full name of a table in a block or one around it.
-    fn place(&self, scope: &Scope<'_, 'p>, (depth, factor): (usize, usize)) -> Option<String> {
+    fn place(&self, scope: &Scope<'_, 'p>, (depth, factor): Place) -> Option<String> {
         let mut scope = scope;
         for _ in 0..depth {
             scope = scope.outer?;
@@ -227,9 +238,4 @@ impl<'p> Known<'p, '_> {
         let schema = schema.as_deref().or(self.database)?;
         Some(format!("{}.{}", quoted(schema), quoted(name)))
     }
-}
-
-/// What a table beside the one whose rows are looked for goes by.
-fn alias((depth, factor): (usize, usize)) -> String {
-    format!("__other_{depth}_{factor}")
 }

@@ -21,10 +21,12 @@ pub(super) type Key = (String, String);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     /// The conditions of each place where it is read; `None` if some place wants all rows.
-    conditions: Option<Vec<Vec<u8>>>,
+    conditions: Option<Vec<BTreeSet<Vec<u8>>>>,
     seen: bool,
     /// All columns.
     all: bool,
+    /// No place where it is read tells how often there is a row.
+    once: bool,
     /// How its rows are locked.
     lock: Option<Vec<u8>>,
 }
@@ -39,6 +41,56 @@ impl Wanted {
     }
 }
 
+/// What a query's rows are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// All of them matter.
+    Rows,
+    /// Whether there are any.
+    Existence,
+    /// Whether a value is among them.
+    Membership,
+}
+
+impl Use {
+    /// Whether a block says the same if a row that is there several times is there once.
+    fn is_same_for_equal_rows(self, block: &Block, text: &Text<'_>) -> bool {
+        let is_plain = block.group.is_empty()
+            && block.having.is_none()
+            && block.windows.is_none()
+            && block.limit.is_none()
+            && block.lock.is_none()
+            && block.into.is_none()
+            && (0..text.len()).all(|at| !text.is_symbol(at, ":="));
+        let counts = || {
+            let mut all = block.items.iter().flat_map(|item| item.expression.clone());
+            all.any(|at| text.is_symbol(at, "("))
+        };
+        is_plain
+            && match self {
+                Self::Rows => false,
+                Self::Existence => true,
+                Self::Membership => !counts(),
+            }
+    }
+}
+
+/// Types whose values are the same if they are equal.
+const EXACT: [&str; 12] = [
+    "tinyint",
+    "smallint",
+    "mediumint",
+    "int",
+    "bigint",
+    "decimal",
+    "year",
+    "date",
+    "datetime",
+    "timestamp",
+    "time",
+    "bit",
+];
+
 /// What the rest of a query, without what is rewritten, wants of distributed tables.
 pub(super) struct Wants<'k, 'p, 'a> {
     pub known: &'k Known<'p, 'a>,
@@ -49,64 +101,66 @@ pub(super) struct Wants<'k, 'p, 'a> {
 
 impl<'p> Wants<'_, 'p, '_> {
     pub fn query(&mut self, query: &'p Query, ctes: &Ctes<'p>) {
-        self.inside(query, ctes, None, false);
+        self.inside(query, ctes, None, Use::Rows);
     }
 
-    /// A query in the scope of another one, if it can be told what is in it. `exists` says that only
-    /// matters whether it has rows.
+    /// A query in the scope of another one, if it can be told what is in it.
     fn inside(
         &mut self,
         query: &'p Query,
         ctes: &Ctes<'p>,
         outer: Option<&Scope<'_, 'p>>,
-        exists: bool,
+        of: Use,
     ) {
         for (number, cte) in query.ctes.iter().enumerate() {
             let before = self.known.ctes_before(query, number, ctes);
-            self.inside(&cte.query, &before, None, false);
+            self.inside(&cte.query, &before, None, Use::Rows);
         }
         let ctes = self.known.ctes_of(query, ctes);
-        let exists = exists && query.parts.len() == 1;
+        let of = if query.parts.len() == 1 {
+            of
+        } else {
+            Use::Rows
+        };
         for part in &query.parts {
             match part {
-                Part::Nested(query) => self.inside(query, &ctes, outer, exists),
+                Part::Nested(query) => self.inside(query, &ctes, outer, of),
                 Part::Values(queries) => {
                     for query in queries {
-                        self.inside(query, &ctes, outer, false);
+                        self.inside(query, &ctes, outer, Use::Rows);
                     }
                 }
-                Part::Block(block) => self.block(block, &ctes, outer, exists),
+                Part::Block(block) => self.block(block, &ctes, outer, of),
             }
         }
     }
 
-    fn block(
-        &mut self,
-        block: &'p Block,
-        ctes: &Ctes<'p>,
-        outer: Option<&Scope<'_, 'p>>,
-        exists: bool,
-    ) {
+    fn block(&mut self, block: &'p Block, ctes: &Ctes<'p>, outer: Option<&Scope<'_, 'p>>, of: Use) {
         if self.rewritten.contains(&block.span.start) {
             return;
         }
         let scope = self.known.scope(block, ctes.clone(), outer);
         for (number, source) in scope.sources.iter().enumerate() {
             match source {
-                Source::Query(query, false) => self.inside(query, ctes, None, false),
-                Source::Table(table) if table.is_hashed() => self.table(&scope, number, exists),
+                Source::Query(query, false) => self.inside(query, ctes, None, Use::Rows),
+                Source::Table(table) if table.is_hashed() => self.table(&scope, number, of),
                 _ => {}
             }
         }
         let text = self.known.text;
         for subquery in &block.subqueries {
             let before = subquery.span.start.checked_sub(1);
-            let exists = before.is_some_and(|at| text.is_word(at, "EXISTS"));
-            self.inside(&subquery.query, ctes, Some(&scope), exists);
+            let is_behind = |word| before.is_some_and(|at| text.is_word(at, word));
+            let of = match (is_behind("EXISTS"), is_behind("IN")) {
+                (true, _) => Use::Existence,
+                (_, true) => Use::Membership,
+                _ => Use::Rows,
+            };
+            self.inside(&subquery.query, ctes, Some(&scope), of);
         }
     }
 
-    fn table(&mut self, scope: &Scope<'_, 'p>, number: usize, exists: bool) {
+    fn table(&mut self, scope: &Scope<'_, 'p>, number: usize, of: Use) {
         let block = scope.block;
         let factor = &block.from.factors[number];
         let Factor::Named { schema, name } = &factor.what else {
@@ -117,13 +171,15 @@ impl<'p> Wants<'_, 'p, '_> {
             .or(self.known.database)
             .unwrap_or_default();
         let text = self.known.text;
-        let condition = self.known.row_condition(scope, number);
+        let condition = self.known.row_conditions(scope, number);
         let key = (schema.to_owned(), name.clone());
         let wanted = self.of.entry(key).or_insert_with(|| Wanted {
             conditions: Some(Vec::new()),
+            once: true,
             ..Wanted::default()
         });
         wanted.seen = true;
+        wanted.once &= of.is_same_for_equal_rows(block, text);
         match (condition, &mut wanted.conditions) {
             (Some(condition), Some(conditions)) => {
                 if !conditions.contains(&condition) {
@@ -139,7 +195,7 @@ impl<'p> Wants<'_, 'p, '_> {
                     || item.expression.len() > 3
                     || text.name(item.expression.start).as_deref() == goes_by)
         });
-        wanted.all |= block.from.merges_columns || (has_star && !exists);
+        wanted.all |= block.from.merges_columns || (has_star && of != Use::Existence);
         if let Some(lock) = &block.lock {
             wanted.lock = Some(text.slice(lock).to_vec());
         }
@@ -225,11 +281,7 @@ pub(super) fn fill(
             Some(_) => b" AND (",
             None => b" WHERE ",
         });
-        let any: Vec<_> = conditions
-            .iter()
-            .map(|it| [b"(", &it[..], b")"].concat())
-            .collect();
-        behind.extend(any.join(&b" OR "[..]));
+        behind.extend(any_of(conditions));
         if owned.is_some() {
             behind.push(b')');
         }
@@ -247,6 +299,11 @@ pub(super) fn fill(
             expression: format!("`{ROW}`.{}", quoted(&table.columns[at].name)).into_bytes(),
         })
         .collect();
+    let is_exact = |at: &usize| EXACT.contains(&table.columns[*at].kind.as_str());
+    let once = wanted.once
+        && wanted.lock.is_none()
+        && needed.iter().all(is_exact)
+        && !indexes.iter().any(|index| index.is_unique);
     let filtered = wanted.conditions.as_ref().is_some_and(|it| !it.is_empty());
     Fill {
         about: format!(
@@ -263,13 +320,45 @@ pub(super) fn fill(
         table: name,
         create: create.into_bytes(),
         columns,
-        before: b"SELECT ".to_vec(),
+        before: match once {
+            true => b"SELECT DISTINCT ".to_vec(),
+            false => b"SELECT ".to_vec(),
+        },
         behind,
         nodes: table.nodes.clone(),
         types: Vec::new(),
         hides: true,
         owned: owned.map(|owned| owned.lists.clone()).unwrap_or_default(),
     }
+}
+
+/// A row must meet all conditions of one of these sets. Those that are in each stand alone: a server can go by
+/// them to find rows, which it cannot by what stands on a side of `OR`.
+fn any_of(sets: &[BTreeSet<Vec<u8>>]) -> Vec<u8> {
+    let in_all = |condition: &&Vec<u8>| sets.iter().all(|set| set.contains(*condition));
+    let common: BTreeSet<_> = sets.iter().flatten().filter(in_all).collect();
+    let together = |of: Vec<&Vec<u8>>| {
+        let each = of.into_iter().map(|it| [b"(", &it[..], b")"].concat());
+        each.collect::<Vec<_>>().join(&b" AND "[..])
+    };
+    let rest = |set: &BTreeSet<Vec<u8>>| {
+        let rest = set.iter().filter(|it| !common.contains(it)).collect();
+        together(rest)
+    };
+    let rests: BTreeSet<_> = sets.iter().map(rest).collect();
+    let mut all = together(common.iter().copied().collect());
+    if !rests.contains(&b""[..]) {
+        let rests: Vec<_> = rests
+            .iter()
+            .map(|it| [b"(", &it[..], b")"].concat())
+            .collect();
+        let rests = rests.join(&b" OR "[..]);
+        all = match common.is_empty() {
+            true => rests,
+            false => [&all[..], b" AND (", &rests, b")"].concat(),
+        };
+    }
+    all
 }
 
 impl Wanted {

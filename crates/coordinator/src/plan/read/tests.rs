@@ -190,19 +190,74 @@ fn rows_that_join_nothing_do_not_matter() {
     let found = behind(
         "SELECT c.id FROM c WHERE name > 'm' AND NOT EXISTS (SELECT 1 FROM o WHERE cust = c.id)",
     );
-    let expected =
-        "1_0` WHERE (`__other_1_0`.`name` > 'm'\n) AND `__other_1_0`.`id` = `__row`.`cust`))";
+    let expected = "0` WHERE (`__other_0`.`name` > 'm'\n) AND `__other_0`.`id` = `__row`.`cust`))";
     assert_eq!(
         found,
         format!("{semi}{expected} LIMIT 18446744073709551615")
     );
     // The row that is missing matters as well.
     let found = behind("SELECT 1 FROM c LEFT JOIN o ON o.cust = c.id WHERE o.note IS NULL");
-    let expected = "0_0` WHERE `__other_0_0`.`id` = `__row`.`cust`))";
+    let expected = "0` WHERE `__other_0`.`id` = `__row`.`cust`))";
     assert_eq!(
         found,
         format!("{semi}{expected} LIMIT 18446744073709551615")
     );
+}
+
+#[test]
+fn what_all_places_want_of_a_row_stands_alone() {
+    let query = "SELECT SUM(price) FROM o, c WHERE c.id = o.cust AND name = 'x' \
+                 AND price < (SELECT AVG(price) FROM o WHERE cust = c.id)";
+    let common = " FROM `shop`.`o` AS `__row` WHERE (EXISTS (SELECT 1 FROM `shop`.`c` AS `__other_0` \
+                  WHERE (`__other_0`.`name` = 'x'\n) AND `__other_0`.`id` = `__row`.`cust`))";
+    let end = " LIMIT 18446744073709551615";
+    assert_eq!(behind(query), format!("{common}{end}"));
+    // What one of them wants besides says nothing where the other takes each.
+    let query = query.replace("AND price <", "AND note = 'y' AND price <");
+    assert_eq!(behind(&query), format!("{common}{end}"));
+    let query = query.replace("cust = c.id)", "cust = c.id AND price > 5)");
+    let some = "((((`__row`.`note` = 'y'\n))) OR (((`__row`.`price` > 5\n))))";
+    assert_eq!(behind(&query), format!("{common} AND {some}{end}"));
+}
+
+#[test]
+fn rows_come_once_where_it_does_not_matter_how_often() {
+    for (query, expected) in [
+        (
+            "SELECT name FROM c WHERE NOT EXISTS (SELECT * FROM o WHERE cust = LENGTH(name))",
+            true,
+        ),
+        (
+            "SELECT name FROM c WHERE LENGTH(name) IN (SELECT cust FROM o)",
+            true,
+        ),
+        // Numbers of rows.
+        (
+            "SELECT name FROM c WHERE LENGTH(name) IN (SELECT COUNT(cust) FROM o)",
+            false,
+        ),
+        (
+            "SELECT name FROM c WHERE LENGTH(name) IN (SELECT cust FROM o GROUP BY cust HAVING COUNT(*) > 1)",
+            false,
+        ),
+        (
+            "SELECT name, (SELECT COUNT(cust) FROM o) FROM c WHERE EXISTS (SELECT 1 FROM o WHERE cust = LENGTH(name))",
+            false,
+        ),
+        // They are different anyway, or may be though they are equal.
+        (
+            "SELECT name FROM c WHERE EXISTS (SELECT 1 FROM o WHERE o.id = LENGTH(name))",
+            false,
+        ),
+        (
+            "SELECT name FROM c WHERE EXISTS (SELECT 1 FROM o WHERE BINARY note = name)",
+            false,
+        ),
+    ] {
+        let plan = planned(query);
+        let once = |fill: &Fill| fill.before == b"SELECT DISTINCT ";
+        assert_eq!(plan.plain().fills.iter().any(once), expected, "{query}");
+    }
 }
 
 #[test]
