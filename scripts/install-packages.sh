@@ -42,6 +42,8 @@ had_server=yes
 has mariadbd || had_server=no
 had_prometheus=yes
 has prometheus || had_prometheus=no
+had_httpd=yes
+has mini_httpd || had_httpd=no
 need mariadbd mariadb-server
 need mariadb-install-db mariadb-server
 need mariadb mariadb-client
@@ -92,11 +94,13 @@ if [ "$with_tests" = yes ]; then
     perl -MDBD::MariaDB -e 1 2>/dev/null || packages="$packages libdbd-mariadb-perl"
     [ -e /usr/share/java/mariadb-java-client.jar ] || packages="$packages libmariadb-java"
     [ -d /usr/share/gocode/src/github.com/jinzhu/gorm ] || packages="$packages golang-github-jinzhu-gorm-dev"
+    [ -e /usr/share/java/hibernate3.jar ] || packages="$packages libhibernate3-java"
+    [ -e /usr/share/java/javassist.jar ] || packages="$packages libjavassist-java"
+    # It wants a web server, which no test uses: named first, these keep Apache away.
+    [ -e /usr/share/wordpress/wp-load.php ] || packages="$packages php-cgi php mini-httpd wordpress"
 fi
 if [ "$with_heavy_tests" = yes ]; then
     [ -d /usr/share/phpmyadmin ] || packages="$packages phpmyadmin dbconfig-no-thanks"
-    [ -e /usr/share/java/hibernate3.jar ] || packages="$packages libhibernate3-java"
-    [ -e /usr/share/java/javassist.jar ] || packages="$packages libjavassist-java"
 fi
 
 [ -n "$packages" ] || exit 0
@@ -150,4 +154,6 @@ if has systemctl; then
         as_root systemctl disable --quiet mariadb.service 2>/dev/null || true
     [ "$with_tests" = no ] || [ "$had_prometheus" = yes ] ||
         as_root systemctl disable --quiet prometheus.service 2>/dev/null || true
+    [ "$with_tests" = no ] || [ "$had_httpd" = yes ] ||
+        as_root systemctl disable --quiet mini-httpd.service 2>/dev/null || true
 fi

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from harness import prisma
 from harness.api import endpoint_of
 from harness.service import Service
 
@@ -82,6 +83,35 @@ def test_sequelize(sides):
 def test_tpcc(sides):
     found = same(sides, sys.executable, TOOLS / "tpcc_distributed.py")
     assert "'money': 1" in found and "'delivered': 1" in found, found
+
+
+def test_wordpress(sides, tmp_path):
+    """Its installer, its posts, comments, users and searches, a plugin, its REST interface, and an upgrade of older tables."""
+    run = ["php", "-d", "display_errors=stderr", TOOLS / "wordpress.php"]
+    found = {mode: same(sides, *run, mode, tmp_path) for mode in ("install", "work", "upgrade")}
+    assert not any("OpenPeta" in told for told in found.values())
+    # What it tries before there is such a table.
+    failed = [line for line in found["work"].splitlines() if line.startswith('["failed"')]
+    assert len(failed) == 1 and "DESCRIBE wp_visits" in failed[0], failed
+    assert "titel-2-2" in found["work"] and "comment_author_email" in found["upgrade"], found
+    route = sides[0].sql("EXPLAIN ROUTE SELECT COUNT(*) FROM wp_posts")
+    assert "0, 1" in route, route
+
+
+def test_hibernate(sides, tmp_path):
+    jars = """mariadb-java-client hibernate3 hibernate-core hibernate-commons-annotations javassist dom4j antlr commons-collections3
+        geronimo-jta-1.2-spec geronimo-jpa_2.0_spec slf4j-api slf4j-nop""".split()
+    path = ":".join([str(tmp_path), *(f"/usr/share/java/{jar}.jar" for jar in jars)])
+    subprocess.run(["javac", "-nowarn", "-cp", path, "-d", tmp_path, TOOLS / "HibernateDistributed.java"], timeout=120, check=True)
+    # It is older than the rule that keeps it from making classes.
+    found = same(sides, "java", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-Dfile.encoding=UTF-8", "-cp", path, "HibernateDistributed")
+    assert "StaleObjectStateException" in found and "ConstraintViolationException" in found, found
+
+
+@pytest.mark.heavy
+def test_prisma(sides):
+    found = same(sides, "node", prisma.generate("distributed.prisma") / "distributed.mjs")
+    assert "P2002" in found and "P2025" in found, found
 
 
 def test_sysbench(sides):

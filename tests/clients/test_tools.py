@@ -13,6 +13,7 @@ import sys
 import pytest
 
 import sides
+from harness import prisma
 
 TOOLS = pathlib.Path(__file__).parent / "tools"
 # As nodes of the service are configured, but for what differs between two of them.
@@ -287,13 +288,6 @@ def test_hibernate(same, tmp_path):
 
 @pytest.mark.heavy
 def test_prisma(same):
-    folder = TOOLS / "prisma"
-    environment = {
-        **os.environ, "CHECKPOINT_DISABLE": "1", "PRISMA_HIDE_UPDATE_MESSAGE": "1", "TOOL_URL": "mysql://nobody@nowhere/nothing",
-        # It would be fetched from elsewhere than npm, and is for migrations alone.
-        "PRISMA_SCHEMA_ENGINE_BINARY": shutil.which("true"),
-    }  # fmt: skip
-    for command in (["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"], ["node_modules/.bin/prisma", "generate"]):
-        subprocess.run([*command, *(["--schema", "schema.prisma"] if "prisma" in command[0] else [])], cwd=folder, env=environment, timeout=300, check=True, capture_output=True)
+    folder = prisma.generate("schema.prisma")
     found = same(lambda side, database: side.run(["node", folder / "workload.mjs"], database))
     assert "P2002" in found
