@@ -15,7 +15,7 @@ pub struct Facts {
     pub sql_mode: String,
     /// A transaction is open.
     pub in_transaction: bool,
-    /// It is one that may not write.
+    /// It is one that may not write; where none is open, those of statements are.
     pub read_only: bool,
     /// `autocommit` is on.
     pub autocommit: bool,

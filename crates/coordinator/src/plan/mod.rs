@@ -268,6 +268,11 @@ fn decide(
     if mentioned.is_empty() {
         return Ok(Plan::Home);
     }
+    // Statements that are their own transactions may not either, where the session's only read; what is not about
+    // distributed tables is home's to judge.
+    if facts.read_only && (writes(&verb, tokens) || locks(tokens)) {
+        return Err(read_only());
+    }
     about_distributed(tokens, &mentioned, catalogue, topology, facts)
 }
 

@@ -81,6 +81,8 @@ struct State {
     interrupting: usize,
     /// It distributes a table.
     redistributes: bool,
+    /// It waits until tables are distributed, before it has looked at any.
+    waits: bool,
 }
 
 /// A connection: the node's number, and the node's number of it.
@@ -105,11 +107,12 @@ impl Sessions {
         }
     }
 
-    /// Whether one runs a statement that began before, unless it waits for tables to be distributed itself.
+    /// Whether one runs a statement that began before, unless that waits for tables to be distributed, or
+    /// distributes one.
     pub(super) fn runs_since_before(&self, moment: Instant) -> bool {
         self.lock().values().any(|running| {
             let state = running.lock();
-            !state.redistributes && state.since.is_some_and(|since| since <= moment)
+            !state.redistributes && !state.waits && state.since.is_some_and(|since| since <= moment)
         })
     }
 
@@ -183,6 +186,13 @@ impl Running {
     /// Its statement distributes a table, or has.
     pub fn set_redistributes(&self, redistributes: bool) {
         self.lock().redistributes = redistributes;
+    }
+
+    /// Its statement waits for tables to be distributed until this is let go of. Whoever does that looks again
+    /// then whether there is something to wait for.
+    pub(crate) fn waits(&self) -> Waits<'_> {
+        self.lock().waits = true;
+        Waits(self)
     }
 
     /// Its transaction over nodes begins, or is over.
@@ -306,6 +316,15 @@ impl Drop for Interrupting<'_> {
     }
 }
 
+/// A statement that waits for tables to be distributed.
+pub(crate) struct Waits<'r>(&'r Running);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waits = false;
+    }
+}
+
 impl Entry {
     /// What others may know of it.
     #[must_use]
@@ -426,5 +445,23 @@ mod tests {
         next.await.expect("it begins");
         assert!(running.may_be_interrupted());
         assert_eq!(running.lock().interrupting, 0);
+    }
+
+    #[tokio::test]
+    async fn who_distributes_tables_does_not_wait_for_those_who_wait_for_that() {
+        let (sessions, running) = (Sessions::default(), Arc::new(running()));
+        sessions.lock().insert(1, Arc::clone(&running));
+        let before = Instant::now();
+        assert!(!sessions.runs_since_before(before));
+        running.begin().await;
+        let now = Instant::now();
+        assert!(sessions.runs_since_before(now));
+        let waits = running.waits();
+        assert!(!sessions.runs_since_before(now));
+        drop(waits);
+        // It has begun, and goes on with what it has read before.
+        assert!(sessions.runs_since_before(now));
+        running.settle().await;
+        assert!(!sessions.runs_since_before(now));
     }
 }

@@ -173,8 +173,14 @@ impl Session {
         }
         let changing = Arc::clone(self.instance.changing());
         let running = Arc::clone(self.nodes.running());
-        let wait = async { Ok(running.unless_interrupted(changing.wait(text)).await?) };
-        self.client.attend(wait).await
+        // Who is not counted as waiting any more may be waited for by the next one: so it is looked again.
+        while changing.concerns(text) {
+            let waits = running.waits();
+            let wait = async { Ok(running.unless_interrupted(changing.wait(text)).await?) };
+            self.client.attend(wait).await?;
+            drop(waits);
+        }
+        Ok(())
     }
 
     /// Home knows what it has prepared of a text, but not that a table in it is distributed since.
@@ -216,7 +222,11 @@ impl Session {
     pub(super) fn tell_transaction(&mut self) {
         let transaction = self.nodes.transaction();
         self.facts.in_transaction = transaction.is_some();
-        self.facts.read_only = transaction.is_some_and(|it| it.read_only);
+        self.facts.read_only = match transaction {
+            Some(transaction) => transaction.read_only,
+            // Home minds it for itself alone.
+            None => self.nodes.variables().read_only,
+        };
     }
 
     pub(super) async fn plan(
@@ -295,7 +305,7 @@ impl Session {
     }
 
     /// Refuses what touches distributed tables in a transaction that home alone knows.
-    fn refuse_plain(&mut self) -> Result<(), Failure> {
+    pub(super) fn refuse_plain(&mut self) -> Result<(), Failure> {
         let is_plain = self.nodes.transaction().is_none()
             && self.nodes.home().status().contains(Status::IN_TRANS)
             && !self.is_locked_at_home();
