@@ -160,16 +160,32 @@ async fn reads_that_lose_a_node(world: &World) {
 /// A write outside of a transaction may have been carried out by its node before that went: nobody is told that
 /// it was not.
 async fn writes_whose_node_goes(world: &World) {
+    // Planned for the first time, or known; prepared likewise.
+    for (prepared, before) in [(false, 0), (false, 2), (true, 0), (true, 2)] {
+        write_whose_node_goes(world, prepared, before).await;
+    }
+}
+
+async fn write_whose_node_goes(world: &World, prepared: bool, before: usize) {
+    let mut conn = world.client().await;
+    let statement = conn.prep("UPDATE orders SET note = ? WHERE id = ?").await;
+    let statement = statement.expect("prepared");
+    let write = async move |conn: &mut mysql_async::Conn, note: &str| match prepared {
+        true => conn.exec_drop(&statement, (note, 1)).await,
+        false => {
+            let write = format!("UPDATE orders SET note = '{note}' WHERE id = 1");
+            conn.query_drop(write).await
+        }
+    };
+    for _ in 0..before {
+        write(&mut conn, "before").await.expect("written");
+    }
     let mut blocker = world.node(1).await;
     for statement in ["BEGIN", "SELECT * FROM shop.orders WHERE id = 1 FOR UPDATE"] {
         blocker.query_drop(statement).await.expect(statement);
     }
-    let mut conn = world.client().await;
-    let write = tokio::spawn(async move {
-        let write = "UPDATE orders SET note = 'alone' WHERE id = 1";
-        conn.query_drop(write).await
-    });
-    let runs = async || running(world, "%alone").await.0 == 1;
+    let write = tokio::spawn(async move { write(&mut conn, "alone").await });
+    let runs = async || running(world, "UPDATE orders").await.0 == 1;
     until("it waits on its node", runs).await;
     world.kill_node(1).await;
     let told = write.await.expect("it ends");

@@ -17,6 +17,7 @@ mod locks;
 mod lost;
 mod moving;
 mod quick;
+mod quick_writes;
 mod reads;
 mod reads_support;
 mod redistributed;

@@ -18,7 +18,7 @@ pub use login::{NodeLogin, UTF8MB4};
 pub use parameters::{Execution, Parameter, Plain, execute_payload, parameters_of};
 pub use reply::{OkReply, Reply, ResultSet, column_name, text_row};
 pub use stream::PacketStream;
-pub use whole::{Rows, Whole, ok_status_at, whole};
+pub use whole::{Whole, WholeReply, ok_status_at, whole};
 
 use reply::{First, end_of_rows, first};
 

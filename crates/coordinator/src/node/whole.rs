@@ -1,37 +1,37 @@
-//! Replies of rows that have come as a whole: found out where they lie, without a packet being taken out.
+//! Replies that have come as a whole: found out where they lie, without a packet being taken out.
 
-use openpeta_mysql_wire::{Capabilities, HEADER_LEN, MAX_PAYLOAD, Reader, Status};
+use openpeta_mysql_wire::{Capabilities, HEADER_LEN, MAX_PAYLOAD, OkPacket, Reader, Status};
 
 use super::reply::end_of_rows;
 
 /// What the bytes that have come begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whole {
-    /// A reply of rows, to its end.
-    Rows(Rows),
+    /// A reply of rows, or an OK, to its end.
+    Reply(WholeReply),
     /// The begin of something, perhaps of that.
     Part,
     /// Something else.
     Other,
 }
 
-/// A reply of rows, by where things are in the bytes.
+/// A reply, by where things are in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rows {
+pub struct WholeReply {
     /// How many bytes it has.
     pub len: usize,
-    /// How many rows.
+    /// How many rows it has, or says to have changed.
     pub rows: u64,
     /// The status behind them, which a node has of its own.
     pub status: Status,
     /// Where that stands: behind the definitions of the columns, where something ends these, and behind
-    /// the rows.
+    /// the rows, or in the OK.
     pub status_at: [Option<usize>; 2],
     /// How many warnings there were.
     pub warnings: u16,
 }
 
-impl Rows {
+impl WholeReply {
     /// Puts another status into the bytes.
     pub fn set_status(&self, reply: &mut [u8], status: Status) {
         for at in self.status_at.into_iter().flatten() {
@@ -81,10 +81,13 @@ fn look(bytes: &[u8], capabilities: Capabilities, sequence: u8) -> Result<Whole,
         at: 0,
         sequence,
     };
-    let Some((_, head)) = packets.next()? else {
+    let Some((begin, head)) = packets.next()? else {
         return Ok(Whole::Part);
     };
-    if matches!(head.first(), None | Some(0x00 | 0xFB | 0xFF)) {
+    if OkPacket::is(head) {
+        return done(begin, head, packets.at);
+    }
+    if matches!(head.first(), None | Some(0xFB | 0xFF)) {
         return Ok(Whole::Other);
     }
     let mut reader = Reader::new(head);
@@ -125,7 +128,7 @@ fn look(bytes: &[u8], capabilities: Capabilities, sequence: u8) -> Result<Whole,
             false => begin + 3,
         };
         status_at[1] = Some(at);
-        return Ok(Whole::Rows(Rows {
+        return Ok(Whole::Reply(WholeReply {
             len: packets.at,
             rows,
             status,
@@ -133,6 +136,21 @@ fn look(bytes: &[u8], capabilities: Capabilities, sequence: u8) -> Result<Whole,
             warnings,
         }));
     }
+}
+
+/// An OK whose payload begins there.
+fn done(begin: usize, payload: &[u8], len: usize) -> Result<Whole, ()> {
+    let ok = OkPacket::parse(payload).map_err(drop)?;
+    if ok.status.contains(Status::MORE_RESULTS_EXISTS) {
+        return Ok(Whole::Other);
+    }
+    Ok(Whole::Reply(WholeReply {
+        len,
+        rows: ok.affected_rows,
+        status: ok.status,
+        status_at: [None, Some(begin + ok_status_at(payload).ok_or(())?)],
+        warnings: ok.warnings,
+    }))
 }
 
 /// Where the status stands in an OK packet.
@@ -188,7 +206,7 @@ mod tests {
                     assert_eq!(whole(&bytes[..len], capabilities, 1), Whole::Part, "{len}");
                 }
                 let behind = [&bytes[..], b"more"].concat();
-                let Whole::Rows(found) = whole(&behind, capabilities, 1) else {
+                let Whole::Reply(found) = whole(&behind, capabilities, 1) else {
                     panic!("{capabilities:?} {rows}");
                 };
                 assert_eq!((found.len, found.rows), (bytes.len(), rows as u64));
@@ -204,12 +222,47 @@ mod tests {
     }
 
     #[test]
+    fn an_ok_is_a_reply() {
+        for (rows, info) in [(1, &b""[..]), (300, b"\x08Rows: 1!"), (1 << 40, b"")] {
+            let payload = |status| {
+                let mut payload = Vec::new();
+                let head = OkPacket {
+                    affected_rows: rows,
+                    last_insert_id: 70_000,
+                    status,
+                    warnings: 2,
+                };
+                head.encode(&mut payload);
+                payload.extend_from_slice(info);
+                let mut bytes = Vec::new();
+                put_packet(&mut bytes, 1, &payload);
+                bytes
+            };
+            let bytes = payload(Status::AUTOCOMMIT);
+            for len in 0..bytes.len() {
+                let found = whole(&bytes[..len], Capabilities::default(), 1);
+                assert_eq!(found, Whole::Part, "{len}");
+            }
+            let Whole::Reply(found) = whole(&bytes, Capabilities::default(), 1) else {
+                panic!("{rows}");
+            };
+            let told = (found.len, found.rows, found.status, found.warnings);
+            assert_eq!(told, (bytes.len(), rows, Status::AUTOCOMMIT, 2));
+            let mut changed = bytes.clone();
+            found.set_status(&mut changed, Status::IN_TRANS);
+            assert_eq!(changed, payload(Status::IN_TRANS));
+            let follows = payload(Status::MORE_RESULTS_EXISTS);
+            assert_eq!(whole(&follows, Capabilities::default(), 1), Whole::Other);
+        }
+    }
+
+    #[test]
     fn anything_else_is_not_taken_for_one() {
         for capabilities in dialects() {
             let follows = Status::MORE_RESULTS_EXISTS;
             let bytes = reply(capabilities, follows, 1);
             assert_eq!(whole(&bytes, capabilities, 1), Whole::Other);
-            for first in [0x00, 0xFB, 0xFF] {
+            for first in [0xFB, 0xFF] {
                 let mut bytes = Vec::new();
                 put_packet(&mut bytes, 1, &[first, 0, 0, 2, 0, 0, 0]);
                 assert_eq!(whole(&bytes, capabilities, 1), Whole::Other);
@@ -227,7 +280,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), which in 0..3_usize) {
             let capabilities = dialects()[which];
-            if let Whole::Rows(found) = whole(&bytes, capabilities, 1) {
+            if let Whole::Reply(found) = whole(&bytes, capabilities, 1) {
                 prop_assert!(found.len <= bytes.len());
                 found.set_status(&mut bytes.clone(), Status(0));
             }

@@ -21,7 +21,26 @@ pub struct Known {
     table: Arc<Table>,
     /// Which of the statement's values, or parameters, is the key's.
     pub value: usize,
-    writes: bool,
+    act: Act,
+}
+
+/// What a statement does with the row of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It reads it.
+    Read,
+    /// It reads and locks it.
+    Lock,
+    /// It writes it.
+    Write,
+}
+
+impl Act {
+    /// Whether nobody may do it who only reads.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        self != Self::Read
+    }
 }
 
 impl Known {
@@ -51,7 +70,13 @@ impl Known {
         if tokens.has_executable || tokens.is_broken {
             return None;
         }
-        let target = match tokens.verb().as_str() {
+        let verb = tokens.verb();
+        let act = match (writes, verb.as_str()) {
+            (false, _) => Act::Read,
+            (true, "SELECT") => Act::Lock,
+            (true, _) => Act::Write,
+        };
+        let target = match verb.as_str() {
             "SELECT" => modify::plain_select(&tokens, catalogue, topology, facts),
             "UPDATE" | "DELETE" => modify::target(&tokens, catalogue, topology, facts).ok(),
             "INSERT" => {
@@ -59,7 +84,7 @@ impl Known {
                 return Arc::ptr_eq(&its, table).then_some(Self {
                     table: its,
                     value,
-                    writes,
+                    act,
                 });
             }
             _ => None,
@@ -69,7 +94,7 @@ impl Known {
         Some(Self {
             table: Arc::clone(table),
             value,
-            writes,
+            act,
         })
     }
 
@@ -77,14 +102,14 @@ impl Known {
     /// out from the whole statement.
     #[must_use]
     pub fn plan(&self, value: &[Token<'_>], topology: &Topology, facts: &Facts) -> Option<Plan> {
-        if self.writes && facts.read_only {
+        if self.act.writes() && facts.read_only {
             return None;
         }
         let value = self.table.key()?.value(value, 0, facts.dialect)?;
         let spot = self.spot(&value, topology, facts)?;
         Some(Plan::Node {
             node: spot.node,
-            writes: self.writes,
+            writes: self.act.writes(),
             table: Arc::clone(&self.table),
             partitions: Some(vec![spot.partition]),
             needs: portable::Needs::default(),
@@ -102,31 +127,31 @@ impl Known {
             table: &self.table,
             partition,
             of: partitions.count(),
+            act: self.act,
         })
     }
 
-    /// Where rows are read when this token is the key's value; `None` also if it writes.
+    /// Where the row is when this token is the key's value.
     #[must_use]
-    pub fn read(&self, value: &Token<'_>, topology: &Topology, facts: &Facts) -> Option<Spot<'_>> {
-        if self.writes {
-            return None;
-        }
+    pub fn spot_of(
+        &self,
+        value: &Token<'_>,
+        topology: &Topology,
+        facts: &Facts,
+    ) -> Option<Spot<'_>> {
         let key = self.table.key()?;
         let value = key.value(std::slice::from_ref(value), 0, facts.dialect)?;
         self.spot(&value, topology, facts)
     }
 
-    /// As [`Self::read`], for the value of a parameter.
+    /// As [`Self::spot_of`], for the value of a parameter.
     #[must_use]
-    pub fn read_plain(
+    pub fn spot_of_plain(
         &self,
         value: Plain<'_>,
         topology: &Topology,
         facts: &Facts,
     ) -> Option<Spot<'_>> {
-        if self.writes {
-            return None;
-        }
         let key = self.table.key()?;
         let value = match value {
             Plain::Integer(number) => key.integer(number)?,
@@ -147,6 +172,8 @@ pub struct Spot<'k> {
     pub partition: u16,
     /// How many partitions the database has.
     pub of: u16,
+    /// What is done there.
+    pub act: Act,
 }
 
 /// Whether it may be an `INSERT` that its row's node runs as it is.
@@ -193,9 +220,9 @@ impl KnownStatements {
         known.plan(&[token], topology, facts)
     }
 
-    /// Where a statement reads that is known and reads.
+    /// Where the row of a statement is that is known.
     #[must_use]
-    pub fn read(
+    pub fn spot(
         &self,
         statement: &[u8],
         catalogue: &Arc<Catalogue>,
@@ -208,7 +235,7 @@ impl KnownStatements {
         let (known, token) = self
             .templates
             .find_value(statement, facts.dialect, |known| known.value)?;
-        known.read(&token, topology, facts)
+        known.spot_of(&token, topology, facts)
     }
 
     /// Takes note of a statement's plan, if others like it will have such a plan.
@@ -280,15 +307,15 @@ mod tests {
             let whole = plan(asked.as_bytes(), &catalogue, &topology, &facts);
             assert_eq!(format!("{found:?}"), format!("{whole:?}"), "{asked}");
         }
-        let read = statements.read(asked.as_bytes(), &catalogue, &topology, &facts);
-        let spot = read.map(|it| (it.node, Some(vec![it.partition])));
+        let spot = statements.spot(asked.as_bytes(), &catalogue, &topology, &facts);
+        let spot = spot.map(|it| (it.node, Some(vec![it.partition]), it.act.writes()));
         let of_plan = found.as_ref().and_then(|found| match found {
             Plan::Node {
                 node,
                 partitions,
-                writes: false,
+                writes,
                 ..
-            } => Some((*node, partitions.clone())),
+            } => Some((*node, partitions.clone(), *writes)),
             _ => None,
         });
         assert_eq!(spot, of_plan, "{asked}");
@@ -315,6 +342,10 @@ mod tests {
                     "UPDATE t SET v='#' WHERE k IN (#) AND v<>1",
                 ),
                 ("DELETE FROM t WHERE k='12'", "DELETE FROM t WHERE k='#'"),
+                (
+                    "SELECT v FROM t WHERE k=5 FOR UPDATE",
+                    "SELECT v FROM t WHERE k=# FOR UPDATE",
+                ),
             ] {
                 let asked = asked.replace('#', &number.to_string());
                 assert!(known(learnt, &asked), "{asked}");
@@ -456,7 +487,7 @@ mod tests {
             let literal = format!("SELECT v FROM t WHERE v = 'a' AND k = {number}");
             let whole = plan(literal.as_bytes(), &catalogue, &topology, &facts);
             assert_eq!(format!("{found:?}"), format!("{whole:?}"));
-            let spot = known.read_plain(Plain::Integer(number.into()), &topology, &facts);
+            let spot = known.spot_of_plain(Plain::Integer(number.into()), &topology, &facts);
             let spot = spot.map(|it| (it.node, Some(vec![it.partition]), it.of));
             let Plan::Node {
                 node, partitions, ..

@@ -60,6 +60,8 @@ pub struct DatabaseHeat {
     partitions: Vec<Use<AtomicU64>>,
     /// Reads that were passed on as they came.
     short_reads: AtomicU64,
+    /// Writes that were.
+    short_writes: AtomicU64,
     rates: Mutex<Rates>,
 }
 
@@ -110,15 +112,16 @@ impl Heat {
         Some(database.look(now))
     }
 
-    /// How many reads of a database were passed on as they came.
+    /// How many reads and how many writes of a database were passed on as they came.
     #[must_use]
-    pub fn short_reads(&self, database: &str) -> u64 {
+    pub fn short(&self, database: &str) -> (u64, u64) {
         let known = self
             .databases
             .read()
             .unwrap_or_else(PoisonError::into_inner);
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let database = known.get(database);
-        database.map_or(0, |its| its.short_reads.load(Ordering::Relaxed))
+        database.map_or((0, 0), |its| (of(&its.short_reads), of(&its.short_writes)))
     }
 
     /// Brings all rates up to date.
@@ -165,6 +168,7 @@ impl DatabaseHeat {
         Self {
             partitions: (0..count).map(|_| Use::default()).collect(),
             short_reads: AtomicU64::new(0),
+            short_writes: AtomicU64::new(0),
             rates: Mutex::new(Rates {
                 at: now,
                 seen: vec![PartitionHeat::default(); count.into()],
@@ -176,6 +180,12 @@ impl DatabaseHeat {
     pub(crate) fn read(&self, partition: u16, rows: u64) {
         self.short_reads.fetch_add(1, Ordering::Relaxed);
         self.add(partition, false, 1, rows);
+    }
+
+    /// Counts a statement that has written rows of one partition and was passed on as it came.
+    pub(crate) fn wrote(&self, partition: u16, rows: u64) {
+        self.short_writes.fetch_add(1, Ordering::Relaxed);
+        self.add(partition, true, 1, rows);
     }
 
     fn add(&self, partition: u16, writes: bool, statements: u64, rows: u64) {

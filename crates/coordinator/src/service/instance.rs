@@ -301,6 +301,11 @@ impl Instance {
         lock(&self.route).write_lock.clone()
     }
 
+    /// Whether they are.
+    pub(crate) fn is_write_locked(&self) -> bool {
+        lock(&self.route).write_lock.is_some()
+    }
+
     /// A connection of the service itself to a node.
     ///
     /// # Errors

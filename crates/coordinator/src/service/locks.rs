@@ -5,8 +5,9 @@
 //! nothing yet waits behind those who came before; who holds something waits for holders alone, for the
 //! others may be waiting for it.
 //!
-//! Who reads one table for the time of a statement, and waits for nobody meanwhile, goes through the table's
-//! turnstile instead: it is shut as long as somebody has the table alone or waits for that.
+//! Who uses one table for the time of a statement, and holds nothing else, goes through one of the table's
+//! turnstiles instead. Readers' is shut as long as somebody has the table alone or waits for that; writers' also
+//! as long as somebody keeps others from writing it, or waits for that.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,7 +69,32 @@ struct State {
     holders: HashMap<Owner, usize>,
     waiting: BTreeMap<u64, Vec<(Name, Mode)>>,
     tickets: u64,
-    turnstiles: HashMap<Name, Arc<Turnstile>>,
+    turnstiles: HashMap<Name, Turnstiles>,
+}
+
+/// Where those go through who use a table for the time of a statement.
+#[derive(Clone, Debug)]
+pub struct Turnstiles {
+    /// Those who read it.
+    pub read: Arc<Turnstile>,
+    /// Those who write it, or lock its rows.
+    pub write: Arc<Turnstile>,
+}
+
+impl Turnstiles {
+    fn new(released: &Arc<Notify>) -> Self {
+        Self {
+            read: Turnstile::new(released),
+            write: Turnstile::new(released),
+        }
+    }
+
+    /// Whether nobody else knows them.
+    fn is_last(&self) -> bool {
+        [&self.read, &self.write]
+            .into_iter()
+            .all(|it| Arc::strong_count(it) == 1)
+    }
 }
 
 /// A session, or somebody else who uses tables. What it holds is not in its own way.
@@ -81,7 +107,7 @@ pub struct Held {
     shared: Arc<Shared>,
     owner: Owner,
     tables: Vec<(Name, Mode)>,
-    /// The turnstiles of those that it has alone.
+    /// The turnstiles through which nobody goes meanwhile.
     shut: Vec<Shut>,
 }
 
@@ -89,16 +115,25 @@ impl Held {
     /// Whether a table may be read with this.
     #[must_use]
     pub fn lets_read(&self, schema: &str, name: &str) -> bool {
-        self.tables.iter().any(|((its_schema, its_name), mode)| {
-            let is_it = its_schema == schema && its_name == name;
-            is_it && matches!(mode, Mode::Read | Mode::Write)
-        })
+        let mode = self.mode_of(schema, name);
+        matches!(mode, Some(Mode::Read | Mode::Write))
+    }
+
+    /// Whether a table may be written with this.
+    #[must_use]
+    pub fn lets_write(&self, schema: &str, name: &str) -> bool {
+        self.mode_of(schema, name) == Some(Mode::Write)
     }
 
     /// How a table is held by this.
     #[must_use]
-    pub fn mode(&self, name: &Name) -> Option<Mode> {
-        let found = self.tables.iter().find(|(held, _)| held == name)?;
+    pub fn mode(&self, (schema, name): &Name) -> Option<Mode> {
+        self.mode_of(schema, name)
+    }
+
+    fn mode_of(&self, schema: &str, name: &str) -> Option<Mode> {
+        let mut tables = self.tables.iter();
+        let found = tables.find(|((its, held), _)| its == schema && held == name)?;
         Some(found.1)
     }
 }
@@ -110,10 +145,11 @@ impl TableLocks {
         Owner(self.0.owners.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Where those go through who read a table for the time of a statement.
+    /// Where those go through who use a table for the time of a statement.
     #[must_use]
-    pub fn turnstile(&self, name: &Name) -> Arc<Turnstile> {
-        self.0.lock().turnstile(name, &self.0.released)
+    pub fn turnstiles(&self, name: &Name) -> Turnstiles {
+        let mut state = self.0.lock();
+        state.turnstiles(name, &self.0.released).clone()
     }
 
     /// Holds tables, all or none, if nobody is in the way.
@@ -197,21 +233,24 @@ impl TableLocks {
 }
 
 impl State {
-    fn turnstile(&mut self, name: &Name, released: &Arc<Notify>) -> Arc<Turnstile> {
-        if let Some(found) = self.turnstiles.get(name) {
-            return Arc::clone(found);
-        }
-        let new = Turnstile::new(released);
-        self.turnstiles.insert(name.clone(), Arc::clone(&new));
-        new
+    fn turnstiles(&mut self, name: &Name, released: &Arc<Notify>) -> &Turnstiles {
+        let known = self.turnstiles.entry(name.clone());
+        known.or_insert_with(|| Turnstiles::new(released))
     }
 
-    /// Lets nobody through to the tables that are wanted alone.
+    /// Lets nobody through to the tables who would be in the way of what is wanted.
     fn shut(&mut self, wanted: &[(Name, Mode)], released: &Arc<Notify>) -> Vec<Shut> {
-        let alone = wanted.iter().filter(|(_, mode)| *mode == Mode::Alone);
-        alone
-            .map(|(name, _)| self.turnstile(name, released).shut())
-            .collect()
+        let mut shut = Vec::new();
+        for (name, mode) in wanted {
+            if matches!(mode, Mode::Share | Mode::Alone) {
+                let turnstiles = self.turnstiles(name, released);
+                shut.push(turnstiles.write.shut());
+                if *mode == Mode::Alone {
+                    shut.push(turnstiles.read.shut());
+                }
+            }
+        }
+        shut
     }
 
     fn may(&self, owner: Owner, ticket: u64, wanted: &[(Name, Mode)]) -> bool {
@@ -274,8 +313,7 @@ impl Drop for Held {
             self.shut.clear();
             // Of a table that may be gone, and that nobody remembers.
             for (name, _) in &self.tables {
-                let is_last = |it: &Arc<Turnstile>| Arc::strong_count(it) == 1;
-                if state.turnstiles.get(name).is_some_and(is_last) {
+                if state.turnstiles.get(name).is_some_and(Turnstiles::is_last) {
                     state.turnstiles.remove(name);
                 }
             }
@@ -364,10 +402,49 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_writes_for_a_moment_is_in_the_way_of_those_who_keep_others_from_that() {
+        let locks = Arc::new(TableLocks::default());
+        let (one, other) = (locks.owner(), locks.owner());
+        let turnstile = locks.turnstiles(&name("t")).write;
+        for mode in [Mode::Read, Mode::Write] {
+            let inside = turnstile.enter();
+            let held = try_hold(&locks, one, &[("t", mode)]).await;
+            assert!(inside.is_some() && held.is_some() && turnstile.enter().is_some());
+        }
+        for mode in [Mode::Share, Mode::Alone] {
+            let inside = turnstile.enter();
+            assert!(inside.is_some(), "who had it before has left it open");
+            assert!(try_hold(&locks, one, &[("t", mode)]).await.is_none());
+            // Who has waited in vain leaves it open.
+            assert!(turnstile.enter().is_some());
+            let waiting = {
+                let locks = Arc::clone(&locks);
+                tokio::spawn(async move { locks.hold(one, vec![(name("t"), mode)]).await })
+            };
+            tokio::task::yield_now().await;
+            // From when it is wanted nobody gets in; who is inside is waited for.
+            assert!(turnstile.enter().is_none() && !waiting.is_finished());
+            drop(inside);
+            let held = waiting.await.expect("it ends").expect("it is its turn");
+            assert!(turnstile.enter().is_none());
+            let read = locks.turnstiles(&name("t")).read.enter();
+            assert_eq!(read.is_some(), mode == Mode::Share);
+            drop(read);
+            assert!(locks.turnstiles(&name("u")).write.enter().is_some());
+            // Two may keep others from writing it.
+            let second = try_hold(&locks, other, &[("t", Mode::Share)]).await;
+            assert_eq!(second.is_some(), mode == Mode::Share);
+            drop(held);
+            assert_eq!(turnstile.enter().is_some(), mode == Mode::Alone);
+        }
+        assert!(turnstile.enter().is_some());
+    }
+
+    #[tokio::test]
     async fn who_reads_for_a_moment_is_in_the_way_of_one_alone_only() {
         let locks = Arc::new(TableLocks::default());
         let (one, other) = (locks.owner(), locks.owner());
-        let turnstile = locks.turnstile(&name("t"));
+        let turnstile = locks.turnstiles(&name("t")).read;
         for mode in [Mode::Read, Mode::Write, Mode::Share] {
             let inside = turnstile.enter();
             let held = try_hold(&locks, one, &[("t", mode)]).await;
@@ -391,7 +468,7 @@ mod tests {
         drop(inside);
         let held = waiting.await.expect("it ends").expect("it is its turn");
         assert!(turnstile.enter().is_none());
-        assert!(locks.turnstile(&name("u")).enter().is_none());
+        assert!(locks.turnstiles(&name("u")).read.enter().is_none());
         drop(held);
         assert!(turnstile.enter().is_some());
         assert_eq!(locks.0.lock().turnstiles.len(), 1);

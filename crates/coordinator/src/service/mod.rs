@@ -45,7 +45,7 @@ pub use intents::{Intent, Written};
 pub(crate) use intents::{connect, exists, fingerprint, finish, literal, others, run, texts};
 pub use leaving::LeaveError;
 pub use life::{Life, LifeError};
-pub use locks::{Held, Mode, Owner, TableLocks};
+pub use locks::{Held, Mode, Owner, TableLocks, Turnstiles};
 pub use passage::{Passage, Passages};
 pub use redefine::RedefineError;
 pub use redistribution::Redistribution;
@@ -334,7 +334,13 @@ impl Coordinators {
     /// How many reads of a database were passed on as they came; none if its instance is not served.
     #[must_use]
     pub fn short_reads(&self, id: &InstanceId, database: &str) -> u64 {
-        self.get(id).map_or(0, |it| it.heat().short_reads(database))
+        self.get(id).map_or(0, |it| it.heat().short(database).0)
+    }
+
+    /// As [`Self::short_reads`], of writes.
+    #[must_use]
+    pub fn short_writes(&self, id: &InstanceId, database: &str) -> u64 {
+        self.get(id).map_or(0, |it| it.heat().short(database).1)
     }
 
     /// Where tests have definitions of an instance stop.

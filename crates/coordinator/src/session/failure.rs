@@ -40,6 +40,16 @@ impl Failure {
         }
     }
 
+    /// Of a statement that was sent: where it is a write that commits itself and the node was lost, nobody knows
+    /// whether it was carried out, so the client is told neither.
+    #[must_use]
+    pub(super) fn behind_write(self, commits_itself: bool) -> Self {
+        match self {
+            Self::Branch { source, .. } if commits_itself => Self::Home(source),
+            other => other,
+        }
+    }
+
     /// What the client is told, unless its session ends.
     #[must_use]
     pub fn packet(&self) -> Option<ErrPacket> {

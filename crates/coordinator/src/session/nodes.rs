@@ -310,6 +310,14 @@ impl Nodes {
         }
     }
 
+    /// Whether a statement on a node needs no transaction to begin there before.
+    pub(super) fn has_begun_on(&self, node: u16) -> bool {
+        match &self.transaction {
+            Some(transaction) => transaction.nodes.contains_key(&node),
+            None => self.home.status().contains(Status::AUTOCOMMIT),
+        }
+    }
+
     /// Makes a node part of the transaction, if there is one.
     pub(super) async fn join(&mut self, node: u16) -> Result<(), Failure> {
         if self.transaction.as_ref().is_some_and(|it| it.broken) {

@@ -16,6 +16,7 @@ use crate::gather;
 use crate::node::{Execution, NodeError, Parameter, execute_payload, parameters_of};
 use crate::plan::control;
 use crate::plan::known::{Known, Spot};
+use crate::plan::portable::Needs;
 use crate::plan::text::Tokens;
 use crate::plan::{self, Facts, Plan};
 use crate::service::View;
@@ -38,9 +39,9 @@ struct Statement {
 }
 
 impl Statements {
-    /// The statement that a COM_STMT_EXECUTE is of, and where it reads, if that is known and the key is
+    /// The statement that a COM_STMT_EXECUTE is of, and where it goes, if that is known and the key is
     /// plain.
-    pub(super) fn read(
+    pub(super) fn spot(
         &self,
         command: &[u8],
         view: &View,
@@ -60,7 +61,7 @@ impl Statements {
             return None;
         }
         let value = execution.plain(known.value, types)?;
-        let spot = known.read_plain(value, &view.topology, facts)?;
+        let spot = known.spot_of_plain(value, &view.topology, facts)?;
         Some((id, spot))
     }
 
@@ -233,22 +234,33 @@ impl Session {
         text: &[u8],
         parameters: &[Parameter],
     ) -> Result<(), Failure> {
+        let done = self.carry_out_prepared(id, text, parameters).await;
+        // Also where it was planned anew, and uses others than before.
+        self.stop_using();
+        done
+    }
+
+    async fn carry_out_prepared(
+        &mut self,
+        id: u32,
+        text: &[u8],
+        parameters: &[Parameter],
+    ) -> Result<(), Failure> {
         self.learn_if_stale().await?;
-        let plan = loop {
+        let (plan, is_as_prepared) = loop {
             let topology = self.instance.topology();
             let catalogue = self.instance.catalogue().await?;
             let plan = self.plan_prepared(id, text, parameters, &catalogue).await?;
             // A table may have been redefined while somebody else had it.
-            if matches!(
-                plan,
-                Plan::Read(_) | Plan::Checksum(_) | Plan::Node { writes: false, .. }
-            ) && self.use_tables(&plan).await?
+            let is_as_prepared = self.is_run_as_prepared(&plan, text);
+            if (is_as_prepared || matches!(plan, Plan::Read(_) | Plan::Checksum(_)))
+                && self.use_tables(&plan).await?
                 && !Arc::ptr_eq(&catalogue, &self.instance.catalogue().await?)
             {
                 continue;
             }
             if !plan.uses_partitions() || self.enter(&topology).await? {
-                break plan;
+                break (plan, is_as_prepared);
             }
         };
         let used = plan.used(&self.instance.topology());
@@ -266,7 +278,6 @@ impl Session {
                 let last = plan.recipes.len() - 1;
                 if plan.plain().statement.is_some() {
                     let done = self.read_prepared_views(&plan, text).await;
-                    self.stop_using();
                     self.nodes.rest();
                     return match self.told(done).await? {
                         Some(copied) => self.after_copied(copied).await,
@@ -278,7 +289,6 @@ impl Session {
                 let done = self.client.attend(work).await;
                 let gathered = self.told(done).await?;
                 let Some(gathered) = gathered else {
-                    self.stop_using();
                     return Ok(());
                 };
                 let sent = self
@@ -294,25 +304,21 @@ impl Session {
                 }
                 gather::clean_up(&mut self.nodes, &gathered).await?;
                 self.nodes.rest();
-                self.stop_using();
                 let copied = copied?;
                 let is_read = Tokens::of(text, self.facts.dialect).verb() == "SELECT";
                 self.count(used, is_read, &copied);
                 self.after_copied(copied).await
             }
-            Plan::Node {
-                node,
-                writes: false,
-                ..
-            } => {
+            Plan::Node { node, writes, .. } if is_as_prepared => {
                 self.begin_if_wanted().await?;
                 self.diagnostics = None;
-                let done = self.read_prepared(node, id, text, parameters).await;
-                self.stop_using();
+                let done = self.on_node_prepared(node, writes, id, text, parameters);
+                let done = done.await;
                 self.nodes.rest();
                 match self.told(done).await? {
                     Some(copied) => {
-                        self.count(used, true, &copied);
+                        let tokens = Tokens::of(text, self.facts.dialect);
+                        self.count(used, !writes || tokens.verb() == "SELECT", &copied);
                         self.after_copied(copied).await
                     }
                     None => Ok(()),
@@ -322,7 +328,6 @@ impl Session {
                 self.roam.away().await;
                 self.begin_if_wanted().await?;
                 let done = self.checksum(checksum, true, false).await;
-                self.stop_using();
                 self.nodes.rest();
                 match self.told(done).await? {
                     Some(copied) => self.after_copied(copied).await,
@@ -381,14 +386,43 @@ impl Session {
         }
     }
 
-    /// A `SELECT` that one node runs.
-    async fn read_prepared(
+    /// Whether the node of a plan runs the statement as it was prepared, rather than one with the values in it.
+    fn is_run_as_prepared(&self, plan: &Plan, text: &[u8]) -> bool {
+        let Plan::Node {
+            node,
+            writes,
+            needs,
+            ..
+        } = plan
+        else {
+            return false;
+        };
+        // What a write needs besides is told with its text.
+        if *writes && (*needs != Needs::default() || self.fixed_timestamp.is_some()) {
+            return false;
+        }
+        // So is that a transaction begins there: the node is not asked once more for that. But rows are told
+        // in another way behind a text.
+        let gives_rows = || {
+            let tokens = Tokens::of(text, self.facts.dialect);
+            tokens.has_word("RETURNING") || tokens.verb() == "SELECT"
+        };
+        !writes || self.nodes.has_begun_on(*node) || gives_rows()
+    }
+
+    /// A statement that one node runs as it was prepared.
+    async fn on_node_prepared(
         &mut self,
         node: u16,
+        writes: bool,
         id: u32,
         text: &[u8],
         parameters: &[Parameter],
     ) -> Result<Copied, Failure> {
+        if writes {
+            self.refuse_plain()?;
+            self.refuse_locked()?;
+        }
         let work = async {
             self.nodes.node(node).await?;
             let id = self.nodes.prepared(node, id, text).await?;
@@ -400,7 +434,12 @@ impl Session {
             sent.map_err(|source| Failure::of_node(node, source))
         };
         self.client.attend(work).await?;
-        let copied = self.copy_reply(node, false).await?;
+        let is_alone = writes && self.nodes.transaction().is_none();
+        if writes {
+            self.nodes.wrote(node);
+        }
+        let copied = self.copy_reply(node, false).await;
+        let copied = copied.map_err(|failure| failure.behind_write(is_alone))?;
         self.note_of(node, &copied).await?;
         Ok(copied)
     }

@@ -1,4 +1,4 @@
-//! Reads of one partition whose like was planned before. They are most of what many programs send, so
+//! Statements about one partition whose like was planned before. They are most of what many programs send, so
 //! nothing is made of them: where they run is found out where they lie, and they and their replies are
 //! passed on as they came. Whatever is not as usual is left to the long way, which does the same.
 
@@ -10,9 +10,9 @@ use openpeta_mysql_wire::{HEADER_LEN, Status};
 use super::copy::{Copied, OF_SESSION};
 use super::{Failure, LONG, Session};
 use crate::catalogue::Table;
-use crate::node::{NodeError, Rows, Whole, whole};
-use crate::plan::known::Spot;
-use crate::service::{DatabaseHeat, Inside, Instance, Turnstile, View};
+use crate::node::{NodeError, Whole, WholeReply, whole};
+use crate::plan::known::{Act, Spot};
+use crate::service::{DatabaseHeat, Inside, Instance, Turnstiles, View};
 use crate::topology::Topology;
 
 /// Longer replies are passed on packet by packet, in bytes.
@@ -27,23 +27,24 @@ pub(super) struct AtHand {
     tables: Tables,
 }
 
-/// The tables that were read lately.
+/// The tables that were used lately.
 #[derive(Debug, Default)]
 struct Tables(Vec<TableAtHand>);
 
 #[derive(Debug)]
 struct TableAtHand {
     table: Arc<Table>,
-    turnstile: Arc<Turnstile>,
+    turnstiles: Turnstiles,
     heat: Arc<DatabaseHeat>,
 }
 
-/// Where a statement reads, and with what right.
+/// Where a statement goes, and with what right.
 #[derive(Debug)]
 struct Way {
     node: u16,
     partition: u16,
-    /// Which of the tables at hand it reads.
+    act: Act,
+    /// Which of the tables at hand it is about.
     table: usize,
     /// The node's number of it, if it is prepared.
     prepared: Option<u32>,
@@ -74,9 +75,9 @@ impl Tables {
         let table = spot.table;
         self.0.push(TableAtHand {
             table: Arc::clone(table),
-            turnstile: instance
+            turnstiles: instance
                 .locks()
-                .turnstile(&(table.schema.clone(), table.name.clone())),
+                .turnstiles(&(table.schema.clone(), table.name.clone())),
             heat: instance.heat().of(&table.schema, spot.of),
         });
         self.0.len() - 1
@@ -98,7 +99,7 @@ impl Session {
         Ok(true)
     }
 
-    /// Where the command that has come reads, if all that it takes is at hand.
+    /// Where the command that has come goes, if all that it takes is at hand.
     fn way(&mut self) -> Option<Way> {
         let packet = self.client.packet()?;
         let (byte, rest) = packet[HEADER_LEN..].split_first()?;
@@ -116,24 +117,31 @@ impl Session {
         let (spot, prepared) = match *byte {
             COM_QUERY => {
                 let (catalogue, topology) = (&view.catalogue, &view.topology);
-                let spot = self.known.read(rest, catalogue, topology, &self.facts)?;
+                let spot = self.known.spot(rest, catalogue, topology, &self.facts)?;
                 (spot, None)
             }
             COM_STMT_EXECUTE => {
                 let command = &packet[HEADER_LEN..];
-                let (id, spot) = self.prepared.read(command, view, &self.facts)?;
+                let (id, spot) = self.prepared.spot(command, view, &self.facts)?;
                 (spot, Some(self.nodes.known_as(spot.node, id)?))
             }
             _ => return None,
         };
         let table = self.at_hand.tables.place(&spot, &self.instance);
-        let (node, partition) = (spot.node, spot.partition);
+        let (node, partition, act) = (spot.node, spot.partition, spot.act);
+        if act.writes() && self.instance.is_write_locked() {
+            return None;
+        }
         let inside = match self.nodes.transaction() {
             Some(transaction) => {
                 let (schema, name) = (&spot.table.schema, &spot.table.name);
-                let has = |held: &super::Held| held.lets_read(schema, name);
+                let has = |held: &super::Held| match act.writes() {
+                    true => held.lets_write(schema, name),
+                    false => held.lets_read(schema, name),
+                };
                 let has_all = self.passage.is_some() && self.used.iter().any(has);
-                if !has_all || transaction.of_statement {
+                let may = !(transaction.of_statement || act.writes() && transaction.read_only);
+                if !has_all || !may {
                     return None;
                 }
                 None
@@ -143,7 +151,18 @@ impl Session {
                 if !status.contains(Status::AUTOCOMMIT) || status.contains(Status::IN_TRANS) {
                     return None;
                 }
-                let inside = self.at_hand.tables.0[table].turnstile.enter()?;
+                // What was said of transactions concerns it.
+                let may = !self.nodes.variables().read_only
+                    && self.next_transaction.is_none()
+                    && self.next_read_only.is_none();
+                if act.writes() && !may {
+                    return None;
+                }
+                let turnstiles = &self.at_hand.tables.0[table].turnstiles;
+                let inside = match act.writes() {
+                    true => turnstiles.write.enter()?,
+                    false => turnstiles.read.enter()?,
+                };
                 Some((inside, self.instance.passages().step()?))
             }
         };
@@ -155,6 +174,7 @@ impl Session {
         Some(Way {
             node,
             partition,
+            act,
             table,
             prepared,
             _inside: inside,
@@ -162,19 +182,29 @@ impl Session {
     }
 
     async fn go(&mut self, way: &Way) -> Result<Copied, Failure> {
-        let node = way.node;
         let sent = self.send_on(way).await;
         // Also where it could not be sent, it is answered.
         self.client.take();
         sent?;
+        if way.act.writes() {
+            self.nodes.wrote(way.node);
+        }
+        let is_alone = way.act.writes() && self.nodes.transaction().is_none();
+        let copied = self.answered(way).await;
+        copied.map_err(|failure| failure.behind_write(is_alone))
+    }
+
+    /// Passes the reply on.
+    async fn answered(&mut self, way: &Way) -> Result<Copied, Failure> {
+        let node = way.node;
         loop {
             let (capabilities, sequence) = (self.client.capabilities(), self.client.sequence());
             let stream = self.nodes.joined(node).stream();
             match whole(stream.buffered(), capabilities, sequence) {
-                Whole::Rows(rows) if rows.warnings == 0 => {
-                    self.reply_with(way, &rows).await?;
+                Whole::Reply(reply) if reply.warnings == 0 => {
+                    self.reply_with(way, &reply).await?;
                     return Ok(Copied {
-                        rows: rows.rows,
+                        rows: reply.rows,
                         ..Copied::default()
                     });
                 }
@@ -194,7 +224,7 @@ impl Session {
         let copied = self.copy_reply(node, false).await?;
         self.note_of(node, &copied).await?;
         if copied.error.is_none() {
-            self.count_read(way, copied.rows);
+            self.count_use(way, copied.rows);
         }
         Ok(copied)
     }
@@ -219,26 +249,29 @@ impl Session {
     }
 
     /// Passes a whole reply on, with the session's own status.
-    async fn reply_with(&mut self, way: &Way, rows: &Rows) -> Result<(), Failure> {
-        self.nodes.joined(way.node).set_status(rows.status);
+    async fn reply_with(&mut self, way: &Way, reply: &WholeReply) -> Result<(), Failure> {
+        self.nodes.joined(way.node).set_status(reply.status);
         let own = self.status(false).0 & OF_SESSION;
         let connection = self.nodes.joined(way.node);
         let stream = connection.stream();
-        let reply = &mut stream.buffered_mut()[..rows.len];
-        rows.set_status(reply, Status(rows.status.0 & !OF_SESSION | own));
-        let sent = self.client.stream().write(reply).await;
+        let bytes = &mut stream.buffered_mut()[..reply.len];
+        reply.set_status(bytes, Status(reply.status.0 & !OF_SESSION | own));
+        let sent = self.client.stream().write(bytes).await;
         sent.map_err(|_| Failure::Client)?;
-        stream.consume(rows.len);
+        stream.consume(reply.len);
         connection.replied();
         // Nothing had to be told.
         self.diagnostics = (way.node != Topology::HOME).then(Vec::new);
-        self.count_read(way, rows.rows);
+        self.count_use(way, reply.rows);
         Ok(())
     }
 
-    fn count_read(&self, way: &Way, rows: u64) {
+    fn count_use(&self, way: &Way, rows: u64) {
         if let Some(found) = self.at_hand.tables.0.get(way.table) {
-            found.heat.read(way.partition, rows);
+            match way.act {
+                Act::Read | Act::Lock => found.heat.read(way.partition, rows),
+                Act::Write => found.heat.wrote(way.partition, rows),
+            }
         }
     }
 }

@@ -67,11 +67,7 @@ impl Session {
             self.nodes.wrote(node);
         }
         let copied = self.copy_reply(node, more).await;
-        let copied = copied.map_err(|failure| match failure {
-            // Nobody knows whether it was carried out, so the client is told neither.
-            Failure::Branch { source, .. } if is_alone => Failure::Home(source),
-            failure => failure,
-        })?;
+        let copied = copied.map_err(|failure| failure.behind_write(is_alone))?;
         self.note_of(node, &copied).await?;
         Ok(copied)
     }
