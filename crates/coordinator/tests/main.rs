@@ -18,6 +18,7 @@ mod lost;
 mod moving;
 mod quick;
 mod quick_writes;
+mod read_only;
 mod reads;
 mod reads_support;
 mod redistributed;

@@ -9,6 +9,7 @@ use openpeta_sql_route::{Dialect, KeyColumn};
 use super::defaults::{lost_of, with_defaults};
 use super::{Catalogue, Column, Definition, Distribution, Indirect, Named, Table, option_of};
 use crate::node::{NodeConnection, NodeError, Reply};
+use crate::plan::read_only::{body_writes, called};
 
 /// Why the catalogue is not known.
 #[derive(Debug, thiserror::Error)]
@@ -283,6 +284,11 @@ async fn indirect(
     catalogue.dynamic_routines = bodies
         .iter()
         .any(|(kind, _, _, body)| *kind == Indirect::Routine && is_dynamic(body));
+    let routines = bodies.iter().filter(|it| it.0 == Indirect::Routine);
+    catalogue.writers = writers(
+        routines.map(|(_, schema, name, body)| (&schema[..], &name[..], &body[..])),
+        dialect,
+    );
     let mut again = true;
     while std::mem::take(&mut again) {
         for (kind, schema, name, body) in &bodies {
@@ -304,6 +310,38 @@ async fn indirect(
         }
     }
     Ok(())
+}
+
+/// Those among routines that may write, themselves or by what they call.
+fn writers<'r>(
+    routines: impl Iterator<Item = (&'r str, &'r str, &'r str)>,
+    dialect: Dialect,
+) -> BTreeSet<(String, String)> {
+    let key = |schema: &str, name: &str| (schema.to_owned(), name.to_lowercase());
+    let mut writers = BTreeSet::new();
+    let mut others = Vec::new();
+    for (schema, name, body) in routines {
+        let tokens = openpeta_sql_route::Lexer::new(body.as_bytes(), dialect);
+        let tokens: Vec<_> = tokens.filter(|it| it.kind.is_significant()).collect();
+        match body_writes(&tokens) {
+            true => drop(writers.insert(key(schema, name))),
+            false => others.push((schema, name, called(&tokens, dialect))),
+        }
+    }
+    let mut again = true;
+    while std::mem::take(&mut again) {
+        others.retain(|(own, name, called)| {
+            let leads = called.iter().any(|(schema, name)| {
+                writers.contains(&key(schema.as_deref().unwrap_or(own), name))
+            });
+            if leads {
+                writers.insert(key(own, name));
+                again = true;
+            }
+            !leads
+        });
+    }
+    writers
 }
 
 pub(super) async fn rows(home: &mut NodeConnection, sql: &str) -> Result<Rows, LoadError> {

@@ -100,6 +100,8 @@ pub struct Catalogue {
     dynamic_routines: bool,
     /// Stored functions, which home alone has, by database and name in lower case.
     functions: BTreeSet<(String, String)>,
+    /// Routines that may write, or call some that may: their databases and their names in lower case.
+    writers: BTreeSet<(String, String)>,
 }
 
 impl Catalogue {
@@ -185,6 +187,13 @@ impl Catalogue {
             Some(self.functions.contains(&(schema, name(at)?.to_lowercase())))
         };
         (0..tokens.len()).any(|at| tokens[at].is_symbol("(") && is_stored(at) == Some(true))
+    }
+
+    /// Whether a stored procedure or function may write.
+    #[must_use]
+    pub fn writes(&self, schema: &str, name: &str) -> bool {
+        let key = (schema.to_owned(), name.to_lowercase());
+        self.writers.contains(&key)
     }
 
     /// Whether one of the names may stand in a text, whatever the text means.

@@ -66,6 +66,33 @@ pub async fn run(
     from: usize,
     manner: Manner,
 ) -> Result<Gathered, Failure> {
+    let_write(nodes, true).await?;
+    let gathered = gather(nodes, plan, statement, from, manner).await;
+    match &gathered {
+        Err(Failure::Home(_)) => {}
+        _ => let_write(nodes, false).await?,
+    }
+    gathered
+}
+
+/// Lets home make temporary tables, or no more, where the session's statements only read and are in no
+/// transaction.
+async fn let_write(nodes: &mut Nodes, may: bool) -> Result<(), Failure> {
+    if nodes.variables().read_only && nodes.transaction().is_none() {
+        let set = format!("SET SESSION tx_read_only={}", u8::from(!may));
+        let reply = nodes.home().query(set).await.map_err(Failure::Home)?;
+        reply.ok()?;
+    }
+    Ok(())
+}
+
+async fn gather(
+    nodes: &mut Nodes,
+    plan: &ReadPlan,
+    statement: &[u8],
+    from: usize,
+    manner: Manner,
+) -> Result<Gathered, Failure> {
     let last = plan.recipes.len() - 1;
     let mut definitions = None;
     for (number, recipe) in plan.recipes.iter().enumerate().skip(from) {
@@ -85,7 +112,7 @@ pub async fn run(
                 return Ok(gathered);
             }
             Err(stop) => {
-                clean_up(nodes, &gathered).await?;
+                drop_all(nodes, &gathered.tables).await?;
                 match stop {
                     Stop::Unfit if number < last => {}
                     Stop::Unfit => {
@@ -113,6 +140,19 @@ pub async fn clean_up(nodes: &mut Nodes, gathered: &Gathered) -> Result<(), Fail
 /// # Errors
 /// [`Failure`] when home is lost.
 pub async fn drop_tables(nodes: &mut Nodes, tables: &[String]) -> Result<(), Failure> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let_write(nodes, true).await?;
+    let dropped = drop_all(nodes, tables).await;
+    match &dropped {
+        Err(Failure::Home(_)) => {}
+        _ => let_write(nodes, false).await?,
+    }
+    dropped
+}
+
+async fn drop_all(nodes: &mut Nodes, tables: &[String]) -> Result<(), Failure> {
     if tables.is_empty() {
         return Ok(());
     }

@@ -25,8 +25,10 @@ pub enum Control {
     Release(String),
     /// `SET TRANSACTION`: for the next one alone.
     SetNext {
-        /// It says `READ ONLY` or `READ WRITE`.
+        /// `READ ONLY` or `READ WRITE`, if it says so.
         read_only: Option<bool>,
+        /// The isolation level, if it names one.
+        isolation: Option<&'static str>,
     },
     /// `SET … autocommit …`: to what, if that is a literal.
     Autocommit(Option<bool>),
@@ -135,6 +137,7 @@ pub fn control(tokens: &Tokens<'_>, dialect: Dialect) -> Option<Control> {
         "XA" => Some(Control::Xa),
         "SET" if word(1) == "TRANSACTION" => Some(Control::SetNext {
             read_only: access(tokens),
+            isolation: isolation(tokens),
         }),
         "SET" if sets_autocommit(tokens) => Some(Control::Autocommit(autocommit(tokens))),
         _ => None,
@@ -154,6 +157,18 @@ fn access(tokens: &Tokens<'_>) -> Option<bool> {
         }
     }
     found
+}
+
+fn isolation(tokens: &Tokens<'_>) -> Option<&'static str> {
+    let mut list = tokens.list.iter();
+    let at = list.position(|token| token.is_word("ISOLATION"))?;
+    match (tokens.word(at + 2).as_str(), tokens.word(at + 3).as_str()) {
+        ("REPEATABLE", "READ") => Some("REPEATABLE READ"),
+        ("READ", "COMMITTED") => Some("READ COMMITTED"),
+        ("READ", "UNCOMMITTED") => Some("READ UNCOMMITTED"),
+        ("SERIALIZABLE", _) => Some("SERIALIZABLE"),
+        _ => None,
+    }
 }
 
 fn after(tokens: &Tokens<'_>) -> After {
@@ -358,12 +373,23 @@ mod tests {
         assert_eq!(
             of("SET TRANSACTION READ ONLY"),
             Some(Control::SetNext {
-                read_only: Some(true)
+                read_only: Some(true),
+                isolation: None,
             })
         );
         assert_eq!(
             of("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"),
-            Some(Control::SetNext { read_only: None })
+            Some(Control::SetNext {
+                read_only: None,
+                isolation: Some("READ COMMITTED"),
+            })
+        );
+        assert_eq!(
+            of("SET TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE"),
+            Some(Control::SetNext {
+                read_only: Some(true),
+                isolation: Some("SERIALIZABLE"),
+            })
         );
         assert_eq!(of("SET x = 1"), None);
     }

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod modify;
 pub mod portable;
 pub mod read;
+pub(crate) mod read_only;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -23,6 +24,7 @@ pub mod text;
 use std::sync::Arc;
 
 pub use facts::Facts;
+pub use read_only::{calls_no_writer, only_reads};
 
 use crate::Refusal;
 use crate::catalogue::{Catalogue, Distribution, Indirect, Named, Table};
@@ -32,6 +34,7 @@ use control::Control;
 use define::Define;
 use insert::InsertPlan;
 use openpeta_sql_route::TokenKind;
+use read_only::{locks, writes};
 use text::Tokens;
 
 /// Where a statement runs.
@@ -233,6 +236,11 @@ fn decide(
         "UNLOCK" if lock::is_about_tables(tokens) => return Ok(Plan::Unlock),
         "PREPARE" | "EXECUTE" => {
             if let Some(dynamic) = dynamic(tokens, facts) {
+                if let Dynamic::Text(text) = &dynamic {
+                    let tokens = Tokens::of(text, facts.dialect);
+                    only_reads(&tokens, facts)?;
+                    calls_no_writer(&tokens, catalogue, facts)?;
+                }
                 return Ok(Plan::Dynamic(dynamic));
             }
         }
@@ -240,7 +248,7 @@ fn decide(
             // What ends the transaction first is not in it.
             let is_in = facts.in_transaction && !control::commits_before(tokens);
             if facts.read_only && is_in {
-                return Err(read_only());
+                return Err(read_only::refusal());
             }
             if define::toggles_keys(tokens) {
                 // InnoDB has none that could be disabled: home's answer is that of all nodes.
@@ -262,6 +270,7 @@ fn decide(
         _ => {}
     }
     only_reads(tokens, facts)?;
+    calls_no_writer(tokens, catalogue, facts)?;
     if let Some(plan) = about_figures(tokens, &mentioned, catalogue, facts) {
         return Ok(Plan::Figures(Box::new(plan)));
     }
@@ -271,7 +280,7 @@ fn decide(
     // Statements that are their own transactions may not either, where the session's only read; what is not about
     // distributed tables is home's to judge.
     if facts.read_only && (writes(&verb, tokens) || locks(tokens)) {
-        return Err(read_only());
+        return Err(read_only::refusal());
     }
     about_distributed(tokens, &mentioned, catalogue, topology, facts)
 }
@@ -291,37 +300,6 @@ fn about_figures(
         }
         _ => None,
     }
-}
-
-/// Refuses what writes in a transaction that only reads, which nodes do not know of.
-///
-/// # Errors
-/// The error that a server has for it.
-pub fn only_reads(tokens: &Tokens<'_>, facts: &Facts) -> Result<(), Refusal> {
-    let only_reads = facts.read_only && facts.in_transaction;
-    match only_reads && (writes(&tokens.verb(), tokens) || locks(tokens)) {
-        true => Err(read_only()),
-        false => Ok(()),
-    }
-}
-
-fn writes(verb: &str, tokens: &Tokens<'_>) -> bool {
-    matches!(verb, "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "LOAD")
-        || verb == "WITH" && (tokens.has_word("UPDATE") || tokens.has_word("DELETE"))
-}
-
-/// Whether it locks rows for writes, as `SELECT … FOR UPDATE` does.
-fn locks(tokens: &Tokens<'_>) -> bool {
-    let mut pairs = tokens.list.windows(2);
-    pairs.any(|pair| pair[0].is_word("FOR") && pair[1].is_word("UPDATE"))
-}
-
-fn read_only() -> Refusal {
-    Refusal::error(
-        1792,
-        b"25006",
-        "Cannot execute statement in a READ ONLY transaction",
-    )
 }
 
 fn about_distributed(

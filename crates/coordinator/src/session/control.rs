@@ -16,6 +16,7 @@ impl Session {
         let off = !status.contains(Status::AUTOCOMMIT);
         let is_none = self.nodes.transaction().is_none() && !status.contains(Status::IN_TRANS);
         if off && is_none && !self.is_locked_at_home() {
+            self.learn_if_stale().await?;
             self.begin(None).await?;
         }
         Ok(())
@@ -30,7 +31,9 @@ impl Session {
         let read_only = read_only
             .or(next)
             .unwrap_or(self.nodes.variables().read_only);
-        self.nodes.begin(before, read_only, false);
+        let only_reads = next == Some(true) || self.nodes.variables().read_only;
+        self.nodes
+            .begin(as_home(before, only_reads), read_only, false);
         match home_was_told {
             true => self.nodes.begin_at_home().await,
             false => Ok(()),
@@ -84,7 +87,9 @@ impl Session {
                 self.used.clear();
                 ended?;
                 if after.chain {
-                    self.nodes.begin(None, had.unwrap_or(false), false);
+                    let only_reads = self.nodes.variables().read_only;
+                    self.nodes
+                        .begin(as_home(None, only_reads), had.unwrap_or(false), false);
                 }
                 let copied = self.done(0, 0, 0, String::new(), more).await?;
                 if after.release {
@@ -110,14 +115,16 @@ impl Session {
                 self.done(0, 0, 0, String::new(), more).await
             }
             Control::RollbackTo(_) | Control::Release(_) => self.pass(text, more).await,
-            Control::SetNext { read_only } => {
+            Control::SetNext {
+                read_only,
+                isolation,
+            } => {
                 let copied = self.pass(text, more).await?;
                 if copied.error.is_none() {
-                    match read_only {
-                        Some(read_only) => self.next_read_only = Some(read_only),
-                        None => {
-                            self.next_transaction = Some(String::from_utf8_lossy(text).into_owned())
-                        }
+                    self.next_read_only = read_only.or(self.next_read_only);
+                    if let Some(isolation) = isolation {
+                        let set = format!("SET TRANSACTION ISOLATION LEVEL {isolation}");
+                        self.next_transaction = Some(set);
                     }
                 }
                 Ok(copied)
@@ -146,6 +153,17 @@ impl Session {
             reply.map_err(Failure::Home)?.ok()?;
         }
         Ok(())
+    }
+}
+
+/// What is run on each node before a transaction begins there. Where home would take it for one that
+/// `only_reads`, home is told otherwise: it has to make temporary tables in it, and that nothing is written is
+/// our business.
+fn as_home(before: Option<String>, only_reads: bool) -> Option<String> {
+    match (before, only_reads) {
+        (before, false) => before,
+        (Some(before), true) => Some(format!("{before}, READ WRITE")),
+        (None, true) => Some("SET TRANSACTION READ WRITE".to_owned()),
     }
 }
 

@@ -162,6 +162,7 @@ impl Session {
                 }
                 self.tell_transaction();
                 plan::only_reads(&tokens, &self.facts)?;
+                plan::calls_no_writer(&tokens, &catalogue, &self.facts)?;
                 self.nodes.join(Topology::HOME).await?;
                 if !control::only_reads(&tokens) {
                     self.nodes.wrote(Topology::HOME);
