@@ -1,10 +1,15 @@
 //! Tables that get another distribution, with what is in them; cut off at each step, they are whole as they
 //! were or as they shall be.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use openpeta_coordinator::Coordinators;
+use tokio::task::JoinHandle;
 
-use crate::common::{Seen, World, see, try_connect};
+use crate::common::{PASSWORD, Seen, USER, World, see, try_connect};
 
 /// Every type and what is odd about its values.
 const COLUMNS: &str = "id BIGINT NOT NULL AUTO_INCREMENT, owner INT NOT NULL, name VARCHAR(30) NOT NULL DEFAULT '', \
@@ -231,7 +236,7 @@ async fn sessions_that_used_it(world: &World) {
         run(&mut conn, "ALTER TABLE t DISTRIBUTE BY HASH(id)").await;
         conn
     });
-    tokio::time::timeout(std::time::Duration::from_millis(50), async {
+    tokio::time::timeout(Duration::from_millis(50), async {
         while !change.is_finished() {
             tokio::task::yield_now().await;
         }
@@ -332,5 +337,117 @@ async fn cut_off(world: &mut World) {
                 only_where_it_belongs(world, &is).await;
             }
         }
+    }
+}
+
+/// A client that has read all of the table, and what it found.
+type Reader = JoinHandle<(Conn, Vec<(u64, String)>)>;
+
+/// Another process of the service, as after a hand-over, and a client of it that reads the table.
+fn another(world: &World, number: usize) -> (Coordinators, Reader) {
+    let new = Coordinators::open(world.config.clone()).expect("open");
+    let mut route = (*world.route).clone();
+    let socket = world.dir.path().join(format!("another-{number}.sock"));
+    let sharding = route.sharding.as_mut().expect("spread");
+    sharding.coordinator_socket = socket.clone();
+    new.publish(&Arc::new(route)).expect("served");
+    let reader = tokio::spawn(async move {
+        let conn = try_connect(&socket, USER, PASSWORD, |it| it).await;
+        let mut conn = conn.expect("let in");
+        let found = content(&mut conn).await;
+        (conn, found)
+    });
+    (new, reader)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_begins_in_the_midst_knows_what_the_table_becomes() {
+    let mut world = World::new().await;
+    let mut conn = world.client().await;
+    let create = format!("CREATE TABLE t ({COLUMNS}) DISTRIBUTE BY HASH(owner)");
+    run(&mut conn, &create).await;
+    run(&mut conn, ROWS).await;
+    let before = content(&mut conn).await;
+    drop(conn);
+    for (number, (step, to, is_killed)) in [
+        ("decided", "HASH(id)", false),
+        ("one-node", "BROADCAST", false),
+        ("decided", "HASH(id)", true),
+        ("one-node", "SINGLE", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let stops = world.coordinators().stops(&world.route.instance_id);
+        let stops = stops.expect("served");
+        stops.set(step);
+        let mut conn = world.client().await;
+        let alter = format!("ALTER TABLE t DISTRIBUTE BY {to}");
+        let change = tokio::spawn(async move { conn.query_drop(alter).await });
+        stops.reached().await;
+        let (new, reader) = another(&world, number);
+        tokio::time::timeout(Duration::from_millis(300), async {
+            while !reader.is_finished() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await
+        .expect_err("it waits");
+        match is_killed {
+            true => {
+                world.close();
+                assert!(change.await.expect("it ends").is_err(), "{step}");
+            }
+            false => {
+                stops.let_go();
+                change.await.expect("it ends").expect("done");
+            }
+        }
+        let (mut theirs, found) = reader.await.expect("it ends");
+        assert_eq!(found, before, "{step}, {to}");
+        if is_killed {
+            world.open();
+        }
+        // What one of them writes is where the other looks for it.
+        let mut ours = world.client().await;
+        for id in 1001..1017 {
+            let writer = if id % 2 == 0 { &mut ours } else { &mut theirs };
+            run(
+                writer,
+                &format!("INSERT INTO t (id, owner) VALUES ({id}, {})", id % 5),
+            )
+            .await;
+        }
+        for reader in [&mut ours, &mut theirs] {
+            for id in 1001..1017 {
+                let question = format!("SELECT id FROM t WHERE id = {id} AND owner = {}", id % 5);
+                let found: Vec<u64> = reader.query(&question).await.expect("read");
+                assert_eq!(found, [id], "{step}, {to}");
+            }
+            let shown = clause(reader).await.replace('`', "");
+            assert!(shown.ends_with(to), "{shown} instead of {to}");
+        }
+        run(&mut ours, "DELETE FROM t WHERE id > 1000").await;
+        // As long as both are there, nothing of that kind begins.
+        let other = "ALTER TABLE t DISTRIBUTE BY HASH(owner)";
+        for conn in [&mut ours, &mut theirs] {
+            let seen = see(conn, other).await;
+            assert!(
+                matches!(&seen[..], [Seen::Failed(1235, why)] if why.contains("hand-over")),
+                "{seen:?}"
+            );
+        }
+        theirs.disconnect().await.expect("gone");
+        drop(new);
+        only_where_it_belongs(&world, if to == "SINGLE" { to } else { "HASH" }).await;
+        // What is left of it ends in its own time.
+        while let [Seen::Failed(1235, why)] =
+            &see(&mut ours, "ALTER TABLE t DISTRIBUTE BY SINGLE").await[..]
+        {
+            assert!(why.contains("hand-over"), "{why}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        run(&mut ours, "ALTER TABLE t DISTRIBUTE BY HASH(owner)").await;
+        assert_eq!(content(&mut ours).await, before);
     }
 }

@@ -1,6 +1,7 @@
 //! What the sessions of an instance share.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -124,7 +125,7 @@ impl Instance {
 
     /// Looks for processes that have ended since: after a hand-over one goes on for a while.
     pub(super) fn look_for_former(&self) {
-        let lives = self.config.directory.join(self.id.as_str());
+        let lives = self.lives();
         let known = self.former();
         match life::former(&lives, &known) {
             Ok(new) if new.is_empty() => {}
@@ -152,6 +153,11 @@ impl Instance {
             self.changes.fetch_add(1, Ordering::AcqRel);
         }
         self.forget_tables();
+    }
+
+    /// Where processes that look after it have their directories.
+    pub(super) fn lives(&self) -> PathBuf {
+        self.config.directory.join(self.id.as_str())
     }
 
     /// What it writes to disk.
@@ -243,7 +249,7 @@ impl Instance {
     /// # Errors
     /// When lives cannot be read.
     pub(crate) fn has_company(&self) -> Result<bool, LifeError> {
-        let lives = self.config.directory.join(self.id.as_str());
+        let lives = self.lives();
         life::has_others(&lives, &self.life, &self.former())
     }
 
@@ -327,7 +333,7 @@ impl Instance {
             return Ok(Arc::clone(known));
         }
         let _only_one = self.loading.lock().await;
-        self.finish_definitions().await?;
+        let _between = self.between_swaps().await?;
         let before = {
             let known = lock(&self.catalogue);
             if let Some(catalogue) = &known.catalogue {

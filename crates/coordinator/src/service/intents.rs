@@ -146,6 +146,32 @@ pub(super) fn left(life: &Path, under_way: &UnderWay) -> (Vec<(Written, Option<I
     (paths.into_iter().map(read).collect(), others)
 }
 
+/// Whether a life has a table to bring over to another distribution: that is decided, and not done.
+pub(super) fn is_decided(life: &Path) -> std::io::Result<bool> {
+    let entries = match fs::read_dir(life.join("intents")) {
+        Ok(entries) => entries,
+        // It has none, or is no life.
+        Err(_) => return Ok(false),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|it| it != "json") {
+            continue;
+        }
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            // It has just been done.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let intent = serde_json::from_slice(&bytes).ok();
+        if matches!(&intent, Some(Intent::Redistribute(it)) if it.decided) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The rows of `SHOW WARNINGS`.
 type Shown = Vec<Vec<Option<Vec<u8>>>>;
 

@@ -18,6 +18,7 @@ mod redistribution;
 mod sessions;
 mod stand_still;
 mod stops;
+mod swap;
 mod turnstile;
 
 use std::collections::HashMap;
@@ -52,6 +53,7 @@ pub use redistribution::Redistribution;
 pub use sessions::{Entry, Running, Sessions};
 pub use stand_still::StandStillError;
 pub use stops::Stops;
+pub use swap::Swap;
 pub use turnstile::{Inside, Turnstile};
 
 use crate::node::{Connector, Link};

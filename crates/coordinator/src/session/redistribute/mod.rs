@@ -173,7 +173,7 @@ impl Change {
             decided: false,
         };
         let written = write(&instance, &Intent::Redistribute(redistribution.clone()))?;
-        let mut mark = None;
+        let (mut mark, mut swap) = (None, None);
         let done = async {
             let from = match before {
                 None => {
@@ -216,6 +216,8 @@ impl Change {
             }
             instance.stops().come("compared").await;
             refuse_cancelled(&self.cancelled)?;
+            // A process that begins from here on waits until it is over.
+            swap = Some(instance.swap().await.map_err(not_locked)?);
             refuse_company(&instance)?;
             let decided = Redistribution {
                 decided: true,
@@ -249,7 +251,7 @@ impl Change {
         if before.is_none() && done.is_ok() {
             instance.changing().changed();
         }
-        drop((mark, held));
+        drop((mark, held, swap));
         done
     }
 
@@ -423,6 +425,12 @@ fn refuse_company(instance: &Instance) -> Result<(), Failure> {
             Err(Refusal::new("ddl-log", "the service cannot read its own directory").into())
         }
     }
+}
+
+fn not_locked(error: std::io::Error) -> Failure {
+    tracing::error!(%error, "a table cannot be brought over");
+    let what = "the service cannot use its own directory, or reads it for too long";
+    Refusal::new("ddl-log", what).into()
 }
 
 fn triggered() -> Refusal {
