@@ -233,7 +233,10 @@ async fn refusals(pair: &mut Pair) {
             "UPDATE orders NATURAL JOIN kinds SET note = 'x'",
             "write-join",
         ),
-        ("DELETE FROM orders USING orders JOIN kinds", "write-join"),
+        (
+            "DELETE FROM orders, kinds USING orders JOIN kinds",
+            "write-join",
+        ),
         (
             "DELETE FROM orders WHERE id IN (SELECT a FROM single)",
             "write-subquery",

@@ -76,6 +76,7 @@ async fn what_has_differed_does_not_any_more() {
     more_than_nodes_tell(&world).await;
     times_that_are_none(&world).await;
     deletes_over_broadcast_tables(&world).await;
+    writes_beside_broadcast_tables(&world).await;
 }
 
 /// Time stamps of zeros are found through queries inside of others, and through functions, as well.
@@ -96,6 +97,62 @@ async fn times_that_are_none(world: &World) {
     ] {
         pair.same(statement).await;
     }
+}
+
+/// Each node finds by itself which of its rows are joined to those of broadcast tables, or are among them.
+async fn writes_beside_broadcast_tables(world: &World) {
+    let mut pair = world.pair().await;
+    for (body, clause) in [
+        (
+            "placed (k INT PRIMARY KEY, c INT, v VARCHAR(20))",
+            "HASH(k)",
+        ),
+        (
+            "cities (id INT PRIMARY KEY, name VARCHAR(20), open INT)",
+            "BROADCAST",
+        ),
+    ] {
+        let plain = format!("CREATE TABLE {body}");
+        pair.both(&format!("{plain} DISTRIBUTE BY {clause}"), &plain)
+            .await;
+    }
+    for statement in [
+        "INSERT INTO cities VALUES (1, 'A', 1), (2, 'B', 0), (3, 'C', 1), (4, 'D', NULL)",
+        "INSERT INTO placed SELECT seq, 1 + seq % 5, CONCAT('v', seq) FROM seq_1_to_40",
+        "UPDATE placed p JOIN cities c ON c.id = p.c SET p.v = CONCAT(c.name, p.k), p.c = p.c + 0 WHERE c.open = 1",
+        "SELECT * FROM placed ORDER BY k",
+        "UPDATE placed, cities SET v = name WHERE cities.id = placed.c AND placed.k IN (7, 8, 9, 10)",
+        "UPDATE placed SET v = (SELECT MAX(name) FROM cities WHERE cities.id <= placed.c) WHERE c IN (SELECT id FROM cities WHERE open = 0) OR k = 11",
+        "SELECT * FROM placed ORDER BY k",
+        "START TRANSACTION",
+        "DELETE p FROM placed p LEFT JOIN cities c ON c.id = p.c WHERE c.id IS NULL",
+        "DELETE FROM placed WHERE NOT EXISTS (SELECT 1 FROM cities WHERE id = c AND open) AND k > 20",
+        "SELECT * FROM placed ORDER BY k",
+        "ROLLBACK",
+        "DELETE FROM placed USING placed JOIN cities c ON c.id = placed.c WHERE c.name = 'C'",
+        "SELECT COUNT(*), SUM(k) FROM placed",
+        // Of errors nothing stays.
+        "UPDATE placed SET v = (SELECT name FROM cities WHERE id > placed.c) WHERE k > 1",
+        "SELECT * FROM placed ORDER BY k",
+    ] {
+        pair.same(statement).await;
+    }
+    // Prepared, with values on both sides of the query inside.
+    let text =
+        "UPDATE placed SET v = ? WHERE c IN (SELECT id FROM cities WHERE name < ?) AND k > ?";
+    for conn in [&mut pair.ours, &mut pair.plain] {
+        let statement = conn.prep(text).await.expect("prepared");
+        conn.exec_drop(&statement, ("prepared", "C", 15))
+            .await
+            .expect("updated");
+    }
+    pair.same("SELECT * FROM placed ORDER BY k").await;
+    // What is read besides is in use until the transaction ends.
+    pair.same("LOCK TABLES placed WRITE").await;
+    pair.same("DELETE FROM placed WHERE c IN (SELECT id FROM cities)")
+        .await;
+    pair.same("UNLOCK TABLES").await;
+    world.same_rows("placed").await;
 }
 
 /// All nodes find the same rows of broadcast tables that are joined.

@@ -52,6 +52,12 @@ impl Facts {
         }
     }
 
+    /// Whether a write locks the rows that it reads, so that none of them is another one on another node.
+    #[must_use]
+    pub fn locks_what_it_reads(&self) -> bool {
+        matches!(&*self.isolation, "REPEATABLE-READ" | "SERIALIZABLE")
+    }
+
     /// Whether the mode has a word.
     #[must_use]
     pub fn has_mode(&self, word: &str) -> bool {

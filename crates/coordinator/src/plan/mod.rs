@@ -75,6 +75,10 @@ pub enum Plan {
         returning: bool,
         /// Where its condition is.
         place: modify::ConditionPlace,
+        /// The name that the table goes by, where it is joined to others.
+        goes_by: Option<String>,
+        /// The tables that it reads besides, by database and name.
+        others: Vec<(String, String)>,
     },
     /// A table's definition.
     Define(Box<Define>),
@@ -470,7 +474,7 @@ fn modify(
     topology: &Topology,
     facts: &Facts,
 ) -> Result<Plan, Refusal> {
-    let target = match joined::broadcasts(tokens, catalogue, topology, facts)? {
+    let target = match joined::target(tokens, catalogue, topology, facts)? {
         Some(target) => target,
         None => modify::target(tokens, catalogue, topology, facts)?,
     };
@@ -481,6 +485,7 @@ fn modify(
     let is_broadcast = target.table.distribution == Distribution::Broadcast;
     if let [node] = target.nodes[..]
         && !is_broadcast
+        && target.others.is_empty()
     {
         return Ok(Plan::Node {
             node,
@@ -506,6 +511,8 @@ fn modify(
         needs,
         returning: target.returning,
         place: target.place,
+        goes_by: target.goes_by,
+        others: target.others,
     })
 }
 

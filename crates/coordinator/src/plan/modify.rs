@@ -16,6 +16,10 @@ use crate::topology::Topology;
 pub struct Target {
     /// The table.
     pub table: Arc<Table>,
+    /// The name that it goes by, where it is joined to others.
+    pub goes_by: Option<String>,
+    /// The tables that it reads besides, by database and name: all nodes have all of their rows.
+    pub others: Vec<(String, String)>,
     /// The nodes, in order.
     pub nodes: Vec<u16>,
     /// The partitions, if it is about some.
@@ -88,7 +92,6 @@ pub fn target(
     facts: &Facts,
 ) -> Result<Target, Refusal> {
     let is_update = tokens.verb() == "UPDATE";
-    refuse_subqueries(tokens)?;
     let mut at = 1;
     while matches!(
         tokens.word(at).as_str(),
@@ -106,6 +109,7 @@ pub fn target(
         table_name(&tokens.list[at.min(tokens.list.len())..], facts.dialect).ok_or_else(joins)?;
     at += taken;
     let table = of_name(schema.as_deref(), &name, catalogue, facts).ok_or_else(joins)?;
+    let others = read_besides(tokens, &table, catalogue, topology, facts)?;
     let (alias, at) = alias(tokens, at, facts).ok_or_else(joins)?;
     let clauses = Clauses::of(&tokens.list[at..]);
     if is_update {
@@ -133,10 +137,14 @@ pub fn target(
         }
         _ => ConditionPlace::Would(end_of(at + clauses.set.map_or(0, |set| set.1) - 1)),
     };
+    // What stands in queries inside of it is not about these rows.
+    let condition = condition.filter(|_| !tokens.has_word("SELECT"));
     let (partitions, parameter) =
         partitions(&table, tokens, condition, &qualifiers, topology, facts);
     Ok(Target {
         place,
+        goes_by: None,
+        others,
         nodes: nodes(&table, partitions.as_deref(), topology),
         partitions,
         parameter,
@@ -222,6 +230,8 @@ pub fn plain_select(
         parameter,
         // It is asked of one node alone, which has no other rows that meet the condition.
         place: ConditionPlace::Would(tokens.text.len()),
+        goes_by: None,
+        others: Vec::new(),
         limited: false,
         returning: false,
         table,
@@ -257,6 +267,39 @@ pub(super) fn refuse_subqueries(tokens: &Tokens<'_>) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// The tables that queries inside of a write read, by database and name. Of broadcast tables, in the same database, each node finds what
+/// one server would for the rows that it has.
+fn read_besides(
+    tokens: &Tokens<'_>,
+    table: &Table,
+    catalogue: &Catalogue,
+    topology: &Topology,
+    facts: &Facts,
+) -> Result<Vec<(String, String)>, Refusal> {
+    let Err(refusal) = refuse_subqueries(tokens) else {
+        return Ok(Vec::new());
+    };
+    let nodes = topology.nodes_of(&table.schema);
+    let others = std::cell::RefCell::new(Vec::new());
+    let is_everywhere = |schema: Option<&str>, name: &str| {
+        let found = of_name(schema, name, catalogue, facts)
+            .filter(|found| found.key().is_none() && topology.nodes_of(&found.schema) == nodes);
+        let found = found.map(|found| (found.schema.clone(), found.name.clone()));
+        let is_one = found.is_some();
+        others.borrow_mut().extend(found);
+        is_one
+    };
+    // Of a broadcast table the smallest difference between nodes would stay.
+    let fits = table.key().is_some()
+        && facts.locks_what_it_reads()
+        && super::read::reads_only(tokens.text, facts, is_everywhere);
+    if fits {
+        Ok(others.into_inner())
+    } else {
+        Err(refusal)
+    }
 }
 
 /// The table of that name.
@@ -302,15 +345,15 @@ fn starts_clause(token: &Token<'_>) -> bool {
 
 /// Where the clauses of a statement are.
 #[derive(Default)]
-struct Clauses {
-    set: Option<(usize, usize)>,
-    condition: Option<(usize, usize)>,
-    limited: bool,
-    returning: bool,
+pub(super) struct Clauses {
+    pub set: Option<(usize, usize)>,
+    pub condition: Option<(usize, usize)>,
+    pub limited: bool,
+    pub returning: bool,
 }
 
 impl Clauses {
-    fn of(tokens: &[Token<'_>]) -> Self {
+    pub fn of(tokens: &[Token<'_>]) -> Self {
         let mut clauses = Self::default();
         let mut depth = 0_usize;
         let mut starts: Vec<(String, usize)> = Vec::new();

@@ -8,6 +8,7 @@
 mod figures;
 mod fill;
 mod from;
+mod inner;
 mod local;
 mod matter;
 mod plain;
@@ -30,6 +31,7 @@ pub use figures::figures;
 pub use fill::{Fill, FillColumn, Parts, Piece, Recipe};
 pub use tables::{Column, Index, Owned, Placement, Table, Tables};
 
+pub(super) use inner::reads_only;
 pub(super) use words::is_builtin;
 
 use super::Facts;

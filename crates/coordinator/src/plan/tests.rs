@@ -128,6 +128,32 @@ fn told(statement: &str) -> String {
     }
 }
 
+/// Where nodes could read another row each.
+#[test]
+fn what_is_read_for_a_write_must_be_locked() {
+    for (isolation, expected) in [
+        ("READ-COMMITTED", [true; 3]),
+        ("REPEATABLE-READ", [false; 3]),
+        ("SERIALIZABLE", [false; 3]),
+    ] {
+        let facts = Facts {
+            isolation: isolation.into(),
+            ..facts()
+        };
+        let is_refused = |statement: &str| {
+            let plan = plan(statement.as_bytes(), &catalogue(), &topology(), &facts);
+            matches!(plan, Plan::Refuse(_))
+        };
+        let refused = [
+            "DELETE x FROM b x, b y WHERE x.k = y.v",
+            "UPDATE t JOIN b ON b.k = t.v SET t.v = 1",
+            "DELETE FROM t WHERE v IN (SELECT v FROM b)",
+        ]
+        .map(is_refused);
+        assert_eq!(refused, expected, "{isolation}");
+    }
+}
+
 #[test]
 fn conditions_tell_the_nodes() {
     for (statement, expected) in [
@@ -154,7 +180,25 @@ fn conditions_tell_the_nodes() {
         ("UPDATE t x SET v = 2, x.`k` = 1", "key-update"),
         ("UPDATE t SET v = 1 LIMIT 3", "write-limit"),
         ("UPDATE t STRAIGHT_JOIN b SET v = 1", "write-join"),
-        ("UPDATE t, b SET t.v = 1", "write-join"),
+        ("UPDATE t, b SET t.v = 1", "nodes [0, 1, 2]"),
+        (
+            "UPDATE IGNORE t AS x LEFT JOIN s.b y ON y.k = x.v AND (x.v > 1) SET x.v = y.v + 1, `x`.v = 2 WHERE x.k = 4",
+            "nodes [0, 1, 2]",
+        ),
+        ("UPDATE t x, b SET x.v = 1, b.v = 2", "write-join"),
+        ("UPDATE t NATURAL JOIN b SET t.v = 1", "write-join"),
+        ("UPDATE t JOIN b USING (k) SET t.v = 1", "write-join"),
+        ("UPDATE t JOIN t y ON t.k = y.v SET t.v = 1", "write-join"),
+        ("UPDATE t JOIN b ON t.v = b.v SET t.k = 1", "key-update"),
+        ("UPDATE t JOIN w ON t.v = w.v SET t.v = 1", "write-join"),
+        ("UPDATE t, b SET t.v = 1 LIMIT 2", "write-join"),
+        (
+            "DELETE t FROM t JOIN b ON b.k = t.v WHERE b.v = 1",
+            "nodes [0, 1, 2]",
+        ),
+        ("DELETE FROM x.* USING b, t x", "nodes [0, 1, 2]"),
+        ("DELETE t, b FROM t JOIN b ON b.k = t.v", "write-join"),
+        ("DELETE b FROM t JOIN b ON b.k = t.v", "write-join"),
         ("DELETE t FROM t", "write-join"),
         ("DELETE b FROM b", "nodes [0, 1, 2]"),
         (
@@ -167,10 +211,39 @@ fn conditions_tell_the_nodes() {
         ),
         ("DELETE b FROM b JOIN t ON t.k = b.k", "write-join"),
         ("DELETE b FROM b, w", "write-join"),
-        ("DELETE b FROM b, (SELECT 1) c", "write-subquery"),
+        ("DELETE b FROM b, (SELECT 1) c", "write-join"),
         ("DELETE b FROM b WHERE k IN (SELECT 1)", "write-subquery"),
         ("DELETE b FROM b WHERE k = RAND()", "broadcast-write"),
-        ("DELETE FROM t WHERE v IN (SELECT 1)", "write-subquery"),
+        ("DELETE FROM t WHERE v IN (SELECT 1)", "nodes [0, 1, 2]"),
+        (
+            "UPDATE t SET v = (SELECT MAX(b.v) FROM b JOIN (SELECT k FROM s.b) c ON c.k = b.k WHERE b.k = t.v) WHERE k = 4",
+            "nodes [0, 1, 2]",
+        ),
+        (
+            "DELETE FROM t WHERE (SELECT COUNT(*) FROM b WHERE v AND k = 5)",
+            "nodes [0, 1, 2]",
+        ),
+        (
+            "DELETE FROM t WHERE v IN (SELECT v FROM w)",
+            "write-subquery",
+        ),
+        (
+            "DELETE FROM t WHERE v IN (SELECT v FROM t)",
+            "write-subquery",
+        ),
+        (
+            "DELETE FROM t WHERE v = (SELECT v FROM b LIMIT 1)",
+            "write-subquery",
+        ),
+        (
+            "DELETE FROM t WHERE v IN (WITH c AS (SELECT v FROM b) SELECT v FROM c)",
+            "write-subquery",
+        ),
+        (
+            "DELETE FROM t WHERE v IN (SELECT v FROM b WHERE v IN (SELECT v FROM w))",
+            "write-subquery",
+        ),
+        ("UPDATE b SET v = (SELECT 1)", "write-subquery"),
         ("UPDATE b SET v = RAND()", "broadcast-write"),
         ("ALTER TABLE t ADD w INT", "Define"),
         ("CREATE TEMPORARY TABLE w (k INT)", "home"),

@@ -54,7 +54,12 @@ fn uses(plan: &Plan) -> Vec<(Name, Mode)> {
     let with = |writes| if writes { Mode::Write } else { Mode::Read };
     match plan {
         Plan::Node { table, writes, .. } => vec![(name(table), with(*writes))],
-        Plan::Modify { table, .. } => vec![(name(table), Mode::Write)],
+        Plan::Modify { table, others, .. } => {
+            // Rows of joined broadcast tables may all be deleted.
+            let mode = with(table.key().is_none());
+            let others = others.iter().map(|name| (name.clone(), mode));
+            others.chain([(name(table), Mode::Write)]).collect()
+        }
         Plan::Insert(insert) => vec![(name(&insert.table), Mode::Write)],
         Plan::Collect(collect) => {
             let read = collect.reads.iter().flat_map(|reads| &reads.tables);

@@ -434,10 +434,11 @@ impl Session {
                 needs,
                 returning,
                 place,
+                goes_by,
                 ..
             } => {
                 self.refuse_locked()?;
-                let texts = self.modifications(&nodes, &table, &place, text);
+                let texts = self.modifications(&nodes, &table, goes_by.as_deref(), &place, text);
                 let is_broadcast = table.distribution == Distribution::Broadcast;
                 self.modify(texts, is_broadcast, &needs, returning, more)
                     .await

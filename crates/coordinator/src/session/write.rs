@@ -239,6 +239,7 @@ impl Session {
         &self,
         nodes: &[u16],
         table: &Table,
+        goes_by: Option<&str>,
         place: &ConditionPlace,
         text: &[u8],
     ) -> Vec<(u16, Vec<u8>)> {
@@ -249,7 +250,11 @@ impl Session {
             let (Some(owned), Some((partitions, key))) = (&owned, parts) else {
                 return (*node, text.to_vec());
             };
-            let column = format!("`{}`", key.name.replace('`', "``"));
+            let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+            let column = match goes_by {
+                Some(table) => format!("{}.{}", quoted(table), quoted(&key.name)),
+                None => quoted(&key.name),
+            };
             let partition = key.kind.partition_sql(&column, partitions);
             let owned = owned.get(node).map_or(&[][..], Vec::as_slice);
             let condition = crate::plan::among(&partition, owned);
