@@ -221,6 +221,24 @@ async fn more_than_nodes_tell(world: &World) {
     defaults_and_counts(&mut pair).await;
     let words = "CREATE TABLE words (k INT PRIMARY KEY, e ENUM('😀', 'x') CHARACTER SET utf8mb4) DISTRIBUTE BY HASH(k)";
     pair.refused(words, "ddl-form").await;
+    // Of a table that was single they are not lost.
+    let words = "CREATE TABLE worded (k INT PRIMARY KEY, e ENUM('a😀', 'x') CHARACTER SET utf8mb4 DEFAULT 'a😀', \
+                 s SET('x', '😀') CHARACTER SET utf8mb4 NOT NULL DEFAULT '😀,x', \
+                 t TEXT CHARACTER SET utf8mb4 DEFAULT '😀?')";
+    pair.both(words, words).await;
+    pair.same("INSERT INTO worded (k) VALUES (0), (1), (2), (3)")
+        .await;
+    let distribute = "ALTER TABLE worded DISTRIBUTE BY HASH(k)";
+    pair.both(distribute, "ALTER TABLE worded FORCE").await;
+    for statement in [
+        "INSERT INTO worded (k) VALUES (4), (5), (6), (7)",
+        "INSERT INTO worded (k, e, s) VALUES (8, 'x', 'x'), (9, 2, 2), (10, 1, 3), (11, NULL, '')",
+        "SELECT k, e, e + 0, HEX(e), s, s + 0, HEX(s), HEX(t), HEX(DEFAULT(e)), HEX(DEFAULT(s)) FROM worded ORDER BY e, k",
+        "SELECT e, s, COUNT(*) FROM worded GROUP BY e, s ORDER BY e, s",
+        "SELECT a.k, b.k, a.e, b.s FROM worded a JOIN worded b ON a.e = b.e AND a.k < b.k ORDER BY a.k, b.k",
+    ] {
+        pair.same(statement).await;
+    }
     // Single tables as well are not written to in a transaction that only reads, prepared or not.
     pair.same("INSERT INTO single VALUES (1, 'one')").await;
     pair.same("START TRANSACTION READ ONLY").await;

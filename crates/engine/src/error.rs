@@ -189,6 +189,12 @@ pub enum EngineError {
         /// What was tried, as a verb.
         action: &'static str,
     },
+    /// A server does not tell words or defaults of a table's columns.
+    #[error("the server does not tell the words or defaults of table {table}")]
+    Untold {
+        /// Its name.
+        table: String,
+    },
     /// A file of a backup set is not what was written.
     #[error("the backup set is damaged: {path} {what}")]
     DamagedSet {

@@ -24,7 +24,7 @@ fn source() -> BackupSource {
 }
 
 /// Exports into a directory that is new.
-async fn export(beds: &Beds, form: ExportForm) -> (PathBuf, Manifest) {
+pub async fn export(beds: &Beds, form: ExportForm) -> (PathBuf, Manifest) {
     let name = format!("{}-{}", form.layout, form.compression);
     let to = beds.bed.dir.path().join(name);
     let exported = beds

@@ -384,6 +384,7 @@ async fn what_is_changed_or_left_out_is_told() {
         USE `crm`;\n\
         CREATE TABLE `t` (`a` varchar(90) COLLATE utf8mb4_0900_ai_ci, b int /*!80023 INVISIBLE */) \
         ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci;\n\
+        CREATE TABLE `words` (`e` enum('a?','b') DEFAULT 'b');\n\
         INSERT INTO `t` VALUES ('utf8mb4_0900_ai_ci',1);\n\
         USE `hr`;\nDROP TABLE IF EXISTS `secret`;\n\
         USE `crm`;\n\
@@ -407,6 +408,7 @@ async fn what_is_changed_or_left_out_is_told() {
         "collation utf8mb4_0900_ai_ci became utf8mb4_uca1400_nopad_ai_ci",
         "what app@10.% defined runs as bob",
         "1 statements of other databases were left out",
+        "beyond U+FFFF, which dump programs are not told by a server, in 1 tables: words",
     ] {
         assert!(notes.contains(part), "{part} in {notes}");
     }

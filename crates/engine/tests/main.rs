@@ -1,6 +1,7 @@
 //! All files of tests here are one program: each would take as long to link as all of them do.
 
 mod backup;
+mod beyond;
 mod binlog;
 mod common;
 mod databases;

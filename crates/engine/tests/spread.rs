@@ -44,14 +44,14 @@ INSERT INTO mysql.openpeta_ids VALUES ('shop', 'odd `name', 101), ('other', 't',
 ";
 
 /// Two nodes with the database, and two empty ones.
-struct Spread {
-    beds: Beds,
-    from: [NodeId; 2],
-    to: [NodeId; 2],
+pub struct Spread {
+    pub beds: Beds,
+    pub from: [NodeId; 2],
+    pub to: [NodeId; 2],
 }
 
 impl Spread {
-    async fn new(keys: BackupKeys) -> Self {
+    pub async fn new(keys: BackupKeys) -> Self {
         let beds = Beds::with(|config| config.backup_keys = keys).await;
         let more = [node("nd-second"), node("nd-fourth")];
         for node in &more {
@@ -72,14 +72,15 @@ impl Spread {
         }
     }
 
-    fn set(&self) -> PathBuf {
+    pub fn set(&self) -> PathBuf {
         self.beds.set("1")
     }
 
     /// Takes a set; between the snapshots and their reading something is done.
-    async fn take(&self, meanwhile: impl AsyncFnOnce()) -> Result<TakenSet, EngineError> {
+    pub async fn take(&self, meanwhile: impl AsyncFnOnce()) -> Result<TakenSet, EngineError> {
         let engine = &self.beds.bed.engine;
         let mut snapshots = engine.open_snapshots(&self.from, &db("shop")).await?;
+        snapshots.make_ready().await?;
         snapshots.begin().await?;
         meanwhile().await;
         let source = BackupSource {
@@ -92,21 +93,21 @@ impl Spread {
             .await
     }
 
-    async fn load(&self, manifest: &Manifest) -> Result<(), EngineError> {
+    pub async fn load(&self, manifest: &Manifest) -> Result<(), EngineError> {
         let engine = &self.beds.bed.engine;
         engine
             .load_spread_set(&self.to, &db("shop"), &self.set(), manifest, &|_, _, _| {})
             .await
     }
 
-    async fn verify(&self, manifest: &Manifest) -> Result<(), EngineError> {
+    pub async fn verify(&self, manifest: &Manifest) -> Result<(), EngineError> {
         let engine = &self.beds.bed.engine;
         engine
             .verify_spread_set(&self.to, &db("shop"), manifest, &|_, _, _| {})
             .await
     }
 
-    async fn differs(&self, manifest: &Manifest) -> String {
+    pub async fn differs(&self, manifest: &Manifest) -> String {
         match self.verify(manifest).await {
             Err(EngineError::RestoreDiffers { what }) => what,
             other => panic!("{other:?}"),
@@ -227,10 +228,11 @@ async fn each_node_gets_its_part_and_is_compared_with_it() {
 }
 
 impl Spread {
-    async fn export(&self, form: ExportForm, meanwhile: impl AsyncFnOnce()) -> Manifest {
+    pub async fn export(&self, form: ExportForm, meanwhile: impl AsyncFnOnce()) -> Manifest {
         let engine = &self.beds.bed.engine;
         let snapshots = engine.open_snapshots(&self.from, &db("shop")).await;
         let mut snapshots = snapshots.expect("both answer");
+        snapshots.make_ready().await.expect("nobody else does");
         snapshots.begin().await.expect("nobody is in the way");
         meanwhile().await;
         let source = BackupSource {
@@ -381,6 +383,22 @@ async fn nobody_commits_while_snapshots_are_begun_and_everybody_does_after() {
     conn.query_drop("BACKUP STAGE END")
         .await
         .expect("it was begun");
+    // Before they are begun others are kept from nothing.
+    let engine = &spread.beds.bed.engine;
+    let snapshots = engine.open_snapshots(&spread.from, &db("shop")).await;
+    let mut snapshots = snapshots.expect("both answer");
+    snapshots.make_ready().await.expect("nobody else does");
+    for node in &spread.from {
+        spread.run(node, "INSERT INTO everywhere VALUES (10)").await;
+    }
+    snapshots.begin().await.expect("nothing is in the way");
+    for node in &spread.from {
+        spread
+            .run(node, "DELETE FROM everywhere WHERE id = 10")
+            .await;
+    }
+    drop(snapshots);
+    transactions_in_doubt_are_seen(&spread).await;
     // A definition that changed is no moment.
     let refused = spread.take(async || {
         spread
@@ -394,6 +412,32 @@ async fn nobody_commits_while_snapshots_are_begun_and_everybody_does_after() {
     );
     let taken = spread.take(async || {}).await.expect("taken");
     assert_eq!(taken.manifest.tables["whole"].rows, 4);
+}
+
+/// One that is prepared at a place in the log, or ends behind it.
+async fn transactions_in_doubt_are_seen(spread: &Spread) {
+    let first = &spread.from[0];
+    let mut sql = spread.beds.bed.engine.sql(first).await.expect("connect");
+    let mut conn = spread.connect(first).await;
+    let before = sql.binlog_position(first).await.expect("told");
+    assert!(!sql.is_in_doubt_since(&before).await.expect("told"));
+    for statement in [
+        "XA START 'b'",
+        "INSERT INTO everywhere VALUES (11)",
+        "XA END 'b'",
+        "XA PREPARE 'b'",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    let prepared = sql.binlog_position(first).await.expect("told");
+    assert!(sql.is_in_doubt_since(&prepared).await.expect("told"));
+    conn.query_drop("XA ROLLBACK 'b'")
+        .await
+        .expect("it is there");
+    assert!(sql.is_in_doubt_since(&prepared).await.expect("told"));
+    let after = sql.binlog_position(first).await.expect("told");
+    assert!(!sql.is_in_doubt_since(&after).await.expect("told"));
+    sql.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,7 @@ mod statement;
 mod tables;
 mod template;
 mod token;
+mod untold;
 
 pub use bytes::with_bytes_as_numbers;
 pub use ddl::{Ddl, DdlError, DdlKind, Distribution, DistributionClause, parse_ddl};
@@ -38,3 +39,4 @@ pub use statement::{DatabaseChange, Results, Statement, StatementClass, Statemen
 pub use tables::table_databases;
 pub use template::Templates;
 pub use token::{Token, TokenKind};
+pub use untold::{Answer, Untold};

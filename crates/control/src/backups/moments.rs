@@ -245,13 +245,20 @@ impl Parts {
     }
 }
 
-/// How far the logs are.
+/// How far the logs are, if no transaction is half carried out at that moment.
 async fn positions(
     connections: &mut [(&NodeId, NodeSql)],
 ) -> Result<Vec<BinlogPosition>, EngineError> {
     let mut positions = Vec::new();
-    for (node, connection) in connections {
+    for (node, connection) in &mut *connections {
         positions.push(connection.binlog_position(node).await?);
+    }
+    // Sessions of a process that ends after a hand-over do not stand still with ours.
+    for ((node, connection), position) in connections.iter_mut().zip(&positions) {
+        if connection.is_in_doubt_since(position).await? {
+            let node = (*node).clone();
+            return Err(EngineError::InDoubt { node });
+        }
     }
     Ok(positions)
 }

@@ -164,6 +164,12 @@ impl Parts {
         let nodes = self.nodes_of_database(id, &database)?;
         let opened = self.engine.open_snapshots(&nodes, db_name).await;
         let mut snapshots = opened.map_err(engine_error)?;
+        // Nobody has to wait while another backup is under way.
+        match snapshots.make_ready().await {
+            Ok(()) => {}
+            Err(error @ EngineError::Sql { .. }) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(engine_error(error)),
+        }
         match self.begin_still(id, db_name, &mut snapshots).await? {
             // A move that has begun has brought rows where they do not count.
             Ok(()) if self.settled_placement(id)?.as_ref() != Some(&placement) => {

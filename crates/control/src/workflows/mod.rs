@@ -196,7 +196,7 @@ pub(crate) fn engine_error(error: EngineError) -> StepError {
                 format!("Column {column} of table {table} has a type that backups do not know.");
             StepError::permanent(message, error)
         }
-        EngineError::NotText { .. } => {
+        EngineError::NotText { .. } | EngineError::Untold { .. } => {
             StepError::permanent("A definition in the database is not readable.", error)
         }
         EngineError::NotImported { ref what } => {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openpeta_mysql_wire::ErrPacket;
-use openpeta_sql_route::{Dialect, KeyColumn};
+use openpeta_sql_route::{Dialect, KeyColumn, with_bytes_as_numbers};
 
-use super::defaults::{lost_of, with_defaults};
+use super::untold::exact_definition;
 use super::{Catalogue, Column, Definition, Distribution, Indirect, Named, Table, option_of};
 use crate::node::{NodeConnection, NodeError, Reply};
 use crate::plan::read_only::{body_writes, called};
@@ -199,7 +199,7 @@ pub async fn read_table(
         ),
     )
     .await?;
-    let shown = rows(
+    let shown = shown(
         home,
         &format!(
             "SHOW CREATE TABLE `{}`.`{}`",
@@ -208,21 +208,21 @@ pub async fn read_table(
         ),
     )
     .await?;
-    let [_, definition] = shown.into_iter().next().map(fields).unwrap_or_default();
-    let lost = match lost_of(home, (&schema, &name), &columns).await {
+    // Rows are gathered in tables of sessions, whose modes are their own.
+    let exact = exact_definition(home, (&schema, &name), shown.clone(), true);
+    let definition = match exact.await {
         Err(LoadError::Refused(error)) => {
             let error = String::from_utf8_lossy(&error.message).into_owned();
             tracing::warn!(
                 schema,
                 name,
                 error,
-                "some defaults of a table are not known"
+                "some words or defaults of a table are not known"
             );
-            Vec::new()
+            shown
         }
-        lost => lost?,
+        definition => definition?,
     };
-    let definition = with_defaults(&definition, &lost);
     let auto = |it: &Column| it.extra.to_ascii_lowercase().contains("auto_increment");
     Ok(Table {
         auto_increment: columns.iter().position(auto),
@@ -353,6 +353,18 @@ pub(super) async fn rows(home: &mut NodeConnection, sql: &str) -> Result<Rows, L
     let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
     let row = |row: Vec<Option<Vec<u8>>>| row.into_iter().map(|it| it.map(text)).collect();
     Ok(found.into_iter().map(row).collect())
+}
+
+/// What `SHOW CREATE` shows, with bytes that are no text as numbers.
+async fn shown(home: &mut NodeConnection, sql: &str) -> Result<String, LoadError> {
+    let found = match home.query(sql).await? {
+        Reply::Rows(found) => found.texts().map_err(NodeError::from)?,
+        Reply::Ok(_) => Vec::new(),
+        Reply::Err(error) => return Err(LoadError::Refused(error)),
+    };
+    let row = found.into_iter().next().unwrap_or_default();
+    let shown = row.into_iter().nth(1).flatten().unwrap_or_default();
+    Ok(with_bytes_as_numbers(&shown))
 }
 
 /// The values of a row, an empty one for NULL.

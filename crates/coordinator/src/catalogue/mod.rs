@@ -1,9 +1,9 @@
 //! Which tables are distributed, and what else a statement can touch them through.
 
 mod column;
-mod defaults;
 mod definition;
 mod load;
+mod untold;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 use openpeta_sql_route::{Dialect, KeyColumn, Lexer, Token, TokenKind};
 
 pub use column::Column;
-pub(crate) use defaults::{lost_defaults, with_defaults};
 pub use definition::{Definition, OPTION, option_of, told_options};
 pub(crate) use load::hidden_name;
 pub use load::{LoadError, load, read_table};
+pub(crate) use untold::exact_definition;
 
 /// A table that is not whole on home alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::show::Diagnostic;
 use super::{Failure, Session};
 use crate::Refusal;
 use crate::catalogue::{
-    Definition, LoadError, OPTION, Table, hidden_name, lost_defaults, read_table, with_defaults,
+    Definition, LoadError, OPTION, Table, exact_definition, hidden_name, read_table,
 };
 use crate::node::{NodeConnection, Reply};
 use crate::plan::define::{Create, Define, Everywhere, Kind, Name, quoted};
@@ -195,8 +195,7 @@ impl Session {
             );
         };
         let option = format!("{OPTION}={}", literal(&definition.value()));
-        let lost = lost_defaults(home, &table).await.map_err(not_read)?;
-        let body = with_defaults(&without_option(body), &lost);
+        let body = without_option(body);
         let on_node = format!("CREATE TABLE {}{body} {option}", quoted(&create.name));
         for node in others(instance, &create.name.0) {
             let mut connection = connect(instance, node).await?;
@@ -462,7 +461,7 @@ async fn try_with_rows(
     result
 }
 
-/// What `SHOW CREATE TABLE` says at home, with bytes that are no text as numbers.
+/// What `SHOW CREATE TABLE` says at home, with bytes that are no text as numbers, and with what it does not tell.
 pub(super) async fn shown_definition(
     home: &mut NodeConnection,
     name: &Name,
@@ -477,9 +476,9 @@ pub(super) async fn shown_definition(
         .into_iter()
         .next()
         .and_then(|row| row.into_iter().nth(1));
-    Ok(openpeta_sql_route::with_bytes_as_numbers(
-        &shown.flatten().unwrap_or_default(),
-    ))
+    let shown = openpeta_sql_route::with_bytes_as_numbers(&shown.flatten().unwrap_or_default());
+    let exact = exact_definition(home, (&name.0, &name.1), shown, false);
+    exact.await.map_err(not_read)
 }
 
 fn no_such_table(schema: &str, name: &str) -> ErrPacket {

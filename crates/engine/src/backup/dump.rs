@@ -224,17 +224,15 @@ impl Dump<'_> {
             if let Some(files) = self.layout.files() {
                 self.file(files.of_table(name, number)).await?;
             }
-            let written = match &self.others {
-                Some(others) => others.written(name, &table.create),
-                None => Cow::from(&table.create),
-            };
-            self.definition(&format!("table {name}"), written.as_bytes())
+            let create = self.written(name, &table.create);
+            let create = create.into_owned();
+            self.definition(&format!("table {name}"), create.as_bytes())
                 .await?;
             let checksum = self
                 .rows((name, number), table)
                 .await
                 .map_err(|error| changed(error, name))?;
-            let entry = entries::table(table, &written, checksum);
+            let entry = entries::table(table, |shown| self.written(name, shown), checksum);
             entries.insert(name.clone(), entry);
             batch.push(name.as_str());
             if batch.len() == BATCH_TABLES || begun.elapsed() >= BATCH_TIME {
@@ -245,6 +243,14 @@ impl Dump<'_> {
         }
         self.check_unchanged(&batch).await?;
         Ok(entries)
+    }
+
+    /// A definition as it is written.
+    fn written<'c>(&self, name: &str, create: &'c str) -> Cow<'c, str> {
+        match &self.others {
+            Some(others) => others.written(name, create),
+            None => create.into(),
+        }
     }
 
     async fn check_unchanged(&mut self, batch: &[&str]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What the manifest says of the objects of a database, out of the objects themselves.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use openpeta_types::DbName;
@@ -22,13 +23,19 @@ pub(super) fn sha256(text: impl AsRef<[u8]>) -> String {
     hex(digest)
 }
 
-/// A table by its definition as it is written, with what was found in it.
-pub(super) fn table(table: &Table, create: &str, found: Checksum) -> TableEntry {
+/// A table, whose definition is written in that way, with what was found in it.
+pub(super) fn table<'t>(
+    table: &'t Table,
+    written: impl Fn(&'t str) -> Cow<'t, str>,
+    found: Checksum,
+) -> TableEntry {
+    let digest = |definition| sha256(definition_of_table(&written(definition)));
     TableEntry {
         engine: table.engine.clone(),
         rows: found.rows,
         checksum: found.sum.to_string(),
-        definition: sha256(definition_of_table(create)),
+        definition: digest(&table.shown),
+        exact_definition: (table.shown != table.create).then(|| digest(&table.create)),
         check: match table.columns.is_empty() {
             true => String::new(),
             false => columns::check_query(&table.columns, &table.from),

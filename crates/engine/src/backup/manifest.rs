@@ -418,8 +418,11 @@ pub struct TableEntry {
     pub rows: u64,
     /// Checksum of the rows, decimal.
     pub checksum: String,
-    /// SHA-256 of the definition without the next AUTO_INCREMENT value.
+    /// SHA-256 of the definition as a server shows it, without the next AUTO_INCREMENT value.
     pub definition: String,
+    /// The same of the definition in the dump, where a server does not show all characters of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact_definition: Option<String>,
     /// A query that gives rows and checksum.
     pub check: String,
 }

@@ -62,7 +62,8 @@ pub(super) async fn prepare(session: &mut Session) -> Result<()> {
 
 /// Begins a transaction, at once.
 pub(super) async fn start(session: &mut Session) -> Result<()> {
-    let begin = b"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+    // In one that is told to be read-only no temporary table can be made, which definitions are read by.
+    let begin = b"START TRANSACTION WITH CONSISTENT SNAPSHOT";
     session.run("begin a transaction", begin).await
 }
 
@@ -89,7 +90,7 @@ pub(super) async fn check_unchanged(
             .await
             .map_err(|error| changed(error, name))?;
         let same_ids = ids.get(name).map_or(&[][..], Vec::as_slice) == table.ids;
-        if !same_ids || definition_of_table(&create) != definition_of_table(&table.create) {
+        if !same_ids || definition_of_table(&create) != definition_of_table(&table.shown) {
             return Err(EngineError::SchemaChanged {
                 object: format!("table {name}"),
             });

@@ -8,6 +8,7 @@ use openpeta_types::DbName;
 use super::columns::{Column, ColumnInfo};
 use super::manifest::DatabaseInfo;
 use super::session::Session;
+use super::untold;
 use super::views::{self, View};
 use crate::error::{EngineError, Result};
 use crate::quote;
@@ -30,7 +31,10 @@ pub(crate) struct Schema {
 /// A table.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
+    /// The statement that makes it.
     pub(crate) create: String,
+    /// The same as the server shows it, which may lack some characters.
+    pub(crate) shown: String,
     pub(crate) engine: String,
     /// InnoDB's numbers for it and its partitions: another one after a rebuild or a swap of names.
     pub(crate) ids: Vec<u64>,
@@ -85,10 +89,11 @@ impl Schema {
                 sequences.insert(table, create);
                 continue;
             }
-            let create = show_create(session, "TABLE", &table).await?;
+            let shown = show_create(session, "TABLE", &table).await?;
             let entry = columns.table(
                 Table {
-                    create,
+                    create: untold::exact(session, &table, &shown).await?,
+                    shown,
                     ids: ids.remove(&table).unwrap_or_default(),
                     bytes,
                     columns: Vec::new(),
@@ -179,7 +184,7 @@ pub(crate) fn definition_of_table(create: &str) -> String {
     format!("{}{}", &create[..begin], &value[digits..])
 }
 
-/// The statement that makes a table or sequence.
+/// The statement that makes a table or sequence, as the server shows it.
 pub(crate) async fn show_create(session: &mut Session, kind: &str, name: &str) -> Result<String> {
     let query = format!("SHOW CREATE {kind} {}", quote::identifier(name));
     let rows: Vec<mysql_async::Row> = session.rows("read a definition", &query).await?;

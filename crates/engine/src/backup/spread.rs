@@ -17,9 +17,9 @@ use super::layout::Layout;
 use super::manifest::{BackupSource, BinlogPosition, Manifest, NodePart, Spread};
 use super::moment::{self, Moment};
 use super::schema::Schema;
-use super::session::{Session, bytes};
+use super::session::Session;
 use super::writer::DumpWriter;
-use super::{MAX_PACKET, Progress, TakenSet, Tell, load, set_dir, verify};
+use super::{MAX_PACKET, Progress, TakenSet, Tell, in_doubt, load, set_dir, verify};
 use crate::engine::{Engine, blocking};
 use crate::error::{EngineError, Result};
 use crate::quote;
@@ -64,9 +64,24 @@ impl std::fmt::Debug for Snapshots {
 }
 
 impl Snapshots {
+    /// Has no other backup keep from committing on the nodes, as a copy of data files of another database
+    /// does for as long as it needs to. Clients go on meanwhile. To be called right before
+    /// [`begin`](Self::begin), and of no use on [one node](Engine::open_snapshot).
+    ///
+    /// # Errors
+    /// One of the connection: a lock that is not had within a second if there is another backup.
+    pub async fn make_ready(&mut self) -> Result<()> {
+        if self.are_held {
+            for Snapshot { blocking, .. } in &mut self.nodes {
+                blocking.run("hold commits", b"BACKUP STAGE START").await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Begins all snapshots, at a moment at which nobody commits anything on any of the nodes. Takes some
-    /// milliseconds; dropping the future lets everybody go on. On [one node](Engine::open_snapshot) nobody
-    /// is held.
+    /// milliseconds once they are [ready](Self::make_ready); dropping the future lets everybody go on. On
+    /// [one node](Engine::open_snapshot) nobody is held.
     ///
     /// # Errors
     /// [`EngineError::InDoubt`] when a transaction is prepared on a node: it may be committed on others;
@@ -88,9 +103,8 @@ impl Snapshots {
 
     async fn begin_blocked(&mut self) -> Result<()> {
         for Snapshot { blocking, .. } in &mut self.nodes {
-            for stage in [&b"BACKUP STAGE START"[..], b"BACKUP STAGE BLOCK_COMMIT"] {
-                blocking.run("hold commits", stage).await?;
-            }
+            let stage = b"BACKUP STAGE BLOCK_COMMIT";
+            blocking.run("hold commits", stage).await?;
         }
         for Snapshot { node, blocking, .. } in &mut self.nodes {
             require_nothing_prepared(blocking, node).await?;
@@ -126,21 +140,11 @@ pub(super) async fn require_nothing_prepared(session: &mut Session, node: &NodeI
 }
 
 /// Whether a transaction that may have been prepared before has come to its end since a position in the
-/// log: what is restored from there on could not go on with it.
+/// log.
 async fn ended_since(session: &mut Session, begun: &BinlogPosition) -> Result<bool> {
-    // The server takes nothing but a plain text there.
-    let file = begun.file.replace(['\'', '\\'], "");
-    let query = format!("SHOW BINLOG EVENTS IN '{file}' FROM {}", begun.position);
+    let query = in_doubt::events_since(begun);
     let events: Vec<Row> = session.rows("read the binary log", &query).await?;
-    let is_end = |event: &Row| {
-        let info = String::from_utf8_lossy(bytes(event, 5).unwrap_or_default());
-        match bytes(event, 2).unwrap_or_default() {
-            b"Query" => info.contains("XA COMMIT") || info.contains("XA ROLLBACK"),
-            // What goes on in the next file is not looked at.
-            kind => kind == b"Rotate",
-        }
-    };
-    Ok(events.iter().any(is_end))
+    Ok(in_doubt::have_end(&events))
 }
 
 /// What a database is read from that is whole on one node.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use openpeta_sql_route::{DdlError, Dialect, Distribution, parse_ddl};
+use openpeta_sql_route::{DdlError, Dialect, Distribution, Lexer, TokenKind, Untold, parse_ddl};
 use serde::{Deserialize, Serialize};
 
 use super::collations;
@@ -134,6 +134,7 @@ pub(super) async fn load(
         others: 0,
         left_out: BTreeMap::new(),
         mapped: BTreeSet::new(),
+        doubtful: BTreeSet::new(),
         file: String::new(),
         at: String::new(),
         charset: String::new(),
@@ -198,6 +199,10 @@ pub(super) async fn load(
     if let Some(parts) = load.parts.take() {
         load.loaded.manifest = Some(parts.together()?);
     }
+    if has_manifest || load.loaded.manifest.is_some() {
+        // Who writes manifests writes definitions as they are.
+        load.doubtful.clear();
+    }
     load.finish()
 }
 
@@ -245,6 +250,8 @@ struct Load<'a> {
     /// What was left out, how often, with examples.
     left_out: BTreeMap<String, (u64, Vec<String>)>,
     mapped: BTreeSet<(String, String)>,
+    /// Tables whose definition may not be what it was where the dump is from.
+    doubtful: BTreeSet<String>,
     file: String,
     /// What is at work, for whoever watches.
     at: String,
@@ -331,6 +338,7 @@ impl Load<'_> {
             }
             Verdict::Run => {
                 let text = self.with_collations(text);
+                self.doubt(&text);
                 let text = self.without_distribution(text, line)?;
                 self.run(&text, line).await
             }
@@ -436,6 +444,21 @@ impl Load<'_> {
         text
     }
 
+    /// Notes a table, if the program that wrote the dump may not have been told all of its definition.
+    fn doubt(&mut self, text: &[u8]) {
+        let text = openpeta_sql_route::with_bytes_as_numbers(text);
+        if Untold::of(&text, false).is_some() {
+            let mut words = Lexer::new(text.as_bytes(), self.dialect);
+            let name = words.find_map(|token| match token.kind {
+                TokenKind::QuotedName => token.name(&self.dialect),
+                _ => None,
+            });
+            let name = name.unwrap_or_default();
+            let name = String::from_utf8_lossy(&name).into_owned();
+            self.doubtful.insert(name);
+        }
+    }
+
     /// The definition of a table as a node gets it: what it says of its distribution is kept for later.
     fn without_distribution(&mut self, text: Vec<u8>, line: u64) -> Result<Vec<u8>> {
         const WORD: &[u8] = b"DISTRIBUTE";
@@ -532,6 +555,16 @@ impl Load<'_> {
         }
         for (from, to) in &self.mapped {
             let note = format!("collation {from} became {to}");
+            self.loaded.notes.push(note);
+        }
+        if !self.doubtful.is_empty() {
+            let tables: Vec<_> = self.doubtful.iter().take(EXAMPLES).cloned().collect();
+            let note = format!(
+                "a ? in words or defaults of columns may have been a character beyond U+FFFF, which dump programs \
+                 are not told by a server, in {} tables: {}",
+                self.doubtful.len(),
+                tables.join(" | ")
+            );
             self.loaded.notes.push(note);
         }
         for (what, (count, examples)) in &self.left_out {

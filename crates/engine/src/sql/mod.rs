@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, OptsBuilder};
+use mysql_async::{Conn, OptsBuilder, Row};
 use openpeta_types::{NodeId, Secret};
 use ring::digest;
 use tokio::time::error::Elapsed;
@@ -35,7 +35,7 @@ pub(crate) use import_account::{import_account, import_password};
 pub use sizes::TableSizes;
 pub use tables::{TableColumn, TableDetail, TableIndex, TableState, TableSummary};
 
-use crate::backup::BinlogPosition;
+use crate::backup::{BinlogPosition, in_doubt};
 use crate::error::{EngineError, Result};
 
 /// The account through which nodes are administered, at host `localhost`.
@@ -204,6 +204,18 @@ impl NodeSql {
             position,
             gtid: gtid.into_iter().next().unwrap_or_default(),
         })
+    }
+
+    /// Whether a transaction over nodes may have been half carried out at a position in the log that was read
+    /// just now: one is prepared, or has come to its end since.
+    ///
+    /// # Errors
+    /// As with all statements.
+    pub async fn is_in_doubt_since(&mut self, position: &BinlogPosition) -> Result<bool> {
+        let prepared: Vec<Row> = self.rows("list transactions", "XA RECOVER").await?;
+        let query = in_doubt::events_since(position);
+        let events: Vec<Row> = self.rows("read the binary log", &query).await?;
+        Ok(!prepared.is_empty() || in_doubt::have_end(&events))
     }
 
     /// Removes the binary logs before the one of that name, as far as recovery can do without

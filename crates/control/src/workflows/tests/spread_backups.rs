@@ -450,6 +450,30 @@ pub(super) async fn add(world: &World, id: &InstanceId, row: u32) {
     }
 }
 
+/// A transaction that is prepared on a node may be carried out on another one: somebody did not stand still.
+async fn nothing_is_noted_in_doubt(world: &World, id: &InstanceId) {
+    let nodes = nodes_of(world, id);
+    let path = world.parts.log_archive(&nodes[0]).join("moments");
+    let before = std::fs::read_to_string(&path).expect("it was noted");
+    let mut conn = connect_to(world, &nodes[1]).await;
+    for statement in [
+        "XA START 'a'",
+        "INSERT INTO orders VALUES (999)",
+        "XA END 'a'",
+        "XA PREPARE 'a'",
+    ] {
+        conn.query_drop(statement).await.expect(statement);
+    }
+    note_moment(world).await;
+    let after = std::fs::read_to_string(&path).expect("it was noted");
+    assert_eq!(before, after);
+    conn.query_drop("XA ROLLBACK 'a'")
+        .await
+        .expect("it is there");
+    conn.disconnect().await.expect("it was open");
+    note_moment(world).await;
+}
+
 async fn note_moment(world: &World) {
     let noted = world.parts.note_moments().await;
     noted.expect("the store works");
@@ -475,6 +499,7 @@ impl Scenario for RestoringToATime {
         let path = world.parts.log_archive(home).join("moments");
         let noted = std::fs::read_to_string(path).expect("it was noted");
         assert_eq!(noted.lines().count(), 1, "{noted}");
+        nothing_is_noted_in_doubt(&world, &id).await;
         // What is committed after a moment goes with the next one.
         add(&world, &id, 1001).await;
         world

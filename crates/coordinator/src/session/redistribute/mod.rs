@@ -10,12 +10,10 @@ use openpeta_mysql_wire::ErrPacket;
 use tokio::sync::watch;
 
 use super::copy::Copied;
-use super::define::{check, definition_of, not_read, shown_definition, without_option, write};
+use super::define::{check, definition_of, shown_definition, without_option, write};
 use super::{Failure, Session};
 use crate::Refusal;
-use crate::catalogue::{
-    Definition, Named, OPTION, Table, hidden_name, lost_defaults, with_defaults,
-};
+use crate::catalogue::{Definition, Named, OPTION, hidden_name};
 use crate::node::NodeConnection;
 use crate::plan::define::{Name, Redistribute, quoted};
 use crate::service::{
@@ -189,8 +187,7 @@ impl Change {
             if table.has_triggers {
                 return Err(triggered().into());
             }
-            self.make(&mut home, (&from, &table), &redistribution)
-                .await?;
+            self.make(&mut home, &from, &redistribution).await?;
             instance.stops().come("made").await;
             let rows = Rows {
                 instance: &instance,
@@ -259,7 +256,7 @@ impl Change {
     async fn make(
         &self,
         home: &mut NodeConnection,
-        (from, table): (&Name, &Table),
+        from: &Name,
         redistribution: &Redistribution,
     ) -> Result<(), Failure> {
         let mode = "SET SESSION sql_mode = ''".to_owned();
@@ -270,11 +267,10 @@ impl Change {
             let what = "the definition cannot be given to other tables";
             return Err(Refusal::new("ddl-form", what).into());
         };
-        let lost = lost_defaults(home, table).await.map_err(not_read)?;
         let mut create = format!(
             "CREATE TABLE {}{}",
             quoted(&redistribution.hidden()),
-            with_defaults(&without_option(body), &lost)
+            without_option(body)
         );
         let mut nodes = vec![Topology::HOME];
         if let Some(to) = &self.to {

@@ -1,6 +1,7 @@
 //! What the copy will hold, read from the server that is copied and not from the copy: the
 //! definitions, rows and checksums of exactly the moment to which `mariadb-backup` brings it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -226,7 +227,7 @@ async fn not_in_snapshot(
             Kind::Nowhere => Checksum::default(),
             _ => verify::checksum(session, table).await?,
         };
-        found.insert(name.clone(), entries::table(table, &table.create, checksum));
+        found.insert(name.clone(), entries::table(table, Cow::Borrowed, checksum));
     }
     Ok(found)
 }
@@ -259,7 +260,7 @@ async fn in_snapshot(
         progress(read, total, name);
         let checksum = verify::checksum(session, table).await;
         let checksum = checksum.map_err(|error| changed(error, name))?;
-        found.insert(name.clone(), entries::table(table, &table.create, checksum));
+        found.insert(name.clone(), entries::table(table, Cow::Borrowed, checksum));
         read += table.bytes;
         batch.push(name.as_str());
         if batch.len() == BATCH_TABLES || begun.elapsed() >= BATCH_TIME {
