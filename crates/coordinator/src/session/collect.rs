@@ -1,8 +1,12 @@
 //! Writes whose rows are made at home and go to their nodes from there.
 
+mod rows;
+mod values;
+
 use std::collections::BTreeMap;
 
-use openpeta_sql_route::{KeyType, KeyValue};
+use rows::rows_definition;
+use values::{place_of_row, put_literal, shown};
 
 use super::copy::Copied;
 use super::load::Begun;
@@ -10,12 +14,11 @@ use super::show::Diagnostic;
 use super::write::Sum;
 use super::{Failure, Session};
 use crate::Refusal;
-use crate::catalogue::{Column, Distribution, Table};
+use crate::catalogue::{Distribution, Table};
 use crate::gather;
 use crate::node::{Reply, text_row};
 use crate::plan::broadcast_random;
 use crate::plan::collect::CollectPlan;
-use crate::plan::read::AS_SHOWN;
 use crate::topology::Topology;
 
 /// The table at home that rows are made in.
@@ -495,152 +498,6 @@ fn batches(parts: BTreeMap<u16, Vec<Vec<u8>>>, tail: &[u8]) -> Vec<Vec<(u16, Vec
         }
     }
     batches
-}
-
-/// In which partition a row belongs, and on which node; `None` if that is on all.
-fn place_of_row(
-    table: &Table,
-    stored: &[usize],
-    values: &[Option<&[u8]>],
-    auto_at: Option<usize>,
-    id: Option<&[u8]>,
-    topology: &Topology,
-) -> Result<Option<(u16, u16)>, Failure> {
-    let Some(key) = table.key() else {
-        return Ok(None);
-    };
-    let find = || {
-        let column = table.column(key.name.as_bytes())?;
-        let at = stored.iter().position(|it| *it == column)?;
-        let value = if auto_at == Some(at) {
-            id.or(values[at])
-        } else {
-            values[at]
-        }?;
-        let value = match key.kind {
-            KeyType::Integer { .. } => {
-                KeyValue::Integer(std::str::from_utf8(value).ok()?.parse().ok()?)
-            }
-            KeyType::Text { .. } => KeyValue::Text(value.into()),
-        };
-        let partition = key.partition(&value, topology.partitions(&table.schema)?)?;
-        Some((partition, topology.node_of(&table.schema, partition)?))
-    };
-    match find() {
-        Some(place) => Ok(Some(place)),
-        None => Err(Refusal::new(
-            "insert-key",
-            format!(
-                "a row has no value for the distribution column `{}`",
-                key.name
-            ),
-        )
-        .into()),
-    }
-}
-
-/// How a column's values are asked for, so that nothing of them is lost in a text.
-fn shown(column: &Column) -> String {
-    let name = quoted(&column.name);
-    match column.data_type.as_str() {
-        "float" => format!("CAST({name} AS DOUBLE)"),
-        "bit" => format!("{name} + 0"),
-        _ if is_binary(column) => format!("HEX({name})"),
-        _ => name,
-    }
-}
-
-fn is_binary(column: &Column) -> bool {
-    matches!(
-        column.data_type.as_str(),
-        "binary"
-            | "varbinary"
-            | "tinyblob"
-            | "blob"
-            | "mediumblob"
-            | "longblob"
-            | "geometry"
-            | "point"
-            | "linestring"
-            | "polygon"
-            | "multipoint"
-            | "multilinestring"
-            | "multipolygon"
-            | "geometrycollection"
-    )
-}
-
-fn is_number(column: &Column) -> bool {
-    matches!(
-        column.data_type.as_str(),
-        "tinyint"
-            | "smallint"
-            | "mediumint"
-            | "int"
-            | "bigint"
-            | "decimal"
-            | "float"
-            | "double"
-            | "bit"
-            | "year"
-    )
-}
-
-/// Appends a value that was asked for so.
-fn put_literal(out: &mut Vec<u8>, column: &Column, value: Option<&[u8]>, no_backslashes: bool) {
-    match value {
-        None => out.extend_from_slice(b"NULL"),
-        Some(value) if is_number(column) => out.extend_from_slice(value),
-        Some(value) if is_binary(column) => {
-            out.extend_from_slice(b"X'");
-            out.extend_from_slice(value);
-            out.push(b'\'');
-        }
-        Some(value) => {
-            out.push(b'\'');
-            for &byte in value {
-                match byte {
-                    b'\'' => out.extend_from_slice(b"''"),
-                    b'\\' if !no_backslashes => out.extend_from_slice(b"\\\\"),
-                    byte => out.push(byte),
-                }
-            }
-            out.push(b'\'');
-        }
-    }
-}
-
-/// The definition of the table that rows are made in: the columns of a table, without what makes
-/// values, and without indexes, so that all rows come through in their order.
-fn rows_definition(table: &Table, rows_table: &str) -> Option<String> {
-    let mut lines = Vec::new();
-    let mut options = None;
-    for line in table.definition.lines().skip(1) {
-        if let Some(tail) = line.strip_prefix(')') {
-            let charset = tail.find("DEFAULT CHARSET=")?;
-            let end = tail[charset..]
-                .find(" /*")
-                .map_or(tail.len(), |end| charset + end);
-            let words = tail[charset..end].split_whitespace();
-            let wanted = words.filter(|word| {
-                ["DEFAULT", "CHARSET=", "COLLATE="]
-                    .iter()
-                    .any(|start| word.starts_with(start))
-            });
-            options = Some(wanted.collect::<Vec<_>>().join(" "));
-            break;
-        }
-        let line = line.trim().trim_end_matches(',');
-        if !line.starts_with('`') || line.contains(" GENERATED ALWAYS AS ") {
-            continue;
-        }
-        lines.push(line.replace(" NOT NULL AUTO_INCREMENT", " NULL"));
-    }
-    Some(format!(
-        "{AS_SHOWN}CREATE TEMPORARY TABLE {rows_table} ({}) ENGINE=InnoDB {}",
-        lines.join(", "),
-        options?
-    ))
 }
 
 fn quoted(name: &str) -> String {
