@@ -97,7 +97,7 @@ async fn definitions(pair: &mut Pair) {
         ),
         ("CREATE TEMPORARY TABLE orders (a INT)", "temporary-name"),
         (
-            "CREATE TRIGGER tr BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = 1",
+            "CREATE TRIGGER tr BEFORE INSERT ON orders FOR EACH ROW SET NEW.id = 1",
             "trigger",
         ),
         ("ALTER TABLE orders DROP COLUMN id", "key-column"),

@@ -26,3 +26,4 @@ mod routines;
 mod sessions;
 mod stalled;
 mod told;
+mod triggers;

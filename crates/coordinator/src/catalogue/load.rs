@@ -277,6 +277,19 @@ async fn indirect(
         let [schema, name] = fields(row);
         catalogue.functions.insert((schema, name.to_lowercase()));
     }
+    let triggers = rows(
+        home,
+        "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION \
+         FROM information_schema.TRIGGERS",
+    );
+    for row in triggers.await? {
+        let [schema, name, table, timing, event] = fields(row);
+        if catalogue.table(&schema, &table).is_some() {
+            let makes_rows = timing == "BEFORE" && event == "INSERT";
+            let of = (table, makes_rows);
+            catalogue.triggers.insert((schema, name), of);
+        }
+    }
     let is_dynamic = |body: &str| {
         let mut lexer = openpeta_sql_route::Lexer::new(body.as_bytes(), dialect);
         lexer.any(|token| token.is_word("PREPARE") || token.is_word("IMMEDIATE"))
@@ -295,7 +308,8 @@ async fn indirect(
             if catalogue.get(schema, name).is_some() {
                 continue;
             }
-            let leads = *kind == Indirect::Routine && is_dynamic(body)
+            let leads = *kind == Indirect::Routine
+                && (is_dynamic(body) || catalogue.may_be_about_triggers(body.as_bytes()))
                 || !catalogue
                     .mentioned(body.as_bytes(), Some(schema), dialect)
                     .is_empty();

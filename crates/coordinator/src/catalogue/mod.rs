@@ -98,6 +98,8 @@ pub struct Catalogue {
     names: BTreeSet<String>,
     /// A routine runs statements that are put together when it runs.
     dynamic_routines: bool,
+    /// Triggers of distributed tables by database and name: the table, and whether one runs before an `INSERT`.
+    triggers: BTreeMap<(String, String), (String, bool)>,
     /// Stored functions, which home alone has, by database and name in lower case.
     functions: BTreeSet<(String, String)>,
     /// Routines that may write, or call some that may: their databases and their names in lower case.
@@ -163,6 +165,30 @@ impl Catalogue {
     #[must_use]
     pub fn has_dynamic_routines(&self) -> bool {
         self.dynamic_routines
+    }
+
+    /// The distributed table that a trigger is of.
+    #[must_use]
+    pub fn table_of_trigger(&self, schema: &str, name: &str) -> Option<&str> {
+        let key = (schema.to_owned(), name.to_owned());
+        self.triggers.get(&key).map(|(table, _)| &**table)
+    }
+
+    /// Whether a text may be about triggers of distributed tables, which can be dropped without their names.
+    #[must_use]
+    pub fn may_be_about_triggers(&self, text: &[u8]) -> bool {
+        let word = b"TRIGGER";
+        let mut parts = text.windows(word.len());
+        !self.triggers.is_empty() && parts.any(|part| part.eq_ignore_ascii_case(word))
+    }
+
+    /// Whether a trigger of a distributed table makes its rows before they are there.
+    #[must_use]
+    pub fn makes_rows(&self, table: &Table) -> bool {
+        let mut triggers = self.triggers.iter();
+        triggers.any(|((schema, _), (name, before_insert))| {
+            *before_insert && *schema == table.schema && *name == table.name
+        })
     }
 
     /// Whether some of these tokens call a stored function. Names without a database are those of `database`.

@@ -82,6 +82,9 @@ pub fn collect(
     let Some(table) = of_name(schema.as_deref(), &name, catalogue, facts) else {
         return Ok(None);
     };
+    if catalogue.makes_rows(&table) {
+        return Err(super::define::too_late(&table.name));
+    }
     let mut columns = Vec::new();
     let opens = |at: usize| list.get(at).is_some_and(|token| token.is_symbol("("));
     let is_list = opens(at)
@@ -184,6 +187,9 @@ pub fn load(
     let at = into + 2;
     let (schema, name, taken) = table_name(&list[at..], facts.dialect).ok_or_else(unreadable)?;
     let table = of_name(schema.as_deref(), &name, catalogue, facts).ok_or_else(unreadable)?;
+    if catalogue.makes_rows(&table) {
+        return Err(super::define::too_late(&table.name));
+    }
     if tokens.has_executable || tokens.has_word("SELECT") {
         return Err(unreadable());
     }

@@ -2,14 +2,16 @@
 
 mod change;
 mod create;
+mod trigger;
 
 use openpeta_sql_route::{Dialect, Distribution, DistributionClause, Token};
 
 use self::change::{alter, drop_tables, redistribute, rename, truncate};
 use self::create::create;
+pub(super) use self::trigger::too_late;
 
 use super::Facts;
-use super::text::{Tokens, table_name};
+use super::text::Tokens;
 use crate::Refusal;
 use crate::catalogue::{Catalogue, Definition, Named, OPTION};
 use crate::topology::Topology;
@@ -28,6 +30,8 @@ pub enum Define {
     Everywhere(Everywhere),
     /// The rows of a table go to where another distribution wants them.
     Redistribute(Redistribute),
+    /// A trigger of that table is made or dropped.
+    Trigger(Name),
 }
 
 /// A table that is there gets another distribution.
@@ -138,6 +142,23 @@ pub fn define(
             return Ok(redistribute.map(Define::Redistribute));
         }
     }
+    let is_event = tokens
+        .list
+        .iter()
+        .take(12)
+        .any(|token| token.is_word("EVENT"));
+    if matches!(verb.as_str(), "CREATE" | "ALTER")
+        && is_event
+        && catalogue.may_be_about_triggers(tokens.text)
+    {
+        return Err(Refusal::new(
+            "trigger",
+            "an event cannot define triggers where distributed tables have some",
+        ));
+    }
+    if verb == "DROP" && tokens.word(1) == "TRIGGER" {
+        return trigger::drop(tokens, catalogue, facts);
+    }
     let makes_table = verb == "CREATE" && about_tables && !defines_index;
     let touches = mentioned
         .iter()
@@ -161,7 +182,7 @@ pub fn define(
                 .take(12)
                 .any(|token| token.is_word("TRIGGER")) =>
         {
-            trigger(tokens, catalogue, facts)
+            trigger::create(tokens, catalogue, facts)
         }
         _ => Ok(None),
     }
@@ -223,27 +244,6 @@ fn plain_name(name: &str) -> Result<(), Refusal> {
         "name",
         "names of distributed tables and of their distribution columns are up to 50 letters, digits, _, $ and -",
     ))
-}
-
-/// A trigger on a distributed table would have to run where its rows are.
-fn trigger(
-    tokens: &Tokens<'_>,
-    catalogue: &Catalogue,
-    facts: &Facts,
-) -> Result<Option<Define>, Refusal> {
-    let on = tokens.list.iter().position(|token| token.is_word("ON"));
-    let rest = on
-        .and_then(|on| tokens.list.get(on + 1..))
-        .unwrap_or_default();
-    let (schema, name, _) = table_name(rest, facts.dialect).ok_or_else(unreadable)?;
-    let name = full(schema, name, facts)?;
-    match catalogue.table(&name.0, &name.1) {
-        Some(_) => Err(Refusal::new(
-            "trigger",
-            "triggers on distributed tables are not supported",
-        )),
-        None => Ok(None),
-    }
 }
 
 fn everywhere(kind: Kind, tables: Vec<Name>, others: Vec<Name>, statement: Vec<u8>) -> Define {

@@ -32,7 +32,7 @@ pub use fill::{Fill, FillColumn, Parts, Piece, Recipe};
 pub use tables::{Column, Index, Owned, Placement, Table, Tables};
 
 pub(super) use inner::reads_only;
-pub(super) use words::is_builtin;
+pub(super) use words::{is_builtin, is_steady_call};
 
 use super::Facts;
 use super::text::Tokens;

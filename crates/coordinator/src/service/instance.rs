@@ -414,9 +414,11 @@ impl Instance {
                 if let Some(intent) = intent
                     && let Err(failure) = intents::finish(self, &intent).await
                 {
-                    let is_copy = matches!(intent, Intent::Redistribute(_));
+                    // Rows would be lost, or be others, were these left as they are.
+                    let is_to_end =
+                        matches!(intent, Intent::Redistribute(_) | Intent::Triggers { .. });
                     if let Failure::Statement(_) = failure
-                        && !is_copy
+                        && !is_to_end
                     {
                         // It would refuse it again; all else must go on.
                         tracing::error!(instance = %self.id, %failure, "a definition was carried out on some nodes alone");

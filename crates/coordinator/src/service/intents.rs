@@ -39,6 +39,11 @@ pub enum Intent {
     },
     /// The rows of a table are copied to where another distribution wants them.
     Redistribute(Redistribution),
+    /// All nodes get the triggers that home has of a table.
+    Triggers {
+        /// Its name.
+        table: Name,
+    },
 }
 
 /// An intent on disk.
@@ -247,6 +252,7 @@ pub(crate) async fn finish(instance: &Instance, intent: &Intent) -> Result<Elsew
             }
         }
         Intent::Redistribute(redistribution) => redistribution.finish(instance).await?,
+        Intent::Triggers { table } => super::triggers::spread(instance, table).await?,
     }
     Ok(elsewhere)
 }

@@ -19,6 +19,7 @@ mod sessions;
 mod stand_still;
 mod stops;
 mod swap;
+mod triggers;
 mod turnstile;
 
 use std::collections::HashMap;

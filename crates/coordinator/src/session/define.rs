@@ -44,6 +44,7 @@ impl Session {
             Define::CreateSingle => self.create_single(tokens, more).await,
             Define::Everywhere(everywhere) => self.everywhere(everywhere, tokens, more).await,
             Define::Redistribute(change) => self.redistribute(change, more).await,
+            Define::Trigger(table) => self.trigger(table, tokens, more).await,
         }
     }
 

@@ -25,6 +25,7 @@ mod show;
 mod snapshot;
 mod statement;
 mod transaction;
+mod trigger;
 mod variables;
 mod write;
 

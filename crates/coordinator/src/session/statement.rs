@@ -535,7 +535,11 @@ impl Session {
             }
         };
         let catalogue = self.instance.catalogue().await?;
-        if catalogue.may_be_in(&text) || may_distribute(&text) || is_about_transactions(&text) {
+        if catalogue.may_be_in(&text)
+            || catalogue.may_be_about_triggers(&text)
+            || may_distribute(&text)
+            || is_about_transactions(&text)
+        {
             return Err(Refusal::new(
                 "dynamic-sql",
                 "statements about distributed tables, or about transactions, cannot be run out of a text",

@@ -207,7 +207,15 @@ impl Engine {
         let mut session = self.session(&plan.from, &plan.database).await?;
         let mut schema = Schema::read(&mut session, &plan.database).await?;
         let described = Described::read(&mut session, &plan.database).await?;
+        let triggered = triggered(&mut session, &plan.database).await?;
         session.close().await;
+        // They would run once more for rows that are brought.
+        let mut names = distributions.iter().map(|(name, _)| name);
+        if let Some(name) = names.find(|name| triggered.contains(*name)) {
+            return Err(EngineError::NotMoved {
+                what: format!("the table {name} has triggers"),
+            });
+        }
         let mut tables = Vec::new();
         for (name, distribution) in &distributions {
             if *distribution == TableDistribution::Broadcast && !plan.broadcast {
@@ -619,4 +627,14 @@ impl Mover {
         let target = found.pop().unwrap_or_default();
         Ok((found.pop().unwrap_or_default(), target))
     }
+}
+
+/// The tables of a database that have triggers.
+async fn triggered(session: &mut Session, database: &DbName) -> Result<Vec<String>> {
+    let query = format!(
+        "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
+         WHERE EVENT_OBJECT_SCHEMA = {}",
+        quote::string(database.as_str())
+    );
+    session.rows("list triggers", &query).await
 }

@@ -348,6 +348,11 @@ pub(in crate::plan) fn is_builtin(word: &[u8]) -> bool {
     all.any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }
 
+/// Whether what stands before a parenthesis is part of an expression that says the same everywhere.
+pub(in crate::plan) fn is_steady_call(word: &[u8]) -> bool {
+    is_in(word, FUNCTIONS) || is_in(word, BEFORE_PARENTHESES)
+}
+
 /// What a word in an expression is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
