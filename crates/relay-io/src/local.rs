@@ -175,6 +175,19 @@ impl Wire {
         is_full
     }
 
+    /// Takes all of these bytes for the future, if there is room for them.
+    pub(crate) fn take_all(&self, bytes: &[u8]) -> bool {
+        let mut state = self.lock();
+        if state.dropped || state.inbox.len() + bytes.len() > self.high_water {
+            return false;
+        }
+        state.inbox.push(bytes);
+        let reader = state.reader.take();
+        drop(state);
+        wake([reader]);
+        true
+    }
+
     /// Takes over bytes for the future as far as there is room; all of them when it is not there any
     /// more, which the end of what it sends will tell.
     pub(crate) fn take_over(&self, queue: &mut SendQueue) {

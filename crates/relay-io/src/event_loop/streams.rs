@@ -176,6 +176,9 @@ impl<B: Backend> Streams<B> {
                 && s.sending == Sending::Open
                 && !range.is_empty()
         };
+        if self.forward_to_future(to, &B::bytes(buffers, &mut chunk)[range.clone()]) {
+            return self.backend.give_back(chunk);
+        }
         let Some(s) = self.slots.get_mut(to).filter(direct) else {
             self.send(to, &B::bytes(buffers, &mut chunk)[range]);
             return self.backend.give_back(chunk);
@@ -184,6 +187,19 @@ impl<B: Backend> Streams<B> {
             return self.fail(to, CloseReason::Failed(error));
         }
         self.throttle_counterpart(to);
+    }
+
+    /// Gives bytes to a future, if it serves that stream and nothing waits there before them.
+    fn forward_to_future(&self, to: StreamId, bytes: &[u8]) -> bool {
+        let free = |s: &&Stream<B::Side>| {
+            s.is_local()
+                && s.queue.is_empty()
+                && matches!(s.phase, Phase::Open)
+                && s.sending == Sending::Open
+        };
+        let stream = self.slots.get(to).filter(free);
+        let wire = stream.and_then(|s| s.wire.as_ref());
+        wire.is_some_and(|wire| wire.take_all(bytes))
     }
 
     pub(super) fn flush_all(&mut self) {
