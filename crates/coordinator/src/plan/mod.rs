@@ -283,7 +283,7 @@ fn decide(
     }
     // Statements that are their own transactions may not either, where the session's only read; what is not about
     // distributed tables is home's to judge.
-    if facts.read_only && (writes(&verb, tokens) || locks(tokens)) {
+    if facts.read_only && (writes(&verb, tokens) || locks(tokens, facts)) {
         return Err(read_only::refusal());
     }
     about_distributed(tokens, &mentioned, catalogue, topology, facts)

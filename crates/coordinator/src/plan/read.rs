@@ -31,7 +31,7 @@ pub use figures::figures;
 pub use fill::{Fill, FillColumn, Parts, Piece, Recipe};
 pub use tables::{Column, Index, Owned, Placement, Table, Tables};
 
-pub(super) use inner::reads_only;
+pub(super) use inner::{locks_tables, reads_only};
 pub(super) use words::{is_builtin, is_steady_call};
 
 use super::Facts;

@@ -20,7 +20,7 @@ pub fn only_reads(tokens: &Tokens<'_>, facts: &Facts) -> Result<(), Refusal> {
         "BEGIN" | "IF" | "CASE" | "LOOP" | "WHILE" | "REPEAT" | "FOR"
     );
     let writes = writes(&tokens.verb(), tokens)
-        || locks(tokens)
+        || locks(tokens, facts)
         || draws(&tokens.list)
         || is_block && body_writes(&tokens.list);
     match writes {
@@ -69,9 +69,10 @@ pub(super) fn writes(verb: &str, tokens: &Tokens<'_>) -> bool {
 }
 
 /// Whether it locks rows for writes, as `SELECT … FOR UPDATE` does.
-pub(super) fn locks(tokens: &Tokens<'_>) -> bool {
+pub(super) fn locks(tokens: &Tokens<'_>, facts: &Facts) -> bool {
     let mut pairs = tokens.list.windows(2);
-    pairs.any(|pair| pair[0].is_word("FOR") && pair[1].is_word("UPDATE"))
+    let is_said = pairs.any(|pair| pair[0].is_word("FOR") && pair[1].is_word("UPDATE"));
+    is_said && super::read::locks_tables(tokens.text, facts)
 }
 
 /// Whether a number is drawn from a sequence, or set.

@@ -40,3 +40,21 @@ pub fn reads_only(
     }
     fits
 }
+
+/// Whether a query locks rows of tables for writes, or may: `FOR UPDATE` locks none of queries inside of `FROM`.
+pub fn locks_tables(statement: &[u8], facts: &Facts) -> bool {
+    let Some(text) = Text::read(statement, facts.dialect) else {
+        return true;
+    };
+    let Some(query) = Query::read(&text, 0..text.len()) else {
+        return true;
+    };
+    let mut locks = false;
+    query.each_block(&mut |block| {
+        let mut lock = block.lock.iter();
+        let is_for_writes = lock.any(|lock| text.is_word(lock.start, "FOR"));
+        let mut factors = block.from.factors.iter();
+        locks |= is_for_writes && factors.any(|factor| matches!(factor.what, Factor::Named { .. }));
+    });
+    locks
+}
