@@ -306,3 +306,44 @@ async fn who_only_waits_is_nobodys_victim() {
         done(&mut conn, "COMMIT").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_the_same_row_of_a_broadcast_table_waits_for_who_came_before() {
+    const EACH: i64 = 60;
+    let world = World::new().await;
+    let mut conn = world.client().await;
+    for statement in [
+        "CREATE TABLE b (id INT PRIMARY KEY, v INT NOT NULL) DISTRIBUTE BY BROADCAST",
+        "INSERT INTO b VALUES (1, 0), (2, 0)",
+    ] {
+        done(&mut conn, statement).await;
+    }
+    let mut writers = Vec::new();
+    for _ in 0..4 {
+        let mut conn = world.client().await;
+        writers.push(tokio::spawn(async move {
+            for _ in 0..EACH {
+                conn.query_drop("UPDATE b SET v = v + 1 WHERE id = 1")
+                    .await?;
+                conn.query_drop("INSERT INTO b VALUES (2, 1) ON DUPLICATE KEY UPDATE v = v + 1")
+                    .await?;
+            }
+            Ok::<_, mysql_async::Error>(())
+        }));
+    }
+    for writer in writers {
+        writer
+            .await
+            .expect("no panic")
+            .expect("nobody is in a deadlock");
+    }
+    for node in 0..3 {
+        let rows: Vec<i64> = world
+            .node(node)
+            .await
+            .query("SELECT v FROM b ORDER BY id")
+            .await
+            .expect("read");
+        assert_eq!(rows, [4 * EACH, 4 * EACH], "node {node}");
+    }
+}

@@ -296,6 +296,10 @@ impl Session {
         let mut touched: Vec<u16> = Vec::new();
         let mut all = Vec::new();
         let mut told = Vec::new();
+        let batches = batches.into_iter().flat_map(|batch| match is_broadcast {
+            true => home_first(batch),
+            false => vec![batch],
+        });
         for batch in batches {
             let new: Vec<u16> = batch.iter().map(|(node, _)| *node).collect();
             let savepoint = |node: &u16| !own && !begun && !touched.contains(node);
@@ -313,7 +317,10 @@ impl Session {
             match self.judge(&batch, replies, is_broadcast, places).await {
                 Ok((replies, diagnostics)) => {
                     all.extend(replies);
-                    told.extend(diagnostics);
+                    // Each node says the same of a broadcast table.
+                    if !is_broadcast || told.is_empty() {
+                        told.extend(diagnostics);
+                    }
                 }
                 Err(failure) => {
                     // The caller rolls back what is a transaction of its own.
@@ -706,4 +713,15 @@ pub(super) fn number(info: &str, word: &str) -> Option<u64> {
     let at = info.find(word)? + word.len();
     let digits = info[at..].split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
+}
+
+/// What home does of a batch, and what the others do: who writes the same rows of a broadcast table as somebody
+/// else waits for him at home, where two who each were first on one node would wait for each other.
+fn home_first(batch: Vec<(u16, Vec<u8>)>) -> Vec<Vec<(u16, Vec<u8>)>> {
+    let (home, others) = batch
+        .into_iter()
+        .partition(|(node, _)| *node == Topology::HOME);
+    let mut parts = vec![home, others];
+    parts.retain(|part: &Vec<_>| !part.is_empty());
+    parts
 }
