@@ -4,6 +4,7 @@ mod acknowledged;
 mod bank;
 mod begins;
 mod common;
+mod company;
 mod differential;
 mod distributed;
 mod documented;

@@ -1,7 +1,6 @@
 //! Tables that get another distribution, with what is in them; cut off at each step, they are whole as they
 //! were or as they shall be.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::Conn;
@@ -345,12 +344,7 @@ type Reader = JoinHandle<(Conn, Vec<(u64, String)>)>;
 
 /// Another process of the service, as after a hand-over, and a client of it that reads the table.
 fn another(world: &World, number: usize) -> (Coordinators, Reader) {
-    let new = Coordinators::open(world.config.clone()).expect("open");
-    let mut route = (*world.route).clone();
-    let socket = world.dir.path().join(format!("another-{number}.sock"));
-    let sharding = route.sharding.as_mut().expect("spread");
-    sharding.coordinator_socket = socket.clone();
-    new.publish(&Arc::new(route)).expect("served");
+    let (new, socket) = world.another(number);
     let reader = tokio::spawn(async move {
         let conn = try_connect(&socket, USER, PASSWORD, |it| it).await;
         let mut conn = conn.expect("let in");

@@ -2,6 +2,7 @@
 
 mod changing;
 mod deadlock;
+mod defining;
 mod doubt;
 mod heat;
 mod hold;
@@ -38,6 +39,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 pub use changing::{Changing, Mark};
+pub use defining::Defining;
 pub use doubt::Doubt;
 pub use heat::{DatabaseHeat, Heat, PartitionHeat, Use, Used};
 pub use hold::HoldError;

@@ -6,7 +6,7 @@
 //! the table stays what it is, or it reads what the table has become. What was decided and could not be carried
 //! out at once is looked for by whoever reads.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -37,27 +37,27 @@ impl Instance {
     }
 
     /// Takes a share of the moment once no table is being brought over, neither by a process that runs nor by one
-    /// that has ended in the midst of it.
+    /// that has ended in the midst of it, and no other process defines anything.
     pub(super) async fn between_swaps(&self) -> Result<Swap, ErrPacket> {
         let end = Instant::now() + PATIENCE;
         loop {
             self.finish_definitions().await?;
             let shared = self.lock_swap(FlockOperation::NonBlockingLockShared).await;
-            let decided = match shared {
-                Ok(shared) => match self.others_have_decided() {
+            let waits = match shared {
+                Ok(shared) => match self.others_are_at_it() {
                     Ok(false) => return Ok(shared),
                     other => other,
                 },
                 Err(error) => Err(error),
             };
-            if let Err(error) = &decided {
+            if let Err(error) = &waits {
                 tracing::warn!(instance = %self.id(), %error, "lives cannot be read");
             }
-            if decided.is_err() || Instant::now() >= end {
+            if waits.is_err() || Instant::now() >= end {
                 return Err(ErrPacket::new(
                     1235,
                     b"42000",
-                    "OpenPeta: ddl-unfinished: another process of the service is giving a table another distribution",
+                    "OpenPeta: ddl-unfinished: another process of the service is defining something; try again",
                 ));
             }
             // It may have ended since.
@@ -80,14 +80,15 @@ impl Instance {
         }
     }
 
+    /// Whether another process brings a table over, or defines something.
+    fn others_are_at_it(&self) -> io::Result<bool> {
+        Ok(self.others_have_decided()? || self.others_define()?)
+    }
+
     /// Whether a process that is not known to have ended has a table to bring over, and this is not that process.
     fn others_have_decided(&self) -> io::Result<bool> {
-        let former = self.former();
-        for entry in fs::read_dir(self.lives())? {
-            let life = entry?.path();
-            let is_known = life == self.life().directory
-                || former.iter().any(|former| former.directory == life);
-            if !is_known && is_decided(&life)? {
+        for life in self.others()? {
+            if is_decided(&life)? {
                 return Ok(true);
             }
         }

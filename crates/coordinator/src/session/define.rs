@@ -17,7 +17,7 @@ use crate::node::{NodeConnection, Reply};
 use crate::plan::define::{Create, Define, Name, quoted};
 use crate::plan::text::Tokens;
 use crate::service::{
-    Instance, Intent, Written, connect, exists, finish, literal, others, run, texts,
+    Defining, Instance, Intent, Written, connect, exists, finish, literal, others, run, texts,
 };
 use crate::topology::Topology;
 
@@ -39,12 +39,32 @@ impl Session {
         if !matches!(define, Define::CreateSingle) {
             self.refuse_moving()?;
         }
+        let _apart = match define {
+            // Others need not know of it; the other looks for them itself.
+            Define::CreateSingle | Define::Redistribute(_) => None,
+            _ => Some(self.instance.define_alone().await?),
+        };
         match define {
             Define::Create(create) => self.create(create, more).await,
             Define::CreateSingle => self.create_single(tokens, more).await,
             Define::Everywhere(everywhere) => self.everywhere(everywhere, tokens, more).await,
             Define::Redistribute(change) => self.redistribute(change, more).await,
             Define::Trigger(table) => self.trigger(table, tokens, more).await,
+        }
+    }
+
+    /// Something is defined at home that leads to distributed tables, by a view or a stored program: whoever plans
+    /// must know of it. `None` if it does not.
+    pub(super) async fn leads_to_distributed(
+        &self,
+        tokens: &Tokens<'_>,
+    ) -> Result<Option<Defining>, Failure> {
+        let catalogue = self.instance.catalogue().await?;
+        let database = self.facts.database.as_deref();
+        let named = catalogue.mentioned(tokens.text, database, self.facts.dialect);
+        match named.is_empty() {
+            true => Ok(None),
+            false => Ok(Some(self.instance.define_alone().await?)),
         }
     }
 

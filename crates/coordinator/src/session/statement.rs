@@ -397,6 +397,7 @@ impl Session {
             Plan::Control(control) => self.control(control, text, more).await,
             Plan::Home => self.at_home(tokens, more).await,
             Plan::DefineAtHome => {
+                let _apart = self.leads_to_distributed(tokens).await?;
                 let copied = self.at_home(tokens, more).await?;
                 self.instance.forget_tables();
                 Ok(copied)

@@ -129,6 +129,17 @@ impl World {
         }
     }
 
+    /// Another process of the service, as after a hand-over, and where its clients come in.
+    pub fn another(&self, number: usize) -> (Coordinators, PathBuf) {
+        let other = Coordinators::open(self.config.clone()).expect("open");
+        let mut route = (*self.route).clone();
+        let socket = self.dir.path().join(format!("another-{number}.sock"));
+        let sharding = route.sharding.as_mut().expect("spread");
+        sharding.coordinator_socket = socket.clone();
+        other.publish(&Arc::new(route)).expect("served");
+        (other, socket)
+    }
+
     pub fn coordinators(&self) -> &Coordinators {
         self.coordinators.as_ref().expect("open")
     }

@@ -131,7 +131,7 @@ impl Change {
     async fn run(mut self) -> Result<u64, Failure> {
         let instance = Arc::clone(&self.instance);
         let _defining = instance.definitions().read_owned().await;
-        refuse_company(&instance)?;
+        instance.refuse_company()?;
         let names = [self.name.clone()];
         let locks = instance.locks();
         let held = self.unless_cancelled(locks.redefine(&names)).await?;
@@ -215,7 +215,7 @@ impl Change {
             refuse_cancelled(&self.cancelled)?;
             // A process that begins from here on waits until it is over.
             swap = Some(instance.swap().await.map_err(not_locked)?);
-            refuse_company(&instance)?;
+            instance.refuse_company()?;
             let decided = Redistribution {
                 decided: true,
                 ..redistribution.clone()
@@ -406,22 +406,6 @@ impl Change {
 
 /// `ER_LOCK_WAIT_TIMEOUT`.
 const LOCK_WAIT: u16 = 1205;
-
-/// Another process may plan by what the table was.
-fn refuse_company(instance: &Instance) -> Result<(), Failure> {
-    match instance.has_company() {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Refusal::new(
-            "hand-over",
-            "another process of the service has sessions of this instance; try again when they have ended",
-        )
-        .into()),
-        Err(error) => {
-            tracing::error!(%error, "lives cannot be read");
-            Err(Refusal::new("ddl-log", "the service cannot read its own directory").into())
-        }
-    }
-}
 
 fn not_locked(error: std::io::Error) -> Failure {
     tracing::error!(%error, "a table cannot be brought over");
