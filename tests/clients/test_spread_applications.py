@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from harness import prisma
+from harness import hibernate, prisma
 from harness.api import endpoint_of
 from harness.service import Service
 
@@ -99,12 +99,7 @@ def test_wordpress(sides, tmp_path):
 
 
 def test_hibernate(sides, tmp_path):
-    jars = """mariadb-java-client hibernate3 hibernate-core hibernate-commons-annotations javassist dom4j antlr commons-collections3
-        geronimo-jta-1.2-spec geronimo-jpa_2.0_spec slf4j-api slf4j-nop""".split()
-    path = ":".join([str(tmp_path), *(f"/usr/share/java/{jar}.jar" for jar in jars)])
-    subprocess.run(["javac", "-nowarn", "-cp", path, "-d", tmp_path, TOOLS / "HibernateDistributed.java"], timeout=120, check=True)
-    # It is older than the rule that keeps it from making classes.
-    found = same(sides, "java", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-Dfile.encoding=UTF-8", "-cp", path, "HibernateDistributed")
+    found = same(sides, *hibernate.command("HibernateDistributed", tmp_path))
     assert "StaleObjectStateException" in found and "ConstraintViolationException" in found, found
 
 

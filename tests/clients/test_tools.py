@@ -13,7 +13,7 @@ import sys
 import pytest
 
 import sides
-from harness import prisma
+from harness import hibernate, prisma
 
 TOOLS = pathlib.Path(__file__).parent / "tools"
 # As nodes of the service are configured, but for what differs between two of them.
@@ -276,12 +276,7 @@ def test_phpmyadmin(same):
 @pytest.mark.heavy
 @pytest.mark.usefixtures("heavy_packages")
 def test_hibernate(same, tmp_path):
-    jars = """mariadb-java-client hibernate3 hibernate-core hibernate-commons-annotations javassist dom4j antlr commons-collections3
-        geronimo-jta-1.2-spec geronimo-jpa_2.0_spec slf4j-api slf4j-nop""".split()
-    path = ":".join([str(tmp_path), *(f"/usr/share/java/{jar}.jar" for jar in jars)])
-    subprocess.run(["javac", "-nowarn", "-cp", path, "-d", tmp_path, TOOLS / "Hibernate.java"], timeout=120, check=True)
-    # It is older than the rule that keeps it from making classes.
-    command = ["java", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-Dfile.encoding=UTF-8", "-cp", path, "Hibernate"]
+    command = hibernate.command("Hibernate", tmp_path)
     found = same(lambda side, database: side.run(command, database))
     assert "ConstraintViolationException" in found
 

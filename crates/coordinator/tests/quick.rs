@@ -1,14 +1,12 @@
 //! Reads by key that come again and again, and what is not as usual about some of them: nobody can tell
 //! them from those that are planned each time, and they wait for whom those wait for.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
 
-use crate::common::{DATABASE, PASSWORD, Pair, Seen, USER, World, see, try_connect};
+use crate::common::{Busy, DATABASE, PASSWORD, Pair, Seen, Turn, USER, World, see, try_connect};
 
 /// However busy the machine is.
 const SOON: Duration = Duration::from_secs(30);
@@ -242,12 +240,12 @@ fn told(rows: mysql_async::Result<Vec<mysql_async::Row>>) -> Result<Vec<Vec<Valu
 }
 
 /// Reads by key until it is told to stop; counts.
-async fn read(mut conn: Conn, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> Vec<Seen> {
+async fn read(mut conn: Conn, turn: Turn) -> Vec<Seen> {
     let statement = conn.prep("SELECT v FROM t WHERE k = ?").await;
     let statement = statement.expect("prepared");
     let mut odd = Vec::new();
     for number in (0..3).cycle() {
-        if stop.load(Ordering::Relaxed) {
+        if turn.is_over() {
             return odd;
         }
         let text = format!("SELECT v FROM t WHERE k = {number}");
@@ -259,64 +257,18 @@ async fn read(mut conn: Conn, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> V
         if found.as_ref().map(Vec::len).unwrap_or(0) != 1 {
             odd.push(Seen::Failed(0, format!("{found:?}")));
         }
-        count.fetch_add(1, Ordering::Relaxed);
+        turn.count();
     }
     odd
-}
-
-/// A table, and sessions that read it by key all the time.
-struct Readers {
-    stop: Arc<AtomicBool>,
-    count: Arc<AtomicU64>,
-    tasks: Vec<tokio::task::JoinHandle<Vec<Seen>>>,
-}
-
-impl Readers {
-    async fn start(world: &World, conn: &mut Conn) -> Self {
-        for statement in [
-            "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
-            "INSERT INTO t VALUES (0, 0), (1, 10), (2, 20)",
-        ] {
-            conn.query_drop(statement).await.expect(statement);
-        }
-        let mut readers = Self {
-            stop: Arc::default(),
-            count: Arc::default(),
-            tasks: Vec::new(),
-        };
-        for _ in 0..3 {
-            let (stop, count) = (Arc::clone(&readers.stop), Arc::clone(&readers.count));
-            let task = tokio::spawn(read(world.client().await, stop, count));
-            readers.tasks.push(task);
-        }
-        readers
-    }
-
-    /// Ends them: none has seen anything that is odd.
-    async fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for task in self.tasks {
-            assert_eq!(task.await.expect("it ends"), []);
-        }
-    }
-}
-
-async fn until_read(count: &AtomicU64, more: u64) {
-    let (end, wanted) = (Instant::now() + SOON, count.load(Ordering::Relaxed) + more);
-    while count.load(Ordering::Relaxed) < wanted {
-        assert!(Instant::now() < end, "nobody reads any more");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_see_a_table_before_or_after_its_definition() {
     let world = World::new().await;
     let mut conn = world.client().await;
-    let readers = Readers::start(&world, &mut conn).await;
-    let count = &readers.count;
+    let readers = Busy::start(&world, &mut conn, read).await;
     for round in 0..4 {
-        until_read(count, 10).await;
+        readers.until_done(10).await;
         for statement in [
             format!("ALTER TABLE t ADD COLUMN c{round} INT DEFAULT 1"),
             format!("ALTER TABLE t MODIFY v BIGINT NOT NULL COMMENT '{round}'"),
@@ -324,7 +276,7 @@ async fn they_see_a_table_before_or_after_its_definition() {
             conn.query_drop(&statement).await.expect(&statement);
         }
     }
-    until_read(count, 10).await;
+    readers.until_done(10).await;
     readers.stop().await;
     conn.query_drop("DROP TABLE t").await.expect("dropped");
 }
@@ -333,22 +285,21 @@ async fn they_see_a_table_before_or_after_its_definition() {
 async fn they_wait_while_partitions_are_held_and_are_waited_for() {
     let world = World::new().await;
     let mut conn = world.client().await;
-    let readers = Readers::start(&world, &mut conn).await;
-    let count = &readers.count;
+    let readers = Busy::start(&world, &mut conn, read).await;
     let (coordinators, id) = (world.coordinators(), &world.route.instance_id);
     for _ in 0..3 {
-        until_read(count, 20).await;
+        readers.until_done(20).await;
         let work = async {
             // What was under way has been answered, at the most.
-            let before = count.load(Ordering::Relaxed);
+            let before = readers.done();
             tokio::time::sleep(Duration::from_millis(50)).await;
-            count.load(Ordering::Relaxed) - before
+            readers.done() - before
         };
         let held = coordinators.hold(id, SOON, false, work).await;
         let read = held.expect("it was held");
         assert!(read <= 3, "{read} were carried out meanwhile");
     }
-    until_read(count, 20).await;
+    readers.until_done(20).await;
     readers.stop().await;
     // One that is under way is waited for.
     let slow = "SELECT v, SLEEP(0.001 * v) FROM t WHERE k = #";

@@ -1,13 +1,11 @@
 //! Writes by key that go the short way: they answer, and keep out of the way of others, as all do.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
 
-use crate::common::{DATABASE, Pair, Seen, World, see};
+use crate::common::{Busy, DATABASE, Pair, Seen, Turn, World, see};
 
 /// However busy the machine is.
 const SOON: Duration = Duration::from_secs(30);
@@ -278,18 +276,12 @@ async fn gives_rows(pair: &mut Pair) {
     }
 }
 
-/// Sessions that write by key all the time, by texts and prepared; they count what was acknowledged.
-struct Writers {
-    stop: Arc<AtomicBool>,
-    count: Arc<AtomicU64>,
-    tasks: Vec<tokio::task::JoinHandle<Vec<Seen>>>,
-}
-
-async fn write(mut conn: Conn, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> Vec<Seen> {
+/// Writes by key, by texts and prepared, until it is told to stop; counts what was acknowledged.
+async fn write(mut conn: Conn, turn: Turn) -> Vec<Seen> {
     let statement = conn.prep("UPDATE t SET v = v + 1 WHERE k = ?").await;
     let statement = statement.expect("prepared");
     for number in (0..3).cycle() {
-        if stop.load(Ordering::Relaxed) {
+        if turn.is_over() {
             break;
         }
         let text = format!("UPDATE t SET v = v + 1 WHERE k = {number}");
@@ -297,56 +289,19 @@ async fn write(mut conn: Conn, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> 
         if !matches!(seen[..], [Seen::Done { affected: 1, .. }]) {
             return seen;
         }
-        count.fetch_add(1, Ordering::Relaxed);
+        turn.count();
         match conn.exec_drop(&statement, (number,)).await {
             Ok(()) if conn.affected_rows() == 1 => {}
             done => return vec![Seen::Failed(0, format!("{done:?}"))],
         }
-        count.fetch_add(1, Ordering::Relaxed);
+        turn.count();
     }
     Vec::new()
 }
 
-impl Writers {
-    async fn start(world: &World, conn: &mut Conn) -> Self {
-        for statement in [
-            "CREATE TABLE t (k INT PRIMARY KEY, v BIGINT NOT NULL) DISTRIBUTE BY HASH(k)",
-            "INSERT INTO t VALUES (0, 0), (1, 0), (2, 0)",
-        ] {
-            conn.query_drop(statement).await.expect(statement);
-        }
-        let mut writers = Self {
-            stop: Arc::default(),
-            count: Arc::default(),
-            tasks: Vec::new(),
-        };
-        for _ in 0..3 {
-            let (stop, count) = (Arc::clone(&writers.stop), Arc::clone(&writers.count));
-            let task = tokio::spawn(write(world.client().await, stop, count));
-            writers.tasks.push(task);
-        }
-        writers
-    }
-
-    async fn until_written(&self, more: u64) {
-        let (end, wanted) = (
-            Instant::now() + SOON,
-            self.count.load(Ordering::Relaxed) + more,
-        );
-        while self.count.load(Ordering::Relaxed) < wanted {
-            assert!(Instant::now() < end, "nobody writes any more");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    /// Ends them: all that was acknowledged is there, once.
-    async fn stop(self, conn: &mut Conn) {
-        self.stop.store(true, Ordering::Relaxed);
-        for task in self.tasks {
-            assert_eq!(task.await.expect("it ends"), []);
-        }
-        assert_eq!(sum(conn).await, self.count.load(Ordering::Relaxed));
-    }
+/// Ends them: all that was acknowledged is there, once.
+async fn stop(writers: Busy, conn: &mut Conn) {
+    assert_eq!(writers.stop().await, sum(conn).await);
 }
 
 async fn sum(conn: &mut Conn) -> u64 {
@@ -359,9 +314,9 @@ async fn sum(conn: &mut Conn) -> u64 {
 async fn nobody_writes_a_table_that_is_locked_defined_or_held() {
     let world = World::new().await;
     let mut conn = world.client().await;
-    let writers = Writers::start(&world, &mut conn).await;
+    let writers = Busy::start(&world, &mut conn, write).await;
     for round in 0..3 {
-        writers.until_written(20).await;
+        writers.until_done(20).await;
         // Whoever keeps others from writing sees the same each time.
         conn.query_drop("LOCK TABLES t READ").await.expect("locked");
         let first = sum(&mut conn).await;
@@ -369,21 +324,21 @@ async fn nobody_writes_a_table_that_is_locked_defined_or_held() {
             assert_eq!(sum(&mut conn).await, first, "somebody has written");
         }
         conn.query_drop("UNLOCK TABLES").await.expect("unlocked");
-        writers.until_written(20).await;
+        writers.until_done(20).await;
         for statement in [
             format!("ALTER TABLE t ADD COLUMN c{round} INT DEFAULT 1"),
             format!("ALTER TABLE t MODIFY v BIGINT NOT NULL COMMENT '{round}'"),
         ] {
             conn.query_drop(&statement).await.expect(&statement);
         }
-        writers.until_written(20).await;
+        writers.until_done(20).await;
         conn.query_drop("LOCK TABLES t WRITE")
             .await
             .expect("locked");
         let first = sum(&mut conn).await;
         assert_eq!(sum(&mut conn).await, first, "somebody has written");
         conn.query_drop("UNLOCK TABLES").await.expect("unlocked");
-        writers.until_written(20).await;
+        writers.until_done(20).await;
         let mut nodes = Vec::new();
         for number in 0..world.nodes.len() {
             nodes.push(world.node(number).await);
@@ -404,28 +359,28 @@ async fn nobody_writes_a_table_that_is_locked_defined_or_held() {
         let [before, behind] = held.expect("it was held");
         assert_eq!(before, behind, "somebody has written");
     }
-    writers.until_written(20).await;
-    writers.stop(&mut conn).await;
+    writers.until_done(20).await;
+    stop(writers, &mut conn).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_follow_a_table_that_gets_another_distribution() {
     let world = World::new().await;
     let mut conn = world.client().await;
-    let writers = Writers::start(&world, &mut conn).await;
+    let writers = Busy::start(&world, &mut conn, write).await;
     for (from, to) in [
         ("HASH(k)", "SINGLE"),
         ("SINGLE", "HASH(k)"),
         ("HASH(k)", "SINGLE"),
         ("SINGLE", "HASH(k)"),
     ] {
-        writers.until_written(20).await;
+        writers.until_done(20).await;
         let statement = format!("ALTER TABLE t DISTRIBUTE BY {to}");
         let done = conn.query_drop(&statement).await;
         assert!(done.is_ok(), "from {from} to {to}: {done:?}");
     }
-    writers.until_written(20).await;
-    writers.stop(&mut conn).await;
+    writers.until_done(20).await;
+    stop(writers, &mut conn).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

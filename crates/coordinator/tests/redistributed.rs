@@ -300,32 +300,14 @@ async fn cut_off(world: &mut World) {
                 {
                     continue;
                 }
-                let id = world.route.instance_id.clone();
-                let stops = world.coordinators().stops(&id).expect("served");
-                stops.set(step);
-                let mut conn = world.client().await;
                 let alter = match to {
                     "SINGLE" => "ALTER TABLE t DISTRIBUTE BY SINGLE".to_owned(),
                     clause => format!("ALTER TABLE t {clause}"),
                 };
-                let change = tokio::spawn(async move { conn.query_drop(alter).await });
-                stops.reached().await;
                 let what = format!("{step}, node {node:?}, from {is} to {to}");
-                match node {
-                    None => {
-                        world.close();
-                        assert!(change.await.expect("it ends").is_err(), "{what}");
-                        world.open();
-                    }
-                    Some(node) => {
-                        world.kill_node(node).await;
-                        stops.let_go();
-                        // Where that node was done with, nobody notices.
-                        let done = change.await.expect("it ends");
-                        assert!(done.is_err() || step == "one-node", "{what}");
-                        world.start_node(node).await;
-                    }
-                }
+                let done = world.cut_off(step, node, alter).await;
+                // Where that node was done with, nobody notices.
+                assert!(!done || node.is_some() && step == "one-node", "{what}");
                 // What a node keeps from its end is decided all the same.
                 if is_decided || step == "compared" && node.is_some() {
                     is = to.to_owned();

@@ -299,36 +299,15 @@ async fn a_definition_that_is_cut_off_is_on_all_nodes_or_on_none() {
 async fn cut_off(world: &mut World, step: &'static str, node: Option<usize>, number: usize) {
     let what = format!("{step}, node {node:?}");
     let before = of_nodes(world).await;
-    let id = world.route.instance_id.clone();
-    let stops = world.coordinators().stops(&id).expect("served");
-    stops.set(step);
-    let mut conn = world.client().await;
     let define = match number % 2 {
         0 => "DROP TRIGGER next".to_owned(),
         _ => format!(
             "CREATE TRIGGER next BEFORE UPDATE ON orders FOR EACH ROW SET NEW.changes = NEW.changes + {number}"
         ),
     };
-    let change = tokio::spawn(async move { conn.query_drop(define).await });
-    stops.reached().await;
-    match node {
-        None => {
-            world.close();
-            assert!(change.await.expect("it ends").is_err(), "{what}");
-            world.open();
-        }
-        Some(node) => {
-            world.kill_node(node).await;
-            stops.let_go();
-            let done = change.await.expect("it ends");
-            // Where it was done with that node, nobody notices.
-            assert!(
-                done.is_err() || node == 0 && step == "trigger-2-3",
-                "{what}"
-            );
-            world.start_node(node).await;
-        }
-    }
+    let done = world.cut_off(step, node, define).await;
+    // Where it was done with that node, nobody notices.
+    assert!(!done || node == Some(0) && step == "trigger-2-3", "{what}");
     // Whatever is said next waits until all is as it shall be.
     let mut conn = world.client().await;
     let seen = see(&mut conn, "UPDATE orders SET changes = 0").await;

@@ -3,17 +3,14 @@
 
 import java.math.BigDecimal;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import org.hibernate.HibernateException;
 import org.hibernate.LockMode;
 import org.hibernate.Session;
 import org.hibernate.SessionFactory;
 import org.hibernate.Transaction;
-import org.hibernate.cfg.Configuration;
 
-public class Hibernate {
+public class Hibernate extends HibernateSettings {
     public static class Author {
         private Integer id;
         private int version;
@@ -46,17 +43,11 @@ public class Hibernate {
         public void setCover(byte[] cover) { this.cover = cover; }
     }
 
-    static final String MAPPING = "<?xml version='1.0'?>"
-        + "<!DOCTYPE hibernate-mapping PUBLIC '-//Hibernate/Hibernate Mapping DTD 3.0//EN' 'http://www.hibernate.org/dtd/hibernate-mapping-3.0.dtd'>"
-        + "<hibernate-mapping>"
-        + "<class name='Hibernate$Author' table='author'><id name='id'><generator class='native'/></id><version name='version'/>"
+    static final String CLASSES = "<class name='Hibernate$Author' table='author'><id name='id'><generator class='native'/></id><version name='version'/>"
         + "<property name='name' length='40' unique='true'/>"
         + "<list name='books' cascade='all-delete-orphan'><key column='author'/><list-index column='place'/><one-to-many class='Hibernate$Book'/></list></class>"
         + "<class name='Hibernate$Book' table='book'><id name='id'><generator class='native'/></id>"
-        + "<property name='title'/><property name='price' precision='9' scale='2'/><property name='cover' type='binary' length='100000'/></class>"
-        + "</hibernate-mapping>";
-
-    static void show(Object... what) { System.out.println(Arrays.deepToString(what)); }
+        + "<property name='title'/><property name='price' precision='9' scale='2'/><property name='cover' type='binary' length='100000'/></class>";
 
     static Book book(String title, String price) {
         Book book = new Book();
@@ -67,19 +58,7 @@ public class Hibernate {
     }
 
     public static void main(String[] none) {
-        Map<String, String> told = System.getenv();
-        Configuration configuration = new Configuration();
-        String place = "jdbc:mariadb://" + told.get("TOOL_HOST") + ":" + told.get("TOOL_PORT") + "/" + told.get("TOOL_DATABASE");
-        configuration.setProperty("hibernate.connection.driver_class", "org.mariadb.jdbc.Driver");
-        configuration.setProperty("hibernate.connection.url", place);
-        configuration.setProperty("hibernate.connection.username", told.get("TOOL_USER"));
-        configuration.setProperty("hibernate.connection.password", told.get("TOOL_PASSWORD"));
-        configuration.setProperty("hibernate.dialect", "org.hibernate.dialect.MySQL5InnoDBDialect");
-        configuration.setProperty("hibernate.hbm2ddl.auto", "create-drop");
-        configuration.setProperty("hibernate.jdbc.batch_size", "20");
-        configuration.setProperty("javax.persistence.validation.mode", "none");
-        configuration.addXML(MAPPING);
-        SessionFactory factory = configuration.buildSessionFactory();
+        SessionFactory factory = configuration(CLASSES, "create-drop").buildSessionFactory();
         work(factory);
         factory.close();
     }

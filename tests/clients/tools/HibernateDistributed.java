@@ -8,9 +8,7 @@ import java.sql.DriverManager;
 import java.sql.Statement;
 import java.sql.Timestamp;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import org.hibernate.Criteria;
 import org.hibernate.HibernateException;
 import org.hibernate.LockMode;
@@ -19,12 +17,11 @@ import org.hibernate.Session;
 import org.hibernate.SessionFactory;
 import org.hibernate.StatelessSession;
 import org.hibernate.Transaction;
-import org.hibernate.cfg.Configuration;
 import org.hibernate.criterion.Order;
 import org.hibernate.criterion.Projections;
 import org.hibernate.criterion.Restrictions;
 
-public class HibernateDistributed {
+public class HibernateDistributed extends HibernateSettings {
     public static class Country {
         private String code;
         private String name;
@@ -77,47 +74,24 @@ public class HibernateDistributed {
     }
 
     // No node could check a foreign key, so there are none.
-    static final String MAPPING = "<?xml version='1.0'?>"
-        + "<!DOCTYPE hibernate-mapping PUBLIC '-//Hibernate/Hibernate Mapping DTD 3.0//EN' 'http://www.hibernate.org/dtd/hibernate-mapping-3.0.dtd'>"
-        + "<hibernate-mapping>"
-        + "<class name='HibernateDistributed$Country' table='country'><id name='code' length='2'><generator class='assigned'/></id><property name='name' length='40'/></class>"
+    static final String CLASSES = "<class name='HibernateDistributed$Country' table='country'><id name='code' length='2'><generator class='assigned'/></id><property name='name' length='40'/></class>"
         + "<class name='HibernateDistributed$Author' table='author'><id name='id'><generator class='native'/></id><version name='version'/>"
         + "<property name='name' length='40' index='author_name'/><many-to-one name='country' column='country' foreign-key='none'/>"
         + "<list name='books' cascade='all-delete-orphan'><key column='author' foreign-key='none'/><list-index column='place'/><one-to-many class='HibernateDistributed$Book'/></list></class>"
         + "<class name='HibernateDistributed$Book' table='book'><id name='id'><generator class='native'/></id>"
-        + "<property name='title'/><property name='price' precision='9' scale='2'/><property name='cover' type='binary' length='100000'/><property name='printed'/>%s</class>"
-        + "</hibernate-mapping>";
-
-    static void show(Object... what) { System.out.println(Arrays.deepToString(what)); }
-
-    static Configuration configuration(String place, String more, String tables) {
-        Map<String, String> told = System.getenv();
-        Configuration configuration = new Configuration();
-        configuration.setProperty("hibernate.connection.driver_class", "org.mariadb.jdbc.Driver");
-        configuration.setProperty("hibernate.connection.url", place);
-        configuration.setProperty("hibernate.connection.username", told.get("TOOL_USER"));
-        configuration.setProperty("hibernate.connection.password", told.get("TOOL_PASSWORD"));
-        configuration.setProperty("hibernate.dialect", "org.hibernate.dialect.MySQL5InnoDBDialect");
-        configuration.setProperty("hibernate.hbm2ddl.auto", tables);
-        configuration.setProperty("hibernate.jdbc.batch_size", "20");
-        configuration.setProperty("javax.persistence.validation.mode", "none");
-        configuration.addXML(String.format(MAPPING, more));
-        return configuration;
-    }
+        + "<property name='title'/><property name='price' precision='9' scale='2'/><property name='cover' type='binary' length='100000'/><property name='printed'/>%s</class>";
 
     public static void main(String[] none) throws Exception {
-        Map<String, String> told = System.getenv();
-        String place = "jdbc:mariadb://" + told.get("TOOL_HOST") + ":" + told.get("TOOL_PORT") + "/" + told.get("TOOL_DATABASE");
-        configuration(place, "", "create").buildSessionFactory().close();
-        if (told.get("TOOL_SPREAD").equals("1")) {
-            try (Connection connection = DriverManager.getConnection(place, told.get("TOOL_USER"), told.get("TOOL_PASSWORD")); Statement statement = connection.createStatement()) {
+        configuration(String.format(CLASSES, ""), "create").buildSessionFactory().close();
+        if (TOLD.get("TOOL_SPREAD").equals("1")) {
+            try (Connection connection = DriverManager.getConnection(PLACE, TOLD.get("TOOL_USER"), TOLD.get("TOOL_PASSWORD")); Statement statement = connection.createStatement()) {
                 for (String table : new String[] {"author DISTRIBUTE BY HASH(id)", "book DISTRIBUTE BY HASH(id)", "country DISTRIBUTE BY BROADCAST"}) {
                     statement.execute("ALTER TABLE " + table);
                 }
             }
         }
         // A newer version of the program has one more column.
-        SessionFactory factory = configuration(place, "<property name='stock'/>", "update").buildSessionFactory();
+        SessionFactory factory = configuration(String.format(CLASSES, "<property name='stock'/>"), "update").buildSessionFactory();
         work(factory);
         factory.close();
     }

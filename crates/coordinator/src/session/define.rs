@@ -68,6 +68,18 @@ impl Session {
         }
     }
 
+    /// Has home carry out a definition that was written down; the others follow. When home is lost it may have
+    /// been carried out, which is found out later.
+    pub(super) async fn home_defines(&mut self, statement: &[u8]) -> Result<Reply, Failure> {
+        let reply = self.nodes.home().query(statement).await;
+        self.instance.forget_tables();
+        reply.map_err(|source| {
+            let failure = Failure::Home(source);
+            self.instance.has_intents(&failure);
+            failure
+        })
+    }
+
     /// What nodes have must stay as it is while partitions move to one that gets it as well.
     pub(super) fn refuse_moving(&self) -> Result<(), Failure> {
         match self.instance.topology().is_moving() {

@@ -36,16 +36,7 @@ impl Session {
         let intent = Intent::Triggers { table };
         let written = write(&instance, &intent)?;
         instance.stops().come("trigger-written").await;
-        let reply = self.nodes.home().query(tokens.text).await;
-        instance.forget_tables();
-        let reply = match reply {
-            Ok(reply) => reply,
-            Err(source) => {
-                let failure = Failure::Home(source);
-                instance.has_intents(&failure);
-                return Err(failure);
-            }
-        };
+        let reply = self.home_defines(tokens.text).await?;
         instance.stops().come("trigger-home").await;
         let told = match &reply {
             Reply::Ok(ok) if ok.head.warnings > 0 => self.warnings_of(Topology::HOME).await?,

@@ -3,6 +3,7 @@
 // Each test program uses a part of this.
 #![allow(dead_code)]
 
+mod busy;
 mod front;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,6 +19,7 @@ use openpeta_engine::{Engine, EngineConfig};
 use openpeta_types::route::{AccountLogin, InstanceRoute, Sharding};
 use openpeta_types::{DbName, InstanceId, NodeId, NodeSettings, Secret, Whitelist};
 
+pub use busy::{Busy, Turn};
 use front::Front;
 
 pub const ADMIN: &str = "openpeta_admin";
@@ -138,6 +140,35 @@ impl World {
         sharding.coordinator_socket = socket.clone();
         other.publish(&Arc::new(route)).expect("served");
         (other, socket)
+    }
+
+    /// Runs a definition until it comes to a step, and ends the coordinator's life there, or a node; all are there
+    /// again afterwards. Whether the client was told that it is done.
+    pub async fn cut_off(
+        &mut self,
+        step: &'static str,
+        node: Option<usize>,
+        definition: String,
+    ) -> bool {
+        let stops = self.coordinators().stops(&self.route.instance_id);
+        let stops = stops.expect("served");
+        stops.set(step);
+        let mut conn = self.client().await;
+        let change = tokio::spawn(async move { conn.query_drop(definition).await });
+        stops.reached().await;
+        match node {
+            None => self.close(),
+            Some(node) => {
+                self.kill_node(node).await;
+                stops.let_go();
+            }
+        }
+        let done = change.await.expect("it ends").is_ok();
+        match node {
+            None => self.open(),
+            Some(node) => self.start_node(node).await,
+        }
+        done
     }
 
     pub fn coordinators(&self) -> &Coordinators {

@@ -55,7 +55,7 @@ use self::layout::Layout;
 pub(crate) use self::layout::REMARK;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::physical::LOAD_ATTEMPT;
-pub(crate) use self::schema::{Schema, Table};
+pub(crate) use self::schema::{Schema, Table, triggered};
 pub(crate) use self::session::{MAX_PACKET, Session, bytes};
 pub(crate) use self::set_dir::read_set;
 pub(crate) use self::verify::checksum;

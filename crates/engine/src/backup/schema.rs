@@ -402,6 +402,16 @@ fn program(
     })
 }
 
+/// The tables of a database that have triggers.
+pub(crate) async fn triggered(session: &mut Session, database: &DbName) -> Result<Vec<String>> {
+    let query = format!(
+        "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
+         WHERE EVENT_OBJECT_SCHEMA = {}",
+        quote::string(database.as_str())
+    );
+    session.rows("list triggers", &query).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,7 @@ pub use self::over_nodes::ImportNodes;
 use self::programs::{Making, Moves};
 pub use self::source::ImportSource;
 pub(crate) use self::source::decompressed;
-use crate::backup::{Manifest, Progress, Schema, Session, checksum, read_set};
+use crate::backup::{Manifest, Progress, Schema, Session, checksum, read_set, triggered};
 use crate::engine::{Engine, blocking};
 use crate::error::{EngineError, Result};
 use crate::quote;
@@ -359,16 +359,6 @@ async fn base_tables(session: &mut Session, database: &DbName) -> Result<Vec<Str
         quote::string(database.as_str())
     );
     session.rows("list tables", &query).await
-}
-
-/// The tables of a database that have triggers.
-async fn triggered(session: &mut Session, database: &DbName) -> Result<Vec<String>> {
-    let query = format!(
-        "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
-         WHERE EVENT_OBJECT_SCHEMA = {}",
-        quote::string(database.as_str())
-    );
-    session.rows("list triggers", &query).await
 }
 
 /// Reads everything back: rows must be as many as the dump has, or what the manifest says.

@@ -25,7 +25,7 @@ use openpeta_types::{DbName, NodeId};
 pub(crate) use self::distribute::Places;
 pub use self::sizes::{Counting, PartitionSize};
 use self::table::{Copied, Described, Key, MovingTable, Range};
-use crate::backup::{Schema, Session, bytes, check_query, names, select};
+use crate::backup::{Schema, Session, bytes, check_query, names, select, triggered};
 use crate::binlog::{LOGS, LogTail};
 use crate::engine::{Engine, blocking};
 use crate::error::{EngineError, Result};
@@ -627,14 +627,4 @@ impl Mover {
         let target = found.pop().unwrap_or_default();
         Ok((found.pop().unwrap_or_default(), target))
     }
-}
-
-/// The tables of a database that have triggers.
-async fn triggered(session: &mut Session, database: &DbName) -> Result<Vec<String>> {
-    let query = format!(
-        "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
-         WHERE EVENT_OBJECT_SCHEMA = {}",
-        quote::string(database.as_str())
-    );
-    session.rows("list triggers", &query).await
 }

@@ -56,16 +56,7 @@ impl Session {
             before,
         };
         let written = write(&instance, &intent)?;
-        let reply = self.nodes.home().query(tokens.text).await;
-        instance.forget_tables();
-        let reply = match reply {
-            Ok(reply) => reply,
-            Err(source) => {
-                let failure = Failure::Home(source);
-                instance.has_intents(&failure);
-                return Err(failure);
-            }
-        };
+        let reply = self.home_defines(tokens.text).await?;
         let (mut warnings, mut told) = match &reply {
             Reply::Ok(ok) if ok.head.warnings > 0 => {
                 (ok.head.warnings, self.warnings_of(Topology::HOME).await?)
