@@ -71,6 +71,13 @@ async fn expected(beds: &Beds) -> String {
     values
 }
 
+/// Where the log of the source ends.
+async fn position(beds: &Beds) -> String {
+    let mut conn = beds.connect(&beds.from).await;
+    let found = conn.query_first("SELECT @@gtid_binlog_pos").await;
+    found.expect("told").expect("a row")
+}
+
 /// Each change gives a table that is shown as before.
 const CHANGES: [&str; 5] = [
     "ALTER TABLE beyond ALTER c SET DEFAULT '😁?'",
@@ -85,7 +92,10 @@ async fn a_set_brings_them_and_whatever_differs_is_noticed() {
     let beds = Beds::new().await;
     make(&beds, &beds.from);
     let expected = expected(&beds).await;
+    // Nothing of how they are learnt is in the log.
+    let before = position(&beds).await;
     let taken = beds.take("1").await;
+    assert_eq!(position(&beds).await, before);
     let entry = &taken.manifest.tables["beyond"];
     assert!(entry.exact_definition.is_some(), "{entry:?}");
     beds.load("1", &taken.manifest).await.expect("loaded");

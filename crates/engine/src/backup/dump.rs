@@ -224,8 +224,7 @@ impl Dump<'_> {
             if let Some(files) = self.layout.files() {
                 self.file(files.of_table(name, number)).await?;
             }
-            let create = self.written(name, &table.create);
-            let create = create.into_owned();
+            let create = self.written(name, &table.create).into_owned();
             self.definition(&format!("table {name}"), create.as_bytes())
                 .await?;
             let checksum = self

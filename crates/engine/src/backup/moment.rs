@@ -56,8 +56,12 @@ pub(super) async fn begin(session: &mut Session) -> Result<Moment> {
 
 /// Makes transactions see the moment at which they begin.
 pub(super) async fn prepare(session: &mut Session) -> Result<()> {
+    let action = "begin a transaction";
     let level = b"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-    session.run("begin a transaction", level).await
+    session.run(action, level).await?;
+    // A temporary table, by which some definitions are read, would bring the savepoint and the end of the
+    // transaction into the log.
+    session.run(action, b"SET SESSION sql_log_bin = 0").await
 }
 
 /// Begins a transaction, at once.
