@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod gather;
 pub mod node;
 pub mod plan;
+mod quote;
 mod refusal;
 pub mod service;
 pub mod session;

@@ -153,6 +153,23 @@ async fn writes_beside_broadcast_tables(world: &World) {
         .await;
     pair.same("UNLOCK TABLES").await;
     world.same_rows("placed").await;
+    // Where what is read is not locked, the nodes could read different rows.
+    let write = "UPDATE placed p JOIN cities c ON c.id = p.c SET p.v = c.name";
+    let level = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+    pair.same(level).await;
+    pair.refused(write, "write-join").await;
+    pair.same("START TRANSACTION").await;
+    pair.refused(write, "write-join").await;
+    pair.same("ROLLBACK").await;
+    // It was of that transaction alone.
+    pair.same(write).await;
+    pair.same("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .await;
+    pair.refused(write, "write-join").await;
+    pair.same("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        .await;
+    pair.same(write).await;
+    world.same_rows("placed").await;
 }
 
 /// All nodes find the same rows of broadcast tables that are joined.

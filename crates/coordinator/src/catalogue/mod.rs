@@ -8,6 +8,7 @@ mod untold;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::plan::read_only::called;
 use openpeta_sql_route::{Dialect, KeyColumn, Lexer, Token, TokenKind};
 
 pub use column::Column;
@@ -194,25 +195,18 @@ impl Catalogue {
     /// Whether some of these tokens call a stored function. Names without a database are those of `database`.
     #[must_use]
     pub fn calls(&self, tokens: &[Token<'_>], database: Option<&str>, dialect: Dialect) -> bool {
-        if self.functions.is_empty() {
-            return false;
-        }
-        let name = |at: usize| {
-            let token = tokens.get(at)?;
-            let is_name = matches!(token.kind, TokenKind::Word | TokenKind::QuotedName);
-            let name = token.name(&dialect).filter(|_| is_name)?;
-            Some(String::from_utf8_lossy(&name).into_owned())
+        let is_stored = |(schema, name): (Option<String>, String)| {
+            let schema = schema.or_else(|| database.map(str::to_owned));
+            let key = schema.map(|schema| (schema, name.to_lowercase()));
+            key.is_some_and(|key| self.functions.contains(&key))
         };
-        let is_stored = |open: usize| {
-            let at = open.checked_sub(1)?;
-            let is_qualified = at > 1 && tokens[at - 1].is_symbol(".");
-            let schema = match is_qualified {
-                true => name(at - 2)?,
-                false => database?.to_owned(),
-            };
-            Some(self.functions.contains(&(schema, name(at)?.to_lowercase())))
-        };
-        (0..tokens.len()).any(|at| tokens[at].is_symbol("(") && is_stored(at) == Some(true))
+        self.has_functions() && called(tokens, dialect).into_iter().any(is_stored)
+    }
+
+    /// Whether there are stored functions.
+    #[must_use]
+    pub fn has_functions(&self) -> bool {
+        !self.functions.is_empty()
     }
 
     /// Whether a stored procedure or function may write.

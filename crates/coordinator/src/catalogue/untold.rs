@@ -4,6 +4,7 @@ use openpeta_sql_route::Untold;
 
 use super::load::{LoadError, rows};
 use crate::node::NodeConnection;
+use crate::quote::identifier;
 
 /// The definition of a table as it is, out of what `SHOW CREATE TABLE` shows at home. It may be for sessions
 /// in any `sql_mode`.
@@ -19,8 +20,8 @@ pub(crate) async fn exact_definition(
     let Some(untold) = Untold::of(&shown, for_any_mode) else {
         return Ok(shown);
     };
-    let table = format!("{}.{}", quoted(schema), quoted(name));
-    let copy = format!("{}.`openpeta_untold`", quoted(schema));
+    let table = format!("{}.{}", identifier(schema), identifier(name));
+    let copy = format!("{}.`openpeta_untold`", identifier(schema));
     let mut answers = Vec::new();
     for statement in untold.statements(&table, &copy) {
         answers.push(rows(home, &statement).await?);
@@ -31,8 +32,4 @@ pub(crate) async fn exact_definition(
         name: name.to_owned(),
         why: "the server does not tell the words or defaults of its columns".to_owned(),
     })
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

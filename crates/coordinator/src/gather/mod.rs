@@ -293,7 +293,7 @@ async fn types_of(
     let names = fill.columns.iter().map(|column| &column.name);
     let names: Vec<_> = names
         .chain(&fill.types)
-        .map(|name| format!("`{}`", name.replace('`', "``")))
+        .map(|name| crate::quote::identifier(name))
         .collect();
     let question = format!("SELECT {} FROM {} LIMIT 0", names.join(","), fill.table);
     let capabilities = home.capabilities();

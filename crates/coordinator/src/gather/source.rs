@@ -266,7 +266,7 @@ impl<'h> Target<'h> {
         let names = fill
             .columns
             .iter()
-            .map(|it| format!("`{}`", it.name.replace('`', "``")));
+            .map(|it| crate::quote::identifier(&it.name));
         let names = names.collect::<Vec<_>>().join(",");
         let by_file = home.capabilities().contains(Capabilities::LOCAL_FILES);
         let mut target = Self {

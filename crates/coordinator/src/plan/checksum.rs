@@ -92,7 +92,7 @@ pub fn checksum(
             shown: format!("{}.{name}", schema.as_deref().unwrap_or_default()),
             name: match schema {
                 Some(schema) => quoted(&(schema, name)),
-                None => format!("`{}`", name.replace('`', "``")),
+                None => crate::quote::identifier(&name),
             },
         });
         match (tokens.list.len() - at, tokens.word(at).as_str()) {

@@ -21,6 +21,8 @@ pub struct Facts {
     pub autocommit: bool,
     /// The session's isolation level: `REPEATABLE-READ`.
     pub isolation: String,
+    /// The level of the transaction that is open or begins next, if `SET TRANSACTION` named one.
+    pub isolation_of_transaction: Option<&'static str>,
     /// Statements come in UTF-8, as the values of distribution columns are.
     pub utf8: bool,
 }
@@ -38,6 +40,7 @@ impl Facts {
             read_only: false,
             autocommit: true,
             isolation: "REPEATABLE-READ".to_owned(),
+            isolation_of_transaction: None,
             utf8: true,
         }
     }
@@ -55,7 +58,8 @@ impl Facts {
     /// Whether a write locks the rows that it reads, so that none of them is another one on another node.
     #[must_use]
     pub fn locks_what_it_reads(&self) -> bool {
-        matches!(&*self.isolation, "REPEATABLE-READ" | "SERIALIZABLE")
+        let isolation = self.isolation_of_transaction.unwrap_or(&self.isolation);
+        matches!(isolation, "REPEATABLE-READ" | "SERIALIZABLE")
     }
 
     /// Whether the mode has a word.
@@ -63,4 +67,19 @@ impl Facts {
     pub fn has_mode(&self, word: &str) -> bool {
         self.sql_mode.split(',').any(|it| it == word)
     }
+}
+
+/// The isolation level that a `SET TRANSACTION` names, as the server's variable has it.
+#[must_use]
+pub fn isolation_in(set_transaction: &str) -> Option<&'static str> {
+    let said = set_transaction.to_ascii_uppercase();
+    let level = said.split_once("ISOLATION")?.1;
+    let levels = [
+        ("REPEATABLE", "REPEATABLE-READ"),
+        ("SERIALIZABLE", "SERIALIZABLE"),
+        ("UNCOMMITTED", "READ-UNCOMMITTED"),
+        ("COMMITTED", "READ-COMMITTED"),
+    ];
+    let found = levels.iter().find(|(word, _)| level.contains(word))?;
+    Some(found.1)
 }

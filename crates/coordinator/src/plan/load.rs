@@ -6,6 +6,7 @@ use super::Facts;
 use super::lines::Form;
 use super::text::{Tokens, between_commas, closing};
 use crate::catalogue::Table;
+use crate::quote::identifier;
 
 /// What is needed to bring each line to its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,7 @@ impl SplitPlan {
     /// The statement for a node.
     #[must_use]
     pub fn statement(&self, table: &Table, charset: &str) -> Vec<u8> {
-        let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
-        let mut name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+        let mut name = format!("{}.{}", identifier(&table.schema), identifier(&table.name));
         if self.charset.is_none() {
             // A node's own would be that of the database, as it was told there.
             name.push_str(&format!(" CHARACTER SET {charset}"));

@@ -451,6 +451,9 @@ fn into_single(
 /// Whether the rows of an `INSERT` are made by stored functions, which home alone has, and whether what it does
 /// with rows that are there calls some.
 fn calls_stored(tokens: &Tokens<'_>, catalogue: &Catalogue, facts: &Facts) -> (bool, bool) {
+    if !catalogue.has_functions() {
+        return (false, false);
+    }
     // The name of a table and its columns looks like a call.
     let is_begin = |at: &usize| matches!(tokens.word(*at).as_str(), "VALUES" | "VALUE" | "SET");
     let len = tokens.list.len();

@@ -86,12 +86,13 @@ fn draws(tokens: &[Token<'_>]) -> bool {
 /// Whether statements of a stored program may write something that is not the session's alone, or make a
 /// temporary table.
 pub(crate) fn body_writes(tokens: &[Token<'_>]) -> bool {
-    // Two of these words are functions as well.
-    let verbs = ["INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "TEMPORARY"];
-    let is_verb = |at: usize| {
-        let is_function = tokens.get(at + 1).is_some_and(|next| next.is_symbol("("));
-        !is_function && verbs.iter().any(|verb| tokens[at].is_word(verb))
+    let is_one_of = |at: usize, words: &[&str]| words.iter().any(|it| tokens[at].is_word(it));
+    let is_function = |at: usize| {
+        let is_called = tokens.get(at + 1).is_some_and(|next| next.is_symbol("("));
+        is_called && is_one_of(at, &["INSERT", "REPLACE"])
     };
+    let verbs = ["INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "TEMPORARY"];
+    let is_verb = |at: usize| is_one_of(at, &verbs) && !is_function(at);
     (0..tokens.len()).any(is_verb) || draws(tokens)
 }
 
@@ -147,6 +148,7 @@ mod tests {
             "RETURN NEXT VALUE FOR s",
             "SELECT v FROM t FOR UPDATE",
             "REPLACE t VALUES (1)",
+            "UPDATE (t JOIN u ON t.k = u.k) SET t.v = 1",
         ] {
             assert!(body_writes(&list(body)), "{body}");
         }

@@ -333,14 +333,12 @@ impl Instance {
             return Ok(Arc::clone(known));
         }
         let _only_one = self.loading.lock().await;
+        // Somebody may have read it in the meantime, and nobody else does now.
+        if let Some(known) = &lock(&self.catalogue).catalogue {
+            return Ok(Arc::clone(known));
+        }
         let _between = self.between_swaps().await?;
-        let before = {
-            let known = lock(&self.catalogue);
-            if let Some(catalogue) = &known.catalogue {
-                return Ok(Arc::clone(catalogue));
-            }
-            known.forgotten
-        };
+        let before = lock(&self.catalogue).forgotten;
         let catalogue = Arc::new(self.load().await.map_err(|error| {
             tracing::warn!(instance = %self.id, %error, "the catalogue is not known");
             let told = match error {

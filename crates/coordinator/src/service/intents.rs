@@ -156,7 +156,8 @@ pub(super) fn is_decided(life: &Path) -> std::io::Result<bool> {
     let entries = match fs::read_dir(life.join("intents")) {
         Ok(entries) => entries,
         // It has none, or is no life.
-        Err(_) => return Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
     };
     for entry in entries {
         let path = entry?.path();

@@ -4,6 +4,7 @@ use super::Instance;
 use super::intents::{connect, literal, others, run, texts};
 use crate::node::NodeConnection;
 use crate::plan::define::Name;
+use crate::quote::identifier;
 use crate::session::Failure;
 use crate::topology::Topology;
 
@@ -31,8 +32,8 @@ pub(super) async fn spread(instance: &Instance, table: &Name) -> Result<(), Fail
         let mut connection = connect(instance, node).await?;
         let found = triggers(&mut connection, table).await?;
         if found != wanted {
-            let mut statements = vec![format!("USE {}", quoted(&table.0))];
-            let drop = |it: &Trigger| format!("DROP TRIGGER IF EXISTS {}", quoted(&it.name));
+            let mut statements = vec![format!("USE {}", identifier(&table.0))];
+            let drop = |it: &Trigger| format!("DROP TRIGGER IF EXISTS {}", identifier(&it.name));
             statements.extend(found.iter().map(drop));
             let mut collation = collation_of(&mut connection, &table.0).await?;
             for trigger in &wanted {
@@ -41,7 +42,7 @@ pub(super) async fn spread(instance: &Instance, table: &Name) -> Result<(), Fail
                     collation.clone_from(&trigger.database_collation);
                     statements.push(format!(
                         "ALTER DATABASE {} COLLATE {}",
-                        quoted(&table.0),
+                        identifier(&table.0),
                         literal(&collation)
                     ));
                 }
@@ -84,7 +85,11 @@ async fn triggers(connection: &mut NodeConnection, table: &Name) -> Result<Vec<T
     let mut found = Vec::new();
     for row in texts(connection, &names).await? {
         let name = row.into_iter().next().unwrap_or_default();
-        let show = format!("SHOW CREATE TRIGGER {}.{}", quoted(&table.0), quoted(&name));
+        let show = format!(
+            "SHOW CREATE TRIGGER {}.{}",
+            identifier(&table.0),
+            identifier(&name)
+        );
         for row in texts(connection, &show).await? {
             let mut values = row.into_iter().skip(1);
             let mut next = || values.next().unwrap_or_default();
@@ -109,8 +114,4 @@ async fn collation_of(connection: &mut NodeConnection, schema: &str) -> Result<S
     );
     let rows = texts(connection, &question).await?;
     Ok(rows.into_iter().flatten().next().unwrap_or_default())
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

@@ -19,6 +19,7 @@ use crate::gather;
 use crate::node::{Reply, text_row};
 use crate::plan::broadcast_random;
 use crate::plan::collect::CollectPlan;
+use crate::quote::identifier;
 use crate::topology::Topology;
 
 /// The table at home that rows are made in.
@@ -76,7 +77,7 @@ impl Session {
             let made = Made::default();
             return self.distribute(plan, &table, made, begun, more).await;
         }
-        let rows_table = format!("{}.`{ROWS}`", quoted(&table.schema));
+        let rows_table = format!("{}.`{ROWS}`", identifier(&table.schema));
         let create = rows_definition(&table, &rows_table).ok_or_else(|| {
             Refusal::new("insert-form", "the table's definition is not understood")
         })?;
@@ -135,7 +136,7 @@ impl Session {
                 let columns = if plan.columns.is_empty() {
                     let visible = table.columns.iter().filter(|column| !column.invisible);
                     visible
-                        .map(|column| quoted(&column.name).into_bytes())
+                        .map(|column| identifier(&column.name).into_bytes())
                         .collect()
                 } else {
                     plan.columns.clone()
@@ -323,12 +324,12 @@ impl Session {
         let list: Vec<_> = made
             .stored
             .iter()
-            .map(|at| quoted(&table.columns[*at].name))
+            .map(|at| identifier(&table.columns[*at].name))
             .collect();
         let head = format!(
             "{verb} {}.{} ({}) VALUES ",
-            quoted(&table.schema),
-            quoted(&table.name),
+            identifier(&table.schema),
+            identifier(&table.name),
             list.join(", ")
         );
         let no_backslashes = self.facts.has_mode("NO_BACKSLASH_ESCAPES");
@@ -498,8 +499,4 @@ fn batches(parts: BTreeMap<u16, Vec<Vec<u8>>>, tail: &[u8]) -> Vec<Vec<(u16, Vec
         }
     }
     batches
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

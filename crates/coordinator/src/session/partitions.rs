@@ -160,7 +160,7 @@ async fn measured(
         .map_or((0, 0), |row| (number(row, 0), number(row, 1)));
     let counted = match estimate.0 <= most {
         true => {
-            let column = format!("`{}`", key.name.replace('`', "``"));
+            let column = crate::quote::identifier(&key.name);
             let partition = key.kind.partition_sql(&column, partitions);
             let name = quoted(&(table.schema.clone(), table.name.clone()));
             let question = format!(

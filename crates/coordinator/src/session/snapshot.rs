@@ -8,17 +8,15 @@ use std::sync::Arc;
 use super::{Failure, Session};
 use crate::node::Reply;
 use crate::plan::define::{Name, quoted};
+use crate::plan::facts::isolation_in;
 use crate::service::Mode;
 use crate::topology::Topology;
 
 impl Session {
     /// Whether the transaction that begins is of the one isolation that has such a view.
     pub(super) fn repeats_reads(&self, before: Option<&str>) -> bool {
-        let isolation = before.map(str::to_ascii_uppercase);
-        match isolation.filter(|text| text.contains("ISOLATION")) {
-            Some(text) => text.contains("REPEATABLE"),
-            None => self.facts.isolation == "REPEATABLE-READ",
-        }
+        let isolation = before.and_then(isolation_in);
+        isolation.unwrap_or(&self.facts.isolation) == "REPEATABLE-READ"
     }
 
     /// A distributed table that the account may read, if there is one.

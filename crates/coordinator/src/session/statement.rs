@@ -16,6 +16,7 @@ use crate::Refusal;
 use crate::catalogue::{Catalogue, Distribution};
 use crate::node::{OkReply, Reply};
 use crate::plan::control;
+use crate::plan::facts::isolation_in;
 use crate::plan::text::{Tokens, split, without_marks};
 use crate::plan::{self, Dynamic, Facts, Plan};
 use crate::service::Used;
@@ -222,6 +223,11 @@ impl Session {
     pub(super) fn tell_transaction(&mut self) {
         let transaction = self.nodes.transaction();
         self.facts.in_transaction = transaction.is_some();
+        let before = match transaction {
+            Some(transaction) => transaction.before.as_deref(),
+            None => self.next_transaction.as_deref(),
+        };
+        self.facts.isolation_of_transaction = before.and_then(isolation_in);
         self.facts.read_only = match transaction {
             Some(transaction) => transaction.read_only,
             // Home minds it for itself alone.

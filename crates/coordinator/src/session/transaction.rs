@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{Failure, Nodes};
 use crate::node::{NodeConnection, NodeError, Reply};
+use crate::quote::identifier;
 use crate::topology::Topology;
 
 /// A transaction that was begun by `XA START` on the nodes that it has touched.
@@ -26,7 +27,7 @@ pub struct Transaction {
     /// It is one statement's own.
     pub(super) of_statement: bool,
     /// What is run on each node before it begins there.
-    before: Option<String>,
+    pub(super) before: Option<String>,
     /// The names of its savepoints, quoted, in their order.
     savepoints: Vec<String>,
 }
@@ -71,7 +72,7 @@ impl Nodes {
 
     /// Sets a savepoint on all nodes, and on those that come to it later.
     pub(super) async fn savepoint(&mut self, name: &str) -> Result<(), Failure> {
-        let name = quoted(name);
+        let name = identifier(name);
         self.on_all(&format!("SAVEPOINT {name}")).await?;
         if let Some(transaction) = self.transaction_mut() {
             transaction.savepoints.retain(|it| *it != name);
@@ -86,7 +87,7 @@ impl Nodes {
         name: &str,
         release: bool,
     ) -> Result<(), Failure> {
-        let name = quoted(name);
+        let name = identifier(name);
         let at = self
             .transaction()
             .and_then(|it| it.savepoints.iter().position(|it| *it == name));
@@ -343,8 +344,4 @@ fn finished(outcome: Outcome, mut failures: BTreeMap<u16, Failure>) -> Result<Ou
         // The client must not be told either way.
         Outcome::Unknown => Err(Failure::Home(NodeError::closed())),
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

@@ -14,6 +14,7 @@ use crate::plan::broadcast_random;
 use crate::plan::insert::{InsertPlan, Part};
 use crate::plan::modify::ConditionPlace;
 use crate::plan::portable::Needs;
+use crate::quote::identifier;
 use crate::topology::Topology;
 
 /// What is set before each statement over nodes within a transaction.
@@ -250,10 +251,9 @@ impl Session {
             let (Some(owned), Some((partitions, key))) = (&owned, parts) else {
                 return (*node, text.to_vec());
             };
-            let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
             let column = match goes_by {
-                Some(table) => format!("{}.{}", quoted(table), quoted(&key.name)),
-                None => quoted(&key.name),
+                Some(table) => format!("{}.{}", identifier(table), identifier(&key.name)),
+                None => identifier(&key.name),
             };
             let partition = key.kind.partition_sql(&column, partitions);
             let owned = owned.get(node).map_or(&[][..], Vec::as_slice);

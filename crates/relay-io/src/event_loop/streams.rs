@@ -176,11 +176,11 @@ impl<B: Backend> Streams<B> {
                 && s.sending == Sending::Open
                 && !range.is_empty()
         };
-        if self.forward_to_future(to, &B::bytes(buffers, &mut chunk)[range.clone()]) {
-            return self.backend.give_back(chunk);
-        }
         let Some(s) = self.slots.get_mut(to).filter(direct) else {
-            self.send(to, &B::bytes(buffers, &mut chunk)[range]);
+            let bytes = &B::bytes(buffers, &mut chunk)[range];
+            if !self.forward_to_future(to, bytes) {
+                self.send(to, bytes);
+            }
             return self.backend.give_back(chunk);
         };
         if let Err(error) = self.backend.forward(to, s, buffers, chunk, range) {

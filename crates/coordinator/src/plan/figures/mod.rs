@@ -311,7 +311,7 @@ impl FiguresPlan {
     }
 }
 
-/// Whether a text may ask for figures, whatever it means. What is longer than such a statement ever is does not.
+/// Whether a text may ask for figures, whatever it means.
 #[must_use]
 pub fn may_be_asked(text: &[u8]) -> bool {
     let first = text.trim_ascii_start().first();

@@ -9,6 +9,7 @@ use crate::Refusal;
 use crate::catalogue::Table;
 use crate::plan::Facts;
 use crate::plan::text::{Tokens, between_commas, closing};
+use crate::quote::identifier;
 use crate::topology::Topology;
 
 /// How the values of rows stand to the columns.
@@ -147,7 +148,7 @@ impl<'t, 'a> Reader<'t, 'a> {
         let names: Vec<String> = columns
             .places
             .iter()
-            .map(|place| quoted(&self.table.columns[*place].name))
+            .map(|place| identifier(&self.table.columns[*place].name))
             .collect();
         let mut head = self.tokens.text[..name_end].to_vec();
         let start = head_start(self.tokens);
@@ -156,7 +157,7 @@ impl<'t, 'a> Reader<'t, 'a> {
             let mut all = names;
             if added {
                 let auto = auto.expect("it is added");
-                all.insert(0, quoted(&self.table.columns[auto].name));
+                all.insert(0, identifier(&self.table.columns[auto].name));
             }
             head.extend_from_slice(format!(" ({})", all.join(",")).as_bytes());
         }
@@ -336,8 +337,4 @@ fn head_start(tokens: &Tokens<'_>) -> usize {
         .list
         .first()
         .map_or(0, |first| tokens.range(first).start)
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

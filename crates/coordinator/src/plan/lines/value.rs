@@ -4,6 +4,7 @@ use openpeta_sql_route::{KeyType, KeyValue};
 
 use super::Field;
 
+/// The value of a distribution column that a field has; `None` if the server might store another one.
 /// `is_utf8` says that the file is written in UTF-8.
 #[must_use]
 pub fn key_value<'f>(kind: KeyType, field: Field<'f>, is_utf8: bool) -> Option<KeyValue<'f>> {

@@ -7,10 +7,11 @@ use openpeta_sql_route::{Encoding, TokenKind};
 
 use super::from::{Factor, TableFactor};
 use super::query::{Block, Part, Query};
-use super::text::{Span, Text, quoted};
+use super::text::{Span, Text};
 use crate::catalogue::{Catalogue, Indirect, Named, Table};
 use crate::plan::Facts;
 use crate::plan::figures::{FiguresPlan, Form, Kind, Piece};
+use crate::quote::identifier;
 
 const SCHEMA: &str = "information_schema";
 
@@ -254,7 +255,9 @@ fn pieces(text: &Text<'_>, references: Vec<Reference>) -> Vec<Piece> {
             narrowed: reference.narrowed,
         });
         if let Some(name) = reference.name {
-            pieces.push(Piece::Text(format!(" AS {}", quoted(&name)).into_bytes()));
+            pieces.push(Piece::Text(
+                format!(" AS {}", identifier(&name)).into_bytes(),
+            ));
         }
     }
     pieces.push(Piece::Text(text.bytes[at..].to_vec()));

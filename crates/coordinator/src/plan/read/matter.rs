@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::from::Factor;
 use super::scope::{ColumnRef, Known, Scope, Source};
 use super::tables::Placement;
-use super::text::{Span, quoted};
+use super::text::Span;
+use crate::quote::identifier;
 
 /// What the table goes by where its rows are looked for.
 pub(super) const ROW: &str = "__row";
@@ -111,7 +112,7 @@ impl<'p> Known<'p, '_> {
                     let place = (!is_ours).then_some((depth + column.depth, column.factor));
                     part.others.extend(place);
                     let last = self.text.name(name.end - 1).unwrap_or_default();
-                    part.columns.push((name, place, quoted(&last)));
+                    part.columns.push((name, place, identifier(&last)));
                 }
                 if fits {
                     parts.push(part);
@@ -236,6 +237,6 @@ impl<'p> Known<'p, '_> {
             return None;
         };
         let schema = schema.as_deref().or(self.database)?;
-        Some(format!("{}.{}", quoted(schema), quoted(name)))
+        Some(format!("{}.{}", identifier(schema), identifier(name)))
     }
 }

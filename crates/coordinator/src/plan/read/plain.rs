@@ -8,7 +8,8 @@ use super::matter::ROW;
 use super::query::{Block, Part, Query};
 use super::scope::{Ctes, Known, Scope, Source};
 use super::tables::{Index, Placement, Table};
-use super::text::{Text, quoted};
+use super::text::Text;
+use crate::quote::identifier;
 
 /// Before a statement with a definition as home has shown it: with times of UTC, and such as some modes refuse.
 pub(crate) const AS_SHOWN: &str =
@@ -263,7 +264,7 @@ pub(super) fn fill(
         lines.push(definition);
     }
     lines.extend(indexes.iter().map(|index| index.definition.clone()));
-    let name = format!("{}.{}", quoted(&key.0), quoted(&key.1));
+    let name = format!("{}.{}", identifier(&key.0), identifier(&key.1));
     let create = format!(
         "{AS_SHOWN}CREATE TEMPORARY TABLE {name} ({}) {} {}",
         lines.join(", "),
@@ -296,7 +297,7 @@ pub(super) fn fill(
         .iter()
         .map(|&at| FillColumn {
             name: table.columns[at].name.clone(),
-            expression: format!("`{ROW}`.{}", quoted(&table.columns[at].name)).into_bytes(),
+            expression: format!("`{ROW}`.{}", identifier(&table.columns[at].name)).into_bytes(),
         })
         .collect();
     let is_exact = |at: &usize| EXACT.contains(&table.columns[*at].kind.as_str());

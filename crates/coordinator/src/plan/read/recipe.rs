@@ -8,8 +8,9 @@ use super::query::{Block, Part, Query};
 use super::rewrite::Rewriter;
 use super::scope::{Ctes, Known, Source};
 use super::tables::{Placement, Tables};
-use super::text::{Span, Text, begins_query, quoted};
+use super::text::{Span, Text, begins_query};
 use super::{Facts, ReadPlan};
+use crate::quote::identifier;
 
 /// The ways to answer a statement, the fastest first.
 pub(super) fn recipes(
@@ -247,8 +248,8 @@ impl<'p> Work<'_, 'p, '_> {
             with,
             table: format!(
                 "{}.{}",
-                quoted(&schema),
-                quoted(&format!("__openpeta_{fill}"))
+                identifier(&schema),
+                identifier(&format!("__openpeta_{fill}"))
             ),
             fill,
             nodes,

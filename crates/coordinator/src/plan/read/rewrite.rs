@@ -15,8 +15,9 @@ use super::fill::{Fill, Piece};
 use super::local::Core;
 use super::query::Block;
 use super::scope::{Known, Scope, Source};
-use super::text::{Span, quoted};
+use super::text::Span;
 use super::words::has_aggregate;
+use crate::quote::identifier;
 
 /// What becomes of a block.
 pub(super) struct Rewritten {
@@ -165,7 +166,7 @@ impl<'p> Rewriter<'_, 'p, '_> {
             .iter()
             .chain(&columns.types)
             .map(|it| {
-                let name = format!(" AS {}", quoted(&it.name));
+                let name = format!(" AS {}", identifier(&it.name));
                 [&it.expression[..], name.as_bytes()].concat()
             })
             .collect();

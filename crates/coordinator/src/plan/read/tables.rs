@@ -92,8 +92,8 @@ impl Owned {
     pub fn condition(&self, table: &str) -> String {
         let column = format!(
             "{}.{}",
-            super::text::quoted(table),
-            super::text::quoted(&self.column)
+            crate::quote::identifier(table),
+            crate::quote::identifier(&self.column)
         );
         let partition = self.kind.partition_sql(&column, self.partitions);
         format!("{partition} IN ({})", Self::MARK)
@@ -147,7 +147,7 @@ impl Table {
                 let kind = rest.trim_start().split([' ', '(']).next()?;
                 let is_invisible = rest.contains(" INVISIBLE");
                 table.columns.push(Column {
-                    definition: format!("{} {}", super::text::quoted(&name), plain(rest)?),
+                    definition: format!("{} {}", crate::quote::identifier(&name), plain(rest)?),
                     name,
                     kind: kind.to_owned(),
                     is_invisible,

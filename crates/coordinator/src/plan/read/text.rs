@@ -241,9 +241,3 @@ pub(super) fn begins_query(text: &Text<'_>, at: usize) -> bool {
     text.is_any(at, &["SELECT", "WITH"])
         || (text.is_word(at, "VALUES") && text.is_symbol(at + 1, "("))
 }
-
-/// A name as it can stand in any statement.
-#[must_use]
-pub fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}

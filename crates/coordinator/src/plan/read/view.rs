@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::from::Factor;
 use super::query::{Block, Part, Query};
-use super::text::{Text, quoted};
+use super::text::Text;
 use crate::Refusal;
 use crate::catalogue::{Catalogue, Indirect, Named};
 use crate::plan::Facts;
+use crate::quote::identifier;
 
 /// Views that stand in views are followed so deep.
 const DEEPEST: usize = 16;
@@ -133,7 +134,7 @@ fn views(
             ));
         }
         let alias = match &factor.alias {
-            None => format!(" AS {}", quoted(name)),
+            None => format!(" AS {}", identifier(name)),
             Some(_) => String::new(),
         };
         places.push((factor.head.clone(), format!("({view}){alias}")));

@@ -2,9 +2,9 @@
 
 use openpeta_sql_route::{KeyType, KeyValue};
 
-use super::quoted;
 use crate::Refusal;
 use crate::catalogue::{Column, Table};
+use crate::quote::identifier;
 use crate::session::Failure;
 use crate::topology::Topology;
 
@@ -52,7 +52,7 @@ pub(super) fn place_of_row(
 
 /// How a column's values are asked for, so that nothing of them is lost in a text.
 pub(super) fn shown(column: &Column) -> String {
-    let name = quoted(&column.name);
+    let name = identifier(&column.name);
     match column.data_type.as_str() {
         "float" => format!("CAST({name} AS DOUBLE)"),
         "bit" => format!("{name} + 0"),

@@ -220,7 +220,7 @@ async fn try_with_rows(
     let name = (table.schema.clone(), table.name.clone());
     let stored = table.columns.iter().filter(|column| !column.generated);
     let columns: Vec<_> = stored
-        .map(|column| format!("`{}`", column.name.replace('`', "``")))
+        .map(|column| crate::quote::identifier(&column.name))
         .collect();
     let columns = columns.join(", ");
     let (copy, original) = (quoted(hidden), quoted(&name));

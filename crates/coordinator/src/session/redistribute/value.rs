@@ -31,7 +31,7 @@ impl Value {
     /// # Errors
     /// When its type is not known here.
     pub(super) fn of(column: &Column) -> Result<Self, Refusal> {
-        let name = format!("`{}`", column.name.replace('`', "``"));
+        let name = crate::quote::identifier(&column.name);
         let plain = name.clone();
         let (read, literal) = match column.data_type.as_str() {
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" => {

@@ -7,8 +7,9 @@ use super::{Rewriter, Rewritten};
 use crate::plan::read::fill::{Piece, push_text};
 use crate::plan::read::query::Item;
 use crate::plan::read::tables::same_name;
-use crate::plan::read::text::{Span, quoted};
+use crate::plan::read::text::Span;
 use crate::plan::read::words::{Meaning, meaning};
+use crate::quote::identifier;
 
 impl Rewriter<'_, '_, '_> {
     /// Each node gives finished rows.
@@ -28,9 +29,9 @@ impl Rewriter<'_, '_, '_> {
             } else {
                 ", "
             };
-            push_text(pieces, format!("{comma}{}", quoted(column)).as_bytes());
+            push_text(pieces, format!("{comma}{}", identifier(column)).as_bytes());
             if !name.is_empty() {
-                push_text(pieces, format!(" AS {}", quoted(name)).as_bytes());
+                push_text(pieces, format!(" AS {}", identifier(name)).as_bytes());
             }
         };
         for item in &block.items {
@@ -72,7 +73,7 @@ impl Rewriter<'_, '_, '_> {
                     (columns.add("o", node.clone()), node)
                 }
             };
-            orders.push(format!("{}{direction}", quoted(&column)));
+            orders.push(format!("{}{direction}", identifier(&column)));
             node_orders.push([b"(".as_slice(), &node, b")", direction.as_bytes()].concat());
         }
         push_text(&mut pieces, format!(" FROM {}", self.table).as_bytes());
@@ -151,7 +152,7 @@ impl Rewriter<'_, '_, '_> {
         let expressions = found.into_iter().map(|(factor, column)| {
             let name = self.scope.columns[factor].as_ref()?.get(column)?;
             let table = self.block().from.factors[factor].goes_by()?;
-            let expression = format!("{}.{}", quoted(table), quoted(name));
+            let expression = format!("{}.{}", identifier(table), identifier(name));
             Some((name.clone(), expression.into_bytes()))
         });
         expressions.collect()

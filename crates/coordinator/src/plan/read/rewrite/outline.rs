@@ -5,9 +5,10 @@ use openpeta_sql_route::TokenKind;
 use super::super::fill::{FillColumn, Parts, Piece, push_text};
 use super::super::scope::{ColumnRef, Source};
 use super::super::tables::same_name;
-use super::super::text::{Span, quoted};
+use super::super::text::Span;
 use super::super::words::{Meaning, may_be_keyword, meaning};
 use super::{Columns, Rewriter};
+use crate::quote::identifier;
 
 pub(super) struct Outline<'o, 'r, 'p, 'a> {
     pub(super) rewriter: &'o Rewriter<'r, 'p, 'a>,
@@ -56,7 +57,7 @@ impl Outline<'_, '_, '_, '_> {
             };
             let column = self.columns.column(column, expression);
             let comma = if number > 0 { ", " } else { "" };
-            let text = format!("{comma}{} AS {}", quoted(&column), quoted(&name));
+            let text = format!("{comma}{} AS {}", identifier(&column), identifier(&name));
             push_text(&mut self.pieces, text.as_bytes());
         }
         Some(())
@@ -113,7 +114,7 @@ impl Outline<'_, '_, '_, '_> {
             }
             self.bare.push(span.clone());
             let name = self.columns.column(column, text.slice(&span).to_vec());
-            push_text(&mut self.pieces, quoted(&name).as_bytes());
+            push_text(&mut self.pieces, identifier(&name).as_bytes());
             return Some(end);
         }
         if end != at + 1 {

@@ -7,7 +7,8 @@ use super::outline::Outline;
 use super::{Rewriter, Rewritten};
 use crate::plan::read::fill::push_text;
 use crate::plan::read::tables::same_name;
-use crate::plan::read::text::{Span, quoted};
+use crate::plan::read::text::Span;
+use crate::quote::identifier;
 
 impl Rewriter<'_, '_, '_> {
     /// The block over rows of nodes, or over parts of groups.
@@ -34,7 +35,10 @@ impl Rewriter<'_, '_, '_> {
                 .known
                 .item_name(&item.expression, item.alias.as_deref());
             if !name.is_empty() {
-                push_text(&mut out.pieces, format!(" AS {}", quoted(&name)).as_bytes());
+                push_text(
+                    &mut out.pieces,
+                    format!(" AS {}", identifier(&name)).as_bytes(),
+                );
             }
         }
         push_text(&mut out.pieces, format!(" FROM {}", self.table).as_bytes());
